@@ -1,0 +1,324 @@
+"""The one cache-invalidation layer: answers kept under keys that can never mean anything else.
+
+A key is made of the build, the snapshot and the question, and a snapshot never changes, so the
+value under a key is right for ever and a new upload simply asks under new keys. Nothing is deleted
+for correctness; therefore nothing can be forgotten, lost with a dead Redis, or raced.
+
+Three steps, each as fresh as the last: which snapshot is current (``Lease``), ready answers of
+this process by the request as it came (``served``), and answers shared by all processes by what
+was asked (``respond``, ``remember``). Knows no model and no face. Redis trouble costs speed only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Protocol, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.core.cache import cache as backend
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
+from django.utils.http import parse_etags
+from django_redis.serializers.base import BaseSerializer
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+#: How long a process may go on with the pointer it has read; see ``Lease``.
+LEASE_SECONDS: Final = 0.05
+#: Housekeeping only: how long an answer that nobody asks for takes up memory.
+KEPT_SECONDS: Final = 24 * 3600
+#: How long a reader waits for another's computation of the same answer before it computes it too.
+PATIENCE_SECONDS: Final = 2.0
+#: How long Redis is left alone after it failed once.
+REST_SECONDS: Final = 5.0
+#: What ready answers may take in one process.
+NEAR_BYTES: Final = 16 * 1024 * 1024
+
+
+class Snapshot(Protocol):
+    """What the cache must know of an upload."""
+
+    @property
+    def snapshot(self) -> UUID: ...
+
+    def is_readable(self) -> bool: ...
+
+
+S = TypeVar("S", bound=Snapshot)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The bytes of one answer; one with errors in it is not kept."""
+
+    body: bytes
+    kept: bool = True
+
+
+class SnapshotGone(Exception):
+    """The upload was pruned while its rows were being read: ask again, of the current one."""
+
+
+# Which snapshot is current
+
+
+class Lease(Generic[S]):
+    """The current snapshot, as fresh as a read by every request and without its cost.
+
+    ``read`` tells the current snapshot and whether a change of it is announced, in one statement. If
+    none is, the value is good for ``LEASE_SECONDS`` from when the read began. Whoever changes the
+    pointer announces it first and waits that long, so on the moment of the change no lease is left:
+    all were given before the announcement. (A read per request took two thirds of the throughput.)
+    """
+
+    def __init__(self, read: Callable[[], tuple[S | None, bool]]) -> None:
+        self._read = read
+        self.end()
+
+    def __call__(self) -> S | None:
+        now = time.monotonic()
+        snapshot, until = self._held
+        if now < until:
+            return snapshot
+        snapshot, change_announced = self._read()
+        if not change_announced:
+            self._held = (snapshot, now + LEASE_SECONDS)
+        return snapshot
+
+    def end(self) -> None:
+        self._held: tuple[S | None, float] = (None, 0.0)
+
+
+# Ready answers of this process
+
+
+class KeptResponse(HttpResponse):
+    """An answer that ``served`` may give again; ``snapshot`` is what it was computed from."""
+
+    def __init__(self, body: bytes, media_type: str, etag: str, snapshot: UUID | None) -> None:
+        super().__init__(body, content_type=media_type)
+        self.ready = (body, media_type, etag)
+        self.snapshot = snapshot
+        _label(self, etag)
+
+
+class _Near:
+    """The ready answers used last, within a number of bytes."""
+
+    def __init__(self) -> None:
+        self.clear()
+        self._guard = threading.Lock()
+
+    def clear(self) -> None:
+        self._ready: OrderedDict[Hashable, tuple[bytes, str, str]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: Hashable) -> tuple[bytes, str, str] | None:
+        with self._guard:
+            ready = self._ready.get(key)
+            if ready is not None:
+                self._ready.move_to_end(key)
+            return ready
+
+    def put(self, key: Hashable, ready: tuple[bytes, str, str]) -> None:
+        with self._guard:
+            if key in self._ready or len(ready[0]) > NEAR_BYTES // 64:
+                return
+            self._ready[key] = ready
+            self._bytes += _weight(key, ready)
+            while self._bytes > NEAR_BYTES:
+                self._bytes -= _weight(*self._ready.popitem(last=False))
+
+
+def _weight(key: Hashable, ready: tuple[bytes, str, str]) -> int:
+    return 1000 + len(ready[0]) + len(str(key))
+
+
+near = _Near()
+
+
+def served(
+    request: HttpRequest,
+    snapshot: Snapshot | None,
+    as_it_came: Hashable,
+    compute: Callable[[], HttpResponse],
+) -> HttpResponse:
+    """The answer to a request that came in exactly this form before, else what ``compute`` makes.
+
+    ``as_it_came`` is everything of the request that an answer may depend on, unparsed.
+    """
+    ready = near.get((snapshot and snapshot.snapshot, as_it_came))
+    if ready is not None:
+        body, media_type, etag = ready
+        if _client_has(request, etag):
+            return _label(HttpResponseNotModified(), etag)
+        return _label(HttpResponse(body, content_type=media_type), etag)
+    response = compute()
+    if isinstance(response, KeptResponse):
+        near.put((response.snapshot, as_it_came), response.ready)
+    return response
+
+
+def _client_has(request: HttpRequest, etag: str) -> bool:
+    header = request.META.get("HTTP_IF_NONE_MATCH")
+    if header is None or request.method not in ("GET", "HEAD"):
+        return False
+    theirs = [tag.removeprefix("W/") for tag in parse_etags(header)]
+    return etag in theirs or theirs == ["*"]
+
+
+def _label(response: HttpResponse, etag: str) -> HttpResponse:
+    """Any cache on the way may keep it, and must ask us before each use."""
+    response.headers["ETag"] = etag
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+# Answers shared by all processes
+
+
+def key_of(snapshot: Snapshot | None, face: str, question: Sequence[object], media_type: str) -> str:
+    """The name of one answer; also its ETag.
+
+    ``question`` is the canonical form: whatever JSON can write, equal for questions that mean the same.
+    """
+    parts = [settings.DEALS_BUILD, str(snapshot and snapshot.snapshot), face, question, media_type]
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def respond(
+    request: HttpRequest,
+    find_snapshot: Callable[[], S | None],
+    face: str,
+    question: Sequence[object],
+    media_type: str,
+    compute: Callable[[S | None], Answer],
+) -> HttpResponse:
+    """The answer to a question, from the cache or computed, or 304 if the client has it already.
+
+    ``compute`` must read nothing but the rows of the snapshot that it is given.
+
+    Raises: SnapshotGone, when uploads replace each other faster than one can be read.
+    """
+    for _ in range(3):
+        snapshot = find_snapshot()
+        key = key_of(snapshot, face, question, media_type)
+        etag = f'"{key}"'
+        if _client_has(request, etag):
+            return _label(HttpResponseNotModified(), etag)
+        try:
+            answer = remember(key, lambda snapshot=snapshot: _vouched(compute, snapshot))
+        except SnapshotGone:
+            continue
+        if answer.kept:
+            return KeptResponse(answer.body, media_type, etag, snapshot and snapshot.snapshot)
+        return HttpResponse(answer.body, content_type=media_type)
+    raise SnapshotGone
+
+
+def _vouched(compute: Callable[[S | None], Answer], snapshot: S | None) -> Answer:
+    answer = compute(snapshot)
+    if snapshot is not None and not snapshot.is_readable():
+        raise SnapshotGone
+    return answer
+
+
+def remember(key: str, compute: Callable[[], Answer]) -> Answer:
+    """The kept answer, or the computed one; at most one computation of it at a time."""
+    if (body := _shared.call(backend.get, key)) is not None:
+        return Answer(body)
+    with _Turn(key):
+        if (body := _shared.call(backend.get, key)) is not None:
+            return Answer(body)
+        answer = compute()
+        if answer.kept:
+            _shared.call(backend.set, key, answer.body, KEPT_SECONDS)
+        return answer
+
+
+class _Turn:
+    """First among the threads of this process, then among the processes that share the cache.
+
+    Waiting is bounded: who has waited long enough goes ahead, and only work is done twice.
+    """
+
+    _locks: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+    _guard = threading.Lock()
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.flag = f"{key}:computing"
+
+    def __enter__(self) -> None:
+        with self._guard:
+            self.lock = self._locks.setdefault(self.key, threading.Lock())
+        self.locked = self.lock.acquire(timeout=PATIENCE_SECONDS)
+        self.flagged = False
+        until, pause = time.monotonic() + PATIENCE_SECONDS, 0.005
+        while time.monotonic() < until:
+            self.flagged = _shared.call(backend.add, self.flag, b"1", PATIENCE_SECONDS, otherwise=True)
+            if self.flagged or _shared.call(backend.has_key, self.key, otherwise=True):
+                return
+            time.sleep(pause)
+            pause = min(pause * 2, 0.1)
+
+    def __exit__(self, *_: object) -> None:
+        if self.flagged:
+            _shared.call(backend.delete, self.flag)
+        if self.locked:
+            self.lock.release()
+
+
+class Breaker:
+    """Lets calls through to the shared cache, and none for a while after one failed.
+
+    Django's local-memory cache never fails, so all this is about Redis.
+    """
+
+    def __init__(self) -> None:
+        self.resting_until = 0.0
+        self.failing = False
+
+    def call(self, operation: Callable[..., Any], *arguments: Any, otherwise: Any = None) -> Any:
+        """What ``operation`` returns, or ``otherwise`` while the cache is in trouble."""
+        now = time.monotonic()
+        if now < self.resting_until:
+            return otherwise
+        if self.failing:
+            self.resting_until = now + REST_SECONDS  # the others rest on while this call tries
+        try:
+            result = operation(*arguments)
+        except (RedisError, OSError) as error:
+            self.resting_until = time.monotonic() + REST_SECONDS
+            if not self.failing:
+                log.warning("The cache does not answer; answers are computed until it does: %s", error)
+            self.failing = True
+            return otherwise
+        if self.failing:
+            log.warning("The cache answers again.")
+            self.failing, self.resting_until = False, 0.0
+        return result
+
+
+_shared = Breaker()
+
+
+class PlainBytes(BaseSerializer):
+    """Values go to Redis as they are: it never holds anything that could be run on loading."""
+
+    def dumps(self, value: bytes) -> bytes:
+        return value
+
+    def loads(self, value: bytes) -> bytes:
+        return value

@@ -1,0 +1,423 @@
+"""Bytes of a ``deals.csv`` to checked columns of values, or a refusal that names the bad cells.
+
+Pure Python: knows neither Django nor the database. Streams: what it holds does not grow with the file.
+
+Rows are checked a batch at a time and column by column, which is what makes a million of them
+quick: digits are folded to ``0`` and the few *shapes* that remain are held against the column's
+pattern. A batch that does not pass whole is read again cell by cell, by the same patterns.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+import unicodedata
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain, islice
+from typing import IO, Final
+
+from deals_api.errors import RowProblem, UnreadableUpload, UploadHasProblems, UploadTooLarge
+from deals_api.limits import Limits
+
+COLUMNS: Final = ("customer", "item", "total", "quantity", "date")
+MAX_NAME_LENGTH: Final = 255
+#: Longest text of a bad cell that a refusal repeats.
+MAX_SHOWN: Final = 100
+
+_BATCH_ROWS: Final = 2048
+_BLOCK_BYTES: Final = 256 * 1024
+_MAX_LINE_BYTES: Final = 256 * 1024
+_MEMO_NAMES: Final = 20_000
+
+_ZEROS: Final = str.maketrans("123456789", "000000000")
+_TOTAL: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,2})?")
+_QUANTITY: Final = re.compile(r"[0-9]{1,9}")
+_DATE_IN_UTC: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?")
+_DATE: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?)"
+    r" ?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+)
+_BLANKS: Final = "\t " + "".join(
+    chr(code) for code in (0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DealBatch:
+    """Some deals, column by column, in the file's order; every list has the same length.
+
+    Shape: ``customers`` and ``gems`` are trimmed NFC names.
+    Units: ``totals`` are hundredths of the file's currency, ``quantities`` pieces, ``dates`` ISO 8601
+           in UTC without an offset (``2018-12-14 08:29:52.5``), so that their order as text is theirs in time.
+    """
+
+    customers: list[str]
+    gems: list[str]
+    totals: list[int]
+    quantities: list[int]
+    dates: list[str]
+
+    def __len__(self) -> int:
+        return len(self.dates)
+
+
+def read_deals(file: IO[bytes], limits: Limits) -> Iterator[DealBatch]:
+    """The deals of one file, lazily; a refusal may come after any number of batches.
+
+    Raises: UnreadableUpload, UploadHasProblems, UploadTooLarge.
+    Source: the brief's table of columns, and "Real files come from spreadsheets".
+    """
+    encoding = detect_encoding(file)
+    lines = _lines(file, encoding)
+    return _Sheet(lines, limits).batches()
+
+
+# What kind of bytes these are
+
+
+_NOT_CSV: Final = (
+    (b"PK\x03\x04", "an Excel workbook or a ZIP archive; save it as CSV"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook; save it as CSV"),
+    (b"\x1f\x8b", "compressed with gzip; send it unpacked"),
+    (b"\x89PNG", "a PNG picture"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"%PDF", "a PDF document"),
+    (b"\xff\xfe", "text in UTF-16; save it as CSV UTF-8"),
+    (b"\xfe\xff", "text in UTF-16; save it as CSV UTF-8"),
+)
+_HIGH_BYTE: Final = re.compile(rb"[\x80-\xff]")
+#: Well-formed UTF-8 outside ASCII.
+_UTF8_CHARACTER: Final = re.compile(
+    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+)
+#: Two or more Cyrillic letters of Windows-1251 in a row.
+_CYRILLIC_WORD: Final = re.compile(rb"[\xc0-\xff\xa8\xb8]{2,}")
+_UNUSED_IN_1251: Final = b"\x98"
+
+
+def detect_encoding(file: IO[bytes]) -> str:
+    """``utf-8-sig`` or ``cp1251``, after reading all of the file; the file is rewound.
+
+    Windows-1251 is taken only on evidence: most bytes outside ASCII are no UTF-8, and most of them
+    stand in Cyrillic words. Text that was UTF-8 and got damaged keeps too many good characters for that.
+
+    Raises: UnreadableUpload for an empty file, for other formats, and for damaged UTF-8.
+    """
+    file.seek(0)
+    start = file.read(_BLOCK_BYTES)
+    if not start.removeprefix(codecs.BOM_UTF8).strip():
+        if not file.read(1):
+            raise UnreadableUpload("The file is empty.")
+    for signature, kind in _NOT_CSV:
+        if start.startswith(signature):
+            raise UnreadableUpload(f"The file is not CSV text: it is {kind}.")
+    if b"\0" in start[:4096]:
+        raise UnreadableUpload("The file is not CSV text in UTF-8 or Windows-1251: it has NUL bytes.")
+
+    broken = _first_broken_line(file)
+    if broken is None:
+        return "utf-8-sig"
+    if _looks_like_1251(file):
+        return "cp1251"
+    line, value = broken
+    raise UnreadableUpload(
+        f"The text is damaged: line {line} is not UTF-8; save the file again as CSV UTF-8.",
+        [RowProblem(line, None, value, "has bytes that are not UTF-8")],
+    )
+
+
+def _first_broken_line(file: IO[bytes]) -> tuple[int, str] | None:
+    """The number and the readable text of the first line that is not UTF-8, or None; rewinds."""
+    file.seek(0)
+    line = 1
+    for block in _blocks(file):
+        try:
+            block.decode()
+        except UnicodeDecodeError as error:
+            line += block.count(b"\n", 0, error.start)
+            begin = block.rfind(b"\n", 0, error.start) + 1
+            text = block[begin:].split(b"\n", 1)[0].strip()
+            return line, text.decode(errors="backslashreplace")[:MAX_SHOWN]
+        line += block.count(b"\n")
+    file.seek(0)
+    return None
+
+
+def _looks_like_1251(file: IO[bytes]) -> bool:
+    file.seek(0)
+    high = in_utf8 = in_words = 0
+    for block in _blocks(file):
+        if _UNUSED_IN_1251 in block:
+            return False
+        high += len(_HIGH_BYTE.findall(block))
+        in_utf8 += sum(map(len, _UTF8_CHARACTER.findall(block)))
+        in_words += sum(map(len, _CYRILLIC_WORD.findall(block)))
+    file.seek(0)
+    return in_utf8 * 2 < high and in_words * 2 > high
+
+
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+    """The file in pieces of whole lines, so that no character is cut."""
+    rest, line = b"", 1
+    while chunk := file.read(_BLOCK_BYTES):
+        whole, newline, tail = chunk.rpartition(b"\n")
+        if newline:
+            block = b"".join((rest, whole, newline))
+            line += block.count(b"\n")
+            rest = tail
+            yield block
+        else:
+            rest += chunk
+        if len(rest) > _MAX_LINE_BYTES:
+            raise UnreadableUpload(f"The file is not a table of deals: line {line} is over {_MAX_LINE_BYTES} bytes.")
+    if rest:
+        yield rest
+
+
+def _lines(file: IO[bytes], encoding: str) -> Iterator[str]:
+    """Physical lines with their ends; only LF ends one, as ``csv`` wants it."""
+    file.seek(0)
+    texts = (io.StringIO(block.decode("cp1251" if encoding == "cp1251" else "utf-8"), newline="\n")
+             for block in _blocks(file))
+    lines = chain.from_iterable(texts)
+    first = next(lines, "")
+    return chain((first.removeprefix("\ufeff"),), lines)
+
+
+# What one cell may hold: each reader returns the value or raises ValueError with the reason
+
+
+def read_name(cell: str) -> str:
+    name = unicodedata.normalize("NFC", cell.strip(_BLANKS))
+    if not name:
+        raise ValueError("is empty")
+    if len(name) > MAX_NAME_LENGTH:
+        raise ValueError(f"is longer than {MAX_NAME_LENGTH} characters")
+    if any(unicodedata.category(character) == "Cc" for character in name):
+        raise ValueError("has a control character")
+    return name
+
+
+def read_total(cell: str) -> int:
+    """Hundredths."""
+    text = cell.strip(_BLANKS)
+    if _TOTAL.fullmatch(text):
+        return _hundredths(text)
+    if re.fullmatch(r"-[0-9.,]+", text):
+        raise ValueError("must not be negative")
+    if re.fullmatch(r"[0-9]+,[0-9]+", text):
+        raise ValueError("must have a point before the cents, not a comma")
+    if re.fullmatch(r"[0-9]+\.[0-9]{3,}", text):
+        raise ValueError("has more than two decimal places")
+    if re.fullmatch(r"[0-9]{13,}(?:\.[0-9]*)?", text):
+        raise ValueError("has more than 12 digits before the point")
+    raise ValueError("is not an amount such as 612 or 100.50")
+
+
+def _hundredths(text: str) -> int:
+    whole, _, cents = text.partition(".")
+    return int(whole) * 100 + int(f"{cents:0<2}")
+
+
+def read_quantity(cell: str) -> int:
+    text = cell.strip(_BLANKS)
+    if _QUANTITY.fullmatch(text) and (quantity := int(text)):
+        return quantity
+    if re.fullmatch(r"[0-9]{10,}", text):
+        raise ValueError("has more than 9 digits")
+    raise ValueError("is not a whole number, 1 or more")
+
+
+def read_date(cell: str) -> str:
+    """ISO 8601 in UTC without an offset."""
+    parts = _DATE.fullmatch(cell.strip(_BLANKS))
+    if parts is None:
+        raise ValueError("is not a date and time such as 2018-12-14 08:29:52")
+    day, time, offset = parts.groups()
+    try:
+        moment = datetime.fromisoformat(f"{day} {time}{offset or ''}")
+        if offset:
+            return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
+    except (ValueError, OverflowError):
+        raise ValueError("is no date and time of the calendar") from None
+    return f"{day} {time}"
+
+
+# A whole sheet
+
+
+class _Sheet:
+    """One pass over the lines of a file."""
+
+    def __init__(self, lines: Iterator[str], limits: Limits) -> None:
+        self.limits = limits
+        self.line = 1  # where the next record begins
+        self.problems: list[RowProblem] = []
+        self.names: dict[str, str] = {}  # cell → clean name, a bounded memo
+        self.rows = 0
+        first = next(lines, "")
+        while first and not first.strip():
+            self.line += 1
+            first = next(lines, "")
+        self.delimiter = _delimiter(first)
+        self.reader = csv.reader(chain((first,), lines), delimiter=self.delimiter, strict=True)
+
+    def batches(self) -> Iterator[DealBatch]:
+        header = self._records(1)
+        positions = _positions(header[0] if header else [], self.line - 1 or 1)
+        self.width = len(header[0])
+        while records := self._records(_BATCH_ROWS):
+            begin = self.line_of_records
+            batch = self._fast(records, positions) or self._slow(records, positions, begin)
+            self.rows += len(batch)
+            if self.rows > self.limits.max_rows:
+                raise UploadTooLarge(f"The file has more than {self.limits.max_rows} rows.")
+            if batch.dates and not self.problems:
+                yield batch
+        if self.problems:
+            raise refusal(self.problems)
+        if not self.rows:
+            raise UnreadableUpload("The file has a header and no deals.")
+
+    def _records(self, count: int) -> list[list[str]]:
+        """Up to ``count`` records; ``line_of_records`` is where the first of them begins."""
+        self.line_of_records = self.line
+        records: list[list[str]] = []
+        before = self.reader.line_num
+        try:
+            records.extend(islice(self.reader, count))
+        except csv.Error as error:
+            at = self.line + sum(map(_height, records))
+            self.problems.append(RowProblem(at, None, "", _said_plainly(str(error))))
+            raise refusal(self.problems) from None
+        self.line += self.reader.line_num - before
+        return records
+
+    def _fast(self, records: list[list[str]], positions: Sequence[int]) -> DealBatch | None:
+        """The batch, if nothing about it is unusual; None leaves it to ``_slow``."""
+        if set(map(len, records)) != {self.width}:
+            return None
+        columns = list(zip(*records, strict=True))
+        customer, gem, total, quantity, date = (columns[position] for position in positions)
+        if not (
+            _all_like(_TOTAL, total)
+            and _all_like(_QUANTITY, quantity)
+            and _all_like(_DATE_IN_UTC, date)
+        ):
+            return None
+        try:
+            customers, gems = self._clean_names(customer), self._clean_names(gem)
+            deque(map(datetime.fromisoformat, date), maxlen=0)
+        except ValueError:
+            return None
+        quantities = list(map(int, quantity))
+        if 0 in quantities:
+            return None
+        return DealBatch(customers, gems, _all_hundredths(total), quantities, list(date))
+
+    def _clean_names(self, cells: Sequence[str]) -> list[str]:
+        if len(self.names) > _MEMO_NAMES:
+            self.names.clear()
+        for cell in set(cells) - self.names.keys():
+            self.names[cell] = read_name(cell)
+        return list(map(self.names.__getitem__, cells))
+
+    def _slow(self, records: list[list[str]], positions: Sequence[int], line: int) -> DealBatch:
+        """The same, cell by cell, noting what is wrong."""
+        batch = DealBatch([], [], [], [], [])
+        targets: tuple[list[str] | list[int], ...] = (
+            batch.customers, batch.gems, batch.totals, batch.quantities, batch.dates
+        )
+        readers: tuple[Callable[[str], str | int], ...] = (
+            read_name, read_name, read_total, read_quantity, read_date
+        )
+        for record in records:
+            if any(cell.strip(_BLANKS) for cell in record):
+                if len(record) != self.width:
+                    shown = self.delimiter.join(record)
+                    self._note(line, None, shown, f"has {len(record)} cells; the header has {self.width}")
+                else:
+                    for column, position, read, target in zip(COLUMNS, positions, readers, targets, strict=True):
+                        try:
+                            target.append(read(record[position]))  # type: ignore[arg-type]
+                        except ValueError as reason:
+                            self._note(line, column, record[position], str(reason))
+            line += _height(record)
+        return batch
+
+    def _note(self, line: int, column: str | None, value: str, reason: str) -> None:
+        self.problems.append(RowProblem(line, column, value[:MAX_SHOWN], reason))
+        if len(self.problems) >= self.limits.max_problems:
+            raise refusal(self.problems, stopped=True)
+
+
+def _delimiter(header: str) -> str:
+    """The one of ``,`` ``;`` and tab that finds most of our columns in the first line."""
+
+    def found(delimiter: str) -> tuple[int, int]:
+        names = {cell.strip(_BLANKS + '"\r\n').casefold() for cell in header.split(delimiter)}
+        return len(names & set(COLUMNS)), header.count(delimiter)
+
+    return max(",;\t", key=found)
+
+
+def _positions(header: list[str], line: int) -> tuple[int, ...]:
+    """Where each of our columns stands."""
+    names = [cell.strip(_BLANKS).casefold() for cell in header]
+    problems = [
+        RowProblem(line, column, "", "is missing from the header" if names.count(column) == 0 else
+                   "stands in the header more than once")
+        for column in COLUMNS
+        if names.count(column) != 1
+    ]
+    if problems:
+        told = "; ".join(f"the column {problem.column!r} {problem.reason}" for problem in problems)
+        raise UnreadableUpload(
+            f"Line {line} is not the header of a deals file: {told}; expected are {', '.join(COLUMNS)}.", problems
+        )
+    return tuple(names.index(column) for column in COLUMNS)
+
+
+def _all_like(pattern: re.Pattern[str], cells: Sequence[str]) -> bool:
+    """Whether every cell matches a pattern in which all digits are alike."""
+    shapes = "\n".join(cells).translate(_ZEROS).split("\n")
+    return len(shapes) == len(cells) and all(map(pattern.fullmatch, set(shapes)))
+
+
+def _all_hundredths(cells: Sequence[str]) -> list[int]:
+    if "." in "".join(cells):
+        return list(map(_hundredths, cells))
+    return [100 * whole for whole in map(int, cells)]
+
+
+def _height(record: list[str]) -> int:
+    """Physical lines that one record takes."""
+    return 1 + sum(cell.count("\n") for cell in record)
+
+
+def _said_plainly(csv_error: str) -> str:
+    """The words of ``csv.Error`` for people who never saw Python."""
+    if "unexpected end of data" in csv_error or "field larger" in csv_error:
+        return "opens a quote that is not closed"
+    if "expected after" in csv_error:
+        return "has text after a closing quote"
+    if "new-line character" in csv_error:
+        return "has a line break that is neither LF nor CRLF"
+    return f"is not CSV: {csv_error}"
+
+
+def refusal(problems: Sequence[RowProblem], *, stopped: bool = False) -> UploadHasProblems:
+    """The sentence for people over the list for machines."""
+    first = problems[0]
+    where = f"line {first.line}" + (f", column {first.column!r}" if first.column else "")
+    shown = f" {first.value!r}" if first.value else ""
+    if len(problems) == 1:
+        count = "1 place in the file is wrong"
+    else:
+        count = f"{'At least ' if stopped else ''}{len(problems)} places in the file are wrong"
+    return UploadHasProblems(f"{count}; the first is {where}:{shown} {first.reason}.", problems)

@@ -1,0 +1,56 @@
+"""What the service refuses, in words of the field.
+
+* DealsError
+  - UnreadableUpload    no CSV text with the agreed header
+  - UploadHasProblems   read, and at least one cell is not what its column holds
+  - UploadTooLarge      the file, its rows or its names are over a limit
+  - DatabaseBusy        another upload holds the database; trying again helps
+
+Knows neither HTTP nor GraphQL: each face translates ``code`` in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class RowProblem:
+    """One bad cell of a file.
+
+    Shape: ``line`` counts physical lines from 1; ``column`` is None where the whole line is bad.
+    """
+
+    line: int
+    column: str | None
+    value: str
+    reason: str
+
+
+class DealsError(Exception):
+    """A refusal: ``code`` is a stable word for machines, the message one sentence for people."""
+
+    code: ClassVar[str] = "refused"
+
+    def __init__(self, message: str, problems: Sequence[RowProblem] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.problems = tuple(problems)
+
+
+class UnreadableUpload(DealsError):
+    code = "unreadable_upload"
+
+
+class UploadHasProblems(DealsError):
+    code = "bad_cells"
+
+
+class UploadTooLarge(DealsError):
+    code = "upload_too_large"
+
+
+class DatabaseBusy(DealsError):
+    code = "database_busy"

@@ -1,0 +1,111 @@
+"""Every refusal under ``/api/``, whoever raised it, as one body with the fitting status.
+
+``{"Status": "Error", "Desc": "<one sentence>", "Code": "<a word for machines>"}``, and ``Errors`` with
+the bad cells of a refused file.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Any, Final
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from deals_api.cache import SnapshotGone
+from deals_api.errors import DatabaseBusy, DealsError, RowProblem
+from deals_api.serializers import exact_json
+
+log = logging.getLogger(__name__)
+
+_STATUS: Final = {
+    "unreadable_upload": HTTPStatus.BAD_REQUEST,
+    "bad_cells": HTTPStatus.BAD_REQUEST,
+    "upload_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "database_busy": HTTPStatus.SERVICE_UNAVAILABLE,
+}
+_RETRY_AFTER_SECONDS: Final = "2"
+
+
+def refuse(error: Exception, _context: dict[str, Any] | None = None) -> Response | None:
+    """DRF's hook; None leaves what nobody foresaw to Django, which logs it and calls ``server_error``."""
+    if isinstance(error, DealsError):
+        status = _STATUS[error.code]
+        headers = {"Retry-After": _RETRY_AFTER_SECONDS} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+        return Response(body(error.message, error.code, error.problems), status, headers=headers)
+    if isinstance(error, OperationalError | InterfaceError | SnapshotGone):
+        log.warning("The database does not answer: %s", error)
+        return refuse(DatabaseBusy("The database does not answer just now; try again in a moment."))
+    if isinstance(error, exceptions.APIException):
+        return Response(
+            body(_sentence(error.detail), _code(error)), error.status_code, headers=_headers(error)
+        )
+    if isinstance(error, RequestDataTooBig):
+        return Response(body("The request is too large.", "request_too_large"), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    if isinstance(error, Http404):
+        return refuse(exceptions.NotFound())
+    if isinstance(error, PermissionDenied):
+        return refuse(exceptions.PermissionDenied())
+    if isinstance(error, SuspiciousOperation | UnreadablePostError):
+        return refuse(exceptions.ParseError(str(error) or "The request cannot be read."))
+    return None
+
+
+def body(sentence: str, code: str, problems: tuple[RowProblem, ...] = ()) -> dict[str, Any]:
+    refusal: dict[str, Any] = {"Status": "Error", "Desc": sentence, "Code": code}
+    if problems:
+        refusal["Errors"] = [asdict(problem) for problem in problems]
+    return refusal
+
+
+def _sentence(detail: Any) -> str:
+    """DRF's lists and dictionaries of messages as one sentence."""
+    if isinstance(detail, dict):
+        return " ".join(f"{name}: {_sentence(messages)}" for name, messages in detail.items())
+    if isinstance(detail, list):
+        return " ".join(map(_sentence, detail))
+    return str(detail)
+
+
+def _code(error: exceptions.APIException) -> str:
+    codes = error.get_codes()
+    return codes if isinstance(codes, str) else error.default_code
+
+
+def _headers(error: exceptions.APIException) -> dict[str, str]:
+    headers = {}
+    if wait := getattr(error, "wait", None):
+        headers["Retry-After"] = str(int(wait))
+    if challenge := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
+    return headers
+
+
+# The same for what fails outside DRF: Django calls these (see project.urls)
+
+
+def _outside(status: HTTPStatus, sentence: str, code: str) -> HttpResponse:
+    return HttpResponse(exact_json(body(sentence, code)), status=status, content_type="application/json")
+
+
+def bad_request(_request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _outside(HTTPStatus.BAD_REQUEST, "The request cannot be read.", "bad_request")
+
+
+def permission_denied(_request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _outside(HTTPStatus.FORBIDDEN, "This is not allowed.", "permission_denied")
+
+
+def not_found(_request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _outside(HTTPStatus.NOT_FOUND, "There is nothing at this address.", "not_found")
+
+
+def server_error(_request: HttpRequest) -> HttpResponse:
+    return _outside(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side; it has been logged.", "internal_error"
+    )

@@ -1,0 +1,46 @@
+"""The story of an upload: from a file to stored deals, or to a refusal.
+
+Knows no face: whoever has a file may call it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import IO
+
+from django.conf import settings
+
+from deals_api import store
+from deals_api.csv_rows import read_deals
+from deals_api.errors import DealsError, UploadTooLarge
+from deals_api.limits import Limits
+from deals_api.models import Upload
+
+
+def ingest_deals(file: IO[bytes], file_name: str) -> Upload:
+    """One upload from bytes to stored deals; stores all of it or nothing.
+
+    The same bytes as the current upload's change nothing and are no new upload.
+
+    Raises: DealsError, and then only the refusal itself is on record.
+    """
+    limits: Limits = settings.DEALS_LIMITS
+    size = file.seek(0, 2)
+    if size > limits.max_upload_bytes:
+        raise UploadTooLarge(f"The file is over {limits.max_upload_bytes} bytes.")
+    file.seek(0)
+    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if same := store.confirm_current(sha256):
+        return same
+    upload = Upload.objects.create(file_name=_clean(file_name), sha256=sha256, size=size)
+    try:
+        store.store_snapshot(upload, read_deals(file, limits), limits)
+    except DealsError as refusal:
+        store.note_refusal(upload, refusal.message)
+        raise
+    return upload
+
+
+def _clean(file_name: str) -> str:
+    """A name that every database can keep."""
+    return "".join(character for character in file_name if character.isprintable())[:255]

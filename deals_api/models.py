@@ -1,0 +1,286 @@
+"""Uploads, the immutable rows each of them brought, and the pointer to the current one.
+
+Answers for the shape of the data, its invariants and the vocabulary of queries. Rows of a snapshot
+are written once, by ``store``, and never edited, so the sums on them cannot drift.
+"""
+
+from __future__ import annotations
+
+import uuid
+from decimal import Decimal
+from typing import Any, Self, TypeVar
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Count, Exists, Q
+
+#: A row's id is its upload's number in the high half and its place in the file in the low half.
+_PLACES = 2**32
+
+CENT = Decimal("0.01")
+
+
+def row_id(upload_id: int, place: int) -> int:
+    """The id of the row at ``place`` (from 1) among those of its kind in one upload."""
+    return upload_id * _PLACES + place
+
+
+class MoneyField(models.BigIntegerField):
+    """Exact money with two decimals: ``Decimal`` in Python, whole hundredths in the database.
+
+    A ``DecimalField`` is summed in binary floating point by SQLite; integers are exact everywhere.
+    """
+
+    description = "Money, kept in hundredths"
+
+    def from_db_value(self, value: int | Decimal | None, *_: object) -> Decimal | None:
+        return None if value is None else from_hundredths(int(value))
+
+    def to_python(self, value: Any) -> Decimal | None:
+        return None if value is None else Decimal(value)
+
+    def get_prep_value(self, value: Any) -> int | None:
+        return None if value is None else int((Decimal(value) / CENT).to_integral_exact())
+
+    def formfield(self, **kwargs: Any) -> Any:
+        from django import forms
+
+        return models.Field.formfield(self, **{"form_class": forms.DecimalField, "decimal_places": 2, **kwargs})
+
+
+def from_hundredths(value: int) -> Decimal:
+    """Exact for any size: 10050 is 100.50."""
+    sign, digits, _ = Decimal(value).as_tuple()
+    return Decimal((sign, digits, -2))
+
+
+class NameField(models.CharField):
+    """A name, compared and sorted by code point on every database, whatever its locale."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("max_length", 255)
+        super().__init__(*args, **kwargs)
+
+    def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
+        parameters = super().db_parameters(connection)
+        if connection.vendor == "postgresql":
+            parameters["collation"] = "C"
+        return parameters
+
+
+# The history of files
+
+
+class UploadQuerySet(models.QuerySet["Upload"]):
+    def current(self) -> Upload | None:
+        """The upload that the pointer names now, in one statement; None before the first."""
+        return self.filter(pointer__pk=CurrentUpload.ONLY).first()
+
+    def current_and_change(self) -> tuple[Upload | None, bool]:
+        """The current upload, and whether another may become current soon, in one statement."""
+        loading = Upload.objects.filter(state=Upload.State.LOADING)
+        pointer = (
+            CurrentUpload.objects.filter(pk=CurrentUpload.ONLY)
+            .annotate(change_announced=Exists(loading))
+            .select_related("upload")
+            .first()
+        )
+        return (pointer.upload, pointer.change_announced) if pointer else (None, True)
+
+    def readable(self) -> Self:
+        """Those whose rows can be read, whole."""
+        return self.filter(state=Upload.State.LOADED)
+
+    def beyond(self, keep: int) -> Self:
+        """Readable ones that are neither current nor among the ``keep`` newest."""
+        newest = self.readable().order_by("-pk").values_list("pk", flat=True)[:keep]
+        return self.readable().exclude(pk__in=list(newest)).filter(pointer=None)
+
+
+class Upload(models.Model):
+    """One file that arrived: a version of the data, or a refusal."""
+
+    class State(models.TextChoices):
+        LOADING = "loading", "being loaded"
+        LOADED = "loaded", "loaded; its rows can be read"
+        REFUSED = "refused", "refused"
+        INTERRUPTED = "interrupted", "interrupted before it was loaded"
+        RETIRED = "retired", "loaded once; its rows are being deleted"
+        PRUNED = "pruned", "loaded once; its rows are gone"
+
+    # The id counts arrivals, and arrival order decides which upload is current.
+    id = models.AutoField(primary_key=True)
+    #: Names this upload's rows in cache keys. Unlike the id it is never given again, not even by
+    #: a database that was restored from yesterday's dump and counts on from there.
+    snapshot = models.UUIDField(default=uuid.uuid4, editable=False, unique=True)
+    file_name = models.CharField(max_length=255, help_text="As the client named it.")
+    sha256 = models.CharField(max_length=64, help_text="Of the file's bytes.")
+    size = models.BigIntegerField(help_text="Bytes.")
+    rows = models.BigIntegerField(default=0, help_text="Deals in the file.")
+    state = models.CharField(max_length=16, choices=State.choices, default=State.LOADING)
+    error = models.TextField(blank=True, help_text="The sentence of the refusal.")
+    arrived_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+
+    objects = UploadQuerySet.as_manager()
+    pointer: CurrentUpload
+
+    class Meta:
+        indexes = [models.Index(fields=["state", "-id"], name="upload_by_state")]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.file_name} ({self.state})"
+
+    def is_readable(self) -> bool:
+        """Whether its rows are all there now; asked after reading them, it vouches for what was read."""
+        return Upload.objects.readable().filter(pk=self.pk).exists()
+
+
+class CurrentUpload(models.Model):
+    """The pointer: one row, moved last in the transaction of the upload it will name."""
+
+    ONLY = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY)
+    upload = models.OneToOneField(Upload, models.PROTECT, null=True, related_name="pointer")
+    #: Uploads up to this number have had their say: one of them that finishes later changes nothing.
+    arrival = models.IntegerField(default=0)
+    change_announced: bool  # set by current_and_change()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="there_is_one_pointer")]
+
+    def __str__(self) -> str:
+        return f"current: {self.upload_id}"
+
+
+# The rows of one upload
+
+
+Row = TypeVar("Row", bound="SnapshotRow")
+
+
+class SnapshotQuerySet(models.QuerySet[Row]):
+    def of(self, upload: Upload) -> Self:
+        return self.filter(upload=upload)
+
+    def places(self, upload: Upload, first: int, beyond: int) -> Self:
+        """The rows of one upload from place ``first`` to before ``beyond``, found by the primary key."""
+        return self.filter(pk__gte=row_id(upload.pk, first), pk__lt=row_id(upload.pk, beyond))
+
+
+class SnapshotRow(models.Model):
+    """A row that belongs to exactly one upload and never changes.
+
+    Its references carry no database constraint: the loader numbers both ends itself, rows are
+    neither edited nor deleted one by one, and checking a million of them twice took longer than parsing them.
+    """
+
+    id = models.BigIntegerField(primary_key=True)
+    upload = models.ForeignKey(
+        Upload, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
+
+    class Meta:
+        abstract = True
+
+
+class CustomerQuerySet(SnapshotQuerySet["Customer"]):
+    def by_spending(self) -> Self:
+        """Richest first; equal sums by username, so that a place is never a matter of luck."""
+        return self.order_by("-spent_money", "username")
+
+
+class Customer(SnapshotRow):
+    """A buyer in one upload."""
+
+    username = NameField()
+    spent_money = MoneyField()
+    deal_count = models.BigIntegerField()
+    first_deal = models.DateTimeField()
+    last_deal = models.DateTimeField()
+
+    objects = CustomerQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["upload", "username"], name="a_username_is_unique_in_its_upload")]
+        indexes = [models.Index(fields=["upload", "-spent_money", "username"], name="customer_by_spending")]
+
+    def __str__(self) -> str:
+        return self.username
+
+
+class Gem(SnapshotRow):
+    """A kind of goods in one upload."""
+
+    name = NameField()
+    total = MoneyField()
+    deal_count = models.BigIntegerField()
+    first_deal = models.DateTimeField()
+    last_deal = models.DateTimeField()
+
+    objects = SnapshotQuerySet["Gem"].as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["upload", "name"], name="a_gem_is_unique_in_its_upload")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PurchaseQuerySet(SnapshotQuerySet["Purchase"]):
+    def shared_by(self, customer_ids: list[int]) -> Self:
+        """Purchases of gems that at least two of these customers bought."""
+        theirs = self.filter(customer__in=customer_ids)
+        shared = theirs.values("gem").annotate(buyers=Count("pk")).filter(buyers__gte=2).values("gem")
+        return theirs.filter(gem__in=shared)
+
+
+class Purchase(SnapshotRow):
+    """What one customer bought of one gem."""
+
+    customer = models.ForeignKey(
+        Customer, models.DO_NOTHING, related_name="purchases", db_constraint=False, db_index=False
+    )
+    gem = models.ForeignKey(Gem, models.DO_NOTHING, related_name="purchases", db_constraint=False, db_index=False)
+    deal_count = models.BigIntegerField()
+    quantity = models.BigIntegerField()
+    total = MoneyField()
+
+    objects = PurchaseQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["customer", "gem"], name="a_purchase_is_unique")]
+        indexes = [models.Index(fields=["gem", "customer"], name="purchase_by_gem")]
+
+    def __str__(self) -> str:
+        return f"{self.customer_id} × {self.gem_id}"
+
+
+class Deal(SnapshotRow):
+    """One line of the file."""
+
+    customer = models.ForeignKey(
+        Customer, models.DO_NOTHING, related_name="deals", db_constraint=False, db_index=False
+    )
+    gem = models.ForeignKey(Gem, models.DO_NOTHING, related_name="deals", db_constraint=False, db_index=False)
+    total = MoneyField()
+    quantity = models.IntegerField()
+    date = models.DateTimeField()
+
+    objects = SnapshotQuerySet["Deal"].as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(total__gte=0), name="a_total_is_not_negative"),
+            models.CheckConstraint(condition=Q(quantity__gte=1), name="a_deal_has_a_piece"),
+        ]
+        # Each index costs the load as much as the bare rows do (tests/bench), so there are two:
+        # a customer has one upload, which is why the first need not begin with it.
+        indexes = [
+            models.Index(fields=["customer"], name="deal_by_customer"),
+            models.Index(fields=["upload", "date", "id"], name="deal_by_date"),
+        ]
+
+    def __str__(self) -> str:
+        return f"deal {self.pk % _PLACES} of upload {self.upload_id}"

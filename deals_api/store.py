@@ -1,0 +1,278 @@
+"""Rows into tables, and which upload is current: every write to the database.
+
+Answers for transactions, for the order of arrivals and for how rows travel: ``COPY`` where the
+database has it, ``bulk_create`` elsewhere. Knows neither files nor faces.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import islice, repeat
+from typing import Any, Final
+
+from django.db import DatabaseError, connection, models, transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from deals_api.cache import LEASE_SECONDS
+from deals_api.csv_rows import DealBatch
+from deals_api.errors import DatabaseBusy
+from deals_api.limits import Limits
+from deals_api.models import (
+    CurrentUpload,
+    Customer,
+    Deal,
+    Gem,
+    MoneyField,
+    Purchase,
+    SnapshotRow,
+    Upload,
+    from_hundredths,
+    row_id,
+)
+from deals_api.tally import NameTally, Tally
+
+log = logging.getLogger(__name__)
+
+_CHUNK_ROWS: Final = 2048
+_DELETED_AT_ONCE: Final = 20_000
+#: Far longer than an upload takes from its registration to the lock on its row.
+_UNHELD_SECONDS: Final = 10
+
+#: A column of values as the database keeps them: numbers, names, or dates as ISO 8601 in UTC.
+Column = Iterable[int] | Iterable[str]
+
+
+# Stories
+
+
+def store_snapshot(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
+    """All deals of one upload, their sums, and the pointer last: everything or nothing.
+
+    Raises: whatever the batches raise, after which nothing was stored.
+    """
+    tally = Tally(limits)
+    announced = Announcement()  # by the row of a LOADING upload, which is committed
+    with transaction.atomic():
+        _hold(upload)
+        _write(Deal, ("id", "upload_id", "customer_id", "gem_id", "total", "quantity", "date"),
+               _deal_columns(upload, batches, tally))
+        _write(Purchase, ("id", "upload_id", "customer_id", "gem_id", "deal_count", "quantity", "total"),
+               _purchase_columns(upload, tally))
+        sums = ("total", "deal_count", "first_deal", "last_deal")
+        _write(Customer, ("id", "upload_id", "username", "spent_money", *sums[1:]), _name_columns(upload, tally.customers))
+        _write(Gem, ("id", "upload_id", "name", *sums), _name_columns(upload, tally.gems))
+        upload.rows = tally.rows
+        upload.state = Upload.State.LOADED
+        upload.finished_at = timezone.now()
+        upload.save(update_fields=["rows", "state", "finished_at"])
+        announced.wait()
+        pointer = _locked_pointer()
+        if upload.pk > pointer.arrival:
+            pointer.upload, pointer.arrival = upload, upload.pk
+            pointer.save()
+
+
+def _hold(upload: Upload) -> None:
+    """Lock its row until the transaction ends: a LOADING upload that nobody holds was interrupted.
+
+    Raises: DatabaseBusy, if it looked so already; its change of the pointer is no longer announced.
+    """
+    held = Upload.objects.select_for_update().filter(pk=upload.pk, state=Upload.State.LOADING)
+    if held.first() is None:
+        raise DatabaseBusy("The upload waited too long for the database; send it again.")
+
+
+class Announcement:
+    """The time since a change of the pointer was announced; see ``cache.Lease``."""
+
+    def __init__(self) -> None:
+        self.made = time.monotonic()
+
+    def wait(self) -> None:
+        """Until no reader holds a lease from before."""
+        time.sleep(max(0.0, self.made + LEASE_SECONDS * 1.1 - time.monotonic()))
+
+
+def confirm_current(sha256: str) -> Upload | None:
+    """The current upload, if these are its bytes; then they count as having arrived again.
+
+    That matters while an older upload is still loading: it must not replace what was sent after it.
+    """
+    current = Upload.objects.current()
+    if current is None or current.sha256 != sha256:
+        return None
+    with transaction.atomic():
+        pointer = _locked_pointer()
+        if pointer.upload_id != current.pk:
+            return None
+        pointer.arrival = Upload.objects.aggregate(last=Max("pk"))["last"]
+        pointer.save()
+    return current
+
+
+def note_refusal(upload: Upload, sentence: str) -> None:
+    Upload.objects.filter(pk=upload.pk).update(
+        state=Upload.State.REFUSED, error=sentence, finished_at=timezone.now()
+    )
+
+
+def tidy(limits: Limits) -> None:
+    """Mark interrupted uploads, and delete the rows of uploads that are no longer kept.
+
+    Housekeeping: correct at any moment, in any number of processes, and after a crash in its middle.
+    """
+    with transaction.atomic():
+        old = timezone.now() - timedelta(seconds=_UNHELD_SECONDS)
+        loading = Upload.objects.filter(state=Upload.State.LOADING, arrived_at__lt=old)
+        for upload in loading.select_for_update(skip_locked=True):
+            upload.state, upload.finished_at = Upload.State.INTERRUPTED, timezone.now()
+            upload.save(update_fields=["state", "finished_at"])
+    with transaction.atomic():
+        _locked_pointer()
+        Upload.objects.beyond(limits.keep_uploads).update(state=Upload.State.RETIRED)
+    # From here on nobody reads those rows, and whoever was reading them notices: see Upload.is_readable.
+    for upload in Upload.objects.filter(state=Upload.State.RETIRED):
+        for first in range(0, upload.rows + 1, _DELETED_AT_ONCE):
+            for model in (Deal, Purchase, Customer, Gem):
+                model.objects.places(upload, first, first + _DELETED_AT_ONCE).delete()
+        Upload.objects.filter(pk=upload.pk).update(state=Upload.State.PRUNED)
+
+
+def tidy_if_possible(limits: Limits) -> None:
+    """``tidy``, whose failure harms nobody: the next upload tidies again."""
+    try:
+        tidy(limits)
+    except DatabaseError as error:
+        log.warning("Old uploads were not tidied away now: %s", error)
+
+
+def _locked_pointer() -> CurrentUpload:
+    CurrentUpload.objects.get_or_create(pk=CurrentUpload.ONLY)
+    return CurrentUpload.objects.select_for_update().get(pk=CurrentUpload.ONLY)
+
+
+# Columns
+
+
+def _deal_columns(upload: Upload, batches: Iterable[DealBatch], tally: Tally) -> Iterator[list[Column]]:
+    for batch in batches:
+        first = row_id(upload.pk, tally.rows + 1)
+        customers, gems = tally.add(batch)
+        yield [
+            range(first, first + len(batch)),
+            repeat(upload.pk, len(batch)),
+            _ids(upload, customers),
+            _ids(upload, gems),
+            batch.totals,
+            batch.quantities,
+            batch.dates,
+        ]
+
+
+def _purchase_columns(upload: Upload, tally: Tally) -> Iterator[list[Column]]:
+    purchases = tally.purchases()
+    place = 1
+    while some := list(islice(purchases, _CHUNK_ROWS)):
+        customers, gems, deal_counts, quantities, totals = zip(*some, strict=True)
+        first = row_id(upload.pk, place)
+        yield [
+            range(first, first + len(some)),
+            repeat(upload.pk, len(some)),
+            _ids(upload, customers),
+            _ids(upload, gems),
+            deal_counts,
+            quantities,
+            totals,
+        ]
+        place += len(some)
+
+
+def _name_columns(upload: Upload, names: NameTally) -> Iterator[list[Column]]:
+    first = row_id(upload.pk, 1)
+    yield [
+        range(first, first + len(names.numbers)),
+        repeat(upload.pk, len(names.numbers)),
+        names.names,
+        names.totals,
+        names.deal_counts,
+        names.first_deals,
+        names.last_deals,
+    ]
+
+
+def _ids(upload: Upload, numbers: Sequence[int]) -> list[int]:
+    first = row_id(upload.pk, 1)
+    return [first + number for number in numbers]
+
+
+# How rows travel
+
+
+def _write(model: type[SnapshotRow], names: Sequence[str], chunks: Iterator[list[Column]]) -> None:
+    """Rows, given as chunks of columns in the order of ``names`` (attributes of the model), into its table."""
+    fields = [_field(model, name) for name in names]
+    send = _copy if connection.vendor == "postgresql" else _bulk_create
+    send(model, fields, chunks)
+
+
+def _field(model: type[SnapshotRow], name: str) -> models.Field[Any, Any]:
+    return next(field for field in model._meta.concrete_fields if field.attname == name)
+
+
+def _copy(
+    model: type[SnapshotRow], fields: Sequence[models.Field[Any, Any]], chunks: Iterator[list[Column]]
+) -> None:
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(field.column) for field in fields)
+    stream = _CopyStream(chunks)
+    with connection.cursor() as cursor:
+        try:
+            cursor.copy_expert(f"COPY {quote(model._meta.db_table)} ({columns}) FROM STDIN", stream)
+        except DatabaseError:
+            # What the rows raised while they were read reaches us as the text of a cancelled COPY.
+            if stream.refused is not None:
+                raise stream.refused from None
+            raise
+
+
+class _CopyStream:
+    """What psycopg2 reads from: one chunk of rows at a time, in COPY's text format."""
+
+    def __init__(self, chunks: Iterator[list[Column]]) -> None:
+        self.chunks = chunks
+        self.refused: Exception | None = None
+
+    def read(self, _size: int) -> str:
+        try:
+            columns = next(self.chunks, None)
+        except Exception as error:
+            self.refused = error
+            raise
+        if columns is None:
+            return ""
+        line = "\t".join(["%s"] * len(columns)) + "\n"
+        # Names have no control characters, so the backslash is all that needs escaping.
+        return "".join(map(line.__mod__, zip(*columns, strict=True))).replace("\\", "\\\\")
+
+
+def _bulk_create(
+    model: type[SnapshotRow], fields: Sequence[models.Field[Any, Any]], chunks: Iterator[list[Column]]
+) -> None:
+    names = [field.attname for field in fields]
+    makers = [_maker(field) for field in fields]
+    for columns in chunks:
+        values = zip(*(map(make, column) for make, column in zip(makers, columns, strict=True)), strict=True)
+        model._default_manager.bulk_create(model(**dict(zip(names, row, strict=True))) for row in values)
+
+
+def _maker(field: models.Field[Any, Any]) -> Callable[[Any], Any]:
+    """From a value as the database keeps it to the one that the model speaks."""
+    if isinstance(field, MoneyField):
+        return from_hundredths
+    if isinstance(field, models.DateTimeField):
+        return lambda text: datetime.fromisoformat(text + "+00:00")
+    return lambda value: value

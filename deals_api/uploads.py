@@ -1,0 +1,108 @@
+"""The one file of a request: received whole, within the limit, or refused.
+
+Answers for multipart bodies; knows nothing of what is inside the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import IO, Any
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import FileUploadHandler
+from rest_framework import status
+from rest_framework.exceptions import APIException, ParseError
+from rest_framework.parsers import DataAndFiles, MultiPartParser
+from rest_framework.request import Request
+
+from deals_api.errors import UploadTooLarge
+
+FIELD = "deals"
+#: What a multipart body may hold beside the file: boundaries, headers, small fields.
+_WRAPPING_BYTES = 64 * 1024
+
+
+class LengthRequired(APIException):
+    status_code = status.HTTP_411_LENGTH_REQUIRED
+    default_detail = "The request must say how long its body is (Content-Length); chunked bodies are not taken."
+    default_code = "length_required"
+
+
+def the_file(request: Request) -> UploadedFile:
+    """The file in the field ``deals``.
+
+    Raises: ParseError where there is not exactly one, and whatever the body is refused for.
+    """
+    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
+        raise LengthRequired
+    fields: Mapping[str, Any] = request.data
+    files = [(name, file) for name, some in request.FILES.lists() for file in some]
+    if len(files) > 1:
+        raise ParseError(f"Send one file; the request has {len(files)}.")
+    if not files and FIELD in fields:
+        raise ParseError(f"The field {FIELD!r} is text; it must be a file.")
+    if not files:
+        raise ParseError(f"The request has no file; send it as the field {FIELD!r} of a multipart/form-data body.")
+    name, file = files[0]
+    if name != FIELD:
+        raise ParseError(f"The file must be in the field {FIELD!r}, not in {name!r}.")
+    return file
+
+
+class WholeMultiPartParser(MultiPartParser):
+    """DRF's parser, which would take the first half of a broken-off body for all of it."""
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> DataAndFiles:
+        assert parser_context is not None
+        length = int(parser_context["request"].META.get("CONTENT_LENGTH") or 0)
+        if length > settings.DEALS_LIMITS.max_upload_bytes + _WRAPPING_BYTES:
+            raise too_large()
+        watched = _Watched(stream)
+        parsed = super().parse(watched, media_type, parser_context)  # type: ignore[arg-type]
+        if watched.received < length:
+            raise ParseError(f"The body ended early: {watched.received} of {length} bytes arrived.")
+        if not watched.end.rstrip().endswith(b"--"):
+            raise ParseError("The body does not end with the boundary that its Content-Type names.")
+        return parsed
+
+
+class _Watched:
+    """A stream that remembers how much was read and how it ended."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream = stream
+        self.received = 0
+        self.end = b""
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.stream.read(size)
+        self.received += len(data)
+        self.end = (self.end + data[-100:])[-100:]
+        return data
+
+
+class SizeGuard(FileUploadHandler):
+    """Counts the bytes of all files of one request; keeps none."""
+
+    def __init__(self, request: Any = None) -> None:
+        super().__init__(request)
+        self.received = 0
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
+        self.received += len(raw_data)
+        if self.received > settings.DEALS_LIMITS.max_upload_bytes:
+            raise too_large()
+        return raw_data
+
+    def file_complete(self, file_size: int) -> None:
+        return None
+
+
+def too_large() -> UploadTooLarge:
+    return UploadTooLarge(f"The file is over {settings.DEALS_LIMITS.max_upload_bytes} bytes.")

@@ -1,0 +1,21 @@
+"""Which code is running: the digest that keeps answers of one version from another's readers."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+
+def build_digest(base: Path) -> str:
+    """One short name for the contents of our packages and the pinned libraries."""
+    sources = sorted(
+        path
+        for package in ("project", "deals_api", "graphql_schema")
+        for path in (base / package).rglob("*")
+        if path.suffix in (".py", ".graphql")
+    )
+    digest = hashlib.sha256()
+    for path in [*sources, base / "requirements.txt"]:
+        digest.update(path.relative_to(base).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

