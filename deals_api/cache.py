@@ -20,12 +20,13 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar
-from uuid import UUID
 
 from django.conf import settings
 from django.core.cache import cache as backend
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
+from django.http.response import HttpResponseBase
 from django.utils.http import parse_etags
 from django_redis.serializers.base import BaseSerializer
 from redis.exceptions import RedisError
@@ -47,8 +48,9 @@ NEAR_BYTES: Final = 16 * 1024 * 1024
 class Snapshot(Protocol):
     """What the cache must know of an upload."""
 
-    @property
-    def snapshot(self) -> UUID: ...
+    def cache_name(self) -> str:
+        """A name that no other snapshot ever had or will have."""
+        ...
 
     def is_readable(self) -> bool: ...
 
@@ -82,7 +84,7 @@ class Lease(Generic[S]):
 
     def __init__(self, read: Callable[[], tuple[S | None, bool]]) -> None:
         self._read = read
-        self.end()
+        self._held: tuple[S | None, float] = (None, 0.0)
 
     def __call__(self) -> S | None:
         now = time.monotonic()
@@ -95,16 +97,16 @@ class Lease(Generic[S]):
         return snapshot
 
     def end(self) -> None:
-        self._held: tuple[S | None, float] = (None, 0.0)
+        self._held = (None, 0.0)
 
 
 # Ready answers of this process
 
 
 class KeptResponse(HttpResponse):
-    """An answer that ``served`` may give again; ``snapshot`` is what it was computed from."""
+    """An answer that ``served`` may give again; ``snapshot`` names what it was computed from."""
 
-    def __init__(self, body: bytes, media_type: str, etag: str, snapshot: UUID | None) -> None:
+    def __init__(self, body: bytes, media_type: str, etag: str, snapshot: str | None) -> None:
         super().__init__(body, content_type=media_type)
         self.ready = (body, media_type, etag)
         self.snapshot = snapshot
@@ -150,13 +152,13 @@ def served(
     request: HttpRequest,
     snapshot: Snapshot | None,
     as_it_came: Hashable,
-    compute: Callable[[], HttpResponse],
-) -> HttpResponse:
+    compute: Callable[[], HttpResponseBase],
+) -> HttpResponseBase:
     """The answer to a request that came in exactly this form before, else what ``compute`` makes.
 
     ``as_it_came`` is everything of the request that an answer may depend on, unparsed.
     """
-    ready = near.get((snapshot and snapshot.snapshot, as_it_came))
+    ready = near.get((_name(snapshot), as_it_came))
     if ready is not None:
         body, media_type, etag = ready
         if _client_has(request, etag):
@@ -166,6 +168,10 @@ def served(
     if isinstance(response, KeptResponse):
         near.put((response.snapshot, as_it_came), response.ready)
     return response
+
+
+def _name(snapshot: Snapshot | None) -> str | None:
+    return None if snapshot is None else snapshot.cache_name()
 
 
 def _client_has(request: HttpRequest, etag: str) -> bool:
@@ -192,7 +198,7 @@ def key_of(snapshot: Snapshot | None, face: str, question: Sequence[object], med
 
     ``question`` is the canonical form: whatever JSON can write, equal for questions that mean the same.
     """
-    parts = [settings.DEALS_BUILD, str(snapshot and snapshot.snapshot), face, question, media_type]
+    parts = [settings.DEALS_BUILD, _name(snapshot), face, question, media_type]
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -218,11 +224,11 @@ def respond(
         if _client_has(request, etag):
             return _label(HttpResponseNotModified(), etag)
         try:
-            answer = remember(key, lambda snapshot=snapshot: _vouched(compute, snapshot))
+            answer = remember(key, partial(_vouched, compute, snapshot))
         except SnapshotGone:
             continue
         if answer.kept:
-            return KeptResponse(answer.body, media_type, etag, snapshot and snapshot.snapshot)
+            return KeptResponse(answer.body, media_type, etag, _name(snapshot))
         return HttpResponse(answer.body, content_type=media_type)
     raise SnapshotGone
 
@@ -314,7 +320,7 @@ class Breaker:
 _shared = Breaker()
 
 
-class PlainBytes(BaseSerializer):
+class PlainBytes(BaseSerializer):  # type: ignore[misc]  # django-redis has no types
     """Values go to Redis as they are: it never holds anything that could be run on loading."""
 
     def dumps(self, value: bytes) -> bytes:

@@ -15,7 +15,7 @@ import io
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -31,16 +31,23 @@ MAX_SHOWN: Final = 100
 
 _BATCH_ROWS: Final = 2048
 _BLOCK_BYTES: Final = 256 * 1024
-_MAX_LINE_BYTES: Final = 256 * 1024
+_MAX_LINE_BYTES: Final = _BLOCK_BYTES
+#: Rows that are parsed in one step, and the most blocks that they may take, line breaks inside quotes included.
+_STEP_ROWS: Final = 8
+_STEP_BLOCKS: Final = _STEP_ROWS + 2
+#: A batch of long rows ends early.
+_BATCH_BLOCKS: Final = 4
 _MEMO_NAMES: Final = 20_000
+_MEMO_NAME_LENGTH: Final = 2 * MAX_NAME_LENGTH
 
 _ZEROS: Final = str.maketrans("123456789", "000000000")
 _TOTAL: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,2})?")
+_THOUSANDS: Final = re.compile(r"[0-9]{1,3}(?:[\s.,'’][0-9]{3})+(?:[.,][0-9]*)?")
 _QUANTITY: Final = re.compile(r"[0-9]{1,9}")
 _DATE_IN_UTC: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?")
 _DATE: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?)"
-    r" ?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+    r" ?(Z|[+-][0-9]{2}(?::?[0-5][0-9])?)?"
 )
 _BLANKS: Final = "\t " + "".join(
     chr(code) for code in (0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000)
@@ -72,9 +79,7 @@ def read_deals(file: IO[bytes], limits: Limits) -> Iterator[DealBatch]:
     Raises: UnreadableUpload, UploadHasProblems, UploadTooLarge.
     Source: the brief's table of columns, and "Real files come from spreadsheets".
     """
-    encoding = detect_encoding(file)
-    lines = _lines(file, encoding)
-    return _Sheet(lines, limits).batches()
+    return _Sheet(_blocks_of_text(file, detect_encoding(file)), limits).batches()
 
 
 # What kind of bytes these are
@@ -91,12 +96,14 @@ _NOT_CSV: Final = (
     (b"\xfe\xff", "text in UTF-16; save it as CSV UTF-8"),
 )
 _HIGH_BYTE: Final = re.compile(rb"[\x80-\xff]")
-#: Well-formed UTF-8 outside ASCII.
+#: Well-formed UTF-8 outside ASCII; not the begin of a name such as Пётр or Лёд in Windows-1251, which looks
+#: like it, unless its first letter is one of those two, Р and С, with which all of Russian begins in UTF-8.
 _UTF8_CHARACTER: Final = re.compile(
-    rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+    rb"(?![\xc2-\xcf\xd2-\xdf][\xa8\xb8][\xc0-\xff](?![\x80-\xbf]))"
+    rb"(?:[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})"
 )
-#: Two or more Cyrillic letters of Windows-1251 in a row.
-_CYRILLIC_WORD: Final = re.compile(rb"[\xc0-\xff\xa8\xb8]{2,}")
+#: Three or more Cyrillic letters of Windows-1251 in a row, and no Latin ones beside them.
+_CYRILLIC_WORD: Final = re.compile(rb"(?<![A-Za-z\xa8\xb8\xc0-\xff])[\xa8\xb8\xc0-\xff]{3,}+(?![A-Za-z])")
 _UNUSED_IN_1251: Final = b"\x98"
 
 
@@ -110,19 +117,18 @@ def detect_encoding(file: IO[bytes]) -> str:
     """
     file.seek(0)
     start = file.read(_BLOCK_BYTES)
-    if not start.removeprefix(codecs.BOM_UTF8).strip():
-        if not file.read(1):
-            raise UnreadableUpload("The file is empty.")
+    if not start.removeprefix(codecs.BOM_UTF8).strip() and not file.read(1):
+        raise UnreadableUpload("The file is empty.")
     for signature, kind in _NOT_CSV:
         if start.startswith(signature):
             raise UnreadableUpload(f"The file is not CSV text: it is {kind}.")
-    if b"\0" in start[:4096]:
-        raise UnreadableUpload("The file is not CSV text in UTF-8 or Windows-1251: it has NUL bytes.")
+    if b"\0" in start.lstrip().partition(b"\n")[0]:
+        raise UnreadableUpload("The file is not CSV text: it has NUL bytes, as UTF-16 has; save it as CSV UTF-8.")
 
     broken = _first_broken_line(file)
     if broken is None:
         return "utf-8-sig"
-    if _looks_like_1251(file):
+    if not start.startswith(codecs.BOM_UTF8) and _looks_like_1251(file):
         return "cp1251"
     line, value = broken
     raise UnreadableUpload(
@@ -166,6 +172,11 @@ def _blocks(file: IO[bytes]) -> Iterator[bytes]:
     rest, line = b"", 1
     while chunk := file.read(_BLOCK_BYTES):
         whole, newline, tail = chunk.rpartition(b"\n")
+        if len(rest) + len(chunk.partition(b"\n")[0]) > _MAX_LINE_BYTES:
+            raise UnreadableUpload(
+                f"The file is not a table of deals: line {line} is over {_MAX_LINE_BYTES} bytes;"
+                " are its line breaks LF or CRLF?"
+            )
         if newline:
             block = b"".join((rest, whole, newline))
             line += block.count(b"\n")
@@ -173,33 +184,30 @@ def _blocks(file: IO[bytes]) -> Iterator[bytes]:
             yield block
         else:
             rest += chunk
-        if len(rest) > _MAX_LINE_BYTES:
-            raise UnreadableUpload(f"The file is not a table of deals: line {line} is over {_MAX_LINE_BYTES} bytes.")
     if rest:
         yield rest
 
 
-def _lines(file: IO[bytes], encoding: str) -> Iterator[str]:
-    """Physical lines with their ends; only LF ends one, as ``csv`` wants it."""
+def _blocks_of_text(file: IO[bytes], encoding: str) -> Iterator[str]:
     file.seek(0)
-    texts = (io.StringIO(block.decode("cp1251" if encoding == "cp1251" else "utf-8"), newline="\n")
-             for block in _blocks(file))
-    lines = chain.from_iterable(texts)
-    first = next(lines, "")
-    return chain((first.removeprefix("\ufeff"),), lines)
+    for block in _blocks(file):
+        yield block.decode(encoding)
+        encoding = encoding.removesuffix("-sig")  # only the first has a byte-order mark
 
 
 # What one cell may hold: each reader returns the value or raises ValueError with the reason
 
 
 def read_name(cell: str) -> str:
-    name = unicodedata.normalize("NFC", cell.strip(_BLANKS))
-    if not name:
+    text = cell.strip(_BLANKS)
+    if not text:
         raise ValueError("is empty")
+    # NFC makes no more than four characters into one, and takes quadratic time for what has thousands of accents.
+    name = unicodedata.normalize("NFC", text) if len(text) <= 4 * MAX_NAME_LENGTH else text
     if len(name) > MAX_NAME_LENGTH:
         raise ValueError(f"is longer than {MAX_NAME_LENGTH} characters")
     if any(unicodedata.category(character) == "Cc" for character in name):
-        raise ValueError("has a control character")
+        raise ValueError("has a line break or another control character")
     return name
 
 
@@ -210,10 +218,12 @@ def read_total(cell: str) -> int:
         return _hundredths(text)
     if re.fullmatch(r"-[0-9.,]+", text):
         raise ValueError("must not be negative")
-    if re.fullmatch(r"[0-9]+,[0-9]+", text):
-        raise ValueError("must have a point before the cents, not a comma")
     if re.fullmatch(r"[0-9]+\.[0-9]{3,}", text):
         raise ValueError("has more than two decimal places")
+    if _THOUSANDS.fullmatch(text):
+        raise ValueError("must have nothing between the thousands")
+    if re.fullmatch(r"[0-9]+,[0-9]+", text):
+        raise ValueError("must have a point before the cents, not a comma")
     if re.fullmatch(r"[0-9]{13,}(?:\.[0-9]*)?", text):
         raise ValueError("has more than 12 digits before the point")
     raise ValueError("is not an amount such as 612 or 100.50")
@@ -235,8 +245,11 @@ def read_quantity(cell: str) -> int:
 
 def read_date(cell: str) -> str:
     """ISO 8601 in UTC without an offset."""
-    parts = _DATE.fullmatch(cell.strip(_BLANKS))
+    text = cell.strip(_BLANKS)
+    parts = _DATE.fullmatch(text)
     if parts is None:
+        if re.fullmatch(r"[0-9 T:-]{19}\.[0-9]{7,}", text):
+            raise ValueError("has more than six decimal places in its seconds")
         raise ValueError("is not a date and time such as 2018-12-14 08:29:52")
     day, time, offset = parts.groups()
     try:
@@ -252,14 +265,19 @@ def read_date(cell: str) -> str:
 
 
 class _Sheet:
-    """One pass over the lines of a file."""
+    """One pass over the text of a file."""
 
-    def __init__(self, lines: Iterator[str], limits: Limits) -> None:
+    def __init__(self, blocks: Iterator[str], limits: Limits) -> None:
         self.limits = limits
+        self.blocks = blocks
+        self.blocks_read = 0
+        self.most_blocks = _STEP_BLOCKS
         self.line = 1  # where the next record begins
+        self.cut_short: RowProblem | None = None  # where the file stops being CSV
         self.problems: list[RowProblem] = []
         self.names: dict[str, str] = {}  # cell → clean name, a bounded memo
         self.rows = 0
+        lines = chain.from_iterable(self._lines())
         first = next(lines, "")
         while first and not first.strip():
             self.line += 1
@@ -269,7 +287,9 @@ class _Sheet:
 
     def batches(self) -> Iterator[DealBatch]:
         header = self._records(1)
-        positions = _positions(header[0] if header else [], self.line - 1 or 1)
+        if self.cut_short:
+            raise refusal([self.cut_short])
+        positions = _positions(header[0], self.line_of_records)
         self.width = len(header[0])
         while records := self._records(_BATCH_ROWS):
             begin = self.line_of_records
@@ -279,22 +299,38 @@ class _Sheet:
                 raise UploadTooLarge(f"The file has more than {self.limits.max_rows} rows.")
             if batch.dates and not self.problems:
                 yield batch
+        if self.cut_short:
+            raise refusal([*self.problems, self.cut_short], stopped=True)
         if self.problems:
             raise refusal(self.problems)
         if not self.rows:
             raise UnreadableUpload("The file has a header and no deals.")
 
+    def _lines(self) -> Iterator[Iterable[str]]:
+        """Physical lines with their ends, block by block; only LF ends one, as ``csv`` wants it."""
+        for block in self.blocks:
+            self.blocks_read += 1
+            if self.blocks_read > self.most_blocks:
+                raise UnreadableUpload(
+                    f"The file is not a table of deals: of the rows from line {self.line} on, one"
+                    f" is over {_MAX_LINE_BYTES} bytes."
+                )
+            yield io.StringIO(block, newline="\n")
+
     def _records(self, count: int) -> list[list[str]]:
         """Up to ``count`` records; ``line_of_records`` is where the first of them begins."""
         self.line_of_records = self.line
         records: list[list[str]] = []
-        before = self.reader.line_num
+        before, last_block = self.reader.line_num, self.blocks_read + _BATCH_BLOCKS
+        known = -1
         try:
-            records.extend(islice(self.reader, count))
+            while known < len(records) < count and not self.cut_short and self.blocks_read <= last_block:
+                known = len(records)
+                self.most_blocks = self.blocks_read + _STEP_BLOCKS
+                records.extend(islice(self.reader, min(count, _STEP_ROWS)))
         except csv.Error as error:
             at = self.line + sum(map(_height, records))
-            self.problems.append(RowProblem(at, None, "", _said_plainly(str(error))))
-            raise refusal(self.problems) from None
+            self.cut_short = RowProblem(at, None, "", _said_plainly(str(error)))
         self.line += self.reader.line_num - before
         return records
 
@@ -324,6 +360,8 @@ class _Sheet:
         if len(self.names) > _MEMO_NAMES:
             self.names.clear()
         for cell in set(cells) - self.names.keys():
+            if len(cell) > _MEMO_NAME_LENGTH:
+                raise ValueError("is too long to keep")
             self.names[cell] = read_name(cell)
         return list(map(self.names.__getitem__, cells))
 
@@ -337,10 +375,10 @@ class _Sheet:
             read_name, read_name, read_total, read_quantity, read_date
         )
         for record in records:
-            if any(cell.strip(_BLANKS) for cell in record):
+            if "".join(record).strip(_BLANKS):
                 if len(record) != self.width:
                     shown = self.delimiter.join(record)
-                    self._note(line, None, shown, f"has {len(record)} cells; the header has {self.width}")
+                    self._note(line, None, shown, f"has {_cells(len(record))}; the header has {self.width}")
                 else:
                     for column, position, read, target in zip(COLUMNS, positions, readers, targets, strict=True):
                         try:
@@ -369,16 +407,16 @@ def _delimiter(header: str) -> str:
 def _positions(header: list[str], line: int) -> tuple[int, ...]:
     """Where each of our columns stands."""
     names = [cell.strip(_BLANKS).casefold() for cell in header]
-    problems = [
-        RowProblem(line, column, "", "is missing from the header" if names.count(column) == 0 else
-                   "stands in the header more than once")
-        for column in COLUMNS
-        if names.count(column) != 1
-    ]
-    if problems:
-        told = "; ".join(f"the column {problem.column!r} {problem.reason}" for problem in problems)
+    missing = [column for column in COLUMNS if column not in names]
+    repeated = [column for column in COLUMNS if names.count(column) > 1]
+    if missing or repeated:
+        told = [f"it lacks {', '.join(missing)}"] if missing else []
+        told += [f"it has {', '.join(repeated)} more than once"] if repeated else []
         raise UnreadableUpload(
-            f"Line {line} is not the header of a deals file: {told}; expected are {', '.join(COLUMNS)}.", problems
+            f"Line {line} is not the header of a deals file: {' and '.join(told)};"
+            f" expected are {', '.join(COLUMNS)} between commas, semicolons or tabs.",
+            [RowProblem(line, column, "", "is missing from the header") for column in missing]
+            + [RowProblem(line, column, "", "stands in the header more than once") for column in repeated],
         )
     return tuple(names.index(column) for column in COLUMNS)
 
@@ -400,10 +438,16 @@ def _height(record: list[str]) -> int:
     return 1 + sum(cell.count("\n") for cell in record)
 
 
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"
+
+
 def _said_plainly(csv_error: str) -> str:
     """The words of ``csv.Error`` for people who never saw Python."""
-    if "unexpected end of data" in csv_error or "field larger" in csv_error:
+    if "unexpected end of data" in csv_error:
         return "opens a quote that is not closed"
+    if "field larger" in csv_error:
+        return f"has a cell of over {csv.field_size_limit()} characters, perhaps after a quote left open"
     if "expected after" in csv_error:
         return "has text after a closing quote"
     if "new-line character" in csv_error:
@@ -417,7 +461,7 @@ def refusal(problems: Sequence[RowProblem], *, stopped: bool = False) -> UploadH
     where = f"line {first.line}" + (f", column {first.column!r}" if first.column else "")
     shown = f" {first.value!r}" if first.value else ""
     if len(problems) == 1:
-        count = "1 place in the file is wrong"
+        lead = "1 place in the file is wrong,"
     else:
-        count = f"{'At least ' if stopped else ''}{len(problems)} places in the file are wrong"
-    return UploadHasProblems(f"{count}; the first is {where}:{shown} {first.reason}.", problems)
+        lead = f"{'At least ' if stopped else ''}{len(problems)} places in the file are wrong; the first is"
+    return UploadHasProblems(f"{lead} {where}:{shown} {first.reason}.", problems)

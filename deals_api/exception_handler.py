@@ -57,6 +57,7 @@ def refuse(error: Exception, _context: dict[str, Any] | None = None) -> Response
 
 
 def body(sentence: str, code: str, problems: tuple[RowProblem, ...] = ()) -> dict[str, Any]:
+    sentence = sentence if sentence.endswith(".") else f"{sentence.rstrip(' :')}."
     refusal: dict[str, Any] = {"Status": "Error", "Desc": sentence, "Code": code}
     if problems:
         refusal["Errors"] = [asdict(problem) for problem in problems]

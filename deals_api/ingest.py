@@ -29,7 +29,7 @@ def ingest_deals(file: IO[bytes], file_name: str) -> Upload:
     if size > limits.max_upload_bytes:
         raise UploadTooLarge(f"The file is over {limits.max_upload_bytes} bytes.")
     file.seek(0)
-    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     if same := store.confirm_current(sha256):
         return same
     upload = Upload.objects.create(file_name=_clean(file_name), sha256=sha256, size=size)

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import uuid
 from decimal import Decimal
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Count, Exists, Q
+
+if TYPE_CHECKING:
+    MoneyColumn = models.BigIntegerField[Decimal, Decimal]
+    NameColumn = models.CharField[str, str]
+else:
+    MoneyColumn, NameColumn = models.BigIntegerField, models.CharField
 
 #: A row's id is its upload's number in the high half and its place in the file in the low half.
 _PLACES = 2**32
@@ -25,7 +31,7 @@ def row_id(upload_id: int, place: int) -> int:
     return upload_id * _PLACES + place
 
 
-class MoneyField(models.BigIntegerField):
+class MoneyField(MoneyColumn):
     """Exact money with two decimals: ``Decimal`` in Python, whole hundredths in the database.
 
     A ``DecimalField`` is summed in binary floating point by SQLite; integers are exact everywhere.
@@ -54,7 +60,7 @@ def from_hundredths(value: int) -> Decimal:
     return Decimal((sign, digits, -2))
 
 
-class NameField(models.CharField):
+class NameField(NameColumn):
     """A name, compared and sorted by code point on every database, whatever its locale."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -135,6 +141,9 @@ class Upload(models.Model):
         """Whether its rows are all there now; asked after reading them, it vouches for what was read."""
         return Upload.objects.readable().filter(pk=self.pk).exists()
 
+    def cache_name(self) -> str:
+        return str(self.snapshot)
+
 
 class CurrentUpload(models.Model):
     """The pointer: one row, moved last in the transaction of the upload it will name."""
@@ -145,7 +154,6 @@ class CurrentUpload(models.Model):
     upload = models.OneToOneField(Upload, models.PROTECT, null=True, related_name="pointer")
     #: Uploads up to this number have had their say: one of them that finishes later changes nothing.
     arrival = models.IntegerField(default=0)
-    change_announced: bool  # set by current_and_change()
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(id=1), name="there_is_one_pointer")]
@@ -203,7 +211,9 @@ class Customer(SnapshotRow):
     objects = CustomerQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["upload", "username"], name="a_username_is_unique_in_its_upload")]
+        constraints = [
+            models.UniqueConstraint(fields=["upload", "username"], name="a_username_is_unique_in_an_upload"),
+        ]
         indexes = [models.Index(fields=["upload", "-spent_money", "username"], name="customer_by_spending")]
 
     def __str__(self) -> str:
@@ -222,7 +232,7 @@ class Gem(SnapshotRow):
     objects = SnapshotQuerySet["Gem"].as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["upload", "name"], name="a_gem_is_unique_in_its_upload")]
+        constraints = [models.UniqueConstraint(fields=["upload", "name"], name="a_gem_is_unique_in_an_upload")]
 
     def __str__(self) -> str:
         return self.name

@@ -10,30 +10,37 @@ import simplejson
 from django.conf import settings
 from django.http import QueryDict
 from rest_framework import serializers
+from rest_framework.fields import empty
 from rest_framework.renderers import JSONRenderer
 
 from deals_api.reports import TopClient
 
 
+class PlacesField(serializers.Field[int, str, int, int]):
+    """A number of places, in the digits of ASCII."""
+
+    def get_value(self, dictionary: Any) -> Any:
+        return dictionary.get(self.field_name, empty)  # DRF would take ``limit=`` for no limit
+
+    def to_internal_value(self, data: str) -> int:
+        most = settings.DEALS_LIMITS.max_top_clients
+        if not (data.isascii() and data.isdigit() and len(data) < 10 and 1 <= int(data) <= most):
+            raise serializers.ValidationError(f"It must be a whole number from 1 to {most}.")
+        return int(data)
+
+
 class TopClientsQuery(serializers.Serializer[Any]):
     """``?limit=``, and nothing else."""
 
-    limit = serializers.IntegerField(default=5, min_value=1)
+    limit = PlacesField(default=5)
 
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
-        assert isinstance(data, QueryDict)
+    def to_internal_value(self, data: QueryDict) -> Any:
         for name, values in data.lists():
             if name not in self.fields:
                 raise serializers.ValidationError({name: [f"There is no parameter {name!r}."]})
             if len(values) > 1:
                 raise serializers.ValidationError({name: ["Give it once."]})
         return super().to_internal_value(data)
-
-    def validate_limit(self, limit: int) -> int:
-        most = settings.DEALS_LIMITS.max_top_clients
-        if limit > most:
-            raise serializers.ValidationError(f"Ensure this value is less than or equal to {most}.")
-        return limit
 
 
 def top_clients_json(ranking: list[TopClient]) -> bytes:

@@ -58,13 +58,10 @@ def store_snapshot(upload: Upload, batches: Iterable[DealBatch], limits: Limits)
     announced = Announcement()  # by the row of a LOADING upload, which is committed
     with transaction.atomic():
         _hold(upload)
-        _write(Deal, ("id", "upload_id", "customer_id", "gem_id", "total", "quantity", "date"),
-               _deal_columns(upload, batches, tally))
-        _write(Purchase, ("id", "upload_id", "customer_id", "gem_id", "deal_count", "quantity", "total"),
-               _purchase_columns(upload, tally))
-        sums = ("total", "deal_count", "first_deal", "last_deal")
-        _write(Customer, ("id", "upload_id", "username", "spent_money", *sums[1:]), _name_columns(upload, tally.customers))
-        _write(Gem, ("id", "upload_id", "name", *sums), _name_columns(upload, tally.gems))
+        _write(Deal, _deal_columns(upload, batches, tally))
+        _write(Purchase, _purchase_columns(upload, tally))  # completes the sums of names
+        _write(Customer, _name_columns(upload, tally.customers))
+        _write(Gem, _name_columns(upload, tally.gems))
         upload.rows = tally.rows
         upload.state = Upload.State.LOADED
         upload.finished_at = timezone.now()
@@ -155,7 +152,7 @@ def _locked_pointer() -> CurrentUpload:
     return CurrentUpload.objects.select_for_update().get(pk=CurrentUpload.ONLY)
 
 
-# Columns
+# Columns, in the order of the model's fields
 
 
 def _deal_columns(upload: Upload, batches: Iterable[DealBatch], tally: Tally) -> Iterator[list[Column]]:
@@ -212,31 +209,26 @@ def _ids(upload: Upload, numbers: Sequence[int]) -> list[int]:
 # How rows travel
 
 
-def _write(model: type[SnapshotRow], names: Sequence[str], chunks: Iterator[list[Column]]) -> None:
-    """Rows, given as chunks of columns in the order of ``names`` (attributes of the model), into its table."""
-    fields = [_field(model, name) for name in names]
-    send = _copy if connection.vendor == "postgresql" else _bulk_create
-    send(model, fields, chunks)
+def _write(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> None:
+    """Rows, given as chunks of columns, into their table."""
+    if connection.vendor == "postgresql":
+        _copy(model, chunks)
+    else:
+        _bulk_create(model, chunks)
 
 
-def _field(model: type[SnapshotRow], name: str) -> models.Field[Any, Any]:
-    return next(field for field in model._meta.concrete_fields if field.attname == name)
-
-
-def _copy(
-    model: type[SnapshotRow], fields: Sequence[models.Field[Any, Any]], chunks: Iterator[list[Column]]
-) -> None:
+def _copy(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> None:
     quote = connection.ops.quote_name
-    columns = ", ".join(quote(field.column) for field in fields)
+    columns = ", ".join(quote(str(field.column)) for field in model._meta.concrete_fields)
     stream = _CopyStream(chunks)
-    with connection.cursor() as cursor:
-        try:
+    try:
+        with connection.cursor() as cursor, connection.wrap_database_errors:
             cursor.copy_expert(f"COPY {quote(model._meta.db_table)} ({columns}) FROM STDIN", stream)
-        except DatabaseError:
-            # What the rows raised while they were read reaches us as the text of a cancelled COPY.
-            if stream.refused is not None:
-                raise stream.refused from None
-            raise
+    except DatabaseError:
+        # What the rows raised while they were read reaches us as the text of a cancelled COPY.
+        if stream.refused is not None:
+            raise stream.refused from None
+        raise
 
 
 class _CopyStream:
@@ -259,14 +251,12 @@ class _CopyStream:
         return "".join(map(line.__mod__, zip(*columns, strict=True))).replace("\\", "\\\\")
 
 
-def _bulk_create(
-    model: type[SnapshotRow], fields: Sequence[models.Field[Any, Any]], chunks: Iterator[list[Column]]
-) -> None:
-    names = [field.attname for field in fields]
-    makers = [_maker(field) for field in fields]
+def _bulk_create(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> None:
+    makers = [_maker(field) for field in model._meta.concrete_fields]
+    make_row: Callable[..., SnapshotRow] = model
     for columns in chunks:
         values = zip(*(map(make, column) for make, column in zip(makers, columns, strict=True)), strict=True)
-        model._default_manager.bulk_create(model(**dict(zip(names, row, strict=True))) for row in values)
+        model._default_manager.bulk_create(make_row(*row) for row in values)
 
 
 def _maker(field: models.Field[Any, Any]) -> Callable[[Any], Any]:

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from django.core.files.uploadhandler import FileUploadHandler
+from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from rest_framework import status
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import DataAndFiles, MultiPartParser
@@ -29,25 +29,21 @@ class LengthRequired(APIException):
     default_code = "length_required"
 
 
-def the_file(request: Request) -> UploadedFile:
+def the_file(request: Request) -> UploadedFile[bytes]:
     """The file in the field ``deals``.
 
     Raises: ParseError where there is not exactly one, and whatever the body is refused for.
     """
     if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
         raise LengthRequired
-    fields: Mapping[str, Any] = request.data
-    files = [(name, file) for name, some in request.FILES.lists() for file in some]
-    if len(files) > 1:
-        raise ParseError(f"Send one file; the request has {len(files)}.")
-    if not files and FIELD in fields:
+    fields = request.data
+    if FIELD in request.FILES:
+        return request.FILES[FIELD]
+    for elsewhere in request.FILES:
+        raise ParseError(f"The file must be in the field {FIELD!r}, not in {elsewhere!r}.")
+    if FIELD in fields:
         raise ParseError(f"The field {FIELD!r} is text; it must be a file.")
-    if not files:
-        raise ParseError(f"The request has no file; send it as the field {FIELD!r} of a multipart/form-data body.")
-    name, file = files[0]
-    if name != FIELD:
-        raise ParseError(f"The file must be in the field {FIELD!r}, not in {name!r}.")
-    return file
+    raise ParseError(f"The request has no file; send it as the field {FIELD!r} of a multipart/form-data body.")
 
 
 class WholeMultiPartParser(MultiPartParser):
@@ -58,17 +54,20 @@ class WholeMultiPartParser(MultiPartParser):
         stream: IO[Any],
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
-    ) -> DataAndFiles:
-        assert parser_context is not None
-        length = int(parser_context["request"].META.get("CONTENT_LENGTH") or 0)
+    ) -> DataAndFiles[Any, Any]:
+        request = (parser_context or {})["request"]
+        length = int(request.META.get("CONTENT_LENGTH") or 0)
         if length > settings.DEALS_LIMITS.max_upload_bytes + _WRAPPING_BYTES:
             raise too_large()
         watched = _Watched(stream)
-        parsed = super().parse(watched, media_type, parser_context)  # type: ignore[arg-type]
-        if watched.received < length:
-            raise ParseError(f"The body ended early: {watched.received} of {length} bytes arrived.")
-        if not watched.end.rstrip().endswith(b"--"):
-            raise ParseError("The body does not end with the boundary that its Content-Type names.")
+        try:
+            parsed = super().parse(watched, media_type, parser_context)  # type: ignore[arg-type]
+            watched.must_be_whole(length)
+        except BaseException:
+            for handler in request.upload_handlers:
+                if hasattr(handler, "file"):
+                    handler.file.close()  # nobody else knows of it yet, and it lies on disk
+            raise
         return parsed
 
 
@@ -86,22 +85,25 @@ class _Watched:
         self.end = (self.end + data[-100:])[-100:]
         return data
 
+    def must_be_whole(self, length: int) -> None:
+        if self.received < length:
+            raise ParseError(f"The body ended early: {self.received} of {length} bytes arrived.")
+        if not self.end.rstrip().endswith(b"--"):
+            raise ParseError("The body does not end with the boundary that its Content-Type names.")
 
-class SizeGuard(FileUploadHandler):
-    """Counts the bytes of all files of one request; keeps none."""
 
-    def __init__(self, request: Any = None) -> None:
-        super().__init__(request)
-        self.received = 0
+class OneFileHandler(TemporaryFileUploadHandler):
+    """Django's handler for files on disk, for one file within the limit."""
 
-    def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
-        self.received += len(raw_data)
-        if self.received > settings.DEALS_LIMITS.max_upload_bytes:
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        if hasattr(self, "file"):
+            raise ParseError("Send one file; the request has more.")
+        super().new_file(*args, **kwargs)
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        if start + len(raw_data) > settings.DEALS_LIMITS.max_upload_bytes:
             raise too_large()
-        return raw_data
-
-    def file_complete(self, file_size: int) -> None:
-        return None
+        super().receive_data_chunk(raw_data, start)
 
 
 def too_large() -> UploadTooLarge:

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
@@ -20,7 +21,7 @@ from deals_api.uploads import the_file
 class UploadViewSet(ViewSet):
     """Deals go in as a file; the clients who spent most come out."""
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Whatever was asked in the same form before needs no parsing, and so no DRF."""
         answer = super().dispatch
         if request.method != "GET":

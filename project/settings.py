@@ -56,7 +56,7 @@ USE_I18N = False
 def database(url: str) -> dict[str, Any]:
     """Django's entry for one ``DATABASE_URL``."""
     try:
-        entry: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=None))  # type: ignore[arg-type]
+        entry: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=None))
     except (ValueError, dj_database_url.UnknownSchemeError) as wrong:
         raise ImproperlyConfigured(f"DATABASE_URL is not understood: {wrong}") from None
     if entry["ENGINE"].endswith("sqlite3"):
@@ -75,35 +75,29 @@ def database(url: str) -> dict[str, Any]:
 DATABASES = {"default": database(os.environ.get("DATABASE_URL") or f"sqlite:///{BASE_DIR / 'deals.sqlite3'}")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-if redis_url := os.environ.get("REDIS_URL"):
-    CACHES: dict[str, dict[str, Any]] = {
-        "default": {
-            "BACKEND": "django_redis.cache.RedisCache",
-            "LOCATION": redis_url,
-            "OPTIONS": {
-                "SERIALIZER": "deals_api.cache.PlainBytes",
-                "SOCKET_CONNECT_TIMEOUT": 0.1,
-                "SOCKET_TIMEOUT": 0.1,
-                # redis-py would try three more times, seconds apart.
-                "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 0)},
-            },
-        }
+
+
+def redis_cache(url: str) -> dict[str, Any]:
+    """Django's entry for one ``REDIS_URL``."""
+    return {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": url,
+        "OPTIONS": {
+            "SERIALIZER": "deals_api.cache.PlainBytes",
+            "SOCKET_CONNECT_TIMEOUT": 0.1,
+            "SOCKET_TIMEOUT": 0.1,
+            # redis-py would try three more times, seconds apart.
+            "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 0)},
+        },
     }
-else:
-    CACHES = {
-        "default": {
-            "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
-            "OPTIONS": {"MAX_ENTRIES": 1000},
-        }
-    }
+
+
+LOCAL_MEMORY = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 1000}}
+CACHES = {"default": redis_cache(os.environ["REDIS_URL"]) if os.environ.get("REDIS_URL") else LOCAL_MEMORY}
 
 # What comes in
 
-FILE_UPLOAD_HANDLERS = [
-    "deals_api.uploads.SizeGuard",
-    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
-]
-DATA_UPLOAD_MAX_NUMBER_FILES = 10
+FILE_UPLOAD_HANDLERS = ["deals_api.uploads.OneFileHandler"]
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 100
 
 REST_FRAMEWORK = {

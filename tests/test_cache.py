@@ -1,0 +1,372 @@
+"""The cache layer alone: keys, leases, turns, and a Redis in trouble."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+from django.core.cache import cache as backend
+from django.http import HttpResponse
+from django.test import RequestFactory
+from django_redis.cache import RedisCache
+from pytest_django import Settings
+from redis.exceptions import OutOfMemoryError
+
+from deals_api import cache
+from deals_api.cache import Answer, Lease
+from tests import services
+
+request = RequestFactory().get("/")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A snapshot of no database."""
+
+    name: str
+    readable: bool = True
+
+    def cache_name(self) -> str:
+        return self.name
+
+    def is_readable(self) -> bool:
+        return self.readable
+
+
+class Counted:
+    """A computation that tells how often it ran."""
+
+    def __init__(self, body: bytes = b"{}", seconds: float = 0.0, kept: bool = True) -> None:
+        self.runs = 0
+        self.answer = Answer(body, kept)
+        self.seconds = seconds
+
+    def __call__(self, *_: object) -> Answer:
+        self.runs += 1
+        time.sleep(self.seconds)
+        return self.answer
+
+
+@pytest.fixture(autouse=True)
+def _breaker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "_shared", cache.Breaker())
+
+
+def asked(version: Version | None, compute: Counted, question: list[object] | None = None) -> HttpResponse:
+    return cache.respond(request, lambda: version, "test", question or [5], "application/json", compute)
+
+
+# Keys
+
+
+def test_keys_differ_in_every_part(settings: Settings) -> None:
+    base = (Version("a"), "face", [5], "application/json")
+    keys = {
+        cache.key_of(*base),
+        cache.key_of(Version("b"), *base[1:]),
+        cache.key_of(None, *base[1:]),
+        cache.key_of(base[0], "other", *base[2:]),
+        cache.key_of(*base[:2], [6], base[3]),
+        cache.key_of(*base[:2], ["5"], base[3]),
+        cache.key_of(*base[:3], "text/csv"),
+    }
+    settings.DEALS_BUILD = "another build"
+    keys.add(cache.key_of(*base))
+    assert len(keys) == 8
+
+
+def test_equal_questions_have_equal_keys() -> None:
+    first = cache.key_of(None, "face", [{"a": 1, "b": 2}], "x")
+    assert first == cache.key_of(None, "face", [{"b": 2, "a": 1}], "x")
+
+
+# Answers
+
+
+def test_an_answer_is_computed_once_for_a_snapshot() -> None:
+    compute = Counted()
+    for _ in range(3):
+        asked(Version("a"), compute)
+    asked(Version("b"), compute)
+    assert compute.runs == 2
+
+
+def test_an_answer_with_errors_is_never_kept() -> None:
+    compute = Counted(kept=False)
+    first, second = asked(Version("a"), compute), asked(Version("a"), compute)
+    assert compute.runs == 2
+    assert first.content == second.content == b"{}"
+    assert "ETag" not in first
+
+
+def test_a_computation_that_fails_leaves_nothing_behind() -> None:
+    def fail(_: object) -> Answer:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cache.respond(request, lambda: Version("a"), "test", [5], "application/json", fail)
+    assert asked(Version("a"), Counted(b"{1}")).content == b"{1}"
+
+
+def test_the_etag_saves_the_answer() -> None:
+    compute = Counted()
+    etag = asked(Version("a"), compute)["ETag"]
+    backend.clear()
+    cache.near.clear()
+    for header in (etag, f"W/{etag}", f'"x", {etag}', "*"):
+        again = RequestFactory().get("/", headers={"If-None-Match": header})
+        answer = cache.respond(again, lambda: Version("a"), "test", [5], "application/json", compute)
+        assert (answer.status_code, answer["ETag"], answer["Cache-Control"]) == (304, etag, "no-cache")
+    assert compute.runs == 1
+
+
+def test_the_etag_of_another_snapshot_does_not_match() -> None:
+    etag = asked(Version("a"), Counted())["ETag"]
+    again = RequestFactory().get("/", headers={"If-None-Match": etag})
+    answer = cache.respond(again, lambda: Version("b"), "test", [5], "application/json", Counted(b"{2}"))
+    assert (answer.status_code, answer.content) == (200, b"{2}")
+
+
+def test_a_snapshot_pruned_under_a_reader_is_asked_again_of_the_current_one() -> None:
+    versions = iter([Version("pruned", readable=False), Version("current")])
+    read: list[str] = []
+
+    def compute(version: Version | None) -> Answer:
+        assert version is not None
+        read.append(version.name)
+        return Answer(version.name.encode())
+
+    answer = cache.respond(request, lambda: next(versions), "test", [5], "application/json", compute)
+    assert read == ["pruned", "current"]
+    assert answer.content == b"current"
+
+
+def test_a_frozen_reader_cannot_store_the_old_answer_under_the_new_name() -> None:
+    """It read the pointer, froze, and wakes after an upload: what it stores is nobody's answer any more."""
+    current = [Version("old")]
+    frozen, thawed = threading.Event(), threading.Event()
+
+    def compute(version: Version | None) -> Answer:
+        assert version is not None
+        if version.name == "old":
+            frozen.set()
+            thawed.wait(5)
+        return Answer(version.name.encode())
+
+    with ThreadPoolExecutor() as pool:
+        reader = pool.submit(cache.respond, request, lambda: current[0], "test", [5], "application/json", compute)
+        frozen.wait(5)
+        current[0] = Version("new")
+        during = cache.respond(request, lambda: current[0], "test", [5], "application/json", compute)
+        thawed.set()
+        assert reader.result(5).content == b"old"
+    after = cache.respond(request, lambda: current[0], "test", [5], "application/json", compute)
+    assert (during.content, after.content) == (b"new", b"new")
+
+
+# Ready answers
+
+
+def test_a_request_in_the_same_form_is_answered_ready() -> None:
+    version = Version("a")
+    first = cache.served(request, version, "form", lambda: asked(version, Counted(b"{1}")))
+    second = cache.served(request, version, "form", lambda: pytest.fail("parsed again"))
+    assert isinstance(second, HttpResponse)
+    assert (second.content, second["ETag"], second["Vary"]) == (b"{1}", first["ETag"], "Accept")
+
+
+def test_a_ready_answer_belongs_to_its_snapshot() -> None:
+    for name in ("a", "b", "a"):
+        version = Version(name)
+        answer = cache.served(request, version, "form", lambda v=version: asked(v, Counted(v.name.encode())))  # type: ignore[misc]
+        assert isinstance(answer, HttpResponse)
+        assert answer.content == name.encode()
+
+
+def test_refusals_are_not_kept_ready() -> None:
+    version = Version("a")
+    cache.served(request, version, "form", lambda: HttpResponse(b"no", status=400))
+    answer = cache.served(request, version, "form", lambda: asked(version, Counted(b"{1}")))
+    assert answer.status_code == 200
+
+
+def test_ready_answers_stay_within_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "NEAR_BYTES", 64 * 2000)
+    for number in range(1000):
+        cache.near.put(number, (b"x" * 1000, "text/plain", "etag"))
+    cache.near.put("large", (b"x" * 2001, "text/plain", "etag"))
+    assert cache.near.get("large") is None
+    assert cache.near.get(999) is not None
+    assert 50 < sum(cache.near.get(number) is not None for number in range(1000)) < 65
+
+
+# Leases
+
+
+class Pointer:
+    def __init__(self) -> None:
+        self.value, self.announced, self.reads = Version("a"), False, 0
+
+    def __call__(self) -> tuple[Version, bool]:
+        self.reads += 1
+        return self.value, self.announced
+
+
+def test_a_lease_spares_reads_for_its_time_only() -> None:
+    pointer = Pointer()
+    lease = Lease(pointer)
+    begin = time.monotonic()
+    while time.monotonic() < begin + 4 * cache.LEASE_SECONDS:
+        lease()
+    assert 3 <= pointer.reads <= 6
+
+
+def test_no_lease_is_given_while_a_change_is_announced() -> None:
+    pointer = Pointer()
+    pointer.announced = True
+    lease = Lease(pointer)
+    lease()
+    pointer.value = Version("b")
+    assert lease() == Version("b")
+    assert pointer.reads == 2
+
+
+def test_a_lease_counts_from_when_its_read_began() -> None:
+    pointer = Pointer()
+
+    def slow() -> tuple[Version, bool]:
+        seen = pointer()
+        time.sleep(cache.LEASE_SECONDS)
+        return seen
+
+    lease = Lease(slow)
+    lease()
+    pointer.value = Version("b")
+    assert lease() == Version("b")
+
+
+# One computation at a time
+
+
+def test_threads_share_one_computation() -> None:
+    compute = Counted(seconds=0.2)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: asked(Version("a"), compute).content, range(8)))
+    assert compute.runs == 1
+    assert set(answers) == {b"{}"}
+
+
+def test_another_process_computing_is_waited_for() -> None:
+    key = cache.key_of(Version("a"), "test", [5], "application/json")
+    backend.add(f"{key}:computing", b"1", 5)
+    threading.Timer(0.2, backend.set, (key, b"theirs")).start()
+    compute = Counted()
+    assert asked(Version("a"), compute).content == b"theirs"
+    assert compute.runs == 0
+
+
+def test_another_process_that_died_computing_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "PATIENCE_SECONDS", 0.2)
+    backend.add(f"{cache.key_of(Version('a'), 'test', [5], 'application/json')}:computing", b"1", 60)
+    compute = Counted()
+    begin = time.monotonic()
+    asked(Version("a"), compute)
+    assert compute.runs == 1
+    assert 0.1 < time.monotonic() - begin < 2
+
+
+# Redis in trouble: a real one, and addresses where none answers
+
+
+@pytest.fixture
+def own_redis(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[services.Service]:
+    """The cache over a real Redis of this test's own, on both runs of the suite."""
+    with services.redis() as (service, url):
+        use_redis(url, monkeypatch)
+        yield service
+
+
+def use_redis(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from project import settings as published
+
+    options = published.redis_cache(url)["OPTIONS"]
+    monkeypatch.setattr(cache, "backend", RedisCache(url, {"OPTIONS": options}))
+
+
+def seconds_of(version: Version, compute: Counted) -> float:
+    begin = time.monotonic()
+    assert asked(version, compute).status_code == 200
+    return time.monotonic() - begin
+
+
+@pytest.mark.usefixtures("own_redis")
+def test_redis_holds_plain_bytes(own_redis: services.Service) -> None:
+    import redis
+
+    etag = asked(Version("a"), Counted(b'{"response":[]}'))["ETag"]
+    with redis.Redis(port=own_redis.port) as client:
+        (name,) = client.keys("*")
+        assert etag.strip('"') in name.decode()
+        assert client.get(name) == b'{"response":[]}'
+        assert 0 < client.ttl(name) <= cache.KEPT_SECONDS
+
+
+def test_a_dead_redis_costs_one_warning_and_little_time(
+    own_redis: services.Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    own_redis.stop()
+    compute = Counted()
+    with caplog.at_level(logging.WARNING):
+        assert seconds_of(Version("a"), compute) < 0.5
+        assert max(seconds_of(Version(str(number)), compute) for number in range(20)) < 0.05
+    assert len(caplog.records) == 1
+
+
+def test_a_hung_redis_costs_well_under_a_second(own_redis: services.Service) -> None:
+    import signal
+
+    asked(Version("a"), Counted())
+    own_redis.send(signal.SIGSTOP)
+    assert seconds_of(Version("b"), Counted()) < 0.6
+    assert seconds_of(Version("c"), Counted()) < 0.05
+
+
+def test_a_redis_that_comes_back_is_used_again(
+    own_redis: services.Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cache, "REST_SECONDS", 0.1)
+    own_redis.stop()
+    compute = Counted()
+    asked(Version("a"), compute)
+    own_redis.start()
+    time.sleep(0.15)
+    asked(Version("a"), compute)
+    asked(Version("a"), compute)
+    assert compute.runs == 2
+    assert [record.message for record in caplog.records][-1] == "The cache answers again."
+
+
+def test_a_full_redis_costs_speed_only(own_redis: services.Service) -> None:
+    import redis
+
+    with redis.Redis(port=own_redis.port) as client:
+        client.config_set("maxmemory", "1")
+        with pytest.raises(OutOfMemoryError):
+            client.set("x", "y")
+    compute = Counted()
+    assert seconds_of(Version("a"), compute) < 0.5
+    assert asked(Version("a"), compute).content == b"{}"
+
+
+def test_a_redis_that_refuses_connections_silently_costs_well_under_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        use_redis(f"redis://127.0.0.1:{deaf.getsockname()[1]}/0", monkeypatch)
+        assert seconds_of(Version("a"), Counted()) < 0.6

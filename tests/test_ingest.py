@@ -1,0 +1,281 @@
+"""Uploads: what is stored, what replaces what, and what a refusal leaves behind."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.db.models import Sum
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from deals_api import reports, store
+from deals_api.csv_rows import read_deals
+from deals_api.errors import DatabaseBusy, DealsError, UploadHasProblems, UploadTooLarge
+from deals_api.ingest import ingest_deals
+from deals_api.models import CurrentUpload, Customer, Deal, Gem, Purchase, Upload
+from tests.builders import csv_of, deal, load, many
+
+pytestmark = pytest.mark.django_db
+
+
+def register(*deals: str) -> tuple[Upload, Any]:
+    """An upload that has arrived and is not loaded yet, and its deals."""
+    content = csv_of(*deals)
+    upload = Upload.objects.create(file_name="f", sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+    return upload, read_deals(io.BytesIO(content), settings.DEALS_LIMITS)
+
+
+def finish(upload: Upload, batches: Any) -> None:
+    store.store_snapshot(upload, batches, settings.DEALS_LIMITS)
+
+
+def current() -> Upload | None:
+    return Upload.objects.current()
+
+
+def everything() -> dict[str, list[Any]]:
+    models = (CurrentUpload, Customer, Gem, Purchase, Deal)
+    return {model.__name__: list(model._default_manager.order_by("pk").values()) for model in models}
+
+
+def test_an_upload_stores_deals_and_sums() -> None:
+    upload = load(
+        deal("ann", "ruby", "10.50", "2", "2020-01-02 03:04:05.5"),
+        deal("bob", "opal", "7", "1", "2020-01-01 00:00:00"),
+        deal("ann", "ruby", "0.25", "3", "2020-01-03 00:00:00+03:00"),
+    )
+    ann, bob = Customer.objects.of(upload).order_by("username")
+    assert (ann.spent_money, ann.deal_count) == (Decimal("10.75"), 2)
+    assert ann.first_deal == datetime(2020, 1, 2, 3, 4, 5, 500000, tzinfo=UTC)
+    assert ann.last_deal == datetime(2020, 1, 2, 21, tzinfo=UTC)
+    assert (bob.spent_money, bob.deal_count) == (Decimal("7.00"), 1)
+    ruby = Gem.objects.of(upload).get(name="ruby")
+    assert (ruby.total, ruby.deal_count) == (Decimal("10.75"), 2)
+    purchase = Purchase.objects.of(upload).get(customer=ann)
+    assert (purchase.gem, purchase.deal_count, purchase.quantity, purchase.total) == (ruby, 2, 5, Decimal("10.75"))
+    deals = list(Deal.objects.places(upload, 1, 4).order_by("pk").values_list("customer__username", "quantity", "total"))
+    assert deals == [("ann", 2, Decimal("10.50")), ("bob", 1, Decimal("7.00")), ("ann", 3, Decimal("0.25"))]
+
+
+def test_an_upload_is_on_record_with_its_file() -> None:
+    content = csv_of(deal())
+    upload = ingest_deals(io.BytesIO(content), "january\x00.csv")
+    upload.refresh_from_db()
+    assert (upload.state, upload.rows, upload.size, upload.error) == ("loaded", 1, len(content), "")
+    assert (upload.file_name, upload.sha256) == ("january.csv", hashlib.sha256(content).hexdigest())
+    assert upload.finished_at is not None
+    assert upload.arrived_at <= upload.finished_at
+
+
+def test_names_keep_every_character() -> None:
+    names = ["back\\slash", "\\N", "Ёлка 💎", "a'b", "tab-less", "%s", "\\t"]
+    upload = load(*(deal(name, name) for name in names))
+    assert set(Customer.objects.of(upload).values_list("username", flat=True)) == set(names)
+    assert set(Gem.objects.of(upload).values_list("name", flat=True)) == set(names)
+
+
+def test_money_is_exact_where_floats_are_not() -> None:
+    upload = load(*[deal(total="99999999999.99")] * 5000)
+    assert Customer.objects.of(upload).get().spent_money == Decimal("499999999999950.00")
+    assert Deal.objects.of(upload).aggregate(sum=Sum("total"))["sum"] == Decimal("499999999999950.00")
+
+
+def test_extreme_dates_survive() -> None:
+    upload = load(deal(date="0001-01-01 00:00:00"), deal(date="9999-12-31 23:59:59.999999"))
+    assert [moment.year for moment in Deal.objects.of(upload).order_by("date").values_list("date", flat=True)] == [1, 9999]
+
+
+def test_two_identical_lines_are_two_deals() -> None:
+    upload = load(deal(total="3"), deal(total="3"))
+    assert Deal.objects.of(upload).count() == 2
+    assert Customer.objects.of(upload).get().spent_money == 6
+
+
+def test_a_second_file_replaces_the_first() -> None:
+    load(deal("ann"))
+    second = load(deal("bob"))
+    assert current() == second
+    assert [client.username for client in reports.top_clients(second, 5)] == ["bob"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [csv_of(deal(), deal(total="x")), b"", csv_of(), csv_of(*many(5000), deal(date="2020-02-30 00:00:00"))],
+    ids=["bad cell", "empty", "no deals", "bad cell after 5000 good ones"],
+)
+def test_a_refused_file_changes_nothing_but_the_record(content: bytes) -> None:
+    load(deal("ann"))
+    before = everything()
+    with pytest.raises(DealsError) as refusal:
+        ingest_deals(io.BytesIO(content), "bad.csv")
+    assert everything() == before
+    refused = Upload.objects.get(state=Upload.State.REFUSED)
+    assert (refused.file_name, refused.error) == ("bad.csv", refusal.value.message)
+
+
+def test_a_crash_in_the_middle_leaves_nothing() -> None:
+    def break_off() -> Any:
+        yield from read_deals(io.BytesIO(csv_of(*many(3000))), settings.DEALS_LIMITS)
+        raise RuntimeError("the process would have died here")
+
+    load(deal("ann"))
+    before = everything()
+    upload, _ = register(deal())
+    with pytest.raises(RuntimeError):
+        finish(upload, break_off())
+    assert everything() == before
+
+
+def test_the_same_bytes_are_loaded_once() -> None:
+    first = load(deal("ann"))
+    assert load(deal("ann")) == first
+    assert Upload.objects.count() == 1
+
+
+def test_the_same_bytes_as_an_older_upload_are_a_new_one() -> None:
+    first = load(deal("ann"))
+    load(deal("bob"))
+    again = load(deal("ann"))
+    assert again != first
+    assert current() == again
+
+
+def test_a_slow_old_upload_does_not_replace_a_newer_one() -> None:
+    slow, its_deals = register(deal("slow"))
+    newer = load(deal("newer"))
+    finish(slow, its_deals)
+    assert current() == newer
+    slow.refresh_from_db()
+    assert slow.state == Upload.State.LOADED
+
+
+def test_bytes_sent_again_win_over_an_older_upload_still_loading() -> None:
+    first = load(deal("ann"))
+    slow, its_deals = register(deal("slow"))
+    load(deal("ann"))
+    finish(slow, its_deals)
+    assert current() == first
+
+
+def test_the_newest_uploads_keep_their_rows(limits: Any) -> None:
+    limits(keep_uploads=2)
+    uploads = [load(deal(name)) for name in ("ann", "bob", "cid", "dan")]
+    store.tidy(settings.DEALS_LIMITS)
+    states = list(Upload.objects.order_by("pk").values_list("state", flat=True))
+    assert states == ["pruned", "pruned", "loaded", "loaded"]
+    for model in (Customer, Gem, Purchase, Deal):
+        assert set(model._default_manager.values_list("upload", flat=True)) == {uploads[2].pk, uploads[3].pk}
+
+
+def test_the_current_upload_is_kept_however_old(limits: Any) -> None:
+    limits(keep_uploads=2)
+    old, *_ = (load(deal(name)) for name in ("ann", "bob", "cid", "dan"))
+    CurrentUpload.objects.update(upload=old)
+    store.tidy(settings.DEALS_LIMITS)
+    assert old.is_readable()
+    assert Deal.objects.of(old).exists()
+
+
+def test_a_deletion_that_was_cut_short_is_finished() -> None:
+    upload, newer = load(deal("ann")), load(deal("bob"))
+    Upload.objects.filter(pk=upload.pk).update(state=Upload.State.RETIRED)
+    store.tidy(settings.DEALS_LIMITS)
+    assert not Deal.objects.of(upload).exists()
+    assert Deal.objects.of(newer).exists()
+
+
+def test_an_upload_whose_process_died_is_marked() -> None:
+    dead, _ = register(deal())
+    Upload.objects.filter(pk=dead.pk).update(arrived_at=timezone.now() - timedelta(minutes=1))
+    young, _ = register(deal("bob"))
+    store.tidy(settings.DEALS_LIMITS)
+    states = dict(Upload.objects.values_list("pk", "state"))
+    assert states == {dead.pk: "interrupted", young.pk: "loading"}
+
+
+def test_an_upload_taken_for_dead_does_not_move_the_pointer() -> None:
+    """Its announcement is gone, so some reader may go on with the pointer as it is."""
+    upload, its_deals = register(deal())
+    Upload.objects.filter(pk=upload.pk).update(state=Upload.State.INTERRUPTED)
+    with pytest.raises(DatabaseBusy):
+        finish(upload, its_deals)
+    assert current() is None
+
+
+def test_a_file_over_the_byte_limit_is_refused(limits: Any) -> None:
+    limits(max_upload_bytes=40)
+    with pytest.raises(UploadTooLarge):
+        load(deal())
+    assert not Upload.objects.exists()
+
+
+def test_a_file_over_the_row_limit_is_refused(limits: Any) -> None:
+    limits(max_rows=3)
+    load(*many(3))
+    with pytest.raises(UploadTooLarge, match="more than 3 rows"):
+        load(*many(4))
+
+
+def test_a_file_over_the_name_limit_is_refused(limits: Any) -> None:
+    limits(max_names=2)
+    load(*many(4, ["ann", "bob"]))
+    with pytest.raises(UploadTooLarge, match="2 different"):
+        load(*many(4, ["ann", "bob", "cid"]))
+
+
+def test_a_refusal_lists_problems_up_to_the_limit(limits: Any) -> None:
+    limits(max_problems=3)
+    with pytest.raises(UploadHasProblems) as refusal:
+        load(*[deal(total="x")] * 10)
+    assert len(refusal.value.problems) == 3
+
+
+def statements(rows: int) -> int:
+    load(deal(f"before {rows}"))
+    with CaptureQueriesContext(connection) as captured:
+        load(*many(rows))
+    return len(captured)
+
+
+def test_statements_grow_with_batches_not_rows() -> None:
+    assert statements(2000) - statements(20) <= 2000 / 100
+
+
+def test_a_reader_with_a_lease_sees_an_upload_at_once() -> None:
+    """The file is tiny and loads faster than a lease runs out; the upload waits for the lease instead."""
+    load(deal("ann"))
+    for name in ("bob", "cid", "dan"):
+        before = reports.current_upload()
+        loaded = load(deal(name))
+        assert reports.current_upload() == loaded != before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_uploads_at_once_leave_the_last_to_arrive() -> None:
+    failures: list[BaseException] = []
+
+    def upload(name: str) -> None:
+        try:
+            load(*many(3000, [name]))
+        except BaseException as error:  # noqa: BLE001 - told to the main thread
+            failures.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=upload, args=(f"client {number}",)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    newest = Upload.objects.order_by("-pk")[0]
+    assert current() == newest
+    assert Customer.objects.of(newest).get().deal_count == 3000

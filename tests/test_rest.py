@@ -1,0 +1,315 @@
+"""The REST face: bodies, statuses and headers, as a client sees them."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from deals_api import cache, reports
+from deals_api.models import Upload
+from tests.builders import csv_of, deal, load, many
+
+pytestmark = pytest.mark.django_db
+
+UPLOAD = "/api/upload/"
+ADDRESSES = ["/api/upload/", "/api/upload", "/api/top-clients/", "/api/top-clients"]
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client(raise_request_exception=False)
+
+
+def post(client: Client, content: bytes = csv_of(deal()), path: str = UPLOAD, **kwargs: Any) -> Any:
+    return client.post(path, {"deals": SimpleUploadedFile("deals.csv", content)}, **kwargs)
+
+
+def refusal(response: Any, status: int) -> dict[str, Any]:
+    """The body of a refusal, after checking what every refusal has."""
+    assert response.status_code == status
+    assert response["Content-Type"] == "application/json"
+    body: dict[str, Any] = response.json()
+    assert body["Status"] == "Error"
+    assert isinstance(body["Desc"], str)
+    assert body["Desc"].endswith((".", "…"))
+    assert "\n" not in body["Desc"]
+    assert body["Code"].replace("_", "").isalpha()
+    return body
+
+
+# Asking
+
+
+@pytest.mark.parametrize("path", ADDRESSES)
+def test_the_real_file_gives_the_five_clients(client: Client, real_file: bytes, path: str) -> None:
+    post(client, real_file)
+    assert client.get(path).json() == {
+        "response": [
+            {"username": "resplendent", "spent_money": 451731, "gems": ["Рубин", "Сапфир", "Танзанит"]},
+            {"username": "bellwether", "spent_money": 217794, "gems": ["Петерсит", "Сапфир"]},
+            {"username": "uvulaperfly117", "spent_money": 120419, "gems": ["Петерсит", "Танзанит"]},
+            {"username": "braggadocio", "spent_money": 108957, "gems": ["Изумруд"]},
+            {"username": "turophile", "spent_money": 100132, "gems": ["Изумруд", "Рубин"]},
+        ]
+    }
+
+
+@pytest.mark.parametrize("path", ADDRESSES)
+def test_nothing_uploaded_is_an_empty_list(client: Client, path: str) -> None:
+    assert client.get(path).content == b'{"response":[]}'
+
+
+def test_equal_sums_are_ordered_by_username_and_gems_by_name(client: Client) -> None:
+    load(*(deal(name, gem) for name in ("cid", "ann", "bob") for gem in ("ruby", "Ёлка", "agate", "яшма")))
+    clients = client.get(UPLOAD).json()["response"]
+    assert [one["username"] for one in clients] == ["ann", "bob", "cid"]
+    assert clients[0]["gems"] == ["agate", "ruby", "Ёлка", "яшма"]
+
+
+def test_gems_are_shared_among_the_listed_clients_only(client: Client) -> None:
+    load(deal("ann", "ruby", "30"), deal("bob", "opal", "20"), deal("cid", "ruby", "10"), deal("ann", "ruby", "1"))
+    assert [one["gems"] for one in client.get(UPLOAD, {"limit": 2}).json()["response"]] == [[], []]
+    assert [one["gems"] for one in client.get(UPLOAD, {"limit": 3}).json()["response"]] == [["ruby"], [], ["ruby"]]
+
+
+@pytest.mark.parametrize(
+    ("totals", "written"),
+    [
+        (["451731"], "451731"),
+        (["100.50"], "100.5"),
+        (["0.25"], "0.25"),
+        (["0"], "0"),
+        (["1000000"], "1000000"),
+        (["999999999999.99"] * 900, "899999999999991"),
+        (["999999999999.99"] * 899, "898999999999991.01"),
+    ],
+)
+def test_money_is_written_as_a_plain_exact_number(client: Client, totals: list[str], written: str) -> None:
+    load(*(deal(total=total) for total in totals))
+    body = client.get(UPLOAD).content.decode()
+    assert f'"spent_money":{written},' in body
+    assert json.loads(body, parse_float=Decimal)["response"][0]["spent_money"] == Decimal(written)
+
+
+@pytest.mark.parametrize(("limit", "places"), [(1, 1), (5, 5), (7, 7), (100, 7)])
+def test_limit_sets_the_number_of_places(client: Client, limit: int, places: int) -> None:
+    load(*many(7, [f"client {number}" for number in range(7)]))
+    assert len(client.get(UPLOAD, {"limit": limit}).json()["response"]) == places
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=101", "limit=-1", "limit=x", "limit=", "limit=5.5", "limit=٥", "limit=1&limit=2", "limt=3",
+     "limit=99999999999999999999", "limit=%00", "limit=%ff", "limit=5&format=json"],
+)  # fmt: skip
+def test_a_limit_out_of_range_is_refused(client: Client, query: str) -> None:
+    load(deal())
+    refusal(client.get(f"{UPLOAD}?{query}"), 400)
+
+
+def test_an_uncached_answer_takes_few_statements_whatever_the_number_of_deals(client: Client) -> None:
+    counts = []
+    for rows in (10, 3000):
+        load(*many(rows, [f"client {number}" for number in range(9)]))
+        with CaptureQueriesContext(connection) as captured:
+            client.get(UPLOAD)
+        counts.append(len(captured))
+    pointer, ranking, gems, still_there = 1, 1, 1, 1
+    assert counts[0] == counts[1] <= 2 * pointer + ranking + gems + still_there
+
+
+def test_a_cached_answer_takes_no_statement_but_the_pointer(client: Client) -> None:
+    load(deal())
+    first = client.get(UPLOAD)
+    reports.current_upload.end()
+    with CaptureQueriesContext(connection) as captured:
+        assert client.get(UPLOAD).content == first.content
+    assert len(captured) == 1
+
+
+def test_an_answer_may_be_kept_and_must_be_asked_about(client: Client) -> None:
+    load(deal())
+    first = client.get(UPLOAD)
+    assert (first["Cache-Control"], first["Vary"]) == ("no-cache", "Accept")
+    again = client.get(UPLOAD, headers={"If-None-Match": first["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_304_never_outlives_its_upload(client: Client) -> None:
+    load(deal("ann"))
+    first = client.get(UPLOAD)
+    load(deal("bob"))
+    second = client.get(UPLOAD, headers={"If-None-Match": first["ETag"]})
+    assert second.status_code == 200
+    assert second.json()["response"][0]["username"] == "bob"
+
+
+def test_both_addresses_and_every_process_give_one_etag(client: Client) -> None:
+    load(deal())
+    etags = set()
+    for path in (*ADDRESSES, "/api/upload/?limit=5"):
+        cache.near.clear()
+        etags.add(client.get(path)["ETag"])
+    assert len(etags) == 1
+
+
+def test_head_has_the_headers_of_get(client: Client) -> None:
+    load(deal())
+    assert client.head(UPLOAD)["ETag"] == client.get(UPLOAD)["ETag"]
+
+
+# Uploading
+
+
+@pytest.mark.parametrize("path", ["/api/upload/", "/api/upload"])
+def test_an_accepted_file_is_answered_ok(client: Client, path: str) -> None:
+    answer = post(client, path=path)
+    assert (answer.status_code, answer.content) == (200, b'{"Status":"OK"}')
+
+
+def test_a_refused_file_names_its_bad_cells(client: Client) -> None:
+    body = refusal(post(client, csv_of(deal(), deal(total="12x", quantity="0"))), 400)
+    assert body == {
+        "Status": "Error",
+        "Desc": "2 places in the file are wrong; the first is line 3, column 'total': "
+        "'12x' is not an amount such as 612 or 100.50.",
+        "Code": "bad_cells",
+        "Errors": [
+            {"line": 3, "column": "total", "value": "12x", "reason": "is not an amount such as 612 or 100.50"},
+            {"line": 3, "column": "quantity", "value": "0", "reason": "is not a whole number, 1 or more"},
+        ],
+    }
+
+
+def test_a_refused_file_leaves_the_answer_as_it_was(client: Client) -> None:
+    post(client, csv_of(deal("ann")))
+    before = client.get(UPLOAD)
+    refusal(post(client, csv_of(deal(total="x"))), 400)
+    after = client.get(UPLOAD)
+    assert (after.content, after["ETag"]) == (before.content, before["ETag"])
+
+
+def test_a_file_over_a_limit_is_413(client: Client, limits: Any) -> None:
+    limits(max_rows=2)
+    assert refusal(post(client, csv_of(*many(3))), 413)["Code"] == "upload_too_large"
+    limits(max_upload_bytes=100)
+    assert refusal(post(client, csv_of(*many(30))), 413)["Code"] == "upload_too_large"
+
+
+def test_old_uploads_are_tidied_after_the_answer(client: Client, limits: Any) -> None:
+    limits(keep_uploads=2)
+    for name in ("ann", "bob", "cid"):
+        post(client, csv_of(deal(name)))
+    assert list(Upload.objects.order_by("pk").values_list("state", flat=True)) == ["pruned", "loaded", "loaded"]
+
+
+# Refusals that no file causes
+
+
+def test_every_refusal_has_one_body(client: Client) -> None:
+    text = {"deals": "customer,item"}
+    two = {"deals": [SimpleUploadedFile("a.csv", b"a"), SimpleUploadedFile("b.csv", b"b")]}
+    elsewhere = {"file": SimpleUploadedFile("a.csv", b"a")}
+    both = {"deals": SimpleUploadedFile("a.csv", b"a"), "more": SimpleUploadedFile("b.csv", b"b")}
+    assert "no file" in refusal(client.post(UPLOAD, {}), 400)["Desc"]
+    assert "text" in refusal(client.post(UPLOAD, text), 400)["Desc"]
+    assert "one file" in refusal(client.post(UPLOAD, two), 400)["Desc"]
+    assert "'deals', not in 'file'" in refusal(client.post(UPLOAD, elsewhere), 400)["Desc"]
+    assert "one file" in refusal(client.post(UPLOAD, both), 400)["Desc"]
+    refusal(client.post(UPLOAD), 400)
+    refusal(client.post(UPLOAD, {"deals": "x"}, content_type="application/json"), 415)
+    refusal(client.post(UPLOAD, "deals=x", content_type="application/x-www-form-urlencoded"), 415)
+    refusal(client.post(UPLOAD, b"x", content_type="text/csv"), 415)
+    refusal(client.get("/api/nothing/"), 404)
+    refusal(client.get("/elsewhere"), 404)
+    refusal(client.get(UPLOAD, headers={"Accept": "text/csv"}), 406)
+    refusal(client.post("/api/top-clients/", {}), 405)
+
+
+@pytest.mark.parametrize("method", ["put", "patch", "delete"])
+def test_other_methods_are_405_and_told_which_are_not(client: Client, method: str) -> None:
+    answer = getattr(client, method)(UPLOAD)
+    refusal(answer, 405)
+    assert answer["Allow"] == "GET, POST, HEAD, OPTIONS"
+
+
+def test_what_nobody_foresaw_is_a_500_that_says_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(reports, "top_clients", fail)
+    load(deal())
+    answer = client.get(UPLOAD)
+    assert refusal(answer, 500)["Code"] == "internal_error"
+    assert b"secret" not in answer.content
+
+
+def test_a_body_of_unknown_length_is_411(client: Client) -> None:
+    answer = client.post(UPLOAD, {}, headers={"Transfer-Encoding": "chunked"})
+    assert "Content-Length" in refusal(answer, 411)["Desc"]
+
+
+# Multipart as it should not be
+
+
+def multipart(client: Client, body: bytes, boundary: str = "b") -> Any:
+    return client.generic("POST", UPLOAD, body, f"multipart/form-data; boundary={boundary}")
+
+
+def part(content: bytes, disposition: str = 'form-data; name="deals"; filename="d.csv"') -> bytes:
+    return b"--b\r\nContent-Disposition: " + disposition.encode() + b"\r\n\r\n" + content + b"\r\n"
+
+
+def test_a_well_made_body_is_taken(client: Client) -> None:
+    assert multipart(client, part(csv_of(deal())) + b"--b--\r\n").status_code == 200
+    assert multipart(client, part(csv_of(deal("bob"))) + b"--b--").status_code == 200
+
+
+MALFORMED = {
+    "wrong boundary": (part(csv_of(deal())) + b"--b--\r\n", "x"),
+    "no closing boundary": (part(csv_of(deal())), "b"),
+    "closing boundary of another": (part(csv_of(deal())) + b"--c--\r\n", "b"),
+    "no boundary at all": (csv_of(deal()), "b"),
+    "empty boundary": (part(csv_of(deal())) + b"--b--\r\n", ""),
+    "long boundary": (part(csv_of(deal())) + b"--b--\r\n", "b" * 300),
+    "no disposition": (b"--b\r\n\r\nx\r\n--b--\r\n", "b"),
+    "no name": (part(csv_of(deal()), 'form-data; filename="d.csv"') + b"--b--\r\n", "b"),
+    "base64 that is not": (
+        b'--b\r\nContent-Disposition: form-data; name="deals"; filename="d"\r\n'
+        b"Content-Transfer-Encoding: base64\r\n\r\n!\r\n--b--\r\n",
+        "b",
+    ),
+    "endless header": (b"--b\r\nContent-Disposition: form-data; name=" + b"x" * 20000 + b"\r\n\r\nx\r\n--b--\r\n", "b"),
+    "many files": (part(b"x") * 50 + b"--b--\r\n", "b"),
+    "many fields": (part(b"x", 'form-data; name="f"') * 500 + b"--b--\r\n", "b"),
+    "nothing": (b"", "b"),
+    "bytes": (bytes(range(256)), "b"),
+}
+
+
+@pytest.mark.parametrize(("body", "boundary"), MALFORMED.values(), ids=MALFORMED.keys())
+def test_a_malformed_body_is_refused(client: Client, body: bytes, boundary: str) -> None:
+    load(deal("before"))
+    answer = multipart(client, body, boundary)
+    refusal(answer, 415 if len(boundary) > 200 else 400)  # a header over its length names no type
+    assert client.get(UPLOAD).json()["response"][0]["username"] == "before"
+
+
+def test_a_large_text_field_is_413(client: Client) -> None:
+    body = part(b"x" * 3_000_000, 'form-data; name="deals"') + b"--b--\r\n"
+    refusal(multipart(client, body), 413)
+
+
+def test_a_strange_file_name_is_no_trouble(client: Client) -> None:
+    for name in ("../../etc/passwd", "a" * 2000, "имя.csv", "a\x00b", "💎", ""):
+        disposition = f'form-data; name="deals"; filename="{name}"'
+        status = multipart(client, part(csv_of(deal(name[:5] or "x")), disposition) + b"--b--\r\n").status_code
+        assert status in (200, 400)
+    assert all("/" not in name for name in Upload.objects.values_list("file_name", flat=True))
