@@ -37,6 +37,8 @@ _STEP_ROWS: Final = 8
 _STEP_BLOCKS: Final = _STEP_ROWS + 2
 #: A batch of long rows ends early.
 _BATCH_BLOCKS: Final = 4
+#: Lines among which the header is sought: one of its cells may have line breaks.
+_HEAD_LINES: Final = 8
 _MEMO_NAMES: Final = 20_000
 _MEMO_NAME_LENGTH: Final = 2 * MAX_NAME_LENGTH
 
@@ -96,8 +98,8 @@ _NOT_CSV: Final = (
     (b"\xfe\xff", "text in UTF-16; save it as CSV UTF-8"),
 )
 _HIGH_BYTE: Final = re.compile(rb"[\x80-\xff]")
-#: Well-formed UTF-8 outside ASCII; not the begin of a name such as Пётр or Лёд in Windows-1251, which looks
-#: like it, unless its first letter is one of those two, Р and С, with which all of Russian begins in UTF-8.
+#: Well-formed UTF-8 outside ASCII. Names such as Пётр and Лёд begin like it in Windows-1251, so these are left
+#: out, but for those with Р and С, whose bytes begin every Russian letter in UTF-8.
 _UTF8_CHARACTER: Final = re.compile(
     rb"(?![\xc2-\xcf\xd2-\xdf][\xa8\xb8][\xc0-\xff](?![\x80-\xbf]))"
     rb"(?:[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})"
@@ -113,12 +115,10 @@ def detect_encoding(file: IO[bytes]) -> str:
     Windows-1251 is taken only on evidence: most bytes outside ASCII are no UTF-8, and most of them
     stand in Cyrillic words. Text that was UTF-8 and got damaged keeps too many good characters for that.
 
-    Raises: UnreadableUpload for an empty file, for other formats, and for damaged UTF-8.
+    Raises: UnreadableUpload for other formats, and for damaged UTF-8.
     """
     file.seek(0)
     start = file.read(_BLOCK_BYTES)
-    if not start.removeprefix(codecs.BOM_UTF8).strip() and not file.read(1):
-        raise UnreadableUpload("The file is empty.")
     for signature, kind in _NOT_CSV:
         if start.startswith(signature):
             raise UnreadableUpload(f"The file is not CSV text: it is {kind}.")
@@ -281,9 +281,13 @@ class _Sheet:
         first = next(lines, "")
         while first and not first.strip():
             self.line += 1
+            self.most_blocks = self.blocks_read + _STEP_BLOCKS
             first = next(lines, "")
-        self.delimiter = _delimiter(first)
-        self.reader = csv.reader(chain((first,), lines), delimiter=self.delimiter, strict=True)
+        if not first:
+            raise UnreadableUpload("The file is empty.")
+        head = [first, *islice(lines, _HEAD_LINES)]
+        self.delimiter = _delimiter("".join(head))
+        self.reader = csv.reader(chain(head, lines), delimiter=self.delimiter, strict=True)
 
     def batches(self) -> Iterator[DealBatch]:
         header = self._records(1)
@@ -394,12 +398,12 @@ class _Sheet:
             raise refusal(self.problems, stopped=True)
 
 
-def _delimiter(header: str) -> str:
-    """The one of ``,`` ``;`` and tab that finds most of our columns in the first line."""
+def _delimiter(head: str) -> str:
+    """The one of ``,`` ``;`` and tab that finds most of our columns in the first lines."""
 
     def found(delimiter: str) -> tuple[int, int]:
-        names = {cell.strip(_BLANKS + '"\r\n').casefold() for cell in header.split(delimiter)}
-        return len(names & set(COLUMNS)), header.count(delimiter)
+        names = {cell.strip(_BLANKS + '"\r').casefold() for cell in head.replace("\n", delimiter).split(delimiter)}
+        return len(names & set(COLUMNS)), head.count(delimiter)
 
     return max(",;\t", key=found)
 

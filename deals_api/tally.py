@@ -105,12 +105,12 @@ class Tally:
                 sums[0] += 1
                 sums[1] += quantity
                 sums[2] += total
-        if len(at_hand) > _PAIRS_AT_HAND:
-            self._put_pairs_away()
         self.rows += len(batch)
         self.total += sum(batch.totals)
         if self.total > _MOST_HUNDREDTHS:
             raise UploadTooLarge("The totals of the file add up to more than 92233720368547758.07.")
+        if len(at_hand) > _PAIRS_AT_HAND:
+            self._put_pairs_away()
         return customers, gems
 
     def purchases(self) -> Iterator[PurchaseSums]:

@@ -38,7 +38,8 @@ def the_file(request: Request) -> UploadedFile[bytes]:
         raise LengthRequired
     fields = request.data
     if FIELD in request.FILES:
-        return request.FILES[FIELD]
+        file: UploadedFile[bytes] = request.FILES[FIELD]
+        return file
     for elsewhere in request.FILES:
         raise ParseError(f"The file must be in the field {FIELD!r}, not in {elsewhere!r}.")
     if FIELD in fields:

@@ -73,25 +73,31 @@ def database_url(on_postgres: bool, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def redis(on_postgres: bool) -> Iterator[services.Service | None]:
-    """A Redis of this test's own, to be maltreated; None in the run without Redis."""
-    if not on_postgres:
-        yield None
-        return
+def redis() -> Iterator[services.Service]:
+    """A Redis of this test's own, to be maltreated."""
     with services.redis() as (service, _):
         yield service
 
 
 @pytest.fixture
-def environment(database_url: str, redis: services.Service | None) -> dict[str, str]:
-    """What a server process of this test is started with."""
-    chosen = {"DATABASE_URL": database_url}
-    if redis is not None:
-        chosen["REDIS_URL"] = f"redis://127.0.0.1:{redis.port}/0"
-    return chosen
+def environment(database_url: str, on_postgres: bool, request: pytest.FixtureRequest) -> dict[str, str]:
+    """What a server process of this test is started with: like the run itself, with Redis or without."""
+    if not on_postgres:
+        return {"DATABASE_URL": database_url}
+    return {"DATABASE_URL": database_url, "REDIS_URL": url_of(request.getfixturevalue("redis"))}
+
+
+def url_of(redis: services.Service) -> str:
+    return f"redis://127.0.0.1:{redis.port}/0"
 
 
 @pytest.fixture
 def server(tmp_path: Path, environment: dict[str, str]) -> Iterator[Server]:
     with serving(tmp_path, **environment) as running:
+        yield running
+
+
+@pytest.fixture
+def server_with_redis(tmp_path: Path, database_url: str, redis: services.Service) -> Iterator[Server]:
+    with serving(tmp_path, DATABASE_URL=database_url, REDIS_URL=url_of(redis)) as running:
         yield running

@@ -1,0 +1,720 @@
+"""Bytes in, checked deals or a refusal that names the bad cells out."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from deals_api import csv_rows
+from deals_api.csv_rows import COLUMNS, detect_encoding, read_deals
+from deals_api.errors import DealsError, RowProblem, UnreadableUpload, UploadHasProblems, UploadTooLarge
+from deals_api.limits import Limits
+from tests import oracle
+from tests.oracle import Deal
+
+HEADER = "customer,item,total,quantity,date"
+GOOD = "ann,ruby,612,6,2018-12-14 08:29:52"
+
+PETR = Deal("Пётр", "Рубин", Decimal("612"), 6, datetime(2018, 12, 14, 8, 29, 52, 506166, tzinfo=UTC))
+ANN = Deal("ann", "Ёлочная шпинель", Decimal("100.5"), 1, datetime(2019, 1, 2, tzinfo=UTC))
+#: PETR and ANN.
+TWO_DEALS = """\
+customer,item,total,quantity,date
+Пётр,Рубин,612,6,2018-12-14 08:29:52.506166
+ann,Ёлочная шпинель,100.50,1,2019-01-02 00:00:00
+"""
+
+
+def deals_in(content: bytes, **bounds: int) -> list[Deal]:
+    return list(deals_of(io.BytesIO(content), Limits(**bounds)))
+
+
+def deals_of(file: io.BytesIO, limits: Limits) -> Iterator[Deal]:
+    for batch in read_deals(file, limits):
+        columns = batch.customers, batch.gems, batch.totals, batch.quantities, batch.dates
+        for customer, gem, hundredths, quantity, date in zip(*columns, strict=True):
+            moment = datetime.fromisoformat(f"{date}+00:00")
+            yield Deal(customer, gem, Decimal(hundredths) / 100, quantity, moment)
+
+
+def refusal_of(content: bytes, **bounds: int) -> DealsError:
+    with pytest.raises(DealsError) as caught:
+        deals_in(content, **bounds)
+    return caught.value
+
+
+def lines(*some: str, end: str = "\n") -> bytes:
+    return end.join([*some, ""]).encode()
+
+
+def quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"'
+
+
+def row(column: str = "", cell: str = "") -> str:
+    """A good row, but for one cell."""
+    cells = dict(zip(COLUMNS, GOOD.split(","), strict=True)) | ({column: quoted(cell)} if column else {})
+    return ",".join(cells.values())
+
+
+# Files as spreadsheets write them
+
+
+SPELLINGS: dict[str, bytes] = {
+    "UTF-8": TWO_DEALS.encode(),
+    "UTF-8 with a byte-order mark": TWO_DEALS.encode("utf-8-sig"),
+    "Windows-1251": TWO_DEALS.encode("cp1251"),
+    "CRLF": TWO_DEALS.replace("\n", "\r\n").encode(),
+    "Windows-1251 with CRLF": TWO_DEALS.replace("\n", "\r\n").encode("cp1251"),
+    "semicolons": TWO_DEALS.replace(",", ";").encode(),
+    "Excel's in Russian": TWO_DEALS.replace(",", ";").replace("\n", "\r\n").encode("utf-8-sig"),
+    "1C's": TWO_DEALS.replace(",", ";").replace("\n", "\r\n").encode("cp1251"),
+    "tabs": TWO_DEALS.replace(",", "\t").encode(),
+    "everything in quotes": "\n".join(
+        ",".join(map(quoted, line.split(","))) for line in TWO_DEALS.splitlines()
+    ).encode("utf-8-sig"),
+    "no line break at the end": TWO_DEALS.removesuffix("\n").encode(),
+    "CRLF but for the last line": TWO_DEALS.removesuffix("\n").replace("\n", "\r\n").encode(),
+    "blank lines at the end": (TWO_DEALS + "\n\n  \n\r\n").encode(),
+    "lines of delimiters at the end": (TWO_DEALS + ",,,,\n,,,,\r\n , ,\t,\u00a0,\n,,,,").encode(),
+    "blank lines before and between": ("\n \n" + TWO_DEALS.replace("\n", "\n\n")).encode(),
+    "other letters in the header": TWO_DEALS.replace(HEADER, "CUSTOMER,Item,toTal,QUANTITY,Date").encode(),
+    "blanks in the header": TWO_DEALS.replace(HEADER, "customer , item,\ttotal,\u00a0quantity\u00a0, date ").encode(),
+    "a delimiter at the end of each line": TWO_DEALS.replace("\n", ",,\n").encode(),
+    "blanks around the cells": TWO_DEALS.replace(HEADER + "\n", HEADER + "\n ").replace(",", " ,\t").encode(),
+}
+
+
+@pytest.mark.parametrize("content", SPELLINGS.values(), ids=SPELLINGS)
+def test_a_file_is_read_however_a_spreadsheet_spells_it(content: bytes) -> None:
+    assert deals_in(content) == [PETR, ANN]
+
+
+def test_columns_may_stand_in_any_order_beside_others() -> None:
+    content = lines(
+        'date,note,Quantity,total,"price, each",item,customer',
+        '2018-12-14T08:29:52.506166Z,"said ""hi"", left",6,612,"1,5",Рубин,Пётр',
+        '2019-01-02 00:00:00,"first line\r\nsecond line\n\nfourth",1,100.5,\0,Ёлочная шпинель,ann',
+    )
+    assert deals_in(content) == [PETR, ANN]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_a_cell_of_the_header_may_have_line_breaks(delimiter: str) -> None:
+    header, deal = HEADER.replace(",", delimiter), GOOD.replace(",", delimiter)
+    content = lines(f'"note,;\n of two lines"{delimiter}{header}', f"x{delimiter}{deal}")
+    assert deals_in(content) == deals_in(lines(HEADER, GOOD))
+
+
+def test_quoted_names_keep_what_is_in_the_quotes() -> None:
+    deal, = deals_in(lines(HEADER, '"Smith, ""Jo"" & Co; Ltd.","5\'\' ""A"" ruby",1,1,2018-12-14 08:29:52'))
+    assert (deal.customer, deal.item) == ('Smith, "Jo" & Co; Ltd.', "5'' \"A\" ruby")
+
+
+def test_the_real_file_is_read_whole(real_file: bytes) -> None:
+    deals = deals_in(real_file)
+    assert len(deals) == 767
+    assert len({deal.customer for deal in deals}) == 18
+    assert len({deal.item for deal in deals}) == 25
+    assert deals == oracle.read(real_file.decode())
+
+
+def test_identical_lines_are_two_deals() -> None:
+    assert len(deals_in(lines(HEADER, GOOD, GOOD))) == 2
+
+
+# Windows-1251 or damaged UTF-8
+
+
+@pytest.mark.parametrize(
+    "name", ["Рубин", "Пётр", "ПЁТР", "Ёлка", "ЁЛКА", "Лёд", "мёд", "Объём", "Жёлтый «Алмаз» № 5", "Ян и Ия Рубины", "О’Рубин…"]
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_one_cyrillic_name_is_enough_for_windows_1251(name: str, end: str) -> None:
+    content = end.join([HEADER, *[GOOD] * 100, row("customer", name), *[GOOD] * 100, ""]).encode("cp1251")
+    assert deals_in(content)[100].customer == name
+
+
+DAMAGED = {
+    "one name": lines(HEADER, GOOD, row("item", "Сапфир")),
+    "all names": lines(HEADER, row("customer", "Пётр").replace("ruby", "Ёлочка"), row("item", "шишиши")),
+    "in other letters": lines(HEADER, row("item", "Hélène Bjørn Θεά “Ägypten” 水晶")),
+    "one letter": lines(HEADER, row("item", "Я")),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_utf8_that_lost_or_changed_a_byte_is_never_taken_for_windows_1251(content: bytes) -> None:
+    """Everywhere outside ASCII, every byte."""
+    tried = 0
+    for place in (place for place, byte in enumerate(content) if byte > 127):
+        for new in (b"", *(bytes([byte]) for byte in range(128, 256))):
+            damaged = content[:place] + new + content[place + 1 :]
+            try:
+                damaged.decode()
+            except UnicodeDecodeError as error:
+                line = damaged.count(b"\n", 0, error.start) + 1
+                with pytest.raises(UnreadableUpload, match=f"^The text is damaged: line {line} is not UTF-8"):
+                    detect_encoding(io.BytesIO(damaged))
+                tried += 1
+    assert tried > 100
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (lines(HEADER, GOOD) + b"ann,\xd0,1,1,2018-12-14 08:29:52\n", 3),
+        (lines(HEADER, GOOD, GOOD, end="\r\n") + b"ann,\xff,1,1,2018-12-14 08:29:52\r\n", 4),
+        (lines(HEADER, row("item", "Рубин")) + b"ann,ruby,1,1,2018-12-14 08:29:52\xd0", 3),
+        (lines(HEADER, '"a\nb",c,1,1,2018-12-14 08:29:52') + b"\xed\xa0\x80", 4),
+        (b"\xef\xbb\xbf" + TWO_DEALS.encode("cp1251"), 2),
+        (TWO_DEALS.encode("cp866"), 2),
+        (lines(HEADER) + "José,ruby,1,1,2018-12-14 08:29:52".encode("cp1252"), 2),
+        (lines(HEADER, GOOD) + "Рубин".encode("cp1251") + b"\x98", 3),
+        (lines(HEADER, *[GOOD] * 20_000) + b"\xc0\x80", 20_002),
+    ],
+    ids=["a letter cut", "no letter", "cut at the end", "a surrogate", "1251 under the mark of UTF-8", "DOS", "Western",
+         "a byte that 1251 lacks", "far down"],
+)
+def test_a_file_that_is_neither_utf8_nor_windows_1251_is_refused_with_its_first_bad_line(
+    content: bytes, line: int
+) -> None:
+    error = refusal_of(content)
+    assert isinstance(error, UnreadableUpload)
+    assert error.message == f"The text is damaged: line {line} is not UTF-8; save the file again as CSV UTF-8."
+    assert [(problem.line, problem.column, problem.reason) for problem in error.problems] == [
+        (line, None, "has bytes that are not UTF-8")
+    ]
+
+
+# What is no table of deals
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "The file is empty"),
+        (b"\xef\xbb\xbf", "The file is empty"),
+        (b"\xef\xbb\xbf \r\n\t\n", "The file is empty"),
+        (b" \n" * 1_500_000, "The file is empty"),
+        (lines(HEADER), "a header and no deals"),
+        (HEADER.encode(), "a header and no deals"),
+        (lines(HEADER, "", ",,,,", " "), "a header and no deals"),
+        (b"PK\x03\x04\x14\0\x06\0[Content_Types].xml", "an Excel workbook or a ZIP archive; save it as CSV"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "an old Excel workbook; save it as CSV"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG picture"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "a JPEG picture"),
+        (b"%PDF-1.7\n", "a PDF document"),
+        (gzip.compress(TWO_DEALS.encode()), "compressed with gzip; send it unpacked"),
+        (TWO_DEALS.encode("utf-16"), "UTF-16; save it as CSV UTF-8"),
+        (b"\xfe\xff" + TWO_DEALS.encode("utf-16-be"), "UTF-16; save it as CSV UTF-8"),
+        (TWO_DEALS.encode("utf-16-le"), "UTF-16 has; save it as CSV UTF-8"),
+        (TWO_DEALS.encode("utf-16-be"), "UTF-16 has; save it as CSV UTF-8"),
+        (("\r\n" + TWO_DEALS).encode("utf-16-le"), "UTF-16 has; save it as CSV UTF-8"),
+        (b"<html><table><tr><td>customer</td></tr></table></html>", "Line 1 is not the header"),
+        (b'{"deals": []}', "Line 1 is not the header"),
+        (TWO_DEALS.replace(",", "|").encode(), "between commas, semicolons or tabs"),
+        (lines("sep=;") + TWO_DEALS.replace(",", ";").encode(), "Line 1 is not the header"),
+        (lines("Покупатель;Товар;Сумма;Количество;Дата"), "expected are customer, item, total, quantity, date"),
+    ],
+)  # fmt: skip
+def test_what_is_no_table_of_deals_is_refused_by_its_kind(content: bytes, words: str) -> None:
+    error = refusal_of(content)
+    assert isinstance(error, UnreadableUpload)
+    assert words in error.message
+
+
+@pytest.mark.parametrize(
+    ("header", "told", "problems"),
+    [
+        ("customer,item,total,quantity", "it lacks date;", [("date", "is missing from the header")]),
+        ("client,item,sum,quantity,date", "it lacks customer, total;",
+         [("customer", "is missing from the header"), ("total", "is missing from the header")]),
+        ("date,customer,Item,ITEM,total,quantity,date ", "it has item, date more than once;",
+         [("item", "stands in the header more than once"), ("date", "stands in the header more than once")]),
+        ("total,total", "it lacks customer, item, quantity, date and it has total more than once;",
+         [("customer", "is missing from the header"), ("item", "is missing from the header"),
+          ("quantity", "is missing from the header"), ("date", "is missing from the header"),
+          ("total", "stands in the header more than once")]),
+        ("ann,ruby,612,6,2018-12-14 08:29:52", "it lacks customer, item, total, quantity, date;",
+         [(column, "is missing from the header") for column in COLUMNS]),
+    ],
+    ids=["one lacks", "two lack", "two are repeated", "both", "no header at all"],
+)  # fmt: skip
+def test_a_wrong_header_is_refused_with_what_it_lacks_and_repeats(
+    header: str, told: str, problems: list[tuple[str, str]]
+) -> None:
+    error = refusal_of(lines("", header, GOOD))
+    assert isinstance(error, UnreadableUpload)
+    assert error.message.startswith(f"Line 2 is not the header of a deals file: {told}")
+    assert error.problems == tuple(RowProblem(2, column, "", reason) for column, reason in problems)
+
+
+def test_a_header_of_several_lines_is_named_by_its_first() -> None:
+    assert refusal_of(lines("", '"one\ntwo",item', GOOD)).problems[0].line == 2
+
+
+# Cells
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "value"),
+    [
+        ("customer", "  ann  lee\t", "ann  lee"),
+        ("customer", "\u00a0ann\u00a0lee\u3000\u2003", "ann\u00a0lee"),
+        ("customer", "Йе\u0308лка", "Йёлка"),
+        ("item", "\u212b", "Å"),
+        ("item", 'a"b', 'a"b'),
+        ("item", "=SUM(A1)", "=SUM(A1)"),
+        ("item", "x" * 255, "x" * 255),
+        ("item", "е\u0308" * 255, "ё" * 255),
+        ("item", " " * 300 + "x" * 255 + " " * 300, "x" * 255),
+        ("item", "💎" * 255, "💎" * 255),
+        ("total", "0", Decimal(0)),
+        ("total", "0.5", Decimal("0.50")),
+        ("total", "0.07", Decimal("0.07")),
+        ("total", "007.10", Decimal("7.1")),
+        ("total", "\u00a0612\u202f", Decimal(612)),
+        ("total", "999999999999.99", Decimal("999999999999.99")),
+        ("quantity", "1", 1),
+        ("quantity", " 006 ", 6),
+        ("quantity", "999999999", 999_999_999),
+        ("date", "2018-12-14T08:29:52", datetime(2018, 12, 14, 8, 29, 52, tzinfo=UTC)),
+        ("date", " 2018-12-14 08:29:52.5 ", datetime(2018, 12, 14, 8, 29, 52, 500_000, tzinfo=UTC)),
+        ("date", "2018-12-14 08:29:52.000001", datetime(2018, 12, 14, 8, 29, 52, 1, tzinfo=UTC)),
+        ("date", "2018-12-14 08:29:52Z", datetime(2018, 12, 14, 8, 29, 52, tzinfo=UTC)),
+        ("date", "2018-12-14T08:29:52.25+03:00", datetime(2018, 12, 14, 5, 29, 52, 250_000, tzinfo=UTC)),
+        ("date", "2018-12-14 01:29:52 +0330", datetime(2018, 12, 13, 21, 59, 52, tzinfo=UTC)),
+        ("date", "2018-12-31 23:00:00-05", datetime(2019, 1, 1, 4, tzinfo=UTC)),
+        ("date", "2020-02-29 00:00:00", datetime(2020, 2, 29, tzinfo=UTC)),
+        ("date", "0001-01-01 00:00:00", datetime(1, 1, 1, tzinfo=UTC)),
+        ("date", "0001-01-01 03:00:00+03:00", datetime(1, 1, 1, tzinfo=UTC)),
+        ("date", "9999-12-31 23:59:59.999999", datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
+    ],
+)
+def test_a_cell_is_read_as_what_its_column_holds(column: str, cell: str, value: object) -> None:
+    _, deal = deals_in(lines(HEADER, GOOD, row(column, cell)))
+    assert getattr(deal, column) == value
+
+
+NOT_A_TOTAL = "is not an amount such as 612 or 100.50"
+NEGATIVE = "must not be negative"
+COMMA = "must have a point before the cents, not a comma"
+THOUSANDS = "must have nothing between the thousands"
+NOT_A_QUANTITY = "is not a whole number, 1 or more"
+NOT_A_DATE = "is not a date and time such as 2018-12-14 08:29:52"
+NO_SUCH_DATE = "is no date and time of the calendar"
+CONTROL = "has a line break or another control character"
+LONG_NAME = "is longer than 255 characters"
+
+WRONG_CELLS: list[tuple[str, str, str]] = [
+    *((column, cell, "is empty") for column in ("customer", "item") for cell in ("", "  ", "\u00a0\t")),
+    *(("customer", cell, CONTROL) for cell in ("a\0b", "a\nb", "a\r\nb", "a\tb", "\x1b[31m", "a\x7f", "a\x85b", "\n")),
+    *(("item", cell, LONG_NAME) for cell in ("x" * 256, "ё" * 256, "е\u0308" * 256, "a" + "\u0301" * 5000)),
+    *(("total", cell, NOT_A_TOTAL) for cell in (
+        "", " ", "abc", "12a", "NaN", "inf", "1e9", "1E+06", "1_000", "١٢", "１２", "²", "+5", "5.", ".5", ".", "5..0",
+        "1 2", "0x10", "$5", "612 ₽", "5\n", "−5", "(5)", "--5",
+    )),
+    *(("total", cell, NEGATIVE) for cell in ("-1", "-0.01", "-0", "-1,50")),
+    *(("total", cell, COMMA) for cell in ("100,50", "0,5", "12345,678")),
+    *(("total", cell, THOUSANDS) for cell in (
+        "1,234", "1,234.50", "1.234,50", "1 234", "1\u00a0234\u00a0567,89", "1\u202f234", "1'234.00", "1.234.567",
+    )),
+    *(("total", cell, "has more than two decimal places") for cell in ("1.005", "0.000", "1.234")),
+    *(("total", cell, "has more than 12 digits before the point") for cell in ("1" * 13, "1" * 5000, "1" * 13 + ".5")),
+    *(("quantity", cell, NOT_A_QUANTITY) for cell in (
+        "", "0", "000", "-1", "+1", "1.0", "1.5", "1,000", "1e3", "1_0", "١", "３", "six", "6 pcs", "NaN", "1 0",
+    )),
+    *(("quantity", cell, "has more than 9 digits") for cell in ("1000000000", "0000000001", "9" * 5000)),
+    *(("date", cell, NOT_A_DATE) for cell in (
+        "", "2018-12-14", "14.12.2018 8:29", "12/14/2018 8:29", "2018-12-14 08:29", "2018-12-14 8:29:52", "43448.354",
+        "1544776192", "20181214T082952", "2018-W50-5 08:29:52", "2018-12-14  08:29:52", "2018-12-14_08:29:52",
+        "2018-12-14 08:29:52.", "2018-12-14 08:29:52,5", "2018-12-14 08:29:52 UTC", "2018-12-14 08:29:52+3",
+        "2018-12-14 08:29:52+03:60", "2018-12-14 08:29:52+0399", "2018-12-14 08:29:52+03:00:00", "٢018-12-14 08:29:52",
+        "12018-12-14 08:29:52", "-2018-12-14 08:29:52", "2018-12-14\n08:29:52", "yesterday",
+    )),
+    *(("date", cell, NO_SUCH_DATE) for cell in (
+        "2019-02-29 00:00:00", "2018-02-30 00:00:00", "2018-13-01 00:00:00", "2018-00-10 00:00:00", "2018-04-31 00:00:00",
+        "0000-01-01 00:00:00", "2018-12-14 24:00:00", "2018-12-14 25:00:00", "2018-12-14 23:60:00", "2018-12-14 23:59:60",
+        "2018-12-14 08:29:52+24:00", "0001-01-01 00:00:00+00:01", "9999-12-31 23:59:59-00:01",
+    )),
+    ("date", "2018-12-14 08:29:52.1234567", "has more than six decimal places in its seconds"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("column", "cell", "reason"), WRONG_CELLS)
+def test_a_wrong_cell_is_refused_with_its_line_column_value_and_reason(column: str, cell: str, reason: str) -> None:
+    error = refusal_of(lines(HEADER, GOOD, row(column, cell), GOOD))
+    assert isinstance(error, UploadHasProblems)
+    assert error.problems == (RowProblem(3, column, cell[:100], reason),)
+
+
+# Lines
+
+
+WRONG_LINES: dict[str, tuple[bytes, list[tuple[int, str | None, str]]]] = {
+    "two bad cells in one line": (
+        lines(HEADER, GOOD, "ann,,x,1,2018-12-14 08:29:52"), [(3, "item", ""), (3, "total", "x")]
+    ),
+    "in the file's own order of lines, ours of columns": (
+        lines("date,total,quantity,item,customer", "x,y,1,b,c", "2018-12-14 08:29:52,z,1,b,c"),
+        [(2, "total", "y"), (2, "date", "x"), (3, "total", "z")],
+    ),
+    "CRLF": (lines(HEADER, GOOD, row("total", "x"), GOOD, row("total", "y"), end="\r\n"),
+             [(3, "total", "x"), (5, "total", "y")]),
+    "after blank lines": (lines("", "", HEADER, "", GOOD, ",,,,", row("total", "x")), [(7, "total", "x")]),
+    "after a line break in quotes": (
+        lines(f"note,{HEADER}", f'"1\n2\n3",{GOOD}', f"x,{row('total', 'x')}", f'"1\n2",{row("total", "y")}',
+              f"x,{row('total', 'z')}"),
+        [(5, "total", "x"), (6, "total", "y"), (8, "total", "z")],
+    ),
+    "after a line break in quotes with CRLF": (
+        lines(f"note,{HEADER}", f'"1\r\n2",{GOOD}', f"x,{row('total', 'x')}", end="\r\n"), [(4, "total", "x")]
+    ),
+    "after a line break in the header": (
+        lines(f'"no\nte",{HEADER}', f"x,{GOOD}", f"x,{row('total', 'x')}"), [(4, "total", "x")]
+    ),
+    "after what only looks like line breaks": (
+        lines(f"note,{HEADER}", f'"\r\v\f\x1c\x85\u2028\u2029",{GOOD}', f"x,{row('total', 'x')}"), [(3, "total", "x")]
+    ),
+    "far down": (lines(HEADER, *[GOOD] * 5000, row("total", "x"), *[GOOD] * 5000, row("date", "y")),
+                 [(5002, "total", "x"), (10003, "date", "y")]),
+    "far down after line breaks in quotes": (
+        lines(f"note,{HEADER}", *[f'"1\n2",{GOOD}'] * 3000, f"x,{row('total', 'x')}"), [(6002, "total", "x")]
+    ),
+    "a byte-order mark": (b"\xef\xbb\xbf" + lines(HEADER, row("total", "x")), [(2, "total", "x")]),
+    "no line break at the end": (lines(HEADER, GOOD) + row("total", "x").encode(), [(3, "total", "x")]),
+    "too few cells": (lines(HEADER, GOOD, "ann,ruby,612,6"), [(3, None, "ann,ruby,612,6")]),
+    "too many cells": (lines(HEADER, GOOD, GOOD + ",7"), [(3, None, GOOD + ",7")]),
+    "one cell": (lines(HEADER.replace(",", ";"), "total", GOOD.replace(",", ";")), [(2, None, "total")]),
+    "a decimal comma without quotes": (lines(HEADER, "ann,ruby,1,50,6,2018-12-14 08:29:52"),
+                                       [(2, None, "ann,ruby,1,50,6,2018-12-14 08:29:52")]),
+    "another header": (lines(HEADER, GOOD, HEADER),
+                       [(3, "total", "total"), (3, "quantity", "quantity"), (3, "date", "date")]),
+    "a line of sums": (lines(HEADER, GOOD, "Итого,,612,6,"), [(3, "item", ""), (3, "date", "")]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "places"), WRONG_LINES.values(), ids=WRONG_LINES)
+def test_every_wrong_place_is_named_by_its_physical_line(
+    content: bytes, places: list[tuple[int, str | None, str]]
+) -> None:
+    error = refusal_of(content)
+    assert isinstance(error, UploadHasProblems)
+    assert [(problem.line, problem.column, problem.value) for problem in error.problems] == places
+
+
+OPEN_QUOTE = "opens a quote that is not closed"
+AFTER_QUOTE = "has text after a closing quote"
+LONE_CR = "has a line break that is neither LF nor CRLF"
+
+
+@pytest.mark.parametrize(
+    ("content", "places"),
+    [
+        (lines(HEADER, GOOD, f'"{GOOD}', GOOD, GOOD), [(3, None, OPEN_QUOTE)]),
+        (lines(f"note,{HEADER}", f'"1\n2",{GOOD}', f'"{GOOD}', GOOD), [(4, None, OPEN_QUOTE)]),
+        (lines(f'{HEADER},"note', GOOD), [(1, None, OPEN_QUOTE)]),
+        (lines(HEADER, GOOD, '"'), [(3, None, OPEN_QUOTE)]),
+        (lines(HEADER, *[GOOD] * 3000, f'"{GOOD}'), [(3002, None, OPEN_QUOTE)]),
+        (lines(HEADER, '"ann"lee' + GOOD, GOOD), [(2, None, AFTER_QUOTE)]),
+        (lines(HEADER, GOOD, '"ann" ,ruby,1,1,2018-12-14 08:29:52'), [(3, None, AFTER_QUOTE)]),
+        (lines(HEADER, GOOD, GOOD, end="\r"), [(1, None, LONE_CR)]),
+        (lines(HEADER, GOOD, f"{GOOD}\r{GOOD}"), [(3, None, LONE_CR)]),
+        (lines(HEADER, row("total", "x"), GOOD, f'"{GOOD}'), [(2, "total", NOT_A_TOTAL), (4, None, OPEN_QUOTE)]),
+        (lines(HEADER, row("total", "x"), *[GOOD] * 9, f'"a"b{GOOD}', row("total", "y")),
+         [(2, "total", NOT_A_TOTAL), (12, None, AFTER_QUOTE)]),
+        (lines(HEADER, f'"{"x" * 140_000}",ruby,1,1,2018-12-14 08:29:52'),
+         [(2, None, "has a cell of over 131072 characters, perhaps after a quote left open")]),
+    ],
+)  # fmt: skip
+def test_what_breaks_the_rules_of_csv_is_named_after_the_wrong_cells_before_it(
+    content: bytes, places: list[tuple[int, str | None, str]]
+) -> None:
+    error = refusal_of(content)
+    assert isinstance(error, UploadHasProblems)
+    assert [(problem.line, problem.column, problem.reason) for problem in error.problems] == places
+
+
+# Sentences
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([row("total", "12,5")],
+         "1 place in the file is wrong, line 2, column 'total': '12,5' must have a point before the cents, not a comma."),
+        ([GOOD, row("item", ""), row("total", "x")],
+         "2 places in the file are wrong; the first is line 3, column 'item': is empty."),
+        ([GOOD, "ann"], "1 place in the file is wrong, line 3: 'ann' has 1 cell; the header has 5."),
+        ([f'"{GOOD}'], "1 place in the file is wrong, line 2: opens a quote that is not closed."),
+        ([row("total", "x"), f'"{GOOD}'],
+         "At least 2 places in the file are wrong; the first is line 2, column 'total': "
+         "'x' is not an amount such as 612 or 100.50."),
+        ([row("total", "x")] * 9,
+         "At least 4 places in the file are wrong; the first is line 2, column 'total': "
+         "'x' is not an amount such as 612 or 100.50."),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_in_one_sentence_how_much_is_wrong_and_where_it_begins(rows: list[str], sentence: str) -> None:
+    assert refusal_of(lines(HEADER, *rows), max_problems=4).message == sentence
+
+
+# Bounds
+
+
+@pytest.mark.parametrize("bound", [1, 2, 7, 100])
+def test_a_refusal_stops_at_its_most_problems(bound: int) -> None:
+    error = refusal_of(lines(HEADER, *["ann,ruby,x,y,2018-12-14 08:29:52"] * 200), max_problems=bound)
+    assert [(problem.line, problem.column) for problem in error.problems] == [
+        (2 + number // 2, ("total", "quantity")[number % 2]) for number in range(bound)
+    ]
+
+
+def test_problems_of_a_whole_file_are_counted_together() -> None:
+    """Not a batch at a time: these two are far apart."""
+    rows = [row("total", "x"), *[GOOD] * 5000, row("total", "x"), *[GOOD] * 5000, row("total", "x")]
+    assert [problem.line for problem in refusal_of(lines(HEADER, *rows), max_problems=2).problems] == [2, 5003]
+
+
+@pytest.mark.parametrize("rows", [3, 5000])
+def test_as_many_rows_as_the_bound_are_read_and_no_more(rows: int) -> None:
+    content = lines(HEADER, *[GOOD] * rows, "", "")
+    assert len(deals_in(content, max_rows=rows)) == rows
+    error = refusal_of(content, max_rows=rows - 1)
+    assert isinstance(error, UploadTooLarge)
+    assert error.message == f"The file has more than {rows - 1} rows."
+
+
+@pytest.mark.parametrize("rows_above", [0, 20_000])
+def test_a_line_is_read_up_to_its_most_bytes(rows_above: int) -> None:
+    header, above = f"note,more,{HEADER}", [f",,{GOOD}"] * rows_above
+
+    def line_of(size: int) -> str:
+        spare = size - len(f",,{GOOD}")
+        return f"{'x' * (spare // 2)},{'x' * (spare - spare // 2)},{GOOD}"
+
+    assert len(deals_in(lines(header, *above, line_of(262_144), f",,{GOOD}"))) == rows_above + 2
+    error = refusal_of(lines(header, *above, line_of(262_145), f",,{GOOD}"))
+    assert isinstance(error, UnreadableUpload)
+    assert error.message == (
+        f"The file is not a table of deals: line {rows_above + 2} is over 262144 bytes;"
+        " are its line breaks LF or CRLF?"
+    )
+
+
+def test_a_row_of_endless_quoted_lines_is_refused_before_it_fills_the_memory() -> None:
+    error = refusal_of(lines(HEADER, GOOD) + b'"a\n",' * 2_000_000)
+    assert isinstance(error, UnreadableUpload)
+    assert error.message == (
+        "The file is not a table of deals: of the rows from line 2 on, one is over 262144 bytes."
+    )
+
+
+def peak_memory(path: Path) -> tuple[int, int]:
+    """Rows read, and the most bytes that the reader held meanwhile."""
+    with path.open("rb") as file:
+        tracemalloc.start()
+        try:
+            rows = sum(map(len, read_deals(file, Limits())))
+            return rows, tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
+    path = tmp_path / "deals.csv"
+    some = "".join(f"client{number % 500},Рубин,{number}.5,6,2018-12-14 08:29:52.506166\n" for number in range(3000))
+    peaks = {}
+    for rows in (30_000, 300_000):
+        path.write_text(f"{HEADER}\n" + some * (rows // 3000))
+        read, peaks[rows] = peak_memory(path)
+        assert read == rows
+    assert peaks[300_000] < 4_000_000
+    assert peaks[300_000] < peaks[30_000] * 1.1
+
+
+def test_memory_does_not_grow_with_the_length_of_rows(tmp_path: Path) -> None:
+    """Neither the cells of a batch nor the names that are remembered may add up to the file."""
+    path = tmp_path / "deals.csv"
+    blanks = " " * 50_000
+    with path.open("w") as file:
+        file.write(f"note,{HEADER}\n")
+        file.writelines(f"{'x' * 50_000},ann{number}{blanks},ruby,1,1,2018-12-14 08:29:52\n" for number in range(500))
+    assert path.stat().st_size > 50_000_000
+    rows, peak = peak_memory(path)
+    assert rows == 500
+    assert peak < 12_000_000
+
+
+def test_a_name_of_thousands_of_accents_is_refused_quickly() -> None:
+    """Normalising it would take hours, not milliseconds: the time is quadratic."""
+    accents = "a" + "\u0327\u0301" * 60_000
+    assert refusal_of(lines(HEADER, *[row("item", accents)] * 100)).problems[99].reason == LONG_NAME
+
+
+# Everything else
+
+
+def agrees_with_the_oracle(content: bytes) -> str:
+    """Compares what became of these bytes with what the oracle makes of them; returns which it was."""
+    found: list[Deal] | DealsError
+    try:
+        found = deals_in(content)
+    except DealsError as error:
+        found = error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if isinstance(found, UnreadableUpload):
+            if found.message.startswith("The text is damaged"):
+                # The codec counts from behind the mark.
+                mark = 3 * content.startswith(b"\xef\xbb\xbf")
+                assert found.problems[0].line == content.count(b"\n", 0, error.start + mark) + 1
+                return "damaged"
+        text = content.decode("cp1251")
+    expected: list[Deal] | DealsError | oracle.NotATable | oracle.WrongPlaces
+    try:
+        expected = oracle.read(text)
+    except oracle.NotATable:
+        assert isinstance(found, DealsError)
+        assert found.code in ("unreadable_upload", "bad_cells")
+        return "no table"
+    except oracle.WrongPlaces as wrong:
+        assert isinstance(found, UploadHasProblems)
+        assert [(problem.line, problem.column) for problem in found.problems] == wrong.places[:100]
+        return "wrong places"
+    assert found == expected
+    return "accepted"
+
+
+VALID_CELLS: dict[str, list[str]] = {
+    "customer": ["ann", "Пётр", " bob ", "Ёлка", "O'Neil", 'a"b', "ann, lee", "x;y", "е\u0308ж", "\u00a0Ян\u2003", "Zoë"],
+    "item": ["ruby", "Рубин", "Рубин\t", "й", "и\u0306", "«Лёд» № 5", "a\u2028b", "\u200bz", "水晶"],
+    "total": ["0", "612", "612.5", "007.05", " 8 ", "999999999999.99", "1.10"],
+    "quantity": ["1", "06", "999999999", "2\u00a0"],
+    "date": [
+        "2018-12-14 08:29:52.506166", "2018-12-14T08:29:52", "2018-12-14 08:29:52.5", "2020-02-29 23:59:59Z",
+        "2018-12-14 08:29:52+03:00", "0001-01-01 03:00:00.1 +03", "9999-12-31 23:59:59-0000",
+    ],
+}  # fmt: skip
+ODD_TEXT = st.text(st.sampled_from("0123456789.,-+:TZ ;\t\"'\r\n\0\x85\u00a0aЯё\u0301e٣_"), max_size=6)
+ODD_CELL = st.one_of(
+    st.sampled_from([cell for _, cell, _ in WRONG_CELLS if len(cell) < 1000]),
+    st.sampled_from([cell for cells in VALID_CELLS.values() for cell in cells]),
+    ODD_TEXT,
+)
+BLANK_LINE = st.sampled_from(["", " ", ",,,,", ";;", "\t", '""'])
+
+
+@st.composite
+def files(draw: st.DrawFn) -> bytes:
+    """A table of deals as text, at times with odd cells, odd lines and odd quotes."""
+    odd = draw(st.sampled_from([0, 0, 1, 3]))  # of ten cells and lines
+    happens = st.integers(0, 9).map(lambda number: number < odd)
+    delimiter = draw(st.sampled_from(",;\t"))
+    end = draw(st.sampled_from(["\n", "\r\n"]))
+    columns = draw(st.permutations([*COLUMNS, *draw(st.lists(st.sampled_from(["note", "", "Ещё"]), max_size=2))]))
+
+    def spelt(cell: str) -> str:
+        needs_quotes = any(one in cell for one in f'{delimiter}"\r\n')
+        if draw(happens):
+            return cell
+        return quoted(cell) if needs_quotes or draw(st.booleans()) else cell
+
+    def line(cells: list[str]) -> str:
+        return delimiter.join(map(spelt, cells))
+
+    def cell_of(column: str) -> str:
+        if column not in VALID_CELLS:
+            return draw(ODD_TEXT)
+        return draw(ODD_CELL if draw(happens) else st.sampled_from(VALID_CELLS[column]))
+
+    def deal() -> str:
+        if draw(happens) and draw(st.booleans()):
+            return draw(ODD_TEXT)
+        cells = [cell_of(column) for column in columns]
+        if draw(happens) and draw(st.booleans()):
+            cells = cells[draw(st.integers(0, 2)) :] + draw(st.lists(ODD_TEXT, max_size=2))
+        return line(cells)
+
+    if draw(happens) and draw(st.booleans()):
+        columns[draw(st.integers(0, len(columns) - 1))] = draw(st.sampled_from([*COLUMNS, "sum"]))
+    header = line([draw(st.sampled_from([column, column.upper(), f" {column} "])) for column in columns])
+    rows = [deal() for _ in range(draw(st.integers(0 if odd else 1, 6)))]
+    blank = draw(st.lists(BLANK_LINE, max_size=2))
+    text = end.join([*draw(st.lists(st.sampled_from(["", " "]), max_size=1)), header, *rows, *blank])
+    text += draw(st.sampled_from(["", end]))
+    encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "cp1251"]))
+    return text.encode(encoding, errors="replace")
+
+
+@st.composite
+def damaged(draw: st.DrawFn, content: bytes) -> bytes:
+    """A few bytes lost, changed, doubled or slipped in."""
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(content)))
+        new = draw(st.one_of(st.binary(max_size=2), st.sampled_from([b'"', b"\r", b"\n", b",", b"\0", b"\xb8", b" "])))
+        content = content[:at] + new + content[at + draw(st.integers(0, 2)) :]
+    return content
+
+
+@contextmanager
+def seams(block_bytes: int, batch_rows: int, step_rows: int) -> Iterator[None]:
+    """Tiny files have seams between blocks and batches only where these are tiny too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_rows, "_BLOCK_BYTES", block_bytes)
+        patch.setattr(csv_rows, "_BATCH_ROWS", batch_rows)
+        patch.setattr(csv_rows, "_STEP_ROWS", step_rows)
+        patch.setattr(csv_rows, "_STEP_BLOCKS", 1000)
+        yield
+
+
+COMPARED = settings(max_examples=250, deadline=None, derandomize=True)
+SEAMS = st.sampled_from([(200, 1, 1), (300, 3, 2), (256 * 1024, 2048, 8)])
+
+
+@COMPARED
+@given(files(), SEAMS)
+def test_any_table_is_read_as_the_rules_say(content: bytes, sizes: tuple[int, int, int]) -> None:
+    with seams(*sizes):
+        event(agrees_with_the_oracle(content))
+
+
+WHOLE_FILES = [
+    SPELLINGS["CRLF"],
+    SPELLINGS["1C's"],
+    SPELLINGS["UTF-8 with a byte-order mark"],
+    lines('date;note;Quantity;total;item;customer', '2018-12-14 08:29:52Z;"a ""b""\nc";6;612.5;Рубин;Пётр',
+          *['2018-12-14 08:29:52.25+03:00;;10;7;"Ёл\u00a0ка; й";ann'] * 3, ";;;;;"),
+]  # fmt: skip
+
+
+@COMPARED
+@given(st.sampled_from(WHOLE_FILES).flatmap(damaged), SEAMS)
+def test_any_damage_to_a_file_is_judged_as_the_rules_say(content: bytes, sizes: tuple[int, int, int]) -> None:
+    with seams(*sizes):
+        event(agrees_with_the_oracle(content))
+
+
+@COMPARED
+@given(
+    st.one_of(
+        st.binary(max_size=100),
+        st.binary(max_size=100).map(lines(HEADER, GOOD).__add__),
+        st.text(max_size=50).map(lambda text: lines(HEADER, GOOD, text)),
+        st.text(max_size=300).map(lambda cell: lines(HEADER, GOOD, row("customer", cell))),
+    )
+)
+def test_any_bytes_are_read_as_the_rules_say_or_refused(content: bytes) -> None:
+    event(agrees_with_the_oracle(content))

@@ -1,0 +1,363 @@
+"""The service as processes: real gunicorn, real database, real Redis, and what happens to them."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import re
+import signal
+import socket
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import psycopg2
+import pytest
+from redis import Redis
+
+from tests import services
+from tests.bench.files import write_deals
+from tests.builders import csv_of, deal, many
+from tests.servers import Server, serving
+
+ANSWER = {
+    "response": [
+        {"username": "resplendent", "spent_money": 451731, "gems": ["Рубин", "Сапфир", "Танзанит"]},
+        {"username": "bellwether", "spent_money": 217794, "gems": ["Петерсит", "Сапфир"]},
+        {"username": "uvulaperfly117", "spent_money": 120419, "gems": ["Петерсит", "Танзанит"]},
+        {"username": "braggadocio", "spent_money": 108957, "gems": ["Изумруд"]},
+        {"username": "turophile", "spent_money": 100132, "gems": ["Изумруд", "Рубин"]},
+    ]
+}
+
+
+def richest(server: Server) -> str:
+    """Who leads the answer; each file of these tests has a client of its own."""
+    clients = server.get().json()["response"]
+    return str(clients[0]["username"]) if clients else ""
+
+
+def upload(server: Server, name: str, rows: int = 1) -> None:
+    answer = server.upload(csv_of(*many(rows, [name])))
+    assert (answer.status_code, answer.text) == (200, '{"Status":"OK"}')
+
+
+def large_file(folder: Path, rows: int) -> bytes:
+    path = folder / "large.csv"
+    write_deals(path, rows)
+    return path.read_bytes()
+
+
+def wait_until(true: Any, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.05)
+
+
+# The main job
+
+
+def test_the_real_file_goes_in_and_the_right_answer_comes_out(server: Server, real_file: bytes) -> None:
+    assert server.get().json() == {"response": []}
+    assert server.upload(real_file).json() == {"Status": "OK"}
+    for path in ("/api/upload/", "/api/upload", "/api/top-clients/", "/api/top-clients"):
+        assert server.get(path).json() == ANSWER
+
+
+def test_data_outlive_a_restart(tmp_path: Path, environment: dict[str, str], real_file: bytes) -> None:
+    with serving(tmp_path, **environment) as first:
+        first.upload(real_file)
+        assert first.stop() == 0
+    with serving(tmp_path, **environment) as second:
+        assert second.get().json() == ANSWER
+
+
+def test_a_hundred_uploads_are_each_seen_at_once_in_every_worker(tmp_path: Path, environment: dict[str, str]) -> None:
+    with serving(tmp_path, **environment, WEB_WORKERS="4", WEB_THREADS="2") as server:
+        wait_until(lambda: len(server.workers()) == 4)
+        clients = [connection_to(server, worker) for worker in server.workers()]
+        for number in range(100):
+            upload(server, f"client {number}")
+            assert [usernames(client) for client in clients] == [[f"client {number}"]] * 4
+        for client in clients:
+            client.close()
+
+
+def connection_to(server: Server, worker: psutil.Process) -> http.client.HTTPConnection:
+    """A kept-alive connection that this very worker has accepted."""
+    for _ in range(200):
+        client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        client.request("GET", "/health/live")
+        client.getresponse().read()
+        mine = client.sock.getsockname()
+        if any(one.raddr == mine for one in worker.net_connections("tcp")):
+            return client
+        client.close()
+    raise AssertionError(f"worker {worker.pid} accepts no connection")
+
+
+def usernames(client: http.client.HTTPConnection) -> list[str]:
+    client.request("GET", "/api/top-clients/")
+    return [one["username"] for one in json.loads(client.getresponse().read())["response"]]
+
+
+def test_readers_see_one_file_or_the_other_while_uploads_land(server: Server) -> None:
+    """Each file says its number in the client, the sum and the gem; a mixture would show."""
+    upload_done = threading.Event()
+    seen: set[tuple[str, float, tuple[str, ...]]] = set()
+
+    def read() -> None:
+        with httpx.Client(base_url=server.url, timeout=30) as client:
+            while not upload_done.is_set():
+                for one in client.get("/api/top-clients/").json()["response"]:
+                    seen.add((one["username"], one["spent_money"], tuple(one["gems"])))
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(1, 31):
+        twins = [deal(f"{name}{number}", f"gem {number}", str(number)) for name in ("a", "b")]
+        assert server.upload(csv_of(*twins)).status_code == 200
+    upload_done.set()
+    for thread in threads:
+        thread.join()
+    assert len(seen) > 10
+    for username, spent_money, gems in seen:
+        assert (username[1:], gems) == (str(spent_money), (f"gem {spent_money}",))
+
+
+def test_readers_are_answered_during_a_long_upload(server: Server, tmp_path: Path) -> None:
+    upload(server, "before")
+    content = large_file(tmp_path, 60_000)
+    with ThreadPoolExecutor() as pool:
+        uploading = pool.submit(server.upload, content)
+        slowest = 0.0
+        answers = 0
+        while not uploading.done():
+            begin = time.monotonic()
+            assert richest(server) != ""
+            slowest = max(slowest, time.monotonic() - begin)
+            answers += 1
+        assert uploading.result().status_code == 200
+    assert answers > 10
+    assert slowest < 1.0
+    assert richest(server) != "before"
+
+
+def test_uploads_at_once_are_all_answered_and_one_wins_whole(server: Server) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda number: server.upload(csv_of(*many(3000, [f"c{number}"]))), range(4)))
+    assert [answer.status_code for answer in answers] == [200] * 4
+    (winner,) = server.get().json()["response"]
+    assert (winner["username"] in {"c0", "c1", "c2", "c3"}, winner["spent_money"]) == (True, 3000)
+
+
+# Deaths
+
+
+def test_a_server_killed_in_the_middle_of_a_load_keeps_the_old_answer(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    content = large_file(tmp_path, 150_000)
+    with serving(tmp_path, **environment) as server:
+        upload(server, "before")
+        with ThreadPoolExecutor() as pool:
+            uploading = pool.submit(server.upload, content)
+            wait_until(lambda: loading(environment["DATABASE_URL"]))
+            time.sleep(0.3)
+            server.kill()
+            with pytest.raises(httpx.HTTPError):
+                uploading.result()
+    with serving(tmp_path, **environment) as again:
+        assert richest(again) == "before"
+        upload(again, "after")
+        assert richest(again) == "after"
+    assert rows_left(environment["DATABASE_URL"]) == {"before": 1, "after": 1}
+
+
+def query(database_url: str, sql: str) -> list[tuple[Any, ...]]:
+    """Past the service, straight from its database."""
+    opened = (
+        sqlite3.connect(database_url.removeprefix("sqlite:///"))
+        if database_url.startswith("sqlite")
+        else psycopg2.connect(database_url)
+    )
+    with contextlib.closing(opened) as connection, contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute(sql)
+        return list(cursor.fetchall())
+
+
+def loading(database_url: str) -> bool:
+    return bool(query(database_url, "SELECT id FROM deals_api_upload WHERE state = 'loading'"))
+
+
+def rows_left(database_url: str) -> dict[str, int]:
+    by_name = "SELECT c.username, count(*) FROM deals_api_deal d JOIN deals_api_customer c ON c.id = d.customer_id"
+    return dict(query(database_url, f"{by_name} GROUP BY c.username"))
+
+
+def test_a_server_told_to_stop_finishes_the_upload_first(tmp_path: Path, environment: dict[str, str]) -> None:
+    content = large_file(tmp_path, 60_000)
+    with serving(tmp_path, **environment) as server, ThreadPoolExecutor() as pool:
+        uploading = pool.submit(server.upload, content)
+        wait_until(lambda: loading(environment["DATABASE_URL"]))
+        assert server.stop() == 0
+        assert uploading.result().json() == {"Status": "OK"}
+
+
+def test_a_worker_that_is_killed_is_replaced(server: Server) -> None:
+    upload(server, "ann")
+    victims = server.workers()
+    for worker in victims:
+        worker.kill()
+    wait_until(lambda: len([one for one in server.workers() if one not in victims and one.is_running()]) == 2)
+    assert richest(server) == "ann"
+
+
+# Bodies that break off
+
+
+def test_a_body_that_ends_early_is_refused(server: Server) -> None:
+    upload(server, "before")
+    body = b'--b\r\nContent-Disposition: form-data; name="deals"; filename="d.csv"\r\n\r\n' + csv_of(
+        *many(1000, ["half"])
+    )
+    head = (
+        "POST /api/upload/ HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        f"Content-Length: {len(body) + 1000}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", server.port), 30) as client:
+        client.sendall(head.encode() + body)
+        client.shutdown(socket.SHUT_WR)
+        answer = client.makefile("rb").read()
+    assert b"400 Bad Request" in answer
+    assert b"ended early" in answer
+    assert richest(server) == "before"
+
+
+def test_a_client_that_hangs_up_leaves_nothing(server: Server, tmp_path: Path) -> None:
+    upload(server, "before")
+    files = set(Path("/tmp").glob("*.upload*"))  # noqa: S108
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", server.port), 30) as client:
+            client.sendall(
+                b"POST /api/upload/ HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+                b"Content-Length: 100000\r\n\r\n--b\r\n"
+                b'Content-Disposition: form-data; name="deals"; filename="d.csv"\r\n\r\ncustomer'
+            )
+    wait_until(lambda: set(Path("/tmp").glob("*.upload*")) <= files)  # noqa: S108
+    assert richest(server) == "before"
+
+
+def test_a_file_over_the_limit_is_told_so_before_it_is_read(tmp_path: Path, environment: dict[str, str]) -> None:
+    with serving(tmp_path, **environment, MAX_UPLOAD_BYTES="100000") as server:
+        answer = server.upload(b"x" * 5_000_000)
+        assert answer.status_code == 413
+        assert answer.json()["Desc"] == "The file is over 100000 bytes."
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"POST /api/upload/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        b"Content-Type: multipart/form-data; boundary=b\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"POST /api/upload/ HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+        b"GET /api/upload/?limit=\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /api/upload/?%00 HTTP/1.1\r\nHost: \xd0\x9f\r\n\r\n",
+        b"GET /api/\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /api/upload/ HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+        b"POST /api/upload/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Type: \xff\xfe\r\n\r\nhello",
+        b"BREW /api/upload/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /api/upload/ HTTP/1.1\r\nHost: x\r\nAccept: \xff;q=x,,,\r\nIf-None-Match: \xff\"\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ],
+)  # fmt: skip
+def test_no_request_gives_a_5xx(server: Server, request_bytes: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), 30) as client:
+        client.sendall(request_bytes)
+        client.shutdown(socket.SHUT_WR)
+        answer = client.makefile("rb").read()
+    status = re.match(rb"HTTP/1\.1 (\d)", answer)
+    assert status is None or status[1] in b"24"
+    assert server.get().status_code == 200
+
+
+# Redis
+
+
+def test_a_redis_killed_between_commit_and_answer_changes_nothing(
+    server_with_redis: Server, redis: services.Service, database_url: str
+) -> None:
+    """The upload itself never needs Redis, so wherever it dies, the next answer is the new one."""
+    server = server_with_redis
+    upload(server, "before")
+    assert richest(server) == "before"
+    with ThreadPoolExecutor() as pool:
+        uploading = pool.submit(upload, server, "after", 20_000)
+        wait_until(lambda: loading(database_url))
+        redis.stop(signal.SIGKILL)
+        uploading.result()
+    for _ in range(10):
+        assert richest(server) == "after"
+
+
+def test_a_redis_with_yesterdays_data_cannot_bring_back_yesterday(
+    server_with_redis: Server, redis: services.Service
+) -> None:
+    server = server_with_redis
+    upload(server, "yesterday")
+    assert richest(server) == "yesterday"
+    with Redis(port=redis.port) as client:
+        dump = {key: client.dump(key) for key in client.keys("*")}
+        assert dump
+        upload(server, "today")
+        assert richest(server) == "today"
+        client.flushall()
+        for key, value in dump.items():
+            client.restore(key, 0, value)
+    for _ in range(10):
+        assert richest(server) == "today"
+
+
+def test_a_hung_redis_delays_nobody_by_a_second(server_with_redis: Server, redis: services.Service) -> None:
+    server = server_with_redis
+    upload(server, "before")
+    redis.send(signal.SIGSTOP)
+    for name in ("a", "b"):
+        upload(server, name)
+        for _ in range(10):
+            begin = time.monotonic()
+            assert richest(server) == name
+            assert time.monotonic() - begin < 0.9
+    redis.send(signal.SIGCONT)
+
+
+# Memory
+
+
+def test_memory_does_not_grow_with_rows(tmp_path: Path, environment: dict[str, str]) -> None:
+    """A worker's peak after 30,000 rows and after 300,000 (bulk_create is slow: fewer on SQLite)."""
+    rows = 300_000 if environment["DATABASE_URL"].startswith("postgres") else 100_000
+    with serving(tmp_path, **environment, WEB_WORKERS="1") as server:
+        (worker,) = server.workers()
+        peaks = []
+        for count in (rows // 10, rows):
+            assert server.upload(large_file(tmp_path, count)).status_code == 200
+            status = Path(f"/proc/{worker.pid}/status").read_text()
+            peaks.append(int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]))
+    assert peaks[1] < 150 * 1024
+    assert peaks[1] - peaks[0] < 25 * 1024
+
+
+def test_nothing_of_a_request_is_printed_when_all_is_well(server: Server) -> None:
+    upload(server, "ann")
+    richest(server)
+    lines = [line for line in server.log.read_text().splitlines() if "[INFO]" not in line]
+    assert lines == [f"Serving on http://localhost:{server.port}/api/upload/"]
