@@ -42,7 +42,10 @@ INSTALLED_APPS = ["rest_framework", "deals_api"]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+# No cookie carries anybody's authority, so there is nothing for a forged request to borrow.
+SILENCED_SYSTEM_CHECKS = ["security.W003"]
 ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"
 APPEND_SLASH = False  # each URL works with and without it, POST included

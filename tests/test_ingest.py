@@ -61,7 +61,9 @@ def test_an_upload_stores_deals_and_sums() -> None:
     assert (ruby.total, ruby.deal_count) == (Decimal("10.75"), 2)
     purchase = Purchase.objects.of(upload).get(customer=ann)
     assert (purchase.gem, purchase.deal_count, purchase.quantity, purchase.total) == (ruby, 2, 5, Decimal("10.75"))
-    deals = list(Deal.objects.places(upload, 1, 4).order_by("pk").values_list("customer__username", "quantity", "total"))
+    deals = list(
+        Deal.objects.places(upload, 1, 4).order_by("pk").values_list("customer__username", "quantity", "total")
+    )
     assert deals == [("ann", 2, Decimal("10.50")), ("bob", 1, Decimal("7.00")), ("ann", 3, Decimal("0.25"))]
 
 
@@ -90,7 +92,10 @@ def test_money_is_exact_where_floats_are_not() -> None:
 
 def test_extreme_dates_survive() -> None:
     upload = load(deal(date="0001-01-01 00:00:00"), deal(date="9999-12-31 23:59:59.999999"))
-    assert [moment.year for moment in Deal.objects.of(upload).order_by("date").values_list("date", flat=True)] == [1, 9999]
+    assert [moment.year for moment in Deal.objects.of(upload).order_by("date").values_list("date", flat=True)] == [
+        1,
+        9999,
+    ]
 
 
 def test_two_identical_lines_are_two_deals() -> None:
