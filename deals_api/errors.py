@@ -4,6 +4,7 @@
   - UnreadableUpload    no CSV text with the agreed header
   - UploadHasProblems   read, and at least one cell is not what its column holds
   - UploadTooLarge      the file, its rows or its names are over a limit
+  - UploadNotKept       there is no such upload, or its rows are gone
   - DatabaseBusy        another upload holds the database; trying again helps
 
 Knows neither HTTP nor GraphQL: each face translates ``code`` in one place.
@@ -50,6 +51,10 @@ class UploadHasProblems(DealsError):
 
 class UploadTooLarge(DealsError):
     code = "upload_too_large"
+
+
+class UploadNotKept(DealsError):
+    code = "upload_not_kept"
 
 
 class DatabaseBusy(DealsError):

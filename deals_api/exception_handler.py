@@ -27,6 +27,7 @@ _STATUS: Final = {
     "unreadable_upload": HTTPStatus.BAD_REQUEST,
     "bad_cells": HTTPStatus.BAD_REQUEST,
     "upload_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "upload_not_kept": HTTPStatus.NOT_FOUND,
     "database_busy": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 _RETRY_AFTER_SECONDS: Final = "2"

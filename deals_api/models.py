@@ -91,7 +91,9 @@ class UploadQuerySet(models.QuerySet["Upload"]):
             .select_related("upload")
             .first()
         )
-        return (pointer.upload, pointer.change_announced) if pointer else (None, True)
+        if pointer is None:
+            return None, True
+        return pointer.upload, pointer.change_announced or pointer.announced is not None
 
     def readable(self) -> Self:
         """Those whose rows can be read, whole."""
@@ -154,6 +156,8 @@ class CurrentUpload(models.Model):
     upload = models.OneToOneField(Upload, models.PROTECT, null=True, related_name="pointer")
     #: Uploads up to this number have had their say: one of them that finishes later changes nothing.
     arrival = models.IntegerField(default=0)
+    #: Set while somebody is about to point at another upload; see ``cache.Lease``.
+    announced = models.UUIDField(null=True)
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(id=1), name="there_is_one_pointer")]
@@ -205,6 +209,7 @@ class Customer(SnapshotRow):
     username = NameField()
     spent_money = MoneyField()
     deal_count = models.BigIntegerField()
+    gem_count = models.BigIntegerField(help_text="Different gems bought.")
     first_deal = models.DateTimeField()
     last_deal = models.DateTimeField()
 
@@ -226,6 +231,7 @@ class Gem(SnapshotRow):
     name = NameField()
     total = MoneyField()
     deal_count = models.BigIntegerField()
+    buyer_count = models.BigIntegerField(help_text="Different customers who bought it.")
     first_deal = models.DateTimeField()
     last_deal = models.DateTimeField()
 

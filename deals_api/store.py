@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice, repeat
@@ -19,7 +20,7 @@ from django.utils import timezone
 
 from deals_api.cache import LEASE_SECONDS
 from deals_api.csv_rows import DealBatch
-from deals_api.errors import DatabaseBusy
+from deals_api.errors import DatabaseBusy, UploadNotKept
 from deals_api.limits import Limits
 from deals_api.models import (
     CurrentUpload,
@@ -106,9 +107,38 @@ def confirm_current(sha256: str) -> Upload | None:
         pointer = _locked_pointer()
         if pointer.upload_id != current.pk:
             return None
-        pointer.arrival = Upload.objects.aggregate(last=Max("pk"))["last"]
+        pointer.arrival = _last_arrival()
         pointer.save()
     return current
+
+
+def activate(snapshot: uuid.UUID) -> Upload:
+    """Points at a kept upload again: roll-back. It counts as having arrived now.
+
+    Raises: UploadNotKept.
+    """
+    CurrentUpload.objects.get_or_create(pk=CurrentUpload.ONLY)
+    arrival = _last_arrival()
+    while True:
+        mine = uuid.uuid4()
+        CurrentUpload.objects.update(announced=mine)
+        Announcement().wait()
+        with transaction.atomic():
+            pointer = _locked_pointer()
+            if pointer.announced != mine:
+                continue  # somebody cleared it, so a lease may have been given
+            upload = Upload.objects.readable().filter(snapshot=snapshot).first()
+            pointer.announced = None
+            if upload and arrival >= pointer.arrival:
+                pointer.upload, pointer.arrival = upload, arrival
+            pointer.save()
+        if upload is None:
+            raise UploadNotKept("There is no such upload, or its rows are no longer kept.")
+        return upload
+
+
+def _last_arrival() -> int:
+    return Upload.objects.aggregate(last=Max("pk"))["last"] or 0
 
 
 def note_refusal(upload: Upload, sentence: str) -> None:
@@ -129,7 +159,9 @@ def tidy(limits: Limits) -> None:
             upload.state, upload.finished_at = Upload.State.INTERRUPTED, timezone.now()
             upload.save(update_fields=["state", "finished_at"])
     with transaction.atomic():
-        _locked_pointer()
+        pointer = _locked_pointer()
+        if pointer.announced:  # perhaps by a process that died; one that lives announces again
+            CurrentUpload.objects.update(announced=None)
         Upload.objects.beyond(limits.keep_uploads).update(state=Upload.State.RETIRED)
     # From here on nobody reads those rows, and whoever was reading them notices: see Upload.is_readable.
     for upload in Upload.objects.filter(state=Upload.State.RETIRED):
@@ -196,6 +228,7 @@ def _name_columns(upload: Upload, names: NameTally) -> Iterator[list[Column]]:
         names.names,
         names.totals,
         names.deal_counts,
+        names.purchase_counts,
         names.first_deals,
         names.last_deals,
     ]

@@ -40,6 +40,7 @@ class NameTally:
         self.numbers = Numbers()
         self.totals: list[int] = []
         self.deal_counts: list[int] = []
+        self.purchase_counts: list[int] = []
         self.first_deals: list[str] = []
         self.last_deals: list[str] = []
 
@@ -55,6 +56,7 @@ class NameTally:
                 raise UploadTooLarge(f"The file has more than {most} different customers or gems.")
             self.totals.extend([0] * new)
             self.deal_counts.extend([0] * new)
+            self.purchase_counts.extend([0] * new)
             self.first_deals.extend(["~"] * new)  # sorts after every date
             self.last_deals.extend([""] * new)  # and before
         first, last = self.first_deals, self.last_deals
@@ -65,7 +67,8 @@ class NameTally:
                 first[number] = date
         return numbers
 
-    def add(self, number: int, deal_count: int, total: int) -> None:
+    def add_purchase(self, number: int, deal_count: int, total: int) -> None:
+        self.purchase_counts[number] += 1
         self.deal_counts[number] += deal_count
         self.totals[number] += total
 
@@ -127,8 +130,8 @@ class Tally:
                 quantity += pieces
                 total += hundredths
             customer, gem = pair >> 32, pair & 0xFFFFFFFF
-            self.customers.add(customer, deal_count, total)
-            self.gems.add(gem, deal_count, total)
+            self.customers.add_purchase(customer, deal_count, total)
+            self.gems.add_purchase(gem, deal_count, total)
             yield customer, gem, deal_count, quantity, total
 
     def _put_pairs_away(self) -> None:

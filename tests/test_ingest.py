@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
+import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,7 +19,7 @@ from django.utils import timezone
 
 from deals_api import reports, store
 from deals_api.csv_rows import read_deals
-from deals_api.errors import DatabaseBusy, DealsError, UploadHasProblems, UploadTooLarge
+from deals_api.errors import DatabaseBusy, DealsError, UploadHasProblems, UploadNotKept, UploadTooLarge
 from deals_api.ingest import ingest_deals
 from deals_api.models import CurrentUpload, Customer, Deal, Gem, Purchase, Upload
 from tests.builders import csv_of, deal, load, many
@@ -53,12 +54,12 @@ def test_an_upload_stores_deals_and_sums() -> None:
         deal("ann", "ruby", "0.25", "3", "2020-01-03 00:00:00+03:00"),
     )
     ann, bob = Customer.objects.of(upload).order_by("username")
-    assert (ann.spent_money, ann.deal_count) == (Decimal("10.75"), 2)
+    assert (ann.spent_money, ann.deal_count, ann.gem_count) == (Decimal("10.75"), 2, 1)
     assert ann.first_deal == datetime(2020, 1, 2, 3, 4, 5, 500000, tzinfo=UTC)
     assert ann.last_deal == datetime(2020, 1, 2, 21, tzinfo=UTC)
     assert (bob.spent_money, bob.deal_count) == (Decimal("7.00"), 1)
     ruby = Gem.objects.of(upload).get(name="ruby")
-    assert (ruby.total, ruby.deal_count) == (Decimal("10.75"), 2)
+    assert (ruby.total, ruby.deal_count, ruby.buyer_count) == (Decimal("10.75"), 2, 1)
     purchase = Purchase.objects.of(upload).get(customer=ann)
     assert (purchase.gem, purchase.deal_count, purchase.quantity, purchase.total) == (ruby, 2, 5, Decimal("10.75"))
     deals = list(
@@ -284,3 +285,50 @@ def test_uploads_at_once_leave_the_last_to_arrive() -> None:
     newest = Upload.objects.order_by("-pk")[0]
     assert current() == newest
     assert Customer.objects.of(newest).get().deal_count == 3000
+
+
+# Roll-back
+
+
+def test_a_kept_upload_is_made_current_again() -> None:
+    first, second = load(deal("ann")), load(deal("bob"))
+    assert store.activate(first.snapshot) == first
+    assert current() == first
+    assert store.activate(second.snapshot) == second
+    assert current() == second
+
+
+def test_a_roll_back_wins_over_an_older_upload_still_loading() -> None:
+    first = load(deal("ann"))
+    slow, its_deals = register(deal("slow"))
+    load(deal("bob"))
+    store.activate(first.snapshot)
+    finish(slow, its_deals)
+    assert current() == first
+
+
+def test_an_upload_without_rows_is_not_made_current(limits: Any) -> None:
+    limits(keep_uploads=2)
+    pruned, _, newest = load(deal("ann")), load(deal("bob")), load(deal("cid"))
+    store.tidy(settings.DEALS_LIMITS)
+    for snapshot in (pruned.snapshot, uuid.uuid4()):
+        with pytest.raises(UploadNotKept):
+            store.activate(snapshot)
+    assert current() == newest
+    assert Upload.objects.current_and_change()[1] is False
+
+
+def test_an_announcement_that_somebody_cleared_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = load(deal("ann")), load(deal("bob"))
+    wait, waits = store.Announcement.wait, []
+
+    def clear_once(self: store.Announcement) -> None:
+        wait(self)
+        waits.append(self)
+        if len(waits) == 1:
+            store.tidy(settings.DEALS_LIMITS)
+
+    monkeypatch.setattr(store.Announcement, "wait", clear_once)
+    store.activate(first.snapshot)
+    assert len(waits) == 2
+    assert current() == first
