@@ -64,6 +64,7 @@ class Answer:
 
     body: bytes
     kept: bool = True
+    status: int = 200
 
 
 class SnapshotGone(Exception):
@@ -229,8 +230,14 @@ def respond(
             continue
         if answer.kept:
             return KeptResponse(answer.body, media_type, etag, _name(snapshot))
-        return HttpResponse(answer.body, content_type=media_type)
+        return unkept(answer, media_type)
     raise SnapshotGone
+
+
+def unkept(answer: Answer, media_type: str) -> HttpResponse:
+    """An answer for this one request, which no cache on the way may keep either."""
+    headers = {"Cache-Control": "no-store", "Vary": "Accept"}
+    return HttpResponse(answer.body, media_type, answer.status, headers=headers)
 
 
 def _vouched(compute: Callable[[S | None], Answer], snapshot: S | None) -> Answer:

@@ -5,6 +5,9 @@
   - UploadHasProblems   read, and at least one cell is not what its column holds
   - UploadTooLarge      the file, its rows or its names are over a limit
   - UploadNotKept       there is no such upload, or its rows are gone
+  - BadInput            a question that cannot be understood
+  - CursorOutdated      a place in a list that is no longer, or never was, that list
+  - LimitExceeded       asked for more than a limit
   - DatabaseBusy        another upload holds the database; trying again helps
 
 Knows neither HTTP nor GraphQL: each face translates ``code`` in one place.
@@ -55,6 +58,18 @@ class UploadTooLarge(DealsError):
 
 class UploadNotKept(DealsError):
     code = "upload_not_kept"
+
+
+class BadInput(DealsError):
+    code = "bad_input"
+
+
+class CursorOutdated(DealsError):
+    code = "cursor_outdated"
+
+
+class LimitExceeded(DealsError):
+    code = "limit_exceeded"
 
 
 class DatabaseBusy(DealsError):

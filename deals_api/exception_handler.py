@@ -28,6 +28,9 @@ _STATUS: Final = {
     "bad_cells": HTTPStatus.BAD_REQUEST,
     "upload_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "upload_not_kept": HTTPStatus.NOT_FOUND,
+    "bad_input": HTTPStatus.BAD_REQUEST,
+    "cursor_outdated": HTTPStatus.BAD_REQUEST,
+    "limit_exceeded": HTTPStatus.BAD_REQUEST,
     "database_busy": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 _RETRY_AFTER_SECONDS: Final = "2"

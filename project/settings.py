@@ -38,7 +38,7 @@ SECRET_KEY = os.environ.get("SECRET_KEY") or get_random_secret_key()
 DEBUG = False
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "*").split(",")
 
-INSTALLED_APPS = ["rest_framework", "deals_api"]
+INSTALLED_APPS = ["rest_framework", "strawberry_django", "deals_api"]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
