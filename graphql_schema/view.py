@@ -155,7 +155,7 @@ def _body(request: HttpRequest) -> bytes:
 def read_question(request: HttpRequest, body: bytes) -> Question:
     """Raises: Refused, where the request holds no question."""
     if request.method == "POST":
-        asked = _loads(body)
+        asked: Any = _loads(body)
     else:
         asked = request.GET.dict()
         for name in ("variables", "extensions"):
