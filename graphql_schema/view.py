@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.views import View
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
@@ -154,23 +154,26 @@ def _body(request: HttpRequest) -> bytes:
 
 def read_question(request: HttpRequest, body: bytes) -> Question:
     """Raises: Refused, where the request holds no question."""
-    if request.method == "POST":
-        asked: Any = _loads(body)
-    else:
-        asked = request.GET.dict()
-        for name in ("variables", "extensions"):
-            if asked.get(name):
-                asked[name] = _loads(asked[name].encode(errors="replace"))
+    asked: Any = _loads(body) if request.method == "POST" else _from_url(request.GET)
     if not isinstance(asked, dict):
         raise Refused(400, "The body must be a JSON object; one request holds one operation.")
-    query, name, variables = asked.get("query"), asked.get("operationName"), asked.get("variables") or None
+    query, name, variables = asked.get("query"), asked.get("operationName"), asked.get("variables")
     if not isinstance(query, str) or not query.strip():
         raise Refused(400, "There is no query: a string with a GraphQL document.")
     if not isinstance(name, str | None):
         raise Refused(400, "operationName must be a string.")
-    if not isinstance(variables, dict | None) or not isinstance(asked.get("extensions"), dict | str | None):
+    if not isinstance(variables, dict | None) or not isinstance(asked.get("extensions"), dict | None):
         raise Refused(400, "variables and extensions must be objects.")
     return Question(query, name or None, variables)
+
+
+def _from_url(parameters: QueryDict) -> dict[str, Any]:
+    asked: dict[str, Any] = parameters.dict()
+    for parameter in ("variables", "extensions"):
+        text = asked.pop(parameter, "")
+        if text:
+            asked[parameter] = _loads(text.encode(errors="replace"))
+    return asked
 
 
 def _loads(body: bytes) -> Any:
