@@ -12,7 +12,6 @@ from django.db.models import Q, QuerySet
 
 from deals_api import deal_stats, models, reports, store
 from deals_api.deal_stats import DealStatsKey
-from deals_api.errors import LimitExceeded
 from deals_api.errors import UploadNotKept as NotKept
 from graphql_schema.ids import parse_id, read_id
 from graphql_schema.inputs import (
@@ -46,7 +45,7 @@ from graphql_schema.types import (
     UploadActivated,
     UploadNotKept,
     cut,
-    page_size,
+    within,
 )
 
 UploadId = Annotated[
@@ -107,9 +106,7 @@ class Query:
         upload: UploadId = None,
     ) -> list[TopClient]:
         version = info.context.of(upload)
-        most = settings.DEALS_LIMITS.max_top_clients
-        if not 1 <= limit <= most:
-            raise LimitExceeded(f"limit may be 1 to {most}, not {limit}.")
+        within("limit", limit, 1, settings.DEALS_LIMITS.max_top_clients)
         if version is None:
             return []
         return together(map(TopClient.of, reports.top_clients(version, limit)))
@@ -213,7 +210,7 @@ class Query:
     ) -> list[DealStats]:
         version = info.context.of(upload)
         selection = filter.selection() if filter else models.DealSelection()
-        limit = page_size("limit", limit)
+        within("limit", limit, 1, settings.DEALS_LIMITS.max_page_size)
         if version is None:
             return []
         info.context.account.group_rows(selection.rows_to_read(version))

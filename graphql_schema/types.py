@@ -136,10 +136,12 @@ def cut(first: int | None, after: str | None, last: int | None, before: str | No
 
 def page_size(name: str, size: int | None) -> int:
     limits = settings.DEALS_LIMITS
-    if size is None:
-        return min(limits.page_size, limits.max_page_size)
-    if not 0 <= size <= limits.max_page_size:
-        raise LimitExceeded(f"{name} may be 0 to {limits.max_page_size}, not {size}.")
+    return min(limits.page_size, limits.max_page_size) if size is None else within(name, size, 0, limits.max_page_size)
+
+
+def within(name: str, size: int, least: int, most: int) -> int:
+    if not least <= size <= most:
+        raise LimitExceeded(f"{name} may be {least} to {most}, not {size}.")
     return size
 
 
