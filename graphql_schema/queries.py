@@ -25,7 +25,7 @@ from graphql_schema.inputs import (
     GemOrder,
     clean_name,
 )
-from graphql_schema.pages import Cut, Order, Page, page_of, version_of
+from graphql_schema.pages import Cut, Order, page_of, version_of
 from graphql_schema.peers import together
 from graphql_schema.types import (
     ActivateUploadResult,
@@ -69,9 +69,9 @@ def no_charge() -> None:
     """For what costs no more than the rows it returns."""
 
 
-def nothing(order: Order, page: Cut) -> Connection[Any]:
+def nothing(rows: QuerySet[Any], order: Order, page: Cut) -> Connection[Any]:
     """A list before the first upload."""
-    return Connection(page=Page("", order, page, list, int))
+    return Connection(page=page_of(rows.none(), version_of(None), order, page, int, no_charge))
 
 
 def whole_list(
@@ -80,7 +80,7 @@ def whole_list(
     """A list of an upload's customers or gems; ``stored`` is how many it has in all."""
     order = Order.named(order_by.value)
     if version is None:
-        return nothing(order, page)
+        return nothing(rows, order, page)
     found = rows.filter(condition, upload=version)
 
     def charge() -> None:
@@ -175,7 +175,7 @@ class Query:
         selection = filter.selection() if filter else models.DealSelection()
         order, page = Order.named(order_by.value), cut(first, after, last, before)
         if version is None:
-            return nothing(order, page)
+            return nothing(models.Deal.objects.all(), order, page)
         rows = models.Deal.objects.selected(version, selection)
 
         def charge() -> None:
