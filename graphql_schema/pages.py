@@ -220,7 +220,9 @@ def page_of(
 
     def read() -> list[M]:
         charge()
-        return together(_first(rows, order, cut))
+        found = list(_first(rows, order, cut))
+        together(found[: cut.size])  # nobody asks anything of the one more
+        return found
 
     def left_out(side: Side) -> bool:
         if queryset.filter(order.at(places[side])).exists():
@@ -244,8 +246,9 @@ def pages_of(
         place = Window(RowNumber(), F("parent"), expressions)
         found = queryset.annotate(place=place).filter(place__lte=cut.size + 1).order_by(*expressions)
     by_parent: dict[int, list[M]] = {one: [] for one in parents}
-    for row in together(found):
+    for row in found:
         by_parent[row.parent].append(row)
+    together(row for rows in by_parent.values() for row in rows[: cut.size])
     return by_parent
 
 
