@@ -10,9 +10,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final, Generic, Literal, TypeVar
@@ -32,8 +33,10 @@ Side = Literal["after", "before"]
 _DESCENDING: Final = "-"
 #: Digits of the snapshot's name that a cursor repeats.
 _SNAPSHOT_DIGITS: Final = 12
-#: Larger than any id or sum.
+#: Larger than any id, and than any sum in hundredths.
 _MOST: Final = 2**63
+#: As ``_written`` writes it.
+_MONEY: Final = re.compile(r"[0-9]{1,17}\.[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +144,19 @@ def _read(model: type[Model], field: str, value: Any) -> Any:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
             raise ValueError
-        return moment
+        return moment.astimezone(UTC)  # which not every moment has
     if isinstance(column, NameField):
         if not isinstance(value, str) or "\0" in value:
             raise ValueError
         value.encode()  # no half of a surrogate pair
         return value
-    amount = Decimal(value) if isinstance(column, MoneyField) and isinstance(value, str) else value
-    if isinstance(amount, bool) or not isinstance(amount, int | Decimal) or not -_MOST < amount < _MOST:
+    if isinstance(column, MoneyField):
+        if not _MONEY.fullmatch(value) or column.get_prep_value(value) >= _MOST:
+            raise ValueError
+        return Decimal(value)
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= _MOST:
         raise ValueError
-    column.get_prep_value(amount)  # has no more than two decimals
-    return amount
+    return value
 
 
 # Pages
