@@ -151,7 +151,7 @@ def _read(model: type[Model], field: str, value: Any) -> Any:
         value.encode()  # no half of a surrogate pair
         return value
     if isinstance(column, MoneyField):
-        if not _MONEY.fullmatch(value) or column.get_prep_value(value) >= _MOST:
+        if not _MONEY.fullmatch(value) or Decimal(value) * 100 >= _MOST:
             raise ValueError
         return Decimal(value)
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= _MOST:
