@@ -280,7 +280,7 @@ class _Turn:
         self.flagged = False
         until, pause = time.monotonic() + PATIENCE_SECONDS, 0.005
         while time.monotonic() < until:
-            self.flagged = _shared.call(backend.add, self.flag, b"1", PATIENCE_SECONDS, otherwise=True)
+            self.flagged = _shared.call(backend.add, self.flag, b"1", PATIENCE_SECONDS, otherwise=False)
             if self.flagged or _shared.call(backend.has_key, self.key, otherwise=True):
                 return
             time.sleep(pause)
