@@ -23,14 +23,34 @@ NUMBERS: dict[str, tuple[str, int, int, int]] = {
     "WEB_WORKERS": ("WEB_WORKERS", 2, 1, 64),
     "WEB_THREADS": ("WEB_THREADS", 8, 1, 64),
     "SECURE": ("SECURE", 0, 0, 1),
+    "PROXIES": ("PROXIES", 0, 0, 10),
     "MAX_UPLOAD_BYTES": ("max_upload_bytes", 134_217_728, 1, 2**53),
     "MAX_ROWS": ("max_rows", 2_000_000, 1, 2**31),
     "MAX_NAMES": ("max_names", 100_000, 1, 2**53),
     "MAX_PROBLEMS": ("max_problems", 100, 1, 2**53),
     "MAX_TOP_CLIENTS": ("max_top_clients", 100, 1, 2**53),
     "KEEP_UPLOADS": ("keep_uploads", 3, 2, 2**53),
+    "UPLOADS_PER_MINUTE": ("uploads_per_minute", 600, 0, 2**53),
+    "COMPUTATIONS_PER_MINUTE": ("computations_per_minute", 6000, 0, 2**53),
+    "MAX_QUERY_BYTES": ("max_query_bytes", 65_536, 1, 2**53),
+    "MAX_QUERY_TOKENS": ("max_query_tokens", 1_000, 1, 2**53),
+    "MAX_QUERY_DEPTH": ("max_query_depth", 12, 1, 2**53),
+    "MAX_QUERY_FIELDS": ("max_query_fields", 500, 1, 2**53),
+    "MAX_QUERY_ALIASES": ("max_query_aliases", 30, 1, 2**53),
+    "MAX_QUERY_DIRECTIVES": ("max_query_directives", 20, 1, 2**53),
+    "MAX_ROOT_FIELDS": ("max_root_fields", 20, 1, 2**53),
+    "PAGE_SIZE": ("page_size", 20, 1, 1_000),
+    "MAX_PAGE_SIZE": ("max_page_size", 100, 1, 1_000),
+    "MAX_LIST_ARGUMENT": ("max_list_argument", 100, 1, 2**53),
+    "MAX_STRING_LENGTH": ("max_string_length", 1_000, 1, 2**53),
+    "MAX_NODES": ("max_nodes", 10_000, 1, 2**53),
+    "MAX_SQL_QUERIES": ("max_sql_queries", 50, 1, 2**53),
+    "MAX_QUERY_SECONDS": ("max_query_seconds", 5, 1, 3_600),
+    "MAX_GROUPS": ("max_groups", 200_000, 1, 2**53),
 }
-OTHERS = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS"}
+OTHERS = {
+    "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "API_TOKENS", "READ_REQUIRES_TOKEN", "CORS_ORIGINS"
+}  # fmt: skip
 
 
 class Environment(dict[str, str]):
