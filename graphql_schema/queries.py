@@ -253,10 +253,7 @@ class Query:
         if type_name == "Upload":
             return _upload(info, key)
         model, pk = _ROWS[type_name], int(key)
-        version = info.context.upload
-        if version is None or models.upload_id_of(pk) != version.pk:
-            other = models.Upload.objects.readable().filter(pk=models.upload_id_of(pk)).first()
-            version = other and info.context.kept(other.snapshot)
+        version = info.context.kept("pk", models.upload_id_of(pk))
         return _one(model._default_manager.all(), version, pk=pk)
 
 
