@@ -216,11 +216,11 @@ def execute(request: HttpRequest, question: Question, media_type: str, upload: U
                 context_value=reading,
                 allowed_operation_types=allowed,
             )
-            reading.must_be_whole()
     except CannotGetOperationTypeError:
         raise Refused(400, "Which operation? The document has none of this name, or several.", INVALID) from None
     except InvalidOperationTypeError:
         raise Refused(405, "A mutation comes by POST.", INVALID, {"Allow": "POST"}) from None
+    reading.must_be_whole()  # whatever it has cost so far
     if error := of_the_request(result.errors or []):
         raise error
     return _answer(result, reading, media_type, request_id(request))
