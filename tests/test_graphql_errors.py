@@ -41,7 +41,7 @@ MISTAKES = [
     ("{deals(filter: {nothing: 1}) {totalCount}}", "graphql_invalid", "Expected value of type 'DealFilter' not to"),
     ("{deals(first: 101) {totalCount}}", "limit_exceeded", "first may be 0 to 100, not 101."),
     ("{topClients(limit: 0) {username}}", "limit_exceeded", "limit may be 1 to 100, not 0."),
-    ("{deals(first: 1, last: 1) {totalCount}}", "bad_input", "Ask for the first rows or for the last ones, not for both."),
+    ("{deals(first: 1, last: 1) {totalCount}}", "bad_input", "Ask for the first rows or for the last ones, not"),
     ('{deals(after: "x") {totalCount}}', "bad_input", "The cursor is not one of ours"),
     ('{node(id: "x") {id}}', "bad_input", "This is not an id of ours."),
     (f'{{upload(id: "{write_id("Gem", 1)}") {{rows}}}}', "bad_input", "This is the id of a Gem, not of an Upload."),
@@ -77,8 +77,8 @@ def test_an_error_leaves_the_rest_of_the_answer() -> None:
 
 def test_no_more_than_five_errors_are_told() -> None:
     load(deal())
-    fields = " ".join(f'a{number}: customer(username: "ann") {{deals(after: "x") {{totalCount}}}}' for number in range(9))
-    answer = ask(f"{{{fields}}}")
+    wrong = 'customer(username: "ann") {deals(after: "x") {totalCount}}'
+    answer = ask("{" + " ".join(f"a{number}: {wrong}" for number in range(9)) + "}")
     assert len(answer["errors"]) == 5
     assert list(answer["data"].values()) == [None] * 9
 
@@ -160,7 +160,7 @@ def test_a_connection_that_breaks_in_the_middle_is_a_503_and_the_next_request_ha
     if not on_postgres:
         pytest.skip("SQLite has no connections that break")
     load(deal())
-    begun = []
+    begun: list[str] = []
 
     def wrap(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if 'FROM "deals_api_gem"' in sql and not begun:
