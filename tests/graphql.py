@@ -12,6 +12,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from deals_api import cache, reports
+from deals_api.models import Upload
+from graphql_schema.ids import write_id
 
 PATH = "/graphql/"
 _OF_ROWS = re.compile(r'FROM "deals_api_(customer|gem|purchase|deal)"')
@@ -45,6 +47,10 @@ def error(query: str, /, **variables: Any) -> Any:
 def code(query: str, /, **variables: Any) -> str:
     """The code of the one error of an answer."""
     return str(error(query, **variables)["extensions"]["code"])
+
+
+def id_of(upload: Upload) -> str:
+    return write_id("Upload", upload.snapshot)
 
 
 def forget() -> None:

@@ -24,7 +24,7 @@ from deals_api.models import Deal, Upload
 from graphql_schema.ids import write_id
 from graphql_schema.schema import DealsSchema
 from tests.builders import deal, load
-from tests.graphql import PATH, ask, code, data, post
+from tests.graphql import PATH, ask, code, data, id_of, post
 
 pytestmark = pytest.mark.django_db
 
@@ -43,10 +43,6 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(DealsSchema, "execute_sync", counted)
     return documents
-
-
-def global_id(upload: Upload) -> str:
-    return write_id("Upload", upload.snapshot)
 
 
 def get(query: str, **headers: str) -> Any:
@@ -137,7 +133,7 @@ def test_an_answer_by_post_has_an_etag_and_is_given_whole() -> None:
 def test_what_follows_from_the_current_upload_is_kept(query: str, executed: list[str]) -> None:
     load(deal("old"))
     current = load(deal("new"))
-    names = {"current": global_id(current), "row": write_id("Deal", Deal.objects.of(current).get().pk)}
+    names = {"current": id_of(current), "row": write_id("Deal", Deal.objects.of(current).get().pk)}
     asked = query % {name: json.dumps(key) for name, key in names.items()}
     assert ask(asked) == ask(asked)
     assert len(executed) == 1
@@ -180,7 +176,7 @@ def test_what_other_uploads_say_is_never_kept(executed: list[str]) -> None:
         "query ($id: ID) {topClients(upload: $id) {username}}",
         "query ($id: ID) {deals {totalCount} again: deals(upload: $id) {totalCount}}",
     ):
-        assert "errors" not in is_not_kept(query, executed, id=global_id(old))
+        assert "errors" not in is_not_kept(query, executed, id=id_of(old))
     assert is_not_kept("query ($id: ID!) {node(id: $id) {id}}", executed, id=row)["data"]["node"] == {"id": row}
 
 
@@ -254,12 +250,12 @@ def activated(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_an_upload_is_made_current_and_read_from_at_once() -> None:
     old, new = load(deal(total="1")), load(deal(total="2"))
     for upload, total in ((old, "1"), (new, "2"), (old, "1"), (old, "1")):
-        answer = ask(ACTIVATE, id=global_id(upload))
+        answer = ask(ACTIVATE, id=id_of(upload))
         assert answer["data"]["activateUpload"] == {
             "__typename": "UploadActivated",
-            "upload": {"id": global_id(upload), "isCurrent": True},
+            "upload": {"id": id_of(upload), "isCurrent": True},
         }
-        assert answer["extensions"]["upload"] == global_id(upload)
+        assert answer["extensions"]["upload"] == id_of(upload)
         assert data(TOTALS) == {"deals": {"nodes": [{"total": total}]}}
         assert Client().get("/api/top-clients/").json()["response"][0]["spent_money"] == int(total)
 
@@ -271,13 +267,13 @@ def test_an_upload_without_rows_is_refused_as_data(limits: Any) -> None:
     refused = Upload.objects.create(file_name="f", sha256="0" * 64, size=1)
     problem = "mutation ($id: ID!) {activateUpload(id: $id) {... on Problem {code message}}}"
     for upload in (pruned, refused, Upload()):
-        assert data(problem, id=global_id(upload))["activateUpload"] == {
+        assert data(problem, id=id_of(upload))["activateUpload"] == {
             "code": "upload_not_kept",
             "message": "There is no such upload, or its rows are no longer kept.",
         }
     for text in ("x", write_id("Deal", 5)):
         assert code(problem, id=text) == "bad_input"
-    assert data("{currentUpload {id}}") == {"currentUpload": {"id": global_id(newest)}}
+    assert data("{currentUpload {id}}") == {"currentUpload": {"id": id_of(newest)}}
 
 
 @pytest.mark.parametrize(
@@ -288,7 +284,7 @@ def test_an_upload_without_rows_is_refused_as_data(limits: Any) -> None:
 def test_a_change_is_made_exactly_once_each_time(written: str, activated: list[Any], executed: list[str]) -> None:
     old = load(deal("old"))
     load(deal("new"))
-    change = written % 'mutation M {activateUpload(id: "%s") {__typename}}' % global_id(old)
+    change = written % 'mutation M {activateUpload(id: "%s") {__typename}}' % id_of(old)
     if "fragment" in change:
         change += " query Q {deals {nodes {...F}}}"
     for times in (1, 2):
@@ -302,7 +298,7 @@ def test_a_change_is_made_exactly_once_each_time(written: str, activated: list[A
 def test_the_other_operation_of_a_document_changes_nothing(activated: list[Any]) -> None:
     old = load(deal("old"))
     load(deal("new"))
-    both = f'query Q {{deals {{totalCount}}}} mutation M {{activateUpload(id: "{global_id(old)}") {{__typename}}}}'
+    both = f'query Q {{deals {{totalCount}}}} mutation M {{activateUpload(id: "{id_of(old)}") {{__typename}}}}'
     assert post(both, operationName="Q").json()["data"] == {"deals": {"totalCount": 1}}
     assert Client().get(PATH, {"query": both, "operationName": "Q"}).json()["data"] == {"deals": {"totalCount": 1}}
     refused = Client().get(PATH, {"query": both, "operationName": "M"})
@@ -403,7 +399,7 @@ def test_a_kept_upload_pruned_under_a_question_is_gone(limits: Any, caplog: pyte
     replace_all("1001")
     question = "query ($id: ID) {deals(upload: $id) {nodes {customer {username} gem {name}}}}"
     with interrupted('FROM "deals_api_gem"', lambda: replace_all("10001")):
-        assert code(question, id=global_id(old)) == "upload_not_kept"
+        assert code(question, id=id_of(old)) == "upload_not_kept"
     node = "query ($id: ID!) {node(id: $id) {... on Deal {customer {username}}}}"
     row = write_id("Deal", Deal.objects.filter(customer__username="1001-a")[0].pk)
     with interrupted('FROM "deals_api_customer"', lambda: replace_all("100001")):

@@ -19,7 +19,7 @@ from graphql_schema.ids import write_id
 from graphql_schema.inputs import CustomerOrder, DealOrder, GemOrder, PurchaseOrder
 from tests import oracle
 from tests.builders import csv_of, deal, load, many
-from tests.graphql import ask, code, data, error
+from tests.graphql import ask, code, data, error, id_of
 
 pytestmark = pytest.mark.django_db
 
@@ -330,7 +330,7 @@ def test_a_cursor_of_a_kept_upload_goes_on_in_it() -> None:
     }"""
     first = data(question)["deals"]
     load(deal())
-    second = data(question, upload=write_id("Upload", old.snapshot), cursor=first["pageInfo"]["endCursor"])["deals"]
+    second = data(question, upload=id_of(old), cursor=first["pageInfo"]["endCursor"])["deals"]
     ids = [node["id"] for node in first["nodes"] + second["nodes"]]
     assert ids == [row.node["id"] for row in kinds(old)["deals"].rows[:6]]
 

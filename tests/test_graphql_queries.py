@@ -18,7 +18,7 @@ from deals_api.models import Customer, Deal, Gem, Purchase, Upload
 from graphql_schema.ids import write_id
 from tests import oracle
 from tests.builders import csv_of, deal, load
-from tests.graphql import ask, code, data, error
+from tests.graphql import ask, code, data, error, id_of
 
 pytestmark = pytest.mark.django_db
 
@@ -28,10 +28,6 @@ FILE = [
     deal("ann", "ruby", "0.25", "3", "2020-01-03 00:00:00+03:00"),
     deal("bob", "ruby", "1", "1", "2020-01-04 00:00:00"),
 ]
-
-
-def global_id(upload: Upload) -> str:
-    return write_id("Upload", upload.snapshot)
 
 
 # Roots
@@ -155,8 +151,8 @@ def test_uploads_are_all_files_newest_first() -> None:
     assert answer["currentUpload"] == current
     assert (newest["fileName"], newest["state"], newest["error"]) == ("bad.csv", "REFUSED", "It is bad.")
     assert (newest["size"], newest["rows"], newest["isCurrent"]) == (2**53 + 1, 0, False)
-    assert (current["id"], current["isCurrent"], current["state"]) == (global_id(second), True, "LOADED")
-    assert (old["id"], old["isCurrent"], old["sha256"]) == (global_id(first), False, first.sha256)
+    assert (current["id"], current["isCurrent"], current["state"]) == (id_of(second), True, "LOADED")
+    assert (old["id"], old["isCurrent"], old["sha256"]) == (id_of(first), False, first.sha256)
     assert (old["rows"], old["customerCount"], old["gemCount"]) == (4, 2, 2)
     assert old["arrivedAt"] <= old["finishedAt"]
     for upload in (newest, current, old):
@@ -165,7 +161,7 @@ def test_uploads_are_all_files_newest_first() -> None:
 
 def test_an_upload_being_loaded_is_on_record() -> None:
     upload = Upload.objects.create(file_name="f", sha256="0" * 64, size=1)
-    answer = data("query ($id: ID!) {upload(id: $id) {state finishedAt isCurrent}}", id=global_id(upload))
+    answer = data("query ($id: ID!) {upload(id: $id) {state finishedAt isCurrent}}", id=id_of(upload))
     assert answer == {"upload": {"state": "LOADING", "finishedAt": None, "isCurrent": False}}
 
 
@@ -196,7 +192,7 @@ def test_anything_is_found_by_its_id_in_the_current_upload_and_in_kept_ones() ->
         for name, (model, fields) in nodes.items():
             key = write_id(name, model.objects.of(first).order_by("pk")[0].pk)
             assert data(NODE, id=key) == {"node": {"__typename": name, "id": key, **fields}}
-        assert data(NODE, id=global_id(first))["node"]["fileName"] == "a.csv"
+        assert data(NODE, id=id_of(first))["node"]["fileName"] == "a.csv"
         load(deal("bob"))
 
 
@@ -284,8 +280,8 @@ def test_a_kept_upload_is_read_by_its_id() -> None:
     old = load(deal("old", "old"), deal("old", "old"))
     new = load(deal("new", "new"))
     for question in UPLOADS:
-        assert "old" in str(data(question, id=global_id(old))), question
-        for upload in (global_id(new), None):
+        assert "old" in str(data(question, id=id_of(old))), question
+        for upload in (id_of(new), None):
             assert "old" not in str(data(question, id=upload)), question
 
 
@@ -296,7 +292,7 @@ def test_an_upload_without_rows_cannot_be_read(limits: Any) -> None:
         load(deal(name))
     store.tidy(settings.DEALS_LIMITS)
     refused = Upload.objects.create(file_name="f", sha256="0" * 64, size=1)
-    for upload in (global_id(pruned), global_id(refused), write_id("Upload", uuid.uuid4())):
+    for upload in (id_of(pruned), id_of(refused), write_id("Upload", uuid.uuid4())):
         for question in UPLOADS:
             assert code(question, id=upload) == "upload_not_kept", question
 
@@ -308,7 +304,7 @@ def test_uploads_are_compared_in_one_question() -> None:
         now: customer(username: "ann") {deals {totalCount nodes {total customer {spentMoney}}}}
         before: customer(username: "ann", upload: $old) {deals {totalCount nodes {total customer {spentMoney}}}}
     }"""
-    assert data(question, old=global_id(old)) == {
+    assert data(question, old=id_of(old)) == {
         name: {"deals": {"totalCount": 1, "nodes": [{"total": total, "customer": {"spentMoney": total}}]}}
         for name, total in (("now", "2"), ("before", "1"))
     }
