@@ -208,19 +208,18 @@ def execute(request: HttpRequest, question: Question, media_type: str, upload: U
     reading = Reading(upload, Account(), request.META)
     allowed = {OperationType.QUERY, OperationType.MUTATION} if request.method == "POST" else {OperationType.QUERY}
     try:
-        with reading.account.watching():
-            result = schema.execute_sync(
-                question.query,
-                variable_values=question.variables,
-                operation_name=question.operation_name,
-                context_value=reading,
-                allowed_operation_types=allowed,
-            )
-            reading.must_be_whole()
+        result = schema.execute_sync(
+            question.query,
+            variable_values=question.variables,
+            operation_name=question.operation_name,
+            context_value=reading,
+            allowed_operation_types=allowed,
+        )
     except CannotGetOperationTypeError:
         raise Refused(400, "Which operation? The document has none of this name, or several.", INVALID) from None
     except InvalidOperationTypeError:
         raise Refused(405, "A mutation comes by POST.", INVALID, {"Allow": "POST"}) from None
+    reading.must_be_whole()
     if error := of_the_request(result.errors or []):
         raise error
     return _answer(result, reading, media_type, request_id(request))
