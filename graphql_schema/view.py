@@ -27,6 +27,7 @@ from deals_api import cache, reports
 from deals_api.cache import Answer, SnapshotGone
 from deals_api.errors import DatabaseBusy, LimitExceeded
 from deals_api.models import Upload
+from graphql_schema import graphiql
 from graphql_schema.budgets import Account
 from graphql_schema.errors import INVALID, UNREADABLE, is_database_trouble, refusal, told
 from graphql_schema.ids import write_id
@@ -68,6 +69,8 @@ class GraphQLView(View):
     """One URL for questions by GET and POST, and for changes by POST."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if graphiql.is_wanted(request):
+            return graphiql.page(request)
         media_type = JSON
         try:
             media_type = media_type_of(request.META.get("HTTP_ACCEPT", "*/*"))
