@@ -27,6 +27,7 @@ from deals_api import access, cache, reports
 from deals_api.cache import Answer, SnapshotGone
 from deals_api.errors import DatabaseBusy, DealsError, LimitExceeded
 from deals_api.models import Upload
+from graphql_schema import graphiql
 from graphql_schema.budgets import Account
 from graphql_schema.errors import INVALID, STATUS, UNREADABLE, headers_of, of_the_request, refusal, told
 from graphql_schema.ids import write_id
@@ -67,6 +68,8 @@ class GraphQLView(View):
     """One URL for questions by GET and POST, and for changes by POST."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if graphiql.is_wanted(request):
+            return graphiql.page(request)
         media_type = JSON
         try:
             media_type = media_type_of(request.META.get("HTTP_ACCEPT", "*/*"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+import graphene_django_graphiql_static
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from redis.backoff import NoBackoff
@@ -29,6 +30,7 @@ try:
     PORT = whole_number(os.environ, "PORT", least=1, most=65535, default=8000)
     WEB_WORKERS = whole_number(os.environ, "WEB_WORKERS", least=1, most=64, default=2)
     WEB_THREADS = whole_number(os.environ, "WEB_THREADS", least=1, most=64, default=8)
+    GRAPHIQL = bool(whole_number(os.environ, "GRAPHIQL", least=0, most=1, default=1))
     SECURE = whole_number(os.environ, "SECURE", least=0, most=1, default=0)
     API_TOKENS = read_tokens(os.environ.get("API_TOKENS", ""))
     READ_REQUIRES_TOKEN = bool(whole_number(os.environ, "READ_REQUIRES_TOKEN", least=0, most=1, default=0))
@@ -46,9 +48,11 @@ SECRET_KEY = os.environ.get("SECRET_KEY") or get_random_secret_key()
 DEBUG = False
 ALLOWED_HOSTS = [name.strip() for name in (os.environ.get("ALLOWED_HOSTS") or "*").split(",")]
 
-INSTALLED_APPS = ["rest_framework", "strawberry_django", "deals_api"]
+INSTALLED_APPS = ["django.contrib.staticfiles", "rest_framework", "strawberry_django", "deals_api", "graphql_schema"]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "project.security.content_security_policy",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -67,6 +71,23 @@ APPEND_SLASH = False  # each URL works with and without it, POST included
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+
+# What pages load: only what is named here, at addresses that are new with every build, to be kept for ever
+
+STATIC_URL = f"static/{DEALS_BUILD}/"
+STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+STATICFILES_DIRS = [
+    BASE_DIR / "graphql_schema" / "static",
+    ("graphiql", Path(graphene_django_graphiql_static.__path__[0], "static", "graphene_django_graphiql_static")),
+]
+# The image has them collected, with compressed ones beside them; elsewhere they are served from where they lie.
+COLLECTED = BASE_DIR / "collected"
+STATIC_ROOT = COLLECTED if COLLECTED.is_dir() else None
+STORAGES = {"staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"}}
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
+WHITENOISE_IMMUTABLE_FILE_TEST = f"/{DEALS_BUILD}/"
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 # Where data live
 
