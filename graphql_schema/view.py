@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.views import View
@@ -80,7 +80,7 @@ class GraphQLView(View):
             return self.answer(request, media_type)
         except Refused as refused:
             return HttpResponse(_json(refused.body), media_type, refused.status, headers=refused.headers)
-        except (DatabaseError, SnapshotGone):
+        except (Error, SnapshotGone):
             return _refused(DatabaseBusy("The database does not answer just now; try again in a moment."), media_type)
         except DealsError as refused:
             return _refused(refused, media_type)
