@@ -114,7 +114,6 @@ REST_FRAMEWORK = {
 }
 
 
-
 def _briefly(record: logging.LogRecord) -> bool:
     """A request that Django refuses is a client's mistake: the sentence is enough, without its traceback."""
     if record.name.startswith("django.security."):
