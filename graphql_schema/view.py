@@ -24,12 +24,12 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from deals_api import cache, reports
+from deals_api import access, cache, reports
 from deals_api.cache import Answer, SnapshotGone
-from deals_api.errors import DatabaseBusy, LimitExceeded
+from deals_api.errors import DatabaseBusy, DealsError, LimitExceeded
 from deals_api.models import Upload
 from graphql_schema.budgets import Account
-from graphql_schema.errors import INVALID, UNREADABLE, is_database_trouble, refusal, told
+from graphql_schema.errors import INVALID, STATUS, UNREADABLE, headers_of, of_the_request, refusal, told
 from graphql_schema.ids import write_id
 from graphql_schema.reading import Reading
 from graphql_schema.schema import schema
@@ -37,7 +37,6 @@ from graphql_schema.schema import schema
 RESPONSE: Final = "application/graphql-response+json"
 JSON: Final = "application/json"
 METHODS: Final = "GET, HEAD, OPTIONS, POST"
-_RETRY_AFTER_SECONDS: Final = "2"
 #: A document without this word, which has no other spelling, has no mutation in it.
 _MUTATION: Final = re.compile(r"\bmutation\b")
 _WEIGHT: Final = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
@@ -60,11 +59,9 @@ class Refused(Exception):
         self.body = refusal(message, code)
         self.headers = headers or {}
 
-    def response(self, media_type: str) -> HttpResponse:
-        response = cache.unkept(Answer(_json(self.body), kept=False, status=self.status), media_type)
-        for name, value in self.headers.items():
-            response.headers[name] = value
-        return response
+    @classmethod
+    def because_of(cls, error: DealsError) -> Refused:
+        return cls(STATUS[type(error)], error.message, error.code, headers_of(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +86,15 @@ class GraphQLView(View):
                 raise Refused(405, "Questions come by GET or POST.", headers={"Allow": METHODS})
             return self.answer(request, media_type)
         except Refused as refused:
-            return refused.response(media_type)
+            return _refusal(refused, media_type)
         except (DatabaseError, SnapshotGone):
-            sentence = "The database does not answer just now; try again in a moment."
-            busy = Refused(503, sentence, DatabaseBusy.code, {"Retry-After": _RETRY_AFTER_SECONDS})
-            return busy.response(media_type)
+            busy = DatabaseBusy("The database does not answer just now; try again in a moment.")
+            return _refusal(Refused.because_of(busy), media_type)
+        except DealsError as error:
+            return _refusal(Refused.because_of(error), media_type)
 
     def answer(self, request: HttpRequest, media_type: str) -> HttpResponseBase:
+        access.must_be_allowed_to_read(request.META)
         body = _body(request) if request.method == "POST" else b""
         as_it_came = (
             "graphql",
@@ -228,12 +227,20 @@ def _no_constant(name: str) -> None:
 # What goes out
 
 
+def _refusal(refused: Refused, media_type: str) -> HttpResponse:
+    response = cache.unkept(Answer(_json(refused.body), kept=False, status=refused.status), media_type)
+    for name, value in refused.headers.items():
+        response.headers[name] = value
+    return response
+
+
 def execute(request: HttpRequest, question: Question, media_type: str, upload: Upload | None) -> Answer:
     """The answer to one operation, read from one upload.
 
-    Raises: Refused, SnapshotGone.
+    Raises: Refused, SnapshotGone, and what ``errors.of_the_request`` finds.
     """
-    reading = Reading(upload, Account())
+    access.count_computation(request.META)
+    reading = Reading(upload, Account(), request.META)
     allowed = {OperationType.QUERY, OperationType.MUTATION} if request.method == "POST" else {OperationType.QUERY}
     try:
         with reading.account.watching():
@@ -252,6 +259,8 @@ def execute(request: HttpRequest, question: Question, media_type: str, upload: U
         if error.operation_type is OperationType.SUBSCRIPTION:
             raise Refused(400, "There are no subscriptions.", INVALID) from None
         raise Refused(405, "A mutation comes by POST.", INVALID, {"Allow": "POST"}) from None
+    if error := of_the_request(result.errors or []):
+        raise error
     return _answer(result, reading, media_type, request_id(request))
 
 
@@ -267,8 +276,6 @@ def _answer(result: ExecutionResult, reading: Reading, media_type: str, its_id: 
     if nothing_ran:
         del body["data"]
     answer = _json({"errors": told(result.errors, its_id), **body})
-    if any(map(is_database_trouble, result.errors)):
-        return Answer(answer, kept=False, status=503)
     return Answer(answer, kept=False, status=_status_of_request_errors(media_type) if nothing_ran else 200)
 
 
