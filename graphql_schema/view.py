@@ -253,14 +253,14 @@ def execute(request: HttpRequest, question: Question, media_type: str, upload: U
             )
             reading.must_be_whole()
     except CannotGetOperationTypeError:
-        which = refusal("Which operation? The document has none of this name, or several.", INVALID)
+        which = refusal("There is no operation of this name.", INVALID)
         return Answer(_json(which), kept=False, status=_status_of_request_errors(media_type))
     except InvalidOperationTypeError as error:
         if error.operation_type is OperationType.SUBSCRIPTION:
             raise Refused(400, "There are no subscriptions.", INVALID) from None
         raise Refused(405, "A mutation comes by POST.", INVALID, {"Allow": "POST"}) from None
-    if error := of_the_request(result.errors or []):
-        raise error
+    if its_own := of_the_request(result.errors or []):
+        raise its_own
     return _answer(result, reading, media_type, request_id(request))
 
 
