@@ -13,6 +13,7 @@ from django.db.models import Q, QuerySet
 from deals_api import access, deal_stats, models, reports, store
 from deals_api.deal_stats import DealStatsKey
 from deals_api.errors import UploadNotKept as NotKept
+from deals_api.limits import Limits
 from graphql_schema.ids import parse_id, read_id
 from graphql_schema.inputs import (
     CustomerFilter,
@@ -27,7 +28,10 @@ from graphql_schema.inputs import (
 )
 from graphql_schema.pages import Cut, Order, page_of, version_of
 from graphql_schema.peers import together
+from graphql_schema.scalars import enum_of
 from graphql_schema.types import (
+    FILTERED,
+    ORDERED,
     ActivateUploadResult,
     After,
     Before,
@@ -50,7 +54,7 @@ from graphql_schema.types import (
 
 UploadId = Annotated[
     strawberry.ID | None,
-    strawberry.argument(description="A kept upload to read instead of the current one."),
+    strawberry.argument(description="A kept upload, whose state is LOADED, to read instead of the current one; by id."),
 ]
 
 _NEWEST_FIRST: Final = Order.named("-id")
@@ -62,7 +66,21 @@ _ROWS: Final[dict[str, type[models.SnapshotRow]]] = {
     "Customer": models.Customer, "Deal": models.Deal, "Gem": models.Gem, "Purchase": models.Purchase
 }
 
-strawberry.enum(DealStatsKey, description="What deals may be grouped by.")
+enum_of(
+    DealStatsKey,
+    {
+        "CUSTOMER": "Who bought.",
+        "GEM": "What was bought.",
+        "YEAR": "The year of the deal, in UTC.",
+        "MONTH": "The month of the deal, in UTC, with its year.",
+        "DAY": "The day of the deal, in UTC.",
+    },
+    description="What deals may be grouped by.",
+)
+
+
+def _up_to(what: str, most: int) -> str:
+    return f"How many {what}, 1 to {most}."
 
 
 def no_charge() -> None:
@@ -102,7 +120,7 @@ class Query:
     def top_clients(
         self,
         info: Info,
-        limit: Annotated[int, strawberry.argument(description="How many places, 1 to 100.")] = 5,
+        limit: Annotated[int, strawberry.argument(description=_up_to("places", Limits().max_top_clients))] = 5,
         upload: UploadId = None,
     ) -> list[TopClient]:
         version = info.context.of(upload)
@@ -119,8 +137,8 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-        order_by: CustomerOrder = CustomerOrder.SPENT_MONEY_DESC,
-        filter: CustomerFilter | None = None,
+        order_by: Annotated[CustomerOrder, ORDERED] = CustomerOrder.SPENT_MONEY_DESC,
+        filter: Annotated[CustomerFilter | None, FILTERED] = None,
         upload: UploadId = None,
     ) -> Connection[Customer]:
         version = info.context.of(upload)
@@ -143,8 +161,8 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-        order_by: GemOrder = GemOrder.TOTAL_DESC,
-        filter: GemFilter | None = None,
+        order_by: Annotated[GemOrder, ORDERED] = GemOrder.TOTAL_DESC,
+        filter: Annotated[GemFilter | None, FILTERED] = None,
         upload: UploadId = None,
     ) -> Connection[Gem]:
         version = info.context.of(upload)
@@ -167,8 +185,8 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-        order_by: DealOrder = DealOrder.FILE_ASC,
-        filter: DealFilter | None = None,
+        order_by: Annotated[DealOrder, ORDERED] = DealOrder.FILE_ASC,
+        filter: Annotated[DealFilter | None, FILTERED] = None,
         upload: UploadId = None,
     ) -> Connection[Deal]:
         version = info.context.of(upload)
@@ -197,15 +215,22 @@ class Query:
     def deal_stats(
         self,
         info: Info,
-        by: Annotated[list[DealStatsKey] | None, strawberry.argument(description="What to group by.")] = None,
+        by: Annotated[
+            list[DealStatsKey] | None, strawberry.argument(description="What to group by, in any combination.")
+        ] = None,
         filter: Annotated[
             DealFilter | None, strawberry.argument(description="Which deals to add up.")
         ] = None,
         having: Annotated[
             DealStatsFilter | None, strawberry.argument(description="Which groups to return, by what they add up to.")
         ] = None,
-        order_by: DealStatsOrder = DealStatsOrder.TOTAL_DESC,
-        limit: Annotated[int, strawberry.argument(description="How many groups, 1 to 100.")] = 20,
+        order_by: Annotated[
+            DealStatsOrder,
+            strawberry.argument(
+                description="The order of the groups; equal ones by customer and gem, as in the file, and by date."
+            ),
+        ] = DealStatsOrder.TOTAL_DESC,
+        limit: Annotated[int, strawberry.argument(description=_up_to("groups", Limits().max_page_size))] = 20,
         upload: UploadId = None,
     ) -> list[DealStats]:
         version = info.context.of(upload)
@@ -220,12 +245,22 @@ class Query:
         return together(map(DealStats.of, groups))
 
     @strawberry.field(description="The customer of this login; null if there is none.")
-    def customer(self, info: Info, username: str, upload: UploadId = None) -> Customer | None:
+    def customer(
+        self,
+        info: Info,
+        username: Annotated[str, strawberry.argument(description="The login, as it is written in the file.")],
+        upload: UploadId = None,
+    ) -> Customer | None:
         version = info.context.of(upload)
         return _one(models.Customer.objects.all(), version, username=clean_name(username))
 
     @strawberry.field(description="The gem of this name; null if there is none.")
-    def gem(self, info: Info, name: str, upload: UploadId = None) -> Gem | None:
+    def gem(
+        self,
+        info: Info,
+        name: Annotated[str, strawberry.argument(description="The name, as it is written in the file.")],
+        upload: UploadId = None,
+    ) -> Gem | None:
         version = info.context.of(upload)
         return _one(models.Gem.objects.all(), version, name=clean_name(name))
 
@@ -239,7 +274,9 @@ class Query:
         return Connection(page=page_of(rows, "uploads", _NEWEST_FIRST, page, rows.count, no_charge))
 
     @strawberry.field(description="One file that arrived; null if there is none of this id.")
-    def upload(self, info: Info, id: strawberry.ID) -> Upload | None:
+    def upload(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The id of an upload.")]
+    ) -> Upload | None:
         return _upload(info, read_id(id, "Upload"))
 
     @strawberry.field(description="The upload that this operation reads; null before the first.")
@@ -248,7 +285,9 @@ class Query:
         return current
 
     @strawberry.field(description="Anything by its id; null where there is nothing of it, or no longer.")
-    def node(self, info: Info, id: strawberry.ID) -> Node | None:
+    def node(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Any id of ours.")]
+    ) -> Node | None:
         type_name, key = parse_id(id)
         if type_name == "Upload":
             return _upload(info, key)
@@ -275,7 +314,13 @@ class Mutation:
     @strawberry.mutation(
         description="Makes a kept upload current again: roll-back. Every question after the answer reads from it."
     )
-    def activate_upload(self, info: Info, id: strawberry.ID) -> ActivateUploadResult:
+    def activate_upload(
+        self,
+        info: Info,
+        id: Annotated[
+            strawberry.ID, strawberry.argument(description="The id of a kept upload, whose state is LOADED.")
+        ],
+    ) -> ActivateUploadResult:
         access.must_be_allowed_to_write(info.context.headers)
         try:
             upload: Any = store.activate(uuid.UUID(hex=read_id(id, "Upload")))

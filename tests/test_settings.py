@@ -33,7 +33,7 @@ NUMBERS: dict[str, tuple[str, int, int, int]] = {
     "KEEP_UPLOADS": ("keep_uploads", 3, 2, 2**53),
     "UPLOADS_PER_MINUTE": ("uploads_per_minute", 600, 0, 2**53),
     "COMPUTATIONS_PER_MINUTE": ("computations_per_minute", 6000, 0, 2**53),
-    "MAX_QUERY_BYTES": ("max_query_bytes", 65_536, 1, 2**53),
+    "MAX_QUERY_BYTES": ("max_query_bytes", 65_536, 1, 2_621_440),
     "MAX_QUERY_TOKENS": ("max_query_tokens", 1_000, 1, 2**53),
     "MAX_QUERY_DEPTH": ("max_query_depth", 12, 1, 2**53),
     "MAX_QUERY_FIELDS": ("max_query_fields", 500, 1, 2**53),
