@@ -1,4 +1,4 @@
-"""Every code that a refusal may carry, with its status and a request that earns it."""
+"""Every code that a refusal of REST may carry, with its status and a request that earns it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from rest_framework.exceptions import APIException
 
 from deals_api import exception_handler, reports
 from deals_api.cache import SnapshotGone
-from deals_api.errors import DatabaseBusy, DealsError, UploadNotKept
+from deals_api.errors import DatabaseBusy, DealsError
 from deals_api.exception_handler import refuse
 from tests.builders import csv_of, deal, load
-from tests.servers import ROOT
 from tests.test_rest import UPLOAD, multipart, part, post, refusal
 
 #: Code → status. The README's table of errors is compared with this one.
@@ -40,8 +39,8 @@ STATUS = {
 }
 #: Those that need somebody to be refused for who they are, or how often they ask. Nobody is, so far.
 OF_IDENTITY = {"authentication_failed", "not_authenticated", "permission_denied", "throttled"}
-#: The refusal of a roll-back, which no face offers, so far.
-OF_ROLL_BACK = {"upload_not_kept"}
+#: Those of questions that only GraphQL takes.
+OF_GRAPHQL = {"bad_input", "cursor_outdated", "limit_exceeded", "upload_not_kept"}
 
 
 def kinds_of(error: type[Exception]) -> Iterator[Any]:
@@ -75,16 +74,14 @@ def body_of(error: Exception) -> dict[str, Any]:
 
 
 def test_these_are_all_codes_there_are() -> None:
-    assert codes_of_the_code() == STATUS.keys() | OF_IDENTITY | OF_ROLL_BACK
+    assert codes_of_the_code() == STATUS.keys() | OF_IDENTITY | OF_GRAPHQL
 
 
-def test_nobody_is_asked_who_they_are_and_no_face_rolls_back() -> None:
+def test_nobody_is_asked_who_they_are() -> None:
     """When this fails, the codes set aside above have become real: give them a status, a request and a row."""
     framework = settings.REST_FRAMEWORK
     assert framework["DEFAULT_AUTHENTICATION_CLASSES"] == framework["DEFAULT_PERMISSION_CLASSES"] == []
     assert "DEFAULT_THROTTLE_CLASSES" not in framework
-    faces = [path for name in ("deals_api", "graphql_schema") for path in (ROOT / name).rglob("*.py")]
-    assert [path.name for path in faces if "activate(" in path.read_text()] == ["store.py"]
 
 
 def from_a_stranger(client: Client) -> Any:
@@ -136,12 +133,6 @@ def test_trouble_that_passes_is_told_with_the_time_to_wait(error: Exception) -> 
     assert (answer.status_code, answer.data["Code"]) == (503, "database_busy")
     assert answer.headers["Retry-After"] == "2"
     assert "gone" not in answer.data["Desc"]
-
-
-def test_an_upload_that_is_not_kept_is_404() -> None:
-    answer = refuse(UploadNotKept("There is no such upload."))
-    assert answer is not None
-    assert (answer.status_code, answer.data["Code"]) == (404, "upload_not_kept")
 
 
 def test_every_code_of_the_table_was_earned_here() -> None:
