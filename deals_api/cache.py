@@ -260,6 +260,17 @@ def remember(key: str, compute: Callable[[], Answer]) -> Answer:
         return answer
 
 
+def increment(key: str, seconds: int) -> int | None:
+    """One more under a key that lives so long; None while the shared cache is in trouble."""
+    if _shared.call(backend.add, key, 0, seconds) is None:
+        return None
+    try:
+        number: int | None = _shared.call(backend.incr, key)
+    except ValueError:  # thrown out between the two
+        return None
+    return number
+
+
 class _Turn:
     """First among the threads of this process, then among the processes that share the cache.
 

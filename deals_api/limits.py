@@ -33,6 +33,11 @@ class Limits:
     #: Newest uploads that keep their rows, the current one not counted among the others' fate.
     keep_uploads: int = _bound(3, "KEEP_UPLOADS", "uploads", least=2)
 
+    #: Files that one client address may send; 0 for any number.
+    uploads_per_minute: int = _bound(600, "UPLOADS_PER_MINUTE", "uploads a minute", least=0)
+    #: Answers that one client address may have computed, those from the cache not counted; 0 for any number.
+    computations_per_minute: int = _bound(6_000, "COMPUTATIONS_PER_MINUTE", "answers a minute", least=0)
+
     # What one GraphQL operation may ask
 
     #: Largest accepted body of a question.

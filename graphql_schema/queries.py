@@ -10,7 +10,7 @@ import strawberry
 from django.conf import settings
 from django.db.models import Q, QuerySet
 
-from deals_api import deal_stats, models, reports, store
+from deals_api import access, deal_stats, models, reports, store
 from deals_api.deal_stats import DealStatsKey
 from deals_api.errors import LimitExceeded
 from deals_api.errors import UploadNotKept as NotKept
@@ -282,6 +282,7 @@ class Mutation:
         description="Makes a kept upload current again: roll-back. Every question after the answer reads from it."
     )
     def activate_upload(self, info: Info, id: strawberry.ID) -> ActivateUploadResult:
+        access.must_be_allowed_to_write(info.context.headers)
         try:
             upload: Any = store.activate(uuid.UUID(hex=read_id(id, "Upload")))
         except NotKept as refusal:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import strawberry
 
+from deals_api import access
 from deals_api.cache import SnapshotGone
 from deals_api.errors import UploadNotKept
 from deals_api.models import SnapshotRow, Upload
@@ -24,6 +25,8 @@ class Reading:
     #: The current upload when the request came; None before the first.
     upload: Upload | None
     account: Account
+    #: The request's headers, as WSGI names them.
+    headers: access.Headers
     #: Whether the answer follows from the rows of ``upload`` alone, so that it can be kept under its name.
     of_upload_alone: bool = True
     _others: dict[uuid.UUID, Upload] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from redis.connection import parse_url
 from redis.retry import Retry
 
 from deals_api.limits import Limits, whole_number
+from deals_api.tokens import read_tokens
 from project.build import build_digest
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -29,8 +30,13 @@ try:
     WEB_WORKERS = whole_number(os.environ, "WEB_WORKERS", least=1, most=64, default=2)
     WEB_THREADS = whole_number(os.environ, "WEB_THREADS", least=1, most=64, default=8)
     SECURE = whole_number(os.environ, "SECURE", least=0, most=1, default=0)
+    API_TOKENS = read_tokens(os.environ.get("API_TOKENS", ""))
+    READ_REQUIRES_TOKEN = bool(whole_number(os.environ, "READ_REQUIRES_TOKEN", least=0, most=1, default=0))
+    PROXIES = whole_number(os.environ, "PROXIES", least=0, most=10, default=0)
 except ValueError as error:
     raise ImproperlyConfigured(str(error)) from None
+if READ_REQUIRES_TOKEN and not API_TOKENS:
+    raise ImproperlyConfigured("READ_REQUIRES_TOKEN needs API_TOKENS: nobody could read")
 DEALS_BUILD = build_digest(BASE_DIR)
 
 # Django's
@@ -46,6 +52,13 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+# Pages of other sites that may use the service from a browser.
+CORS_ALLOWED_ORIGINS = list(filter(None, map(str.strip, os.environ.get("CORS_ORIGINS", "").split(","))))
+CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["ETag", "Retry-After"]
+if CORS_ALLOWED_ORIGINS:
+    INSTALLED_APPS.append("corsheaders")
+    MIDDLEWARE.insert(0, "corsheaders.middleware.CorsMiddleware")
 # No cookie carries anybody's authority, so there is nothing for a forged request to borrow.
 SILENCED_SYSTEM_CHECKS = ["security.W003"]
 ROOT_URLCONF = "project.urls"
