@@ -339,6 +339,40 @@ def test_a_hung_redis_delays_nobody_by_a_second(server_with_redis: Server, redis
     redis.send(signal.SIGCONT)
 
 
+# PostgreSQL
+
+
+def test_a_database_that_goes_away_is_told_as_503_and_found_again(tmp_path: Path, on_postgres: bool) -> None:
+    if not on_postgres:
+        pytest.skip("SQLite is a file")
+    with services.postgres() as (database, url), serving(tmp_path, DATABASE_URL=url) as server:
+        upload(server, "before")
+        database.stop()
+        for answer in (server.get(), server.upload(csv_of(deal("lost"))), server.get("/health/ready")):
+            assert answer.status_code == 503
+        assert server.get().json()["Code"] == server.upload(csv_of(deal("lost"))).json()["Code"] == "database_busy"
+        assert server.get().headers["Retry-After"] == "2"
+        assert server.get("/health/live").status_code == 200
+        database.start()
+        wait_until(lambda: server.get("/health/ready").status_code == 200)
+        assert richest(server) == "before"
+        upload(server, "after")
+        assert richest(server) == "after"
+
+
+def test_a_server_that_starts_before_its_database_waits_for_it(tmp_path: Path, on_postgres: bool) -> None:
+    if not on_postgres:
+        pytest.skip("SQLite is a file")
+    with services.postgres() as (database, url), ThreadPoolExecutor() as pool, contextlib.ExitStack() as stack:
+        database.stop()
+        starting = pool.submit(stack.enter_context, serving(tmp_path, DATABASE_URL=url))
+        wait_until(lambda: any(tmp_path.glob("serve-*.log")))
+        time.sleep(1.5)  # its first try has failed
+        assert not starting.done()
+        database.start()
+        upload(starting.result(90), "ann")
+
+
 # Memory
 
 
