@@ -91,6 +91,10 @@ SPELLINGS: dict[str, bytes] = {
     "other letters in the header": TWO_DEALS.replace(HEADER, "CUSTOMER,Item,toTal,QUANTITY,Date").encode(),
     "blanks in the header": TWO_DEALS.replace(HEADER, "customer , item,\ttotal,\u00a0quantity\u00a0, date ").encode(),
     "a delimiter at the end of each line": TWO_DEALS.replace("\n", ",,\n").encode(),
+    "empty cells at the end of some lines": TWO_DEALS.replace("166\n", "166,, ,\n").encode(),
+    "empty cells of others left out of some lines": (
+        TWO_DEALS.replace("date\n", "date,note,more\n").replace("166\n", "166,x\n").encode()
+    ),
     "blanks around the cells": TWO_DEALS.replace(HEADER + "\n", HEADER + "\n ").replace(",", " ,\t").encode(),
 }
 
@@ -181,13 +185,14 @@ def test_utf8_that_lost_or_changed_a_byte_is_never_taken_for_windows_1251(conten
         (lines(HEADER, '"a\nb",c,1,1,2018-12-14 08:29:52') + b"\xed\xa0\x80", 4),
         (b"\xef\xbb\xbf" + TWO_DEALS.encode("cp1251"), 2),
         (TWO_DEALS.encode("cp866"), 2),
+        (lines(HEADER) + "Пётр,Рубин,1,1,2018-12-14 08:29:52".encode("koi8-r"), 2),
         (lines(HEADER) + "José,ruby,1,1,2018-12-14 08:29:52".encode("cp1252"), 2),
         (lines(HEADER) + "Þæðir,ruby,1,1,2018-12-14 08:29:52".encode("cp1252"), 2),
         (lines(HEADER, GOOD) + "Рубин".encode("cp1251") + b"\x98", 3),
         (lines(HEADER, *[GOOD] * 20_000) + b"\xc0\x80", 20_002),
     ],
-    ids=["a letter cut", "no letter", "cut at the end", "a surrogate", "1251 under the mark of UTF-8", "DOS", "Western",
-         "Northern", "a byte that 1251 lacks", "far down"],
+    ids=["a letter cut", "no letter", "cut at the end", "a surrogate", "1251 under the mark of UTF-8", "DOS", "KOI8",
+         "Western", "Northern", "a byte that 1251 lacks", "far down"],
 )
 def test_a_file_that_is_neither_utf8_nor_windows_1251_is_refused_with_its_first_bad_line(
     content: bytes, line: int

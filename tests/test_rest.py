@@ -107,7 +107,8 @@ def test_limit_sets_the_number_of_places(client: Client, limit: int, places: int
 @pytest.mark.parametrize(
     "query",
     ["limit=0", "limit=101", "limit=-1", "limit=x", "limit=", "limit=5.5", "limit=٥", "limit=1&limit=2", "limt=3",
-     "limit=99999999999999999999", "limit=%00", "limit=%ff", "limit=5&format=json"],
+     "limit=99999999999999999999", "limit=%00", "limit=%ff", "limit=5&format=json",
+     "format=api"],
 )  # fmt: skip
 def test_a_limit_out_of_range_is_refused(client: Client, query: str) -> None:
     load(deal())
@@ -231,6 +232,13 @@ def test_every_refusal_has_one_body(client: Client) -> None:
     refusal(client.get("/elsewhere"), 404)
     refusal(client.get(UPLOAD, headers={"Accept": "text/csv"}), 406)
     refusal(client.post("/api/top-clients/", {}), 405)
+
+
+def test_too_many_parameters_are_refused_in_words_of_the_request(client: Client) -> None:
+    body = refusal(client.get(f"{UPLOAD}?{'a&' * 200}"), 400)
+    assert body["Desc"] == "The request has too many parameters or fields."
+    fields = multipart(client, part(b"x", 'form-data; name="f"') * 500 + b"--b--\r\n")
+    assert refusal(fields, 400)["Desc"] == body["Desc"]
 
 
 @pytest.mark.parametrize("method", ["put", "patch", "delete"])

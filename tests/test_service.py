@@ -393,5 +393,7 @@ def test_memory_does_not_grow_with_rows(tmp_path: Path, environment: dict[str, s
 def test_nothing_of_a_request_is_printed_when_all_is_well(server: Server) -> None:
     upload(server, "ann")
     richest(server)
+    for path in ("/api/top-clients/", "/api/nothing", "/health/live"):
+        httpx.head(server.url + path)
     lines = [line for line in server.log.read_text().splitlines() if "[INFO]" not in line]
     assert lines == [f"Serving on http://localhost:{server.port}/api/upload/"]
