@@ -121,9 +121,12 @@ def test_an_uncached_answer_takes_few_statements_whatever_the_number_of_deals(cl
         load(*many(rows, [f"client {number}" for number in range(9)]))
         with CaptureQueriesContext(connection) as captured:
             client.get(UPLOAD)
-        counts.append(len(captured))
-    pointer, ranking, gems, still_there = 1, 1, 1, 1
-    assert counts[0] == counts[1] <= 2 * pointer + ranking + gems + still_there
+        # How often the pointer is read depends on how long the rest takes; see cache.Lease.
+        pointer = [statement for statement in captured if "currentupload" in statement["sql"]]
+        assert len(pointer) <= 2
+        counts.append(len(captured) - len(pointer))
+    ranking, gems, still_there = 1, 1, 1
+    assert counts[0] == counts[1] <= ranking + gems + still_there
 
 
 def test_a_cached_answer_takes_no_statement_but_the_pointer(client: Client) -> None:

@@ -137,6 +137,7 @@ def test_readers_are_answered_during_a_long_upload(server: Server, tmp_path: Pat
     upload(server, "before")
     content = large_file(tmp_path, 60_000)
     with ThreadPoolExecutor() as pool:
+        beginning = time.monotonic()
         uploading = pool.submit(server.upload, content)
         slowest = 0.0
         answers = 0
@@ -146,8 +147,9 @@ def test_readers_are_answered_during_a_long_upload(server: Server, tmp_path: Pat
             slowest = max(slowest, time.monotonic() - begin)
             answers += 1
         assert uploading.result().status_code == 200
+        whole = time.monotonic() - beginning
     assert answers > 10
-    assert slowest < 1.0
+    assert slowest < max(1.0, whole / 3)  # a machine may be slow, but nobody waits for the upload
     assert richest(server) != "before"
 
 
