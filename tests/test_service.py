@@ -263,6 +263,12 @@ def test_a_file_over_the_limit_is_told_so_before_it_is_read(tmp_path: Path, envi
         answer = server.upload(b"x" * 5_000_000)
         assert answer.status_code == 413
         assert answer.json()["Desc"] == "The file is over 100000 bytes."
+        with socket.create_connection(("127.0.0.1", server.port), 30) as client:
+            client.sendall(
+                b"POST /api/upload/ HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+                b"Content-Length: 5000000\r\n\r\n"
+            )
+            assert client.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize(
