@@ -150,6 +150,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["deals_api.uploads.WholeMultiPartParser"],
     "DEFAULT_RENDERER_CLASSES": ["deals_api.serializers.ExactJSONRenderer"],
     "EXCEPTION_HANDLER": "deals_api.exception_handler.refuse",
+    "URL_FORMAT_OVERRIDE": None,  # ``?format=`` is an unknown parameter like any other
 }
 
 
@@ -167,7 +168,11 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["briefly"]}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {"django": {"handlers": [], "level": "ERROR", "propagate": True}},
+    "loggers": {
+        "django": {"handlers": [], "level": "ERROR", "propagate": True},
+        # It warns of each HEAD, whose body Django leaves to the server to drop.
+        "gunicorn.http.wsgi": {"level": "ERROR"},
+    },
 }
 
 # Security, as ``check --deploy`` asks. TLS ends in front of the service, which says so by SECURE=1.
