@@ -36,7 +36,8 @@ DEALS_BUILD = build_digest(BASE_DIR)
 # ``serve`` makes one key for all its workers; nothing signed has to outlive them.
 SECRET_KEY = os.environ.get("SECRET_KEY") or get_random_secret_key()
 DEBUG = False
-ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "*").split(",")
+# Whoever watches the service from inside asks this very machine, by no public name.
+ALLOWED_HOSTS = [*(os.environ.get("ALLOWED_HOSTS") or "*").split(","), "localhost", "127.0.0.1"]
 
 INSTALLED_APPS = ["rest_framework", "deals_api"]
 MIDDLEWARE = [
@@ -125,6 +126,7 @@ LOGGING = {
 if os.environ.get("SECURE") == "1":
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = ["^health/"]  # asked from inside, where there is no TLS
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
