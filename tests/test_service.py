@@ -24,17 +24,9 @@ from redis import Redis
 from tests import services
 from tests.bench.files import write_deals
 from tests.builders import csv_of, deal, many
-from tests.servers import Server, serving
+from tests.servers import ROOT, Server, serving
 
-ANSWER = {
-    "response": [
-        {"username": "resplendent", "spent_money": 451731, "gems": ["Рубин", "Сапфир", "Танзанит"]},
-        {"username": "bellwether", "spent_money": 217794, "gems": ["Петерсит", "Сапфир"]},
-        {"username": "uvulaperfly117", "spent_money": 120419, "gems": ["Петерсит", "Танзанит"]},
-        {"username": "braggadocio", "spent_money": 108957, "gems": ["Изумруд"]},
-        {"username": "turophile", "spent_money": 100132, "gems": ["Изумруд", "Рубин"]},
-    ]
-}
+ANSWER = json.loads((ROOT / "tests" / "data" / "top-clients.json").read_text())
 
 
 def richest(server: Server) -> str:
