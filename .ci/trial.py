@@ -56,7 +56,7 @@ def tell(story: Callable[[], None], minutes: int) -> None:
     signal.alarm(minutes * 60)
     try:
         story()
-    except DidNotHoldError as failure:
+    except (DidNotHoldError, OSError) as failure:
         traceback.print_exc()
         say(f"FAILED: {failure}")
         sys.exit(1)
