@@ -64,6 +64,7 @@ class Answer:
 
     body: bytes
     kept: bool = True
+    status: int = 200
 
 
 class SnapshotGone(Exception):
@@ -229,8 +230,14 @@ def respond(
             continue
         if answer.kept:
             return KeptResponse(answer.body, media_type, etag, _name(snapshot))
-        return HttpResponse(answer.body, content_type=media_type)
+        return unkept(answer, media_type)
     raise SnapshotGone
+
+
+def unkept(answer: Answer, media_type: str) -> HttpResponse:
+    """An answer for this one request, which no cache on the way may keep either."""
+    headers = {"Cache-Control": "no-store", "Vary": "Accept"}
+    return HttpResponse(answer.body, media_type, answer.status, headers=headers)
 
 
 def _vouched(compute: Callable[[S | None], Answer], snapshot: S | None) -> Answer:
@@ -253,6 +260,17 @@ def remember(key: str, compute: Callable[[], Answer]) -> Answer:
         return answer
 
 
+def increment(key: str, seconds: int) -> int | None:
+    """One more under a key that lives so long; None while the shared cache is in trouble."""
+    if _shared.call(backend.add, key, 0, seconds) is None:
+        return None
+    try:
+        number: int | None = _shared.call(backend.incr, key)
+    except ValueError:  # thrown out between the two
+        return None
+    return number
+
+
 class _Turn:
     """First among the threads of this process, then among the processes that share the cache.
 
@@ -273,7 +291,7 @@ class _Turn:
         self.flagged = False
         until, pause = time.monotonic() + PATIENCE_SECONDS, 0.005
         while time.monotonic() < until:
-            self.flagged = _shared.call(backend.add, self.flag, b"1", PATIENCE_SECONDS, otherwise=True)
+            self.flagged = _shared.call(backend.add, self.flag, b"1", PATIENCE_SECONDS, otherwise=False)
             if self.flagged or _shared.call(backend.has_key, self.key, otherwise=True):
                 return
             time.sleep(pause)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, fields
 
 def _bound(default: int, env: str, unit: str, least: int = 1, most: int = 2**53) -> int:
     """A dataclass field that carries what the operator must know about it."""
-    value: int = field(default=default, metadata={"env": env, "unit": unit, "least": least, "most": most})
+    taken = {"least": least, "most": most, "default": default}
+    value: int = field(default=default, metadata={"env": env, "unit": unit, "taken": taken})
     return value
 
 
@@ -32,26 +33,60 @@ class Limits:
     #: Newest uploads that keep their rows, the current one not counted among the others' fate.
     keep_uploads: int = _bound(3, "KEEP_UPLOADS", "uploads", least=2)
 
+    #: Files that one client address may send; 0 for any number.
+    uploads_per_minute: int = _bound(600, "UPLOADS_PER_MINUTE", "uploads a minute", least=0)
+    #: Answers that one client address may have computed, those from the cache not counted; 0 for any number.
+    computations_per_minute: int = _bound(6_000, "COMPUTATIONS_PER_MINUTE", "answers a minute", least=0)
+
+    # What one GraphQL operation may ask
+
+    #: Largest accepted body of a question.
+    max_query_bytes: int = _bound(64 * 1024, "MAX_QUERY_BYTES", "bytes")
+    #: Words and signs of a document.
+    max_query_tokens: int = _bound(1_000, "MAX_QUERY_TOKENS", "tokens")
+    #: Levels of fields, ``edges`` and ``node`` included, introspection not.
+    max_query_depth: int = _bound(12, "MAX_QUERY_DEPTH", "levels")
+    #: Fields of a document, those of a fragment counted wherever it is spread.
+    max_query_fields: int = _bound(500, "MAX_QUERY_FIELDS", "fields")
+    #: Fields among them that are given another name.
+    max_query_aliases: int = _bound(30, "MAX_QUERY_ALIASES", "aliases")
+    #: Directives, known or not.
+    max_query_directives: int = _bound(20, "MAX_QUERY_DIRECTIVES", "directives")
+    #: Fields of Query or Mutation.
+    max_root_fields: int = _bound(20, "MAX_ROOT_FIELDS", "fields")
+    #: Rows of a page where the question does not say.
+    page_size: int = _bound(20, "PAGE_SIZE", "rows", most=1_000)
+    #: Most rows of a page that may be asked for.
+    max_page_size: int = _bound(100, "MAX_PAGE_SIZE", "rows", most=1_000)
+    #: Values in one list of a filter.
+    max_list_argument: int = _bound(100, "MAX_LIST_ARGUMENT", "values")
+    #: One string among the arguments.
+    max_string_length: int = _bound(1_000, "MAX_STRING_LENGTH", "characters")
+    #: Cost of one operation: what it may return, and the deals it has the database read for it.
+    max_nodes: int = _bound(10_000, "MAX_NODES", "nodes")
+    #: Statements that one operation may send to the database.
+    max_sql_queries: int = _bound(50, "MAX_SQL_QUERIES", "statements")
+    #: Time that the database may take for one operation.
+    max_query_seconds: int = _bound(5, "MAX_QUERY_SECONDS", "seconds", most=3_600)
+    #: Groups that one ``dealStats`` may have to make.
+    max_groups: int = _bound(200_000, "MAX_GROUPS", "groups")
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Limits:
         """The published bounds, moved by the variables that are set.
 
         Raises: ValueError, naming the variable and what it may hold.
         """
-        moved = {
-            bound.name: whole_number(environment, bound.metadata["env"], **_range_of(bound.metadata))
-            for bound in fields(cls)
-            if environment.get(bound.metadata["env"])
-        }
-        return cls(**moved)
+        return cls(
+            **{
+                bound.name: whole_number(environment, bound.metadata["env"], **bound.metadata["taken"])
+                for bound in fields(cls)
+            }
+        )
 
 
-def _range_of(metadata: Mapping[str, int]) -> dict[str, int]:
-    return {"least": metadata["least"], "most": metadata["most"]}
-
-
-def whole_number(environment: Mapping[str, str], name: str, *, least: int, most: int, default: int = 0) -> int:
-    """The number in one variable, or ``default`` where it is unset or empty.
+def whole_number(environment: Mapping[str, str], name: str, *, least: int, most: int, default: int) -> int:
+    """The number in one variable, or ``default`` where it is unset or blank.
 
     Raises: ValueError, naming the variable and what it may hold.
     """

@@ -7,12 +7,14 @@ are written once, by ``store``, and never edited, so the sums on them cannot dri
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Count, Exists, Q
+from django.db.models import Count, Exists, Q, Sum
 
 if TYPE_CHECKING:
     MoneyColumn = models.BigIntegerField[Decimal, Decimal]
@@ -29,6 +31,11 @@ CENT = Decimal("0.01")
 def row_id(upload_id: int, place: int) -> int:
     """The id of the row at ``place`` (from 1) among those of its kind in one upload."""
     return upload_id * _PLACES + place
+
+
+def upload_id_of(row: int) -> int:
+    """The number of the upload that a row's id names."""
+    return row // _PLACES
 
 
 class MoneyField(MoneyColumn):
@@ -125,6 +132,8 @@ class Upload(models.Model):
     sha256 = models.CharField(max_length=64, help_text="Of the file's bytes.")
     size = models.BigIntegerField(help_text="Bytes.")
     rows = models.BigIntegerField(default=0, help_text="Deals in the file.")
+    customer_count = models.BigIntegerField(default=0, help_text="Different customers in the file.")
+    gem_count = models.BigIntegerField(default=0, help_text="Different gems in the file.")
     state = models.CharField(max_length=16, choices=State.choices, default=State.LOADING)
     error = models.TextField(blank=True, help_text="The sentence of the refusal.")
     arrived_at = models.DateTimeField(auto_now_add=True)
@@ -273,6 +282,54 @@ class Purchase(SnapshotRow):
         return f"{self.customer_id} × {self.gem_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class DealSelection:
+    """Some deals of an upload: conditions on their customers, their gems and themselves.
+
+    None asks for nothing. ``since`` and ``until`` are what the conditions say of dates, both included.
+    """
+
+    customers: Q | None = None
+    gems: Q | None = None
+    deals: Q | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def customers_of(self, upload: Upload) -> CustomerQuerySet:
+        return Customer.objects.of(upload).filter(self.customers or Q())
+
+    def gems_of(self, upload: Upload) -> SnapshotQuerySet[Gem]:
+        return Gem.objects.of(upload).filter(self.gems or Q())
+
+    def rows_to_read(self, upload: Upload) -> int:
+        """How many deals the database must look at: those of the selected customers, who have an index, or all."""
+        if not self.customers:
+            return upload.rows
+        theirs: int | None = self.customers_of(upload).aggregate(deals=Sum("deal_count"))["deals"]
+        return theirs or 0
+
+    def __bool__(self) -> bool:
+        return any((self.customers, self.gems, self.deals, self.since, self.until))
+
+
+class DealQuerySet(SnapshotQuerySet["Deal"]):
+    def selected(self, upload: Upload, selection: DealSelection) -> Self:
+        deals = self.of(upload)
+        if selection.customers:
+            deals = deals.filter(customer__in=selection.customers_of(upload).values("pk"))
+        if selection.gems:
+            deals = deals.filter(gem__in=selection.gems_of(upload).values("pk"))
+        if selection.since:
+            deals = deals.filter(date__gte=selection.since)
+        if selection.until:
+            deals = deals.filter(date__lte=selection.until)
+        return deals.filter(selection.deals or Q())
+
+    def in_one_sweep(self, upload: Upload) -> Self:
+        """A hint for questions that read most of an upload: its rows lie side by side in the table."""
+        return self.places(upload, 1, _PLACES)
+
+
 class Deal(SnapshotRow):
     """One line of the file."""
 
@@ -284,7 +341,7 @@ class Deal(SnapshotRow):
     quantity = models.IntegerField()
     date = models.DateTimeField()
 
-    objects = SnapshotQuerySet["Deal"].as_manager()
+    objects = DealQuerySet.as_manager()
 
     class Meta:
         constraints = [

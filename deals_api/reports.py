@@ -33,6 +33,7 @@ current_upload: Lease[Upload] = Lease(_read_pointer)
 class TopClient:
     """A place in the ranking."""
 
+    customer_id: int
     username: str
     spent_money: Decimal
     gems: list[str]
@@ -52,6 +53,6 @@ def top_clients(upload: Upload, limit: int) -> list[TopClient]:
     for customer_id, gem in shared.values_list("customer", "gem__name"):
         gems[customer_id].append(gem)
     return [
-        TopClient(customer.username, customer.spent_money, sorted(gems[customer.pk]))
+        TopClient(customer.pk, customer.username, customer.spent_money, sorted(gems[customer.pk]))
         for customer in richest
     ]

@@ -64,9 +64,11 @@ def store_snapshot(upload: Upload, batches: Iterable[DealBatch], limits: Limits)
         _write(Customer, _name_columns(upload, tally.customers))
         _write(Gem, _name_columns(upload, tally.gems))
         upload.rows = tally.rows
+        upload.customer_count = len(tally.customers.numbers)
+        upload.gem_count = len(tally.gems.numbers)
         upload.state = Upload.State.LOADED
         upload.finished_at = timezone.now()
-        upload.save(update_fields=["rows", "state", "finished_at"])
+        upload.save(update_fields=["rows", "customer_count", "gem_count", "state", "finished_at"])
         announced.wait()
         pointer = _locked_pointer()
         if upload.pk > pointer.arrival:

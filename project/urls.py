@@ -6,6 +6,7 @@ from project import health
 
 urlpatterns = [
     path("api/", include("deals_api.urls")),
+    path("", include("graphql_schema.urls")),
     re_path(r"^health/live/?$", health.live, name="live"),
     re_path(r"^health/ready/?$", health.ready, name="ready"),
 ]

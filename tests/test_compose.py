@@ -34,9 +34,11 @@ def variables_of_the_service() -> set[str]:
 
 
 def test_every_variable_of_the_service_reaches_the_container() -> None:
-    # Inside, the port is always the same; PORT moves the one outside.
-    assert set(WEB["environment"]) == variables_of_the_service() - {"PORT"} | FIXED
-    assert WEB["ports"] == ["${PORT:-8000}:8000"]
+    read = variables_of_the_service()
+    passed_on = set(WEB["environment"]) | {"PORT"}
+    assert read - passed_on == set(), "add these to docker-compose.yml as NAME: ${NAME:-}"
+    assert passed_on - read - FIXED == set(), "nobody reads these: take them out of docker-compose.yml"
+    assert WEB["ports"] == ["${PORT:-8000}:8000"]  # inside it is always the same
 
 
 def test_a_variable_that_is_not_set_keeps_the_default_of_the_service() -> None:

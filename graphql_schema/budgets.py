@@ -1,0 +1,313 @@
+"""What an operation may cost, before it runs and while it does.
+
+Answers for every limit of GraphQL but the size of its body. Before: the *shape* of a document, and its
+*nodes*: what it could return if every page were full. While: the deals that the database must look at,
+and the statements. All walks remember each fragment, so their time grows with the document, not with
+what it unfolds to. Knows the schema as graphql-core sees it and none of our types.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import OperationalError, connection
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLInterfaceType,
+    GraphQLList,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    ListValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    StringValueNode,
+    VariableNode,
+    Visitor,
+    get_named_type,
+    get_nullable_type,
+    visit,
+)
+
+from deals_api.database import statements_end
+from deals_api.errors import LimitExceeded
+
+#: Values in a row of an answer that cost what the row itself does (tests/bench).
+VALUES_PER_NODE: Final = 8
+#: Deals that a database looks at in the time of one node (tests/bench).
+ROWS_PER_NODE: Final = 400
+#: Most of the budget that one question to the database takes, however large the upload, so that it can be asked.
+MOST_FOR_READING: Final = 0.75
+
+_SIZES: Final = {"first", "last", "limit"}
+_WITH_FIELDS: Final = (GraphQLObjectType, GraphQLInterfaceType)
+
+
+# The shape of a document
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How large a document is; fragments count wherever they are spread."""
+
+    depth: int = 0
+    fields: int = 0
+    aliases: int = 0
+    directives: int = 0
+
+    def beside(self, other: Shape) -> Shape:
+        return Shape(
+            max(self.depth, other.depth),
+            self.fields + other.fields,
+            self.aliases + other.aliases,
+            self.directives + other.directives,
+        )
+
+
+def check_shape(document: DocumentNode) -> None:
+    """Raises: LimitExceeded, where any definition of the document is over a limit. The document need not be valid."""
+    limits = settings.DEALS_LIMITS
+    walk = _ShapeWalk(_fragments(document))
+    for definition in document.definitions:
+        if not isinstance(definition, OperationDefinitionNode | FragmentDefinitionNode):
+            continue
+        shape = walk.of(definition)
+        _must_be_within("levels of fields", shape.depth, limits.max_query_depth)
+        _must_be_within("fields", shape.fields, limits.max_query_fields)
+        _must_be_within("aliases", shape.aliases, limits.max_query_aliases)
+        _must_be_within("directives", shape.directives, limits.max_query_directives)
+        if isinstance(definition, OperationDefinitionNode):
+            roots = sum(1 for _ in walk.root_fields(definition.selection_set, set()))
+            _must_be_within("root fields", roots, limits.max_root_fields)
+
+
+def _must_be_within(what: str, found: int, most: int) -> None:
+    if found > most:
+        raise LimitExceeded(f"The document has more than {most} {what}.")
+
+
+def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
+    return {one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)}
+
+
+class _ShapeWalk:
+    def __init__(self, fragments: dict[str, FragmentDefinitionNode]) -> None:
+        self.fragments = fragments
+        self.known: dict[str, Shape] = {}
+
+    def of(self, node: Any) -> Shape:
+        """The shape of a definition, a field or a fragment."""
+        shape = Shape(directives=len(node.directives or ()))
+        for selection in node.selection_set.selections if node.selection_set else ():
+            shape = shape.beside(self.selection(selection))
+        return shape
+
+    def selection(self, node: Any) -> Shape:
+        if isinstance(node, FragmentSpreadNode):
+            return self.spread(node.name.value).beside(Shape(directives=len(node.directives or ())))
+        inside = self.of(node)
+        if not isinstance(node, FieldNode):
+            return inside
+        introspection = node.name.value.startswith("__")
+        field = Shape(fields=1, aliases=int(node.alias is not None))
+        return Shape(0 if introspection else inside.depth + 1).beside(field).beside(
+            Shape(0, inside.fields, inside.aliases, inside.directives)
+        )
+
+    def spread(self, name: str) -> Shape:
+        if name not in self.known:
+            self.known[name] = Shape()  # what spreads itself is refused by validation
+            if name in self.fragments:
+                self.known[name] = self.of(self.fragments[name])
+        return self.known[name]
+
+    def root_fields(self, selections: SelectionSetNode, seen: set[str]) -> Iterator[FieldNode]:
+        for node in selections.selections:
+            if isinstance(node, FieldNode):
+                yield node
+            elif isinstance(node, InlineFragmentNode):
+                yield from self.root_fields(node.selection_set, seen)
+            elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
+                seen.add(node.name.value)
+                if fragment := self.fragments.get(node.name.value):
+                    yield from self.root_fields(fragment.selection_set, seen)
+
+
+# The size of arguments
+
+
+def check_values(document: DocumentNode, variables: dict[str, Any]) -> None:
+    """Raises: LimitExceeded, where a list or a string is over its limit, in the document or the variables."""
+    limits = settings.DEALS_LIMITS
+    waiting: list[Any] = [variables]
+    visit(document, _Values(waiting))
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and len(value) > limits.max_string_length:
+            raise LimitExceeded(f"A string is over {limits.max_string_length} characters.")
+        if isinstance(value, list | tuple):
+            if len(value) > limits.max_list_argument:
+                raise LimitExceeded(f"A list has more than {limits.max_list_argument} values.")
+            waiting.extend(value)
+        elif isinstance(value, dict):
+            waiting.extend(value.values())
+
+
+class _Values(Visitor):
+    """Collects the strings and lists that a document writes out."""
+
+    def __init__(self, values: list[Any]) -> None:
+        super().__init__()
+        self.values = values
+
+    def enter_string_value(self, node: StringValueNode, *_: Any) -> None:
+        self.values.append(node.value)
+
+    def enter_list_value(self, node: ListValueNode, *_: Any) -> None:
+        self.values.append([None] * len(node.values))
+
+
+# The nodes of an answer
+
+
+def nodes_of(schema: GraphQLSchema, document: DocumentNode, name: str | None, variables: dict[str, Any]) -> int:
+    """What the operation of this name could return if every page were full; the document must be valid."""
+    operation = next(
+        one
+        for one in document.definitions
+        if isinstance(one, OperationDefinitionNode) and (name is None or (one.name and one.name.value == name))
+    )
+    root = schema.get_root_type(operation.operation)
+    if root is None:
+        return 0
+    defaults = {one.variable.name.value: one.default_value for one in operation.variable_definitions or ()}
+    walk = _NodeWalk(schema, _fragments(document), defaults, variables)
+    return -(-walk.of(operation.selection_set, root, 1) // VALUES_PER_NODE)
+
+
+class _NodeWalk:
+    """Counts values: a leaf is one, an object ``VALUES_PER_NODE`` beside what is asked of it."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        fragments: dict[str, FragmentDefinitionNode],
+        defaults: dict[str, Any],
+        variables: dict[str, Any],
+    ) -> None:
+        self.schema = schema
+        self.fragments = fragments
+        self.defaults = defaults
+        self.variables = variables
+        self.known: dict[tuple[str, int], int] = {}
+
+    def of(self, selections: SelectionSetNode, parent: GraphQLNamedType, page: int) -> int:
+        """Values under one object; ``page`` is how many rows its lists may have."""
+        return sum(self.selection(node, parent, page) for node in selections.selections)
+
+    def selection(self, node: Any, parent: GraphQLNamedType, page: int) -> int:
+        if isinstance(node, FragmentSpreadNode):
+            return self.spread(node.name.value, page)
+        if isinstance(node, InlineFragmentNode):
+            named = node.type_condition and self.schema.get_type(node.type_condition.name.value)
+            return self.of(node.selection_set, named or parent, page)
+        field = parent.fields.get(node.name.value) if isinstance(parent, _WITH_FIELDS) else None
+        if field is None:
+            return 1  # introspection is bounded by the aliases it may have
+        named = get_named_type(field.type)
+        asked = self.rows_asked(node, field.args)
+        is_list = isinstance(get_nullable_type(field.type), GraphQLList)
+        times = (page if asked is None else asked) if is_list else 1
+        if node.selection_set is None:
+            return times
+        inside = self.of(node.selection_set, named, page if asked is None else asked)
+        return times * (VALUES_PER_NODE + inside)
+
+    def spread(self, name: str, page: int) -> int:
+        if (name, page) not in self.known:
+            fragment = self.fragments[name]
+            named = self.schema.get_type(fragment.type_condition.name.value)
+            self.known[name, page] = self.of(fragment.selection_set, named, page) if named else 0
+        return self.known[name, page]
+
+    def rows_asked(self, node: FieldNode, arguments: dict[str, Any]) -> int | None:
+        """The rows that ``first``, ``last`` or ``limit`` ask for; None for a field that has none of them."""
+        sizes = _SIZES & arguments.keys()
+        if not sizes:
+            return None
+        limits = settings.DEALS_LIMITS
+        given = [self.number(one.value) for one in node.arguments or () if one.name.value in sizes]
+        asked = next((number for number in given if number is not None), None)
+        if asked is None:
+            default = next((arguments[one].default_value for one in sizes), None)
+            asked = default if isinstance(default, int) else limits.page_size
+        return min(max(asked, 0), limits.max_page_size)
+
+    def number(self, value: Any) -> int | None:
+        if isinstance(value, VariableNode):
+            name = value.name.value
+            if name in self.variables:
+                given = self.variables[name]
+                return given if isinstance(given, int) else None
+            value = self.defaults.get(name)
+        return int(value.value) if isinstance(value, IntValueNode) else None
+
+
+# While it runs
+
+
+class Account:
+    """What one operation has cost so far, against what it may cost."""
+
+    def __init__(self) -> None:
+        self.limit: int = settings.DEALS_LIMITS.max_nodes
+        self.requested = 0
+        self.statements = 0
+
+    def spend(self, nodes: int) -> None:
+        """Raises: LimitExceeded, where the budget does not reach."""
+        self.requested += nodes
+        if self.requested > self.limit:
+            raise LimitExceeded(
+                f"The operation costs {self.requested} nodes, and {self.limit} are allowed; ask for shorter pages, "
+                "fewer lists in lists, or fewer deals to be read."
+            )
+
+    def read_rows(self, rows: int) -> None:
+        """The database is about to look at so many rows."""
+        self.spend(min(rows // ROWS_PER_NODE, int(self.limit * MOST_FOR_READING)))
+
+    def group_rows(self, rows: int) -> None:
+        """The database is about to group so many rows, which takes it twice as long."""
+        self.read_rows(2 * rows)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Counts the statements of this thread, and stops them when there are too many or they take too long."""
+        limits = settings.DEALS_LIMITS
+        until = time.monotonic() + limits.max_query_seconds
+
+        def execute(run: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+            self.statements += 1
+            if self.statements > limits.max_sql_queries:
+                raise LimitExceeded(f"The operation takes more than {limits.max_sql_queries} statements.")
+            try:
+                if time.monotonic() < until:
+                    return run(sql, params, many, context)
+            except OperationalError:
+                if time.monotonic() < until:
+                    raise
+            raise LimitExceeded(f"The database needs more than {limits.max_query_seconds} s for the operation.")
+
+        with statements_end(limits.max_query_seconds), connection.execute_wrapper(execute):
+            yield

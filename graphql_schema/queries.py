@@ -1,0 +1,291 @@
+"""The roots of the graph: what can be asked first, and the one thing that can be changed."""
+
+from __future__ import annotations
+
+import uuid
+from enum import Enum
+from typing import Annotated, Any, Final
+
+import strawberry
+from django.conf import settings
+from django.db.models import Q, QuerySet
+
+from deals_api import access, deal_stats, models, reports, store
+from deals_api.deal_stats import DealStatsKey
+from deals_api.errors import LimitExceeded
+from deals_api.errors import UploadNotKept as NotKept
+from graphql_schema.ids import parse_id, read_id
+from graphql_schema.inputs import (
+    CustomerFilter,
+    CustomerOrder,
+    DealFilter,
+    DealOrder,
+    DealStatsFilter,
+    DealStatsOrder,
+    GemFilter,
+    GemOrder,
+    clean_name,
+)
+from graphql_schema.pages import Cut, Order, Page, page_of, version_of
+from graphql_schema.peers import together
+from graphql_schema.types import (
+    ActivateUploadResult,
+    After,
+    Before,
+    Connection,
+    Customer,
+    Deal,
+    DealStats,
+    First,
+    Gem,
+    Info,
+    Last,
+    Node,
+    TopClient,
+    Upload,
+    UploadActivated,
+    UploadNotKept,
+    cut,
+    page_size,
+)
+
+UploadId = Annotated[
+    strawberry.ID | None,
+    strawberry.argument(description="A kept upload to read instead of the current one."),
+]
+
+_NEWEST_FIRST: Final = Order.named("-id")
+#: Orders that an index gives, so that a page takes no more than its own rows.
+_INDEXED: Final = {
+    "id", "-id", "date,id", "-date,-id", "-spent_money,username", "username", "-username", "name", "-name"
+}
+_ROWS: Final[dict[str, type[models.SnapshotRow]]] = {
+    "Customer": models.Customer, "Deal": models.Deal, "Gem": models.Gem, "Purchase": models.Purchase
+}
+
+strawberry.enum(DealStatsKey, description="What deals may be grouped by.")
+
+
+def no_charge() -> None:
+    """For what costs no more than the rows it returns."""
+
+
+def nothing(order: Order, page: Cut) -> Connection[Any]:
+    """A list before the first upload."""
+    return Connection(page=Page("", order, page, list, int))
+
+
+def whole_list(
+    info: Info, rows: QuerySet[Any], version: models.Upload | None, condition: Q, order_by: Enum, page: Cut, stored: int
+) -> Connection[Any]:
+    """A list of an upload's customers or gems; ``stored`` is how many it has in all."""
+    order = Order.named(order_by.value)
+    if version is None:
+        return nothing(order, page)
+    found = rows.filter(condition, upload=version)
+
+    def charge() -> None:
+        info.context.account.read_rows(stored)
+
+    def count() -> int:
+        if not condition:
+            return stored
+        charge()
+        return found.count()
+
+    free = not condition and order.name in _INDEXED
+    return Connection(page=page_of(found, version_of(version), order, page, count, no_charge if free else charge))
+
+
+@strawberry.type(description="Everything there is to read. All of one operation is read from one upload.")
+class Query:
+    @strawberry.field(description="Clients who spent most, richest first; equal sums by username.")
+    def top_clients(
+        self,
+        info: Info,
+        limit: Annotated[int, strawberry.argument(description="How many places, 1 to 100.")] = 5,
+        upload: UploadId = None,
+    ) -> list[TopClient]:
+        version = info.context.of(upload)
+        most = settings.DEALS_LIMITS.max_top_clients
+        if not 1 <= limit <= most:
+            raise LimitExceeded(f"limit may be 1 to {most}, not {limit}.")
+        if version is None:
+            return []
+        return together(map(TopClient.of, reports.top_clients(version, limit)))
+
+    @strawberry.field(description="The customers of the file.")
+    def customers(
+        self,
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        order_by: CustomerOrder = CustomerOrder.SPENT_MONEY_DESC,
+        filter: CustomerFilter | None = None,
+        upload: UploadId = None,
+    ) -> Connection[Customer]:
+        version = info.context.of(upload)
+        condition = filter.condition() if filter else Q()
+        return whole_list(
+            info,
+            models.Customer.objects.all(),
+            version,
+            condition,
+            order_by,
+            cut(first, after, last, before),
+            version.customer_count if version else 0,
+        )
+
+    @strawberry.field(description="The gems of the file.")
+    def gems(
+        self,
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        order_by: GemOrder = GemOrder.TOTAL_DESC,
+        filter: GemFilter | None = None,
+        upload: UploadId = None,
+    ) -> Connection[Gem]:
+        version = info.context.of(upload)
+        condition = filter.condition() if filter else Q()
+        return whole_list(
+            info,
+            models.Gem.objects.all(),
+            version,
+            condition,
+            order_by,
+            cut(first, after, last, before),
+            version.gem_count if version else 0,
+        )
+
+    @strawberry.field(description="The deals of the file.")
+    def deals(
+        self,
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        order_by: DealOrder = DealOrder.FILE_ASC,
+        filter: DealFilter | None = None,
+        upload: UploadId = None,
+    ) -> Connection[Deal]:
+        version = info.context.of(upload)
+        selection = filter.selection() if filter else models.DealSelection()
+        order, page = Order.named(order_by.value), cut(first, after, last, before)
+        if version is None:
+            return nothing(order, page)
+        rows = models.Deal.objects.selected(version, selection)
+
+        def charge() -> None:
+            info.context.account.read_rows(selection.rows_to_read(version))
+
+        def count() -> int:
+            if not selection:
+                return version.rows
+            charge()
+            return rows.count()
+
+        free = not selection and order.name in _INDEXED
+        return Connection(page=page_of(rows, version_of(version), order, page, count, no_charge if free else charge))
+
+    @strawberry.field(
+        description="What the deals add up to, by customer, gem, year, month and day in any combination; "
+        "without a key, all of them together."
+    )
+    def deal_stats(
+        self,
+        info: Info,
+        by: Annotated[list[DealStatsKey] | None, strawberry.argument(description="What to group by.")] = None,
+        filter: Annotated[
+            DealFilter | None, strawberry.argument(description="Which deals to add up.")
+        ] = None,
+        having: Annotated[
+            DealStatsFilter | None, strawberry.argument(description="Which groups to return, by what they add up to.")
+        ] = None,
+        order_by: DealStatsOrder = DealStatsOrder.TOTAL_DESC,
+        limit: Annotated[int, strawberry.argument(description="How many groups, 1 to 100.")] = 20,
+        upload: UploadId = None,
+    ) -> list[DealStats]:
+        version = info.context.of(upload)
+        selection = filter.selection() if filter else models.DealSelection()
+        limit = page_size("limit", limit)
+        if version is None:
+            return []
+        info.context.account.group_rows(selection.rows_to_read(version))
+        groups = deal_stats.deal_stats(
+            version, set(by or ()), selection, having.condition() if having else Q(), order_by.value, limit
+        )
+        return together(map(DealStats.of, groups))
+
+    @strawberry.field(description="The customer of this login; null if there is none.")
+    def customer(self, info: Info, username: str, upload: UploadId = None) -> Customer | None:
+        version = info.context.of(upload)
+        return _one(models.Customer.objects.all(), version, username=clean_name(username))
+
+    @strawberry.field(description="The gem of this name; null if there is none.")
+    def gem(self, info: Info, name: str, upload: UploadId = None) -> Gem | None:
+        version = info.context.of(upload)
+        return _one(models.Gem.objects.all(), version, name=clean_name(name))
+
+    @strawberry.field(description="The files that arrived, newest first: accepted, refused, kept or not.")
+    def uploads(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> Connection[Upload]:
+        info.context.of_upload_alone = False
+        rows = models.Upload.objects.all()
+        page = cut(first, after, last, before)
+        return Connection(page=page_of(rows, "uploads", _NEWEST_FIRST, page, rows.count, no_charge))
+
+    @strawberry.field(description="One file that arrived; null if there is none of this id.")
+    def upload(self, info: Info, id: strawberry.ID) -> Upload | None:
+        return _upload(info, read_id(id, "Upload"))
+
+    @strawberry.field(description="The upload that this operation reads; null before the first.")
+    def current_upload(self, info: Info) -> Upload | None:
+        current: Any = info.context.upload
+        return current
+
+    @strawberry.field(description="Anything by its id; null where there is nothing of it, or no longer.")
+    def node(self, info: Info, id: strawberry.ID) -> Node | None:
+        type_name, key = parse_id(id)
+        if type_name == "Upload":
+            return _upload(info, key)
+        model, pk = _ROWS[type_name], int(key)
+        version = info.context.upload
+        if version is None or models.upload_id_of(pk) != version.pk:
+            other = models.Upload.objects.readable().filter(pk=models.upload_id_of(pk)).first()
+            version = other and info.context.kept(other.snapshot)
+        return _one(model._default_manager.all(), version, pk=pk)
+
+
+def _one(rows: QuerySet[Any], version: models.Upload | None, **names: Any) -> Any:
+    """The row of this name in an upload, if there are both."""
+    return None if version is None else rows.filter(upload=version, **names).first()
+
+
+def _upload(info: Info, key: str) -> Any:
+    snapshot = uuid.UUID(hex=key)
+    if info.context.upload is not None and info.context.upload.snapshot == snapshot:
+        return info.context.upload
+    info.context.of_upload_alone = False
+    return models.Upload.objects.filter(snapshot=snapshot).first()
+
+
+@strawberry.type(description="What can be changed.")
+class Mutation:
+    @strawberry.mutation(
+        description="Makes a kept upload current again: roll-back. Every question after the answer reads from it."
+    )
+    def activate_upload(self, info: Info, id: strawberry.ID) -> ActivateUploadResult:
+        access.must_be_allowed_to_write(info.context.headers)
+        try:
+            upload: Any = store.activate(uuid.UUID(hex=read_id(id, "Upload")))
+        except NotKept as refusal:
+            return UploadNotKept(code=refusal.code, message=refusal.message)
+        info.context.upload = upload
+        return UploadActivated(upload=upload)

@@ -1,0 +1,104 @@
+"""Scalars: how single values are written and read.
+
+Knows nothing of the schema around them. A value that is refused says why in one plain sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, Final, NewType
+
+import strawberry
+from strawberry.exceptions import StrawberryInputCoercionError
+from strawberry.types.scalar import ScalarDefinition
+
+from deals_api.csv_rows import read_date
+from deals_api.serializers import plain
+
+BigInt = NewType("BigInt", int)
+
+_MONEY: Final = re.compile(r"[0-9]{1,17}(?:\.[0-9]{1,2})?")
+_MOST: Final = 2**63 - 1
+
+
+def _reader(read: Callable[[Any], Any], expected: str) -> Callable[[Any], Any]:
+    """``read``, whose ValueError becomes an error of the client's."""
+
+    def parse(value: Any) -> Any:
+        try:
+            return read(value)
+        except ValueError:
+            raise StrawberryInputCoercionError(f"Expected {expected}.") from None
+
+    return parse
+
+
+def _read_money(value: Any) -> Decimal:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not (isinstance(text, str) and _MONEY.fullmatch(text)) or Decimal(text) * 100 > _MOST:
+        raise ValueError
+    return Decimal(text)
+
+
+def _read_big_int(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MOST:
+        raise ValueError
+    return value
+
+
+def _read_moment(value: Any) -> datetime:
+    if not isinstance(value, str):
+        raise ValueError
+    return datetime.fromisoformat(read_date(value)).replace(tzinfo=UTC)
+
+
+def _read_day(value: Any) -> date:
+    if not (isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value)):
+        raise ValueError
+    return date.fromisoformat(value)
+
+
+def _write_money(value: Decimal) -> str:
+    return f"{plain(value):f}"
+
+
+def _write_moment(value: datetime) -> str:
+    return value.isoformat().replace("+00:00", "Z")
+
+
+SCALARS: Final[dict[object, ScalarDefinition]] = {
+    Decimal: strawberry.scalar(
+        name="Money",
+        description="An exact amount in the file's currency, in digits with a point and at most two decimals: "
+        '"451731", "100.5". Never negative. A string, so that no client loses cents. As input a whole number is '
+        "taken too.",
+        specified_by_url="https://www.w3.org/TR/xmlschema-2/#decimal",
+        serialize=_write_money,
+        parse_value=_reader(_read_money, 'an amount such as "612" or "100.50"'),
+    ),
+    BigInt: strawberry.scalar(
+        name="BigInt",
+        description="A whole number of up to 64 bits, written as a JSON number.",
+        specified_by_url="https://www.w3.org/TR/xmlschema-2/#long",
+        serialize=int,
+        parse_value=_reader(_read_big_int, "a whole number of up to 64 bits"),
+    ),
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description="A moment in ISO 8601, in UTC: 2018-12-14T08:29:52.506166Z. As input an offset may stand in "
+        "the Z's place; without one it is UTC.",
+        specified_by_url="https://scalars.graphql.org/andimarek/date-time.html",
+        serialize=_write_moment,
+        parse_value=_reader(_read_moment, 'a date and time such as "2018-12-14T08:29:52Z"'),
+    ),
+    date: strawberry.scalar(
+        name="Date",
+        description="A day of the calendar in ISO 8601, in UTC: 2018-12-14.",
+        specified_by_url="https://scalars.graphql.org/andimarek/local-date.html",
+        serialize=date.isoformat,
+        parse_value=_reader(_read_day, 'a day such as "2018-12-14"'),
+    ),
+}

@@ -1,0 +1,419 @@
+"""What can be read: the types, their fields, and how each leads to the others.
+
+Relations are read for all peers of a row at once (``peers``), and every list is a page (``pages``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Annotated, Any, Generic, TypeVar
+
+import strawberry
+import strawberry_django
+from django.conf import settings
+from django.db.models import Model, QuerySet
+from strawberry_django.fields.field import StrawberryDjangoField
+
+from deals_api import deal_stats, models, reports
+from deals_api.errors import BadInput, LimitExceeded
+from graphql_schema.ids import write_id
+from graphql_schema.inputs import CustomerOrder, DealFilter, DealOrder, GemOrder, PurchaseOrder
+from graphql_schema.pages import Cut, Order, Page, counts_of, pages_of, version_of
+from graphql_schema.peers import joined, peers_of
+from graphql_schema.reading import Reading
+from graphql_schema.scalars import BigInt
+
+Info = strawberry.Info[Reading, None]
+
+
+class Column(StrawberryDjangoField):
+    """A column of a row, taken from it as it is.
+
+    The library's field looks for relations and querysets first, which took half the time of an answer.
+    """
+
+    is_basic_field = True  # a property there, which says False
+
+    def get_result(self, source: Any, info: Any, args: Any, kwargs: Any) -> Any:
+        return getattr(source, self.python_name)
+
+
+class Joined(Column):
+    """The one row that a column of this row names, read for all its peers at once."""
+
+    model: type[Model]
+
+    def get_result(self, source: Any, info: Any, args: Any, kwargs: Any) -> Any:
+        return joined(source, f"{self.python_name}_id", self.model)
+
+
+def column(description: str) -> Any:
+    return Column(description=description)
+
+
+def joined_row(model: type[Model], description: str) -> Any:
+    field = Joined(description=description)
+    field.model = model
+    return field
+
+
+# What every list and every node has
+
+NodeType = TypeVar("NodeType")
+
+
+@strawberry.interface(description="Anything with an id of its own.")
+class Node:
+    @strawberry.field(description="Opaque; good for node(id) as long as the upload it belongs to is kept.")
+    @staticmethod
+    def id(root: strawberry.Parent[Any], info: Info) -> strawberry.ID:
+        name = info._raw_info.parent_type.name
+        return strawberry.ID(write_id(name, root.snapshot if name == "Upload" else root.pk))
+
+
+@strawberry.type(description="Where a page stands in its list.")
+class PageInfo:
+    has_next_page: bool = strawberry.field(description="Whether rows follow the page.")
+    has_previous_page: bool = strawberry.field(description="Whether rows stand before the page.")
+    start_cursor: str | None = strawberry.field(description="Cursor of the page's first row; null where it is empty.")
+    end_cursor: str | None = strawberry.field(description="Cursor of the page's last row; null where it is empty.")
+
+
+@strawberry.type(description="A row and its place in the list.")
+class Edge(Generic[NodeType]):
+    node: NodeType = strawberry.field(description="The row.")
+    cursor: str = strawberry.field(
+        description="Its place: good for after and before in the same order of the same upload."
+    )
+
+
+@strawberry.type(description="One page of a list.")
+class Connection(Generic[NodeType]):
+    page: strawberry.Private[Page[Any]]
+
+    @strawberry.field(description="The rows of the page.")
+    def nodes(self) -> list[NodeType]:
+        return self.page.rows
+
+    @strawberry.field(description="The rows of the page with their cursors.")
+    def edges(self) -> list[Edge[NodeType]]:
+        return [Edge(node=row, cursor=self.page.cursor(row)) for row in self.page.rows]
+
+    @strawberry.field(description="Where the page stands in its list.")
+    def page_info(self) -> PageInfo:
+        page = self.page
+        return PageInfo(
+            has_next_page=page.has_next_page,
+            has_previous_page=page.has_previous_page,
+            start_cursor=page.cursor(page.rows[0]) if page.rows else None,
+            end_cursor=page.cursor(page.rows[-1]) if page.rows else None,
+        )
+
+    @strawberry.field(
+        description="Number of rows in the whole list. Stored for lists without a filter; "
+        "with one, the database counts them."
+    )
+    def total_count(self) -> BigInt:
+        return BigInt(self.page.total_count)
+
+
+# Which page
+
+
+def cut(first: int | None, after: str | None, last: int | None, before: str | None) -> Cut:
+    """The page that the four arguments of every list ask for.
+
+    Raises: BadInput, LimitExceeded.
+    """
+    if first is not None and last is not None:
+        raise BadInput("Ask for the first rows or for the last ones, not for both.")
+    name, size = ("last", last) if last is not None else ("first", first)
+    return Cut(page_size(name, size), last is not None, after, before)
+
+
+def page_size(name: str, size: int | None) -> int:
+    limits = settings.DEALS_LIMITS
+    if size is None:
+        return min(limits.page_size, limits.max_page_size)
+    if not 0 <= size <= limits.max_page_size:
+        raise LimitExceeded(f"{name} may be 0 to {limits.max_page_size}, not {size}.")
+    return size
+
+
+First = Annotated[
+    int | None,
+    strawberry.argument(description="How many rows from the start, 0 to 100; 20 if neither first nor last is given."),
+]
+After = Annotated[str | None, strawberry.argument(description="Rows after this cursor.")]
+Last = Annotated[int | None, strawberry.argument(description="How many rows from the end, 0 to 100.")]
+Before = Annotated[str | None, strawberry.argument(description="Rows before this cursor.")]
+
+
+def related(
+    info: Info,
+    row: models.SnapshotRow,
+    rows: QuerySet[Any],
+    parent: str,
+    stored_count: str,
+    order: Enum,
+    page: Cut,
+    *,
+    filtered: bool = False,
+) -> Connection[Any]:
+    """A list of each peer of ``row``, read for all of them at once.
+
+    ``parent`` is the path from a row of the list to the id of its peer, ``stored_count`` the column of
+    the peer that tells how many rows its list has without a filter.
+    """
+    peers = peers_of(row)
+    place = id(info._raw_info.field_nodes[0])  # alike for all peers, and so are the arguments there
+    version = version_of(info.context.upload_of(row))
+    total = Order.named(order.value)
+
+    def all_rows(some: list[Any]) -> None:
+        info.context.account.read_rows(sum(getattr(one, stored_count) for one in some))
+
+    def read_pages(some: list[Any]) -> dict[int, list[Any]]:
+        all_rows(some)
+        return pages_of(rows, parent, [one.pk for one in some], version, total, page)
+
+    def read_counts(some: list[Any]) -> dict[int, int]:
+        all_rows(some)
+        return counts_of(rows, parent, [one.pk for one in some])
+
+    def count() -> int:
+        if not filtered:
+            return int(getattr(row, stored_count))
+        return peers.once((place, "count"), read_counts)[row.pk]
+
+    return Connection(page=Page(version, total, page, lambda: peers.once((place, "rows"), read_pages)[row.pk], count))
+
+
+# What is in a file
+
+
+@strawberry_django.type(models.Customer, name="Customer", description="A buyer in one upload.")
+class Customer(Node):
+    username: str = column("The buyer's login, unique in its upload.")
+    spent_money: Decimal = column("Sum of all the customer's deals, exact.")
+    deal_count: BigInt = column("Number of the customer's deals.")
+    gem_count: BigInt = column("Number of different gems that the customer bought.")
+    first_deal: datetime = column("When the earliest deal was registered.")
+    last_deal: datetime = column("When the latest deal was registered.")
+
+    @strawberry.field(description="The customer's deals.")
+    @staticmethod
+    def deals(
+        root: strawberry.Parent[models.Customer],
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        order_by: DealOrder = DealOrder.DATE_DESC,
+        filter: DealFilter | None = None,
+    ) -> Connection[Deal]:
+        upload = info.context.upload_of(root)
+        selection = filter.selection() if filter else models.DealSelection()
+        rows = models.Deal.objects.selected(upload, selection)
+        page = cut(first, after, last, before)
+        return related(
+            info, root, rows, "customer_id", "deal_count", order_by, page, filtered=bool(selection)
+        )
+
+    @strawberry.field(description="What the customer bought of each gem.")
+    @staticmethod
+    def purchases(
+        root: strawberry.Parent[models.Customer],
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        order_by: PurchaseOrder = PurchaseOrder.TOTAL_DESC,
+    ) -> Connection[Purchase]:
+        rows = models.Purchase.objects.all()
+        return related(info, root, rows, "customer_id", "gem_count", order_by, cut(first, after, last, before))
+
+    @strawberry.field(description="The gems that the customer bought.")
+    @staticmethod
+    def gems(
+        root: strawberry.Parent[models.Customer],
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        order_by: GemOrder = GemOrder.NAME_ASC,
+    ) -> Connection[Gem]:
+        rows = models.Gem.objects.all()
+        page = cut(first, after, last, before)
+        return related(info, root, rows, "purchases__customer_id", "gem_count", order_by, page)
+
+
+@strawberry_django.type(models.Gem, name="Gem", description="A kind of goods in one upload.")
+class Gem(Node):
+    name: str = column("The gem's name, unique in its upload.")
+    total: Decimal = column("Sum of all deals in this gem, exact.")
+    deal_count: BigInt = column("Number of deals in this gem.")
+    buyer_count: BigInt = column("Number of different customers who bought it.")
+    first_deal: datetime = column("When the earliest deal was registered.")
+    last_deal: datetime = column("When the latest deal was registered.")
+
+    @strawberry.field(description="The customers who bought the gem.")
+    @staticmethod
+    def buyers(
+        root: strawberry.Parent[models.Gem],
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        order_by: CustomerOrder = CustomerOrder.SPENT_MONEY_DESC,
+    ) -> Connection[Customer]:
+        rows = models.Customer.objects.all()
+        page = cut(first, after, last, before)
+        return related(info, root, rows, "purchases__gem_id", "buyer_count", order_by, page)
+
+    @strawberry.field(description="What each customer bought of the gem.")
+    @staticmethod
+    def purchases(
+        root: strawberry.Parent[models.Gem],
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        order_by: PurchaseOrder = PurchaseOrder.TOTAL_DESC,
+    ) -> Connection[Purchase]:
+        rows = models.Purchase.objects.all()
+        return related(info, root, rows, "gem_id", "buyer_count", order_by, cut(first, after, last, before))
+
+
+@strawberry_django.type(models.Purchase, name="Purchase", description="What one customer bought of one gem.")
+class Purchase(Node):
+    customer: Customer = joined_row(models.Customer, "Who bought.")
+    gem: Gem = joined_row(models.Gem, "What was bought.")
+    deal_count: BigInt = column("Number of deals.")
+    quantity: BigInt = column("Pieces in all these deals.")
+    total: Decimal = column("Sum of all these deals, exact.")
+
+
+@strawberry_django.type(models.Deal, name="Deal", description="One line of the file.")
+class Deal(Node):
+    customer: Customer = joined_row(models.Customer, "The buyer.")
+    gem: Gem = joined_row(models.Gem, "What was bought.")
+    total: Decimal = column("Sum of the deal, not a price a piece.")
+    quantity: int = column("Pieces, 1 to 999,999,999.")
+    date: datetime = column("When the deal was registered.")
+
+
+# What files add up to
+
+
+@strawberry.type(description="A place in the ranking of clients who spent most.")
+class TopClient:
+    customer_id: strawberry.Private[int]
+    username: str = strawberry.field(description="The client's login.")
+    spent_money: Decimal = strawberry.field(description="Sum of all the client's deals, exact.")
+    gems: list[str] = strawberry.field(
+        description="Names of the gems that at least two of the listed clients bought, this one among them; by name."
+    )
+
+    @strawberry.field(description="The client with everything else that is known.")
+    def customer(self) -> Customer:
+        return joined(self, "customer_id", models.Customer)
+
+    @classmethod
+    def of(cls, place: reports.TopClient) -> TopClient:
+        return cls(
+            customer_id=place.customer_id, username=place.username, spent_money=place.spent_money, gems=place.gems
+        )
+
+
+@strawberry.type(description="The deals of one group, and what they add up to. A key not grouped by is null.")
+class DealStats:
+    customer_id: strawberry.Private[int | None]
+    gem_id: strawberry.Private[int | None]
+    year: int | None = strawberry.field(description="The year, in UTC.")
+    month: date | None = strawberry.field(description="The month, in UTC, by its first day.")
+    day: date | None = strawberry.field(description="The day, in UTC.")
+    deal_count: BigInt = strawberry.field(description="Number of deals.")
+    quantity: BigInt = strawberry.field(description="Pieces in all deals.")
+    total: Decimal = strawberry.field(description="Sum of all deals, exact.")
+    min_total: Decimal = strawberry.field(description="The smallest deal.")
+    max_total: Decimal = strawberry.field(description="The largest deal.")
+    average_total: Decimal = strawberry.field(description="The average deal, rounded half up to two decimals.")
+
+    @strawberry.field(description="The customer.")
+    def customer(self) -> Customer | None:
+        return None if self.customer_id is None else joined(self, "customer_id", models.Customer)
+
+    @strawberry.field(description="The gem.")
+    def gem(self) -> Gem | None:
+        return None if self.gem_id is None else joined(self, "gem_id", models.Gem)
+
+    @classmethod
+    def of(cls, group: deal_stats.DealStats) -> DealStats:
+        return cls(**asdict(group))
+
+
+# The history of files
+
+
+strawberry.enum(models.Upload.State, name="UploadState", description="What became of a file.")
+
+
+@strawberry_django.type(
+    models.Upload, name="Upload", description="One file that arrived: a version of the data, or a refusal."
+)
+class Upload(Node):
+    file_name: str = column("The file's name, as the client gave it.")
+    sha256: str = column("SHA-256 of the file's bytes, in hexadecimal.")
+    size: BigInt = column("The file's size in bytes.")
+    rows: BigInt = column("Number of deals in the file; 0 where it was refused.")
+    customer_count: BigInt = column("Number of different customers in the file.")
+    gem_count: BigInt = column("Number of different gems in the file.")
+    error: str = column("Why the file was refused; empty where it was not.")
+    arrived_at: datetime = column("When the file arrived.")
+    finished_at: datetime | None = column("When it was loaded or refused; null while it is being loaded.")
+
+    @strawberry.field(description="What became of the file.")
+    @staticmethod
+    def state(root: strawberry.Parent[models.Upload]) -> models.Upload.State:
+        return models.Upload.State(root.state)
+
+    @strawberry.field(description="Whether this operation reads from it where it asks for no other.")
+    @staticmethod
+    def is_current(root: strawberry.Parent[models.Upload], info: Info) -> bool:
+        current = info.context.upload
+        return current is not None and current.pk == root.pk
+
+
+
+
+# What may be refused as data
+
+
+@strawberry.interface(description="A refusal that a client is expected to handle.")
+class Problem:
+    code: str = strawberry.field(description="A stable word for programs.")
+    message: str = strawberry.field(description="One sentence for people.")
+
+
+@strawberry.type(description="There is no such upload, or its rows are no longer kept.")
+class UploadNotKept(Problem):
+    pass
+
+
+@strawberry.type(description="The upload is current now.")
+class UploadActivated:
+    upload: Upload = strawberry.field(description="The upload that is current now.")
+
+
+ActivateUploadResult = Annotated[
+    UploadActivated | UploadNotKept, strawberry.union("ActivateUploadResult", description="What became of a roll-back.")
+]
