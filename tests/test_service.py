@@ -84,7 +84,8 @@ def test_a_hundred_uploads_are_each_seen_at_once_in_every_worker(tmp_path: Path,
 
 def connection_to(server: Server, worker: psutil.Process) -> http.client.HTTPConnection:
     """A kept-alive connection that this very worker has accepted."""
-    for _ in range(200):
+    deadline = time.monotonic() + 60  # the others may win every connection until this one gets its turn
+    while time.monotonic() < deadline:
         client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
         client.request("GET", "/health/live")
         client.getresponse().read()
@@ -129,6 +130,7 @@ def test_readers_are_answered_during_a_long_upload(server: Server, tmp_path: Pat
     upload(server, "before")
     content = large_file(tmp_path, 60_000)
     with ThreadPoolExecutor() as pool:
+        began = time.monotonic()
         uploading = pool.submit(server.upload, content)
         slowest = 0.0
         answers = 0
@@ -138,8 +140,9 @@ def test_readers_are_answered_during_a_long_upload(server: Server, tmp_path: Pat
             slowest = max(slowest, time.monotonic() - begin)
             answers += 1
         assert uploading.result().status_code == 200
+        upload_took = time.monotonic() - began
     assert answers > 10
-    assert slowest < 1.0
+    assert slowest < max(1.0, upload_took / 4)  # whoever waited for the upload would wait for all of it
     assert richest(server) != "before"
 
 
