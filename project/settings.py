@@ -48,6 +48,8 @@ DEALS_BUILD = build_digest(BASE_DIR)
 SECRET_KEY = os.environ.get("SECRET_KEY") or get_random_secret_key()
 DEBUG = False
 ALLOWED_HOSTS = [name.strip() for name in (os.environ.get("ALLOWED_HOSTS") or "*").split(",")]
+# Whoever watches the service from inside asks this very machine, by no public name.
+ALLOWED_HOSTS += ["localhost", "127.0.0.1"]
 
 INSTALLED_APPS = ["django.contrib.staticfiles", "rest_framework", "strawberry_django", "deals_api", "graphql_schema"]
 MIDDLEWARE = [
@@ -179,6 +181,7 @@ LOGGING = {
 if SECURE:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = ["^health/"]  # asked from inside, where there is no TLS
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True

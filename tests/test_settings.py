@@ -179,9 +179,10 @@ def test_what_is_no_redis_url_is_refused_with_the_name_of_the_variable(url: str)
 
 
 def test_any_host_name_is_answered_to_unless_some_are_named() -> None:
-    assert settings_of()["ALLOWED_HOSTS"] == ["*"]
-    assert settings_of(ALLOWED_HOSTS="a.example, b.example")["ALLOWED_HOSTS"] == ["a.example", "b.example"]
-    assert settings_of(ALLOWED_HOSTS="")["ALLOWED_HOSTS"] == ["*"]
+    itself = ["localhost", "127.0.0.1"]
+    assert settings_of()["ALLOWED_HOSTS"] == ["*", *itself]
+    assert settings_of(ALLOWED_HOSTS="a.example, b.example")["ALLOWED_HOSTS"] == ["a.example", "b.example", *itself]
+    assert settings_of(ALLOWED_HOSTS="")["ALLOWED_HOSTS"] == ["*", *itself]
 
 
 def test_no_two_processes_share_a_secret_key_that_nobody_chose() -> None:
