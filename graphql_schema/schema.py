@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import strawberry
+from django.conf import settings
 from graphql import GraphQLError, build_schema, lexicographic_sort_schema, print_schema
 from strawberry.extensions import ParserCache, SchemaExtension, ValidationCache
 from strawberry.schema.config import StrawberryConfig
@@ -20,6 +21,11 @@ from graphql_schema.scalars import SCALARS
 
 class Guard(SchemaExtension):
     """Weighs an operation before each step that its size could make dear."""
+
+    def on_operation(self) -> Iterator[None]:
+        options: Any = self.execution_context.parse_options
+        options["max_lexical_tokens"] = settings.DEALS_LIMITS.max_query_tokens
+        yield
 
     def on_validate(self) -> Iterator[None]:
         document: Any = self.execution_context.graphql_document
