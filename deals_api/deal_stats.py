@@ -120,7 +120,7 @@ def deal_stats(
     _must_be_few(upload, by, selection)
     periods = [key for key in _DIGITS if key in by]
     names = [key.value for key in (DealStatsKey.CUSTOMER, DealStatsKey.GEM) if key in by]
-    deals = Deal.objects.selected(upload, selection).in_one_sweep(upload)
+    deals = Deal.objects.selected(upload, selection)
     groups = deals.annotate(**{f"in_{key.value}": _Period("date", key) for key in periods})
     keys = [f"{name}_id" for name in names] + [f"in_{key.value}" for key in periods]
     groups = groups.annotate(whole=Value(1)).values("whole", *keys).annotate(

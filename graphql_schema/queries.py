@@ -179,7 +179,7 @@ class Query:
         order, page = Order.named(order_by.value), cut(first, after, last, before)
         if version is None:
             return nothing(order, page)
-        rows = models.Deal.objects.selected(version, selection)
+        rows = models.Deal.objects.selected(version, selection, by_date="date" in order.fields)
 
         def charge() -> None:
             info.context.account.read_rows(selection.rows_to_read(version))
