@@ -260,6 +260,17 @@ def remember(key: str, compute: Callable[[], Answer]) -> Answer:
         return answer
 
 
+def increment(key: str, seconds: int) -> int | None:
+    """One more under a key that lives so long; None while the shared cache is in trouble."""
+    if _shared.call(backend.add, key, 0, seconds) is None:
+        return None
+    try:
+        number: int | None = _shared.call(backend.incr, key)
+    except ValueError:  # thrown out between the two
+        return None
+    return number
+
+
 class _Turn:
     """First among the threads of this process, then among the processes that share the cache.
 
@@ -280,7 +291,7 @@ class _Turn:
         self.flagged = False
         until, pause = time.monotonic() + PATIENCE_SECONDS, 0.005
         while time.monotonic() < until:
-            self.flagged = _shared.call(backend.add, self.flag, b"1", PATIENCE_SECONDS, otherwise=True)
+            self.flagged = _shared.call(backend.add, self.flag, b"1", PATIENCE_SECONDS, otherwise=False)
             if self.flagged or _shared.call(backend.has_key, self.key, otherwise=True):
                 return
             time.sleep(pause)

@@ -18,7 +18,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from deals_api.cache import SnapshotGone
-from deals_api.errors import DatabaseBusy, DealsError, RowProblem
+from deals_api.errors import DatabaseBusy, DealsError, RowProblem, TokenRequired
 from deals_api.serializers import exact_json
 
 log = logging.getLogger(__name__)
@@ -31,17 +31,19 @@ _STATUS: Final = {
     "bad_input": HTTPStatus.BAD_REQUEST,
     "cursor_outdated": HTTPStatus.BAD_REQUEST,
     "limit_exceeded": HTTPStatus.BAD_REQUEST,
+    "token_required": HTTPStatus.UNAUTHORIZED,
+    "not_allowed": HTTPStatus.FORBIDDEN,
+    "too_many_requests": HTTPStatus.TOO_MANY_REQUESTS,
     "database_busy": HTTPStatus.SERVICE_UNAVAILABLE,
 }
-_RETRY_AFTER_SECONDS: Final = "2"
 
 
 def refuse(error: Exception, _context: dict[str, Any] | None = None) -> Response | None:
     """DRF's hook; None leaves what nobody foresaw to Django, which logs it and calls ``server_error``."""
     if isinstance(error, DealsError):
-        status = _STATUS[error.code]
-        headers = {"Retry-After": _RETRY_AFTER_SECONDS} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-        return Response(body(error.message, error.code, error.problems), status, headers=headers)
+        return Response(
+            body(error.message, error.code, error.problems), _STATUS[error.code], headers=headers_of(error)
+        )
     if isinstance(error, OperationalError | InterfaceError | SnapshotGone):
         log.warning("The database does not answer: %s", error)
         return refuse(DatabaseBusy("The database does not answer just now; try again in a moment."))
@@ -58,6 +60,16 @@ def refuse(error: Exception, _context: dict[str, Any] | None = None) -> Response
     if isinstance(error, SuspiciousOperation | UnreadablePostError):
         return refuse(exceptions.ParseError(str(error) or "The request cannot be read."))
     return None
+
+
+def headers_of(error: DealsError) -> dict[str, str]:
+    """What a program needs to know of a refusal before it tries again."""
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, TokenRequired):
+        headers["WWW-Authenticate"] = "Bearer"
+    return headers
 
 
 def body(sentence: str, code: str, problems: tuple[RowProblem, ...] = ()) -> dict[str, Any]:

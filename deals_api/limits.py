@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, fields
 
 def _bound(default: int, env: str, unit: str, least: int = 1, most: int = 2**53) -> int:
     """A dataclass field that carries what the operator must know about it."""
-    value: int = field(default=default, metadata={"env": env, "unit": unit, "least": least, "most": most})
+    taken = {"least": least, "most": most, "default": default}
+    value: int = field(default=default, metadata={"env": env, "unit": unit, "taken": taken})
     return value
 
 
@@ -31,6 +32,11 @@ class Limits:
     max_top_clients: int = _bound(100, "MAX_TOP_CLIENTS", "clients")
     #: Newest uploads that keep their rows, the current one not counted among the others' fate.
     keep_uploads: int = _bound(3, "KEEP_UPLOADS", "uploads", least=2)
+
+    #: Files that one client address may send; 0 for any number.
+    uploads_per_minute: int = _bound(600, "UPLOADS_PER_MINUTE", "uploads a minute", least=0)
+    #: Answers that one client address may have computed, those from the cache not counted; 0 for any number.
+    computations_per_minute: int = _bound(6_000, "COMPUTATIONS_PER_MINUTE", "answers a minute", least=0)
 
     # What one GraphQL operation may ask
 
@@ -71,20 +77,16 @@ class Limits:
 
         Raises: ValueError, naming the variable and what it may hold.
         """
-        moved = {
-            bound.name: whole_number(environment, bound.metadata["env"], **_range_of(bound.metadata))
-            for bound in fields(cls)
-            if environment.get(bound.metadata["env"])
-        }
-        return cls(**moved)
+        return cls(
+            **{
+                bound.name: whole_number(environment, bound.metadata["env"], **bound.metadata["taken"])
+                for bound in fields(cls)
+            }
+        )
 
 
-def _range_of(metadata: Mapping[str, int]) -> dict[str, int]:
-    return {"least": metadata["least"], "most": metadata["most"]}
-
-
-def whole_number(environment: Mapping[str, str], name: str, *, least: int, most: int, default: int = 0) -> int:
-    """The number in one variable, or ``default`` where it is unset or empty.
+def whole_number(environment: Mapping[str, str], name: str, *, least: int, most: int, default: int) -> int:
+    """The number in one variable, or ``default`` where it is unset or blank.
 
     Raises: ValueError, naming the variable and what it may hold.
     """

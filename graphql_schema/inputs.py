@@ -43,8 +43,8 @@ class NameFilter:
 
 
 def clean_name(name: str) -> str:
-    """As names are kept, but for blanks at the ends; no database takes NUL."""
-    return unicodedata.normalize("NFC", name).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    """As names are kept, but for blanks at the ends. NUL, which PostgreSQL does not take, stays what no name has."""
+    return unicodedata.normalize("NFC", name).replace("\0", "\1")
 
 
 _LOOKUPS: Final = {"eq": "exact", "in_": "in", "gte": "gte", "lte": "lte"}

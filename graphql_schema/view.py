@@ -23,12 +23,12 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from deals_api import cache, reports
+from deals_api import access, cache, reports
 from deals_api.cache import Answer, SnapshotGone
-from deals_api.errors import DatabaseBusy, LimitExceeded
+from deals_api.errors import DatabaseBusy, DealsError, LimitExceeded
 from deals_api.models import Upload
 from graphql_schema.budgets import Account
-from graphql_schema.errors import INVALID, UNREADABLE, is_database_trouble, refusal, told
+from graphql_schema.errors import INVALID, STATUS, UNREADABLE, headers_of, of_the_request, refusal, told
 from graphql_schema.ids import write_id
 from graphql_schema.reading import Reading
 from graphql_schema.schema import schema
@@ -37,7 +37,6 @@ RESPONSE: Final = "application/graphql-response+json"
 JSON: Final = "application/json"
 _MEDIA_TYPES: Final = {RESPONSE: RESPONSE, JSON: JSON, "*/*": JSON, "application/*": JSON}
 METHODS: Final = "GET, HEAD, OPTIONS, POST"
-_RETRY_AFTER_SECONDS: Final = "2"
 #: A document without this word, which has no other spelling, has no mutation in it.
 _MUTATION: Final = re.compile(r"\bmutation\b")
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -79,10 +78,12 @@ class GraphQLView(View):
         except Refused as refused:
             return HttpResponse(_json(refused.body), media_type, refused.status, headers=refused.headers)
         except (DatabaseError, SnapshotGone):
-            busy = refusal("The database does not answer just now; try again in a moment.", DatabaseBusy.code)
-            return HttpResponse(_json(busy), media_type, 503, headers={"Retry-After": _RETRY_AFTER_SECONDS})
+            return _refused(DatabaseBusy("The database does not answer just now; try again in a moment."), media_type)
+        except DealsError as refused:
+            return _refused(refused, media_type)
 
     def answer(self, request: HttpRequest, media_type: str) -> HttpResponseBase:
+        access.must_be_allowed_to_read(request.META)
         body = _body(request) if request.method == "POST" else b""
         as_it_came = (
             "graphql",
@@ -192,12 +193,19 @@ def _no_constant(name: str) -> None:
 # What goes out
 
 
+def _refused(error: DealsError, media_type: str) -> HttpResponse:
+    return HttpResponse(
+        _json(refusal(error.message, error.code)), media_type, STATUS[type(error)], headers=headers_of(error)
+    )
+
+
 def execute(request: HttpRequest, question: Question, media_type: str, upload: Upload | None) -> Answer:
     """The answer to one operation, read from one upload.
 
-    Raises: Refused, SnapshotGone.
+    Raises: Refused, SnapshotGone, and what ``errors.of_the_request`` finds.
     """
-    reading = Reading(upload, Account())
+    access.count_computation(request.META)
+    reading = Reading(upload, Account(), request.META)
     allowed = {OperationType.QUERY, OperationType.MUTATION} if request.method == "POST" else {OperationType.QUERY}
     try:
         with reading.account.watching():
@@ -213,6 +221,8 @@ def execute(request: HttpRequest, question: Question, media_type: str, upload: U
         raise Refused(400, "Which operation? The document has none of this name, or several.", INVALID) from None
     except InvalidOperationTypeError:
         raise Refused(405, "A mutation comes by POST.", INVALID, {"Allow": "POST"}) from None
+    if error := of_the_request(result.errors or []):
+        raise error
     return _answer(result, reading, media_type, request_id(request))
 
 
@@ -228,8 +238,6 @@ def _answer(result: ExecutionResult, reading: Reading, media_type: str, its_id: 
     if nothing_ran:
         del body["data"]
     answer = _json({"errors": told(result.errors, its_id), **body})
-    if any(map(is_database_trouble, result.errors)):
-        return Answer(answer, kept=False, status=503)
     return Answer(answer, kept=False, status=400 if nothing_ran and media_type == RESPONSE else 200)
 
 

@@ -13,9 +13,11 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from redis.backoff import NoBackoff
+from redis.connection import parse_url
 from redis.retry import Retry
 
 from deals_api.limits import Limits, whole_number
+from deals_api.tokens import read_tokens
 from project.build import build_digest
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -27,8 +29,14 @@ try:
     PORT = whole_number(os.environ, "PORT", least=1, most=65535, default=8000)
     WEB_WORKERS = whole_number(os.environ, "WEB_WORKERS", least=1, most=64, default=2)
     WEB_THREADS = whole_number(os.environ, "WEB_THREADS", least=1, most=64, default=8)
+    SECURE = whole_number(os.environ, "SECURE", least=0, most=1, default=0)
+    API_TOKENS = read_tokens(os.environ.get("API_TOKENS", ""))
+    READ_REQUIRES_TOKEN = bool(whole_number(os.environ, "READ_REQUIRES_TOKEN", least=0, most=1, default=0))
+    PROXIES = whole_number(os.environ, "PROXIES", least=0, most=10, default=0)
 except ValueError as error:
     raise ImproperlyConfigured(str(error)) from None
+if READ_REQUIRES_TOKEN and not API_TOKENS:
+    raise ImproperlyConfigured("READ_REQUIRES_TOKEN needs API_TOKENS: nobody could read")
 DEALS_BUILD = build_digest(BASE_DIR)
 
 # Django's
@@ -36,7 +44,7 @@ DEALS_BUILD = build_digest(BASE_DIR)
 # ``serve`` makes one key for all its workers; nothing signed has to outlive them.
 SECRET_KEY = os.environ.get("SECRET_KEY") or get_random_secret_key()
 DEBUG = False
-ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "*").split(",")
+ALLOWED_HOSTS = [name.strip() for name in (os.environ.get("ALLOWED_HOSTS") or "*").split(",")]
 
 INSTALLED_APPS = ["rest_framework", "strawberry_django", "deals_api"]
 MIDDLEWARE = [
@@ -44,6 +52,13 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+# Pages of other sites that may use the service from a browser.
+CORS_ALLOWED_ORIGINS = list(filter(None, map(str.strip, os.environ.get("CORS_ORIGINS", "").split(","))))
+CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["ETag", "Retry-After"]
+if CORS_ALLOWED_ORIGINS:
+    INSTALLED_APPS.append("corsheaders")
+    MIDDLEWARE.insert(0, "corsheaders.middleware.CorsMiddleware")
 # No cookie carries anybody's authority, so there is nothing for a forged request to borrow.
 SILENCED_SYSTEM_CHECKS = ["security.W003"]
 ROOT_URLCONF = "project.urls"
@@ -79,9 +94,12 @@ DATABASES = {"default": database(os.environ.get("DATABASE_URL") or f"sqlite:///{
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 
-
 def redis_cache(url: str) -> dict[str, Any]:
     """Django's entry for one ``REDIS_URL``."""
+    try:
+        parse_url(url)  # type: ignore[no-untyped-call]
+    except ValueError as wrong:
+        raise ImproperlyConfigured(f"REDIS_URL is not understood: {wrong}") from None
     return {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": url,
@@ -122,7 +140,7 @@ LOGGING = {
 }
 
 # Security, as ``check --deploy`` asks. TLS ends in front of the service, which says so by SECURE=1.
-if os.environ.get("SECURE") == "1":
+if SECURE:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
     SECURE_HSTS_SECONDS = 31_536_000
