@@ -9,7 +9,7 @@ what it unfolds to. Knows the schema as graphql-core sees it and none of our typ
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -42,12 +42,24 @@ from graphql import (
 from deals_api.database import statements_end
 from deals_api.errors import LimitExceeded
 
-#: Values in a row of an answer that cost what the row itself does (tests/bench).
+# What a node stands for is about 50 µs of one core, so that a budget of 10,000 is half a second of one core. The
+# numbers were measured by ``python -m tests.bench --only worst`` on a million deals.
+
+#: Values in a row of an answer that cost what the row itself does.
 VALUES_PER_NODE: Final = 8
-#: Deals that a database looks at in the time of one node (tests/bench).
-ROWS_PER_NODE: Final = 400
-#: Most of the budget that one question to the database takes, however large the upload, so that it can be asked.
-MOST_FOR_READING: Final = 0.75
+#: Rows that a database looks at in the time of one node; what it does with each besides are more such steps.
+ROWS_PER_NODE: Final = 600
+#: To look the row up in a set of many names.
+_SET_STEPS: Final = 2
+#: To add it to its group, and to cut its date down to a period.
+_GROUP_STEPS: Final = 1
+_PERIOD_STEPS: Final = 1
+#: To sort it among those of the same parent, so that each parent gets its first ones.
+_RANK_STEPS: Final = 12
+#: Groups that are made in the time of one node.
+GROUPS_PER_NODE: Final = 20
+#: Rows of one question that are counted: what can be asked of a million deals can be asked of more, and takes longer.
+MOST_ROWS: Final = 1_000_000
 
 _SIZES: Final = {"first", "last", "limit"}
 #: Python reads no number of more than 4300, and no scalar of ours takes one of more than 19.
@@ -89,7 +101,7 @@ def check_shape(document: DocumentNode) -> None:
         _must_be_within("aliases", shape.aliases, limits.max_query_aliases)
         _must_be_within("directives", shape.directives, limits.max_query_directives)
         if isinstance(definition, OperationDefinitionNode):
-            roots = sum(1 for _ in walk.root_fields(definition.selection_set, set()))
+            roots = sum(1 for _ in fields_within([definition.selection_set], walk.fragments))
             _must_be_within("root fields", roots, limits.max_root_fields)
 
 
@@ -133,16 +145,22 @@ class _ShapeWalk:
                 self.known[name] = self.of(self.fragments[name])
         return self.known[name]
 
-    def root_fields(self, selections: SelectionSetNode, seen: set[str]) -> Iterator[FieldNode]:
-        for node in selections.selections:
+
+def fields_within(
+    selection_sets: Iterable[SelectionSetNode], fragments: dict[str, FragmentDefinitionNode]
+) -> Iterator[FieldNode]:
+    """The fields of one level, with those that fragments bring; each fragment once."""
+    waiting, seen = list(selection_sets), set()
+    while waiting:
+        for node in waiting.pop().selections:
             if isinstance(node, FieldNode):
                 yield node
             elif isinstance(node, InlineFragmentNode):
-                yield from self.root_fields(node.selection_set, seen)
+                waiting.append(node.selection_set)
             elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
                 seen.add(node.name.value)
-                if fragment := self.fragments.get(node.name.value):
-                    yield from self.root_fields(fragment.selection_set, seen)
+                if fragment := fragments.get(node.name.value):
+                    waiting.append(fragment.selection_set)
 
 
 # The size of arguments
@@ -290,13 +308,21 @@ class Account:
                 "fewer lists in lists, or fewer deals to be read."
             )
 
-    def read_rows(self, rows: int) -> None:
-        """The database is about to look at so many rows."""
-        self.spend(min(rows // ROWS_PER_NODE, int(self.limit * MOST_FOR_READING)))
+    def read_rows(self, rows: int, *, sets: int = 0) -> None:
+        """The database is about to look at so many rows, and each up in so many sets of names."""
+        self._spend_steps(rows, 1 + _SET_STEPS * sets)
 
-    def group_rows(self, rows: int) -> None:
-        """The database is about to group so many rows, which takes it twice as long."""
-        self.read_rows(2 * rows)
+    def rank_rows(self, rows: int) -> None:
+        """The database is about to look at so many rows, and to take the first ones of each parent."""
+        self._spend_steps(rows, 1 + _RANK_STEPS)
+
+    def group_rows(self, rows: int, groups: int, *, sets: int = 0, by_period: bool = False) -> None:
+        """The database is about to look at so many rows, and to make so many groups of them."""
+        self._spend_steps(rows, 1 + _SET_STEPS * sets + _GROUP_STEPS + _PERIOD_STEPS * by_period)
+        self.spend(groups // GROUPS_PER_NODE)
+
+    def _spend_steps(self, rows: int, steps: int) -> None:
+        self.spend(min(rows, MOST_ROWS) * steps // ROWS_PER_NODE)
 
     @contextmanager
     def watching(self) -> Iterator[None]:

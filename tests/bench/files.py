@@ -42,7 +42,8 @@ def write_deals(
     names = [f"{kind}{cut}" for kind in _KINDS for cut in _CUTS]
     names += [f"{_KINDS[number % 11]} {number}" for number in range(len(names), every)]
     logins = [f"{chance.choice(_LOGINS)}{number}" for number in range(min(rows, customers))]
-    login, gem = (_mostly_one if lopsided else _any)(chance, logins), (_mostly_one if lopsided else _any)(chance, names[:every])
+    choose = _mostly_one if lopsided else _any
+    login, gem = choose(chance, logins), choose(chance, names[:every])
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write("customer,item,total,quantity,date\n")
         for number in range(rows):
