@@ -40,8 +40,8 @@ class Limits:
 
     # What one GraphQL operation may ask
 
-    #: Largest accepted body of a question.
-    max_query_bytes: int = _bound(64 * 1024, "MAX_QUERY_BYTES", "bytes")
+    #: Largest accepted body of a question. The most is what Django takes into memory.
+    max_query_bytes: int = _bound(64 * 1024, "MAX_QUERY_BYTES", "bytes", most=2_621_440)
     #: Words and signs of a document.
     max_query_tokens: int = _bound(1_000, "MAX_QUERY_TOKENS", "tokens")
     #: Levels of fields, ``edges`` and ``node`` included, introspection not.

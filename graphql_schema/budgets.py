@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from django.conf import settings
@@ -114,6 +114,14 @@ def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
     return {one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)}
 
 
+def _looks_at_the_schema(node: Any) -> bool:
+    """Whether what is inside is introspection, whose depth graphql-core bounds: frontends ask for 14 levels of it."""
+    if isinstance(node, FieldNode):
+        return node.name.value.startswith("__")
+    condition = getattr(node, "type_condition", None)
+    return condition is not None and condition.name.value.startswith("__")
+
+
 class _ShapeWalk:
     def __init__(self, fragments: dict[str, FragmentDefinitionNode]) -> None:
         self.fragments = fragments
@@ -124,7 +132,7 @@ class _ShapeWalk:
         shape = Shape(directives=len(node.directives or ()))
         for selection in node.selection_set.selections if node.selection_set else ():
             shape = shape.beside(self.selection(selection))
-        return shape
+        return replace(shape, depth=0) if _looks_at_the_schema(node) else shape
 
     def selection(self, node: Any) -> Shape:
         if isinstance(node, FragmentSpreadNode):
@@ -132,9 +140,8 @@ class _ShapeWalk:
         inside = self.of(node)
         if not isinstance(node, FieldNode):
             return inside
-        introspection = node.name.value.startswith("__")
         field = Shape(fields=1, aliases=int(node.alias is not None))
-        return Shape(0 if introspection else inside.depth + 1).beside(field).beside(
+        return Shape(0 if _looks_at_the_schema(node) else inside.depth + 1).beside(field).beside(
             Shape(0, inside.fields, inside.aliases, inside.directives)
         )
 

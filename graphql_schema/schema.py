@@ -7,7 +7,14 @@ from typing import Any
 
 import strawberry
 from django.conf import settings
-from graphql import GraphQLError, build_schema, lexicographic_sort_schema, print_schema
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    OperationDefinitionNode,
+    build_schema,
+    lexicographic_sort_schema,
+    print_schema,
+)
 from strawberry.extensions import ParserCache, SchemaExtension, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
@@ -17,6 +24,12 @@ from graphql_schema.budgets import check_shape, check_values, nodes_of
 from graphql_schema.queries import Mutation, Query
 from graphql_schema.reading import Reading
 from graphql_schema.scalars import SCALARS
+
+
+def must_hold_one_operation(document: DocumentNode) -> None:
+    """Raises: GraphQLError. The specification wants a name where there are several; Strawberry takes the first."""
+    if sum(isinstance(one, OperationDefinitionNode) for one in document.definitions) > 1:
+        raise GraphQLError("The document has several operations; name one of them in operationName.")
 
 
 class Guard(SchemaExtension):
@@ -29,6 +42,8 @@ class Guard(SchemaExtension):
 
     def on_validate(self) -> Iterator[None]:
         document: Any = self.execution_context.graphql_document
+        if self.execution_context._provided_operation_name is None:
+            must_hold_one_operation(document)
         check_shape(document)
         check_values(document, self.execution_context.variables or {})
         yield

@@ -5,6 +5,7 @@ With nothing set the service runs on SQLite and in-process memory; see the READM
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -130,11 +131,20 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "deals_api.exception_handler.refuse",
 }
 
+
+def _briefly(record: logging.LogRecord) -> bool:
+    """A request that Django refuses is a client's mistake: the sentence is enough, without its traceback."""
+    if record.name.startswith("django.security."):
+        record.exc_info = None
+    return True
+
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"briefly": {"()": "django.utils.log.CallbackFilter", "callback": _briefly}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["briefly"]}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {"django": {"handlers": [], "level": "ERROR", "propagate": True}},
 }
