@@ -8,17 +8,20 @@ out; many are a set that each deal is looked up in. Knows no face.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Q
 
 from deals_api.models import Customer, Deal, Gem, Purchase, SnapshotQuerySet, Upload
 
-#: Names that are written out: as many as an index is asked for one by one in no time.
+#: Names that are written out: as many as a statement may well hold.
 _FEW: Final = 200
+#: Deals of these customers that their index is asked for, as a share of all. For more it is slower than a sweep.
+_FEW_DEALS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,11 @@ class DealSelection:
             deals = deals.filter(_one_of_many("gem", self.gems_of(upload)))
         return deals
 
+    def names_to_read(self, upload: Upload) -> int:
+        """How many names the database must look at."""
+        customers = upload.customer_count if self.customers else 0
+        return customers + (upload.gem_count if self.gems else 0)
+
     def _by_themselves(self, upload: Upload, by_date: bool) -> SnapshotQuerySet[Deal]:
         deals = Deal.objects.side_by_side(upload)
         if by_date or self.since or self.until:
@@ -76,15 +84,14 @@ def _one_of_many(column: str, names: SnapshotQuerySet[Any]) -> Q:
 class Names:
     """The selected customers, or gems, of an upload."""
 
-    def __init__(self, column: str, names: SnapshotQuerySet[Any]) -> None:
+    def __init__(self, column: str, names: SnapshotQuerySet[Any], most_deals: float) -> None:
         some = list(names.values_list("pk", "deal_count")[: _FEW + 1])
-        self.are_few = len(some) <= _FEW
+        self.deal_count = sum(deals for _, deals in some)
+        self.are_few = len(some) <= _FEW and self.deal_count <= most_deals
+        self.count = len(some) if len(some) <= _FEW else names.count()
         if self.are_few:
-            self.count, self.deal_count = len(some), sum(deals for _, deals in some)
             self.condition = Q((f"{column}__in", [pk for pk, _ in some]))
         else:
-            sums = names.aggregate(count=Count("pk"), deals=Sum("deal_count"))
-            self.count, self.deal_count = sums["count"], sums["deals"]
             self.condition = _one_of_many(column, names)
 
 
@@ -97,11 +104,13 @@ class SelectedDeals:
 
     @cached_property
     def customers(self) -> Names | None:
-        return Names("customer", self.selection.customers_of(self.upload)) if self.selection.customers else None
+        if not self.selection.customers:
+            return None
+        return Names("customer", self.selection.customers_of(self.upload), self.upload.rows * _FEW_DEALS)
 
     @cached_property
     def gems(self) -> Names | None:
-        return Names("gem", self.selection.gems_of(self.upload)) if self.selection.gems else None
+        return Names("gem", self.selection.gems_of(self.upload), math.inf) if self.selection.gems else None
 
     @property
     def customer_count(self) -> int:

@@ -29,6 +29,7 @@ from graphql import (
     InlineFragmentNode,
     IntValueNode,
     ListValueNode,
+    ObjectValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
     StringValueNode,
@@ -42,24 +43,34 @@ from graphql import (
 from deals_api.database import statements_end
 from deals_api.errors import LimitExceeded
 
-# What a node stands for is about 50 µs of one core, so that a budget of 10,000 is half a second of one core. The
-# numbers were measured by ``python -m tests.bench --only worst`` on a million deals.
+# A node stands for up to 70 µs of one core, so that the 10,000 of the published limit are 0.7 s. Measured in the
+# processor time of Python and PostgreSQL, on a million deals, by ``python -m tests.bench --only worst``.
 
-#: Values in a row of an answer that cost what the row itself does.
+#: Values that take what a row does: an object with its resolvers 20 to 60 µs, a value in it 3 to 9.
 VALUES_PER_NODE: Final = 8
-#: Rows that a database looks at in the time of one node; what it does with each besides are more such steps.
-ROWS_PER_NODE: Final = 600
-#: To look the row up in a set of many names.
-_SET_STEPS: Final = 2
-#: To add it to its group, and to cut its date down to a period.
-_GROUP_STEPS: Final = 1
-_PERIOD_STEPS: Final = 1
-#: To sort it among those of the same parent, so that each parent gets its first ones.
-_RANK_STEPS: Final = 12
-#: Groups that are made in the time of one node.
-GROUPS_PER_NODE: Final = 20
-#: Rows of one question that are counted: what can be asked of a million deals can be asked of more, and takes longer.
-MOST_ROWS: Final = 1_000_000
+#: Values of an argument, read anew for each row that it is asked of, that take what one value of an answer does.
+_ARGUMENT_VALUES: Final = 2
+#: Introspection, which is never deep and has few aliases: 20 ms for all that GraphiQL asks, 80 with aliases.
+_INTROSPECTION_NODES: Final = 500
+#: Names that Python is handed one by one.
+_NAMES_PER_NODE: Final = 40
+#: Groups that the database makes (customer × gem: 110,000 in 0.4 s), sorts and, if need be, looks up the names of.
+_GROUPS_PER_NODE: Final = 25
+
+# What a million rows cost by what the database does with each
+
+#: Looks at it, compares it, keeps the first ones: 70 to 170 ms.
+_LOOK: Final = 1_500
+#: Finds out whether its name is in a set: 100 ms where the set has thousands, 250 where it has 100,000.
+_SET: Final = 1_800
+#: Adds it to its group: 60 to 80 ms.
+_GROUP: Final = 1_000
+#: Cuts its date down to a period: 90 to 110 ms.
+_PERIOD: Final = 1_500
+#: Sorts it among those of the same parent: 0.8 to 1 s.
+_RANK: Final = 13_000
+#: Rows of one question that are counted. What can be asked of a million deals can be asked of more, and takes longer.
+_MOST_ROWS: Final = 1_000_000
 
 _SIZES: Final = {"first", "last", "limit"}
 #: Python reads no number of more than 4300, and no scalar of ours takes one of more than 19.
@@ -136,7 +147,7 @@ class _ShapeWalk:
 
     def selection(self, node: Any) -> Shape:
         if isinstance(node, FragmentSpreadNode):
-            return self.spread(node.name.value).beside(Shape(directives=len(node.directives or ())))
+            return self.spread(node.name.value).beside(Shape(fields=1, directives=len(node.directives or ())))
         inside = self.of(node)
         if not isinstance(node, FieldNode):
             return inside
@@ -241,6 +252,7 @@ class _NodeWalk:
         self.defaults = defaults
         self.variables = variables
         self.known: dict[tuple[str, int], int] = {}
+        self.sizes: dict[str, int] = {}
 
     def of(self, selections: SelectionSetNode, parent: GraphQLNamedType, page: int) -> int:
         """Values under one object; ``page`` is how many rows its lists may have."""
@@ -253,16 +265,17 @@ class _NodeWalk:
             named = node.type_condition and self.schema.get_type(node.type_condition.name.value)
             return self.of(node.selection_set, named or parent, page)
         field = parent.fields.get(node.name.value) if isinstance(parent, _WITH_FIELDS) else None
-        if field is None:
-            return 1  # introspection is bounded by the aliases it may have
+        if field is None:  # introspection
+            return 1 if node.selection_set is None else _INTROSPECTION_NODES * VALUES_PER_NODE
+        written = sum(self.size(one.value) for one in node.arguments or ()) // _ARGUMENT_VALUES
+        if node.selection_set is None:
+            return 1 + written
         named = get_named_type(field.type)
         asked = self.rows_asked(node, field.args)
         is_list = isinstance(get_nullable_type(field.type), GraphQLList)
         times = (page if asked is None else asked) if is_list else 1
-        if node.selection_set is None:
-            return times
         inside = self.of(node.selection_set, named, page if asked is None else asked)
-        return times * (VALUES_PER_NODE + inside)
+        return written + times * (VALUES_PER_NODE + inside)
 
     def spread(self, name: str, page: int) -> int:
         if (name, page) not in self.known:
@@ -270,6 +283,24 @@ class _NodeWalk:
             named = self.schema.get_type(fragment.type_condition.name.value)
             self.known[name, page] = self.of(fragment.selection_set, named, page) if named else 0
         return self.known[name, page]
+
+    def size(self, value: Any) -> int:
+        """The values in an argument, or in one of Python's, with those in its lists and objects."""
+        if isinstance(value, VariableNode):
+            name = value.name.value
+            if name not in self.sizes:
+                self.sizes[name] = self.size(self.variables.get(name, self.defaults.get(name)))
+            return self.sizes[name]
+        inside: Iterable[Any] = ()
+        if isinstance(value, ObjectValueNode):
+            inside = (one.value for one in value.fields)
+        elif isinstance(value, ListValueNode):
+            inside = value.values
+        elif isinstance(value, dict):
+            inside = value.values()
+        elif isinstance(value, list):
+            inside = value
+        return 1 + sum(map(self.size, inside))
 
     def rows_asked(self, node: FieldNode, arguments: dict[str, Any]) -> int | None:
         """The rows that ``first``, ``last`` or ``limit`` ask for; None for a field that has none of them."""
@@ -317,19 +348,23 @@ class Account:
 
     def read_rows(self, rows: int, *, sets: int = 0) -> None:
         """The database is about to look at so many rows, and each up in so many sets of names."""
-        self._spend_steps(rows, 1 + _SET_STEPS * sets)
+        self._spend_on(rows, _LOOK + _SET * sets)
 
     def rank_rows(self, rows: int) -> None:
         """The database is about to look at so many rows, and to take the first ones of each parent."""
-        self._spend_steps(rows, 1 + _RANK_STEPS)
+        self._spend_on(rows, _LOOK + _RANK)
 
     def group_rows(self, rows: int, groups: int, *, sets: int = 0, by_period: bool = False) -> None:
         """The database is about to look at so many rows, and to make so many groups of them."""
-        self._spend_steps(rows, 1 + _SET_STEPS * sets + _GROUP_STEPS + _PERIOD_STEPS * by_period)
-        self.spend(groups // GROUPS_PER_NODE)
+        self._spend_on(rows, _LOOK + _SET * sets + _GROUP + _PERIOD * by_period)
+        self.spend(groups // _GROUPS_PER_NODE)
 
-    def _spend_steps(self, rows: int, steps: int) -> None:
-        self.spend(min(rows, MOST_ROWS) * steps // ROWS_PER_NODE)
+    def list_names(self, names: int) -> None:
+        """Python is about to take so many names into its hands."""
+        self.spend(names // _NAMES_PER_NODE)
+
+    def _spend_on(self, rows: int, cost_of_a_million: int) -> None:
+        self.spend(min(rows, _MOST_ROWS) * cost_of_a_million // 1_000_000)
 
     @contextmanager
     def watching(self) -> Iterator[None]:

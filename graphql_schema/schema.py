@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import strawberry
 from django.conf import settings
 from graphql import (
     DocumentNode,
+    GraphQLArgument,
     GraphQLError,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
     OperationDefinitionNode,
+    Undefined,
     build_schema,
     lexicographic_sort_schema,
     print_schema,
@@ -58,7 +66,24 @@ class Guard(SchemaExtension):
         yield
 
 
+def inputs_of(schema: GraphQLSchema) -> Iterator[GraphQLArgument | GraphQLInputField]:
+    """Every argument of a field, and every field of an input."""
+    for named in schema.type_map.values():
+        if isinstance(named, GraphQLInputObjectType):
+            yield from named.fields.values()
+        elif isinstance(named, GraphQLObjectType | GraphQLInterfaceType):
+            for field in named.fields.values():
+                yield from field.args.values()
+
+
 class DealsSchema(strawberry.Schema):
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        # Strawberry prints ``= null`` for each None in Python, where leaving an input out means just that anyway.
+        for one in inputs_of(self._schema):
+            if one.default_value is None:
+                one.default_value = Undefined
+
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Nothing: ``errors`` tells clients' mistakes from ours, and logs only ours."""
 
@@ -72,6 +97,7 @@ schema = DealsSchema(
 )
 
 
+@cache
 def sdl() -> str:
     """The schema in GraphQL's own language, sorted, so that a change of it shows as just that change."""
     return print_schema(lexicographic_sort_schema(build_schema(schema.as_str()))) + "\n"

@@ -86,12 +86,12 @@ class GraphQLView(View):
                 raise Refused(405, "Questions come by GET or POST.", headers={"Allow": METHODS})
             return self.answer(request, media_type)
         except Refused as refused:
-            return _refusal(refused, media_type)
+            return answer_to(refused, media_type)
         except (DatabaseError, SnapshotGone):
             busy = DatabaseBusy("The database does not answer just now; try again in a moment.")
-            return _refusal(Refused.because_of(busy), media_type)
+            return answer_to(Refused.because_of(busy), media_type)
         except DealsError as error:
-            return _refusal(Refused.because_of(error), media_type)
+            return answer_to(Refused.because_of(error), media_type)
 
     def answer(self, request: HttpRequest, media_type: str) -> HttpResponseBase:
         access.must_be_allowed_to_read(request.META)
@@ -227,7 +227,7 @@ def _no_constant(name: str) -> None:
 # What goes out
 
 
-def _refusal(refused: Refused, media_type: str) -> HttpResponse:
+def answer_to(refused: Refused, media_type: str) -> HttpResponse:
     response = cache.unkept(Answer(_json(refused.body), kept=False, status=refused.status), media_type)
     for name, value in refused.headers.items():
         response.headers[name] = value

@@ -47,7 +47,7 @@ SECRET_KEY = os.environ.get("SECRET_KEY") or get_random_secret_key()
 DEBUG = False
 ALLOWED_HOSTS = [name.strip() for name in (os.environ.get("ALLOWED_HOSTS") or "*").split(",")]
 
-INSTALLED_APPS = ["rest_framework", "strawberry_django", "deals_api"]
+INSTALLED_APPS = ["rest_framework", "strawberry_django", "deals_api", "graphql_schema"]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -45,7 +45,7 @@ def texts() -> Iterator[tuple[Path, str]]:
     places = [path for path in ROOT.iterdir() if path.is_file()]
     places += [path for name in [*PACKAGES, ".ci"] for path in (ROOT / name).rglob("*") if path.is_file()]
     for path in places:
-        if path.suffix not in (".pyc", ".sqlite3") and path.name != ".git":
+        if path.suffix not in (".pyc", ".sqlite3") and path.name != ".git" and "node_modules" not in path.parts:
             yield path.relative_to(ROOT), path.read_text(errors="replace")
 
 

@@ -98,7 +98,7 @@ def made_of(*pieces: str) -> st.SearchStrategy[str]:
 HEADERS = st.fixed_dictionaries(
     {},
     optional={
-        "Accept": made_of(JSON, RESPONSE, "*/*", "application/*", "text/html", ";", "q=", "0", "1", ".5", "nan", ",", " "),
+        "Accept": made_of(JSON, RESPONSE, "*/*", "application/*", "text/*", ";", "q=", "0", "1", ".5", "nan", ",", " "),
         "Content-Type": made_of(
             JSON, ";", "charset", "*", "=", "'", "''", "utf-8", "rot13", "\xff", '"', "%41", ",", "0", "a", " "
         ),
