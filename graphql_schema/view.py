@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.core.exceptions import TooManyFieldsSent
-from django.db import DatabaseError
+from django.db import Error
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.views import View
@@ -87,7 +87,7 @@ class GraphQLView(View):
             return self.answer(request, media_type)
         except Refused as refused:
             return answer_to(refused, media_type)
-        except (DatabaseError, SnapshotGone):
+        except (Error, SnapshotGone):
             busy = DatabaseBusy("The database does not answer just now; try again in a moment.")
             return answer_to(Refused.because_of(busy), media_type)
         except DealsError as error:
@@ -251,7 +251,6 @@ def execute(request: HttpRequest, question: Question, media_type: str, upload: U
                 context_value=reading,
                 allowed_operation_types=allowed,
             )
-            reading.must_be_whole()
     except CannotGetOperationTypeError:
         which = refusal("There is no operation of this name.", INVALID)
         return Answer(_json(which), kept=False, status=_status_of_request_errors(media_type))
@@ -259,6 +258,7 @@ def execute(request: HttpRequest, question: Question, media_type: str, upload: U
         if error.operation_type is OperationType.SUBSCRIPTION:
             raise Refused(400, "There are no subscriptions.", INVALID) from None
         raise Refused(405, "A mutation comes by POST.", INVALID, {"Allow": "POST"}) from None
+    reading.must_be_whole()  # whatever it has cost so far
     if its_own := of_the_request(result.errors or []):
         raise its_own
     return _answer(result, reading, media_type, request_id(request))
