@@ -20,8 +20,8 @@ from deals_api.models import Customer, Deal, Gem, Purchase, SnapshotQuerySet, Up
 
 #: Names that are written out: as many as a statement may well hold.
 _FEW: Final = 200
-#: Deals of these customers that their index is asked for, as a share of all. For more it is slower than a sweep.
-_FEW_DEALS: Final = 0.1
+#: Rows that lie side by side and take what one does that an index finds somewhere in the table (measured).
+SCATTERED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Names:
     def __init__(self, column: str, names: SnapshotQuerySet[Any], most_deals: float) -> None:
         some = list(names.values_list("pk", "deal_count")[: _FEW + 1])
         self.deal_count = sum(deals for _, deals in some)
-        self.are_few = len(some) <= _FEW and self.deal_count <= most_deals
+        self.are_few = len(some) <= 1 or (len(some) <= _FEW and self.deal_count <= most_deals)
         self.count = len(some) if len(some) <= _FEW else names.count()
         if self.are_few:
             self.condition = Q((f"{column}__in", [pk for pk, _ in some]))
@@ -106,7 +106,7 @@ class SelectedDeals:
     def customers(self) -> Names | None:
         if not self.selection.customers:
             return None
-        return Names("customer", self.selection.customers_of(self.upload), self.upload.rows * _FEW_DEALS)
+        return Names("customer", self.selection.customers_of(self.upload), self.upload.rows / SCATTERED)
 
     @cached_property
     def gems(self) -> Names | None:
@@ -123,7 +123,8 @@ class SelectedDeals:
     @property
     def rows_to_read(self) -> int:
         """How many deals the database must look at: those of a few customers, who have an index, or all."""
-        return self.customers.deal_count if self.customers and self.customers.are_few else self.upload.rows
+        rows: int = self.upload.rows
+        return min(self.customers.deal_count * SCATTERED, rows) if self.customers and self.customers.are_few else rows
 
     @property
     def sets_to_look_in(self) -> int:

@@ -42,6 +42,7 @@ from graphql import (
 
 from deals_api.database import statements_end
 from deals_api.errors import LimitExceeded
+from deals_api.selections import SCATTERED
 
 # A node stands for up to 70 µs of one core, so that the 10,000 of the published limit are 0.7 s. Measured in the
 # processor time of Python and PostgreSQL, on a million deals, by ``python -m tests.bench --only worst``.
@@ -89,6 +90,7 @@ class Shape:
     fields: int = 0
     aliases: int = 0
     directives: int = 0
+    spreads: int = 0
 
     def beside(self, other: Shape) -> Shape:
         return Shape(
@@ -96,6 +98,7 @@ class Shape:
             self.fields + other.fields,
             self.aliases + other.aliases,
             self.directives + other.directives,
+            self.spreads + other.spreads,
         )
 
 
@@ -111,6 +114,7 @@ def check_shape(document: DocumentNode) -> None:
         _must_be_within("fields", shape.fields, limits.max_query_fields)
         _must_be_within("aliases", shape.aliases, limits.max_query_aliases)
         _must_be_within("directives", shape.directives, limits.max_query_directives)
+        _must_be_within("spreads of fragments", shape.spreads, limits.max_query_fields)  # even of empty ones
         if isinstance(definition, OperationDefinitionNode):
             roots = sum(1 for _ in fields_within([definition.selection_set], walk.fragments))
             _must_be_within("root fields", roots, limits.max_root_fields)
@@ -147,14 +151,13 @@ class _ShapeWalk:
 
     def selection(self, node: Any) -> Shape:
         if isinstance(node, FragmentSpreadNode):
-            return self.spread(node.name.value).beside(Shape(fields=1, directives=len(node.directives or ())))
+            return self.spread(node.name.value).beside(Shape(spreads=1, directives=len(node.directives or ())))
         inside = self.of(node)
         if not isinstance(node, FieldNode):
             return inside
         field = Shape(fields=1, aliases=int(node.alias is not None))
-        return Shape(0 if _looks_at_the_schema(node) else inside.depth + 1).beside(field).beside(
-            Shape(0, inside.fields, inside.aliases, inside.directives)
-        )
+        deeper = replace(inside, depth=0 if _looks_at_the_schema(node) else inside.depth + 1)
+        return deeper.beside(field)
 
     def spread(self, name: str) -> Shape:
         if name not in self.known:
@@ -349,6 +352,10 @@ class Account:
     def read_rows(self, rows: int, *, sets: int = 0) -> None:
         """The database is about to look at so many rows, and each up in so many sets of names."""
         self._spend_on(rows, _LOOK + _SET * sets)
+
+    def fetch_rows(self, rows: int) -> None:
+        """The database is about to find so many rows by an index."""
+        self.read_rows(rows * SCATTERED)
 
     def rank_rows(self, rows: int) -> None:
         """The database is about to look at so many rows, and to take the first ones of each parent."""

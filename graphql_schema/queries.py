@@ -137,7 +137,7 @@ class Query:
         within("limit", limit, 1, settings.DEALS_LIMITS.max_top_clients)
         if version is None:
             return []
-        return together(map(TopClient.of, reports.top_clients(version, limit)))
+        return together(map(TopClient.of, reports.richest(version, limit)))
 
     @strawberry.field(description="The customers of the file.")
     def customers(

@@ -201,7 +201,7 @@ def related(
         """The ids of the peers, whose lists are about to be read. (Two lists may have brought the same row.)"""
         different = {one.pk: getattr(one, stored_count) for one in some}
         account = info.context.account
-        (account.rank_rows if ranked and len(different) > 1 else account.read_rows)(sum(different.values()))
+        (account.rank_rows if ranked and len(different) > 1 else account.fetch_rows)(sum(different.values()))
         return list(different)
 
     def read_pages(some: list[Any]) -> dict[int, list[Any]]:
@@ -350,20 +350,35 @@ class Deal(Node):
 @strawberry.type(description="A place in the ranking of clients who spent most.")
 class TopClient:
     customer_id: strawberry.Private[int]
+    gem_count: strawberry.Private[int]
     username: str = strawberry.field(description="The client's login.")
     spent_money: Decimal = strawberry.field(description="Sum of all the client's deals, exact.")
-    gems: list[str] = strawberry.field(
+
+    @strawberry.field(
         description="Names of the gems that at least two of the listed clients bought, this one among them; by name."
     )
+    def gems(self, info: Info) -> list[str]:
+        account = info.context.account
+
+        def read(clients: list[TopClient]) -> dict[int, list[str]]:
+            account.list_names(sum(client.gem_count for client in clients))
+            return reports.shared_gems([client.customer_id for client in clients])
+
+        names = peers_of(self).once("gems", read)[self.customer_id]
+        account.list_names(len(names))
+        return names
 
     @strawberry.field(description="The client with everything else that is known.")
     def customer(self) -> Customer:
         return joined(self, "customer_id", models.Customer)
 
     @classmethod
-    def of(cls, place: reports.TopClient) -> TopClient:
+    def of(cls, client: models.Customer) -> TopClient:
         return cls(
-            customer_id=place.customer_id, username=place.username, spent_money=place.spent_money, gems=place.gems
+            customer_id=client.pk,
+            gem_count=client.gem_count,
+            username=client.username,
+            spent_money=client.spent_money,
         )
 
 

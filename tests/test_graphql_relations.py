@@ -142,7 +142,7 @@ def cost(question: str) -> int:
 
 
 def test_only_the_lists_of_rows_on_the_page_are_read_and_each_once() -> None:
-    """The cost tells: 400 deals that the database reads are a node."""
+    """The cost tells: of rows that the database finds by an index the 400th makes three nodes of two."""
     question = "{customers(first: 1, orderBy: USERNAME_ASC) {nodes {deals(first: 1) {nodes {id}}}}}"
     load(*many(400, ["ann"]))
     alone = cost(question)
