@@ -127,9 +127,9 @@ class SelectedDeals:
         return min(self.customers.deal_count * SCATTERED, rows) if self.customers and self.customers.are_few else rows
 
     @property
-    def sets_to_look_in(self) -> int:
-        """How many sets of many names each of these deals is looked up in."""
-        return sum(1 for names in (self.customers, self.gems) if names and not names.are_few)
+    def sets_to_look_in(self) -> list[int]:
+        """The sizes of the sets of many names that each of these deals is looked up in."""
+        return [names.count for names in (self.customers, self.gems) if names and not names.are_few]
 
     def deals(self, *, by_date: bool = False) -> SnapshotQuerySet[Deal]:
         return self.selection._by_themselves(self.upload, by_date).filter(self._names())
