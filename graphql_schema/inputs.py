@@ -19,7 +19,7 @@ from django.db.models.lookups import GreaterThan
 
 from deals_api.deal_stats import MEASURE_COLUMNS
 from deals_api.limits import Limits
-from deals_api.models import DealSelection
+from deals_api.selections import DealSelection
 from graphql_schema.scalars import BigInt
 
 # Lookups
@@ -236,3 +236,7 @@ class DealStatsFilter:
 
     def condition(self) -> Q:
         return _all(self, MEASURE_COLUMNS)
+
+    def measures(self) -> set[str]:
+        """The names of the measures that are compared."""
+        return {name for name in MEASURE_COLUMNS if getattr(self, name) is not None}

@@ -9,11 +9,14 @@ from typing import Annotated, Any, Final
 import strawberry
 from django.conf import settings
 from django.db.models import Q, QuerySet
+from graphql.pyutils import camel_to_snake
 
-from deals_api import access, deal_stats, models, reports, store
-from deals_api.deal_stats import DealStatsKey
+from deals_api import access, models, reports, store
+from deals_api.deal_stats import DealStatsKey, Grouping
 from deals_api.errors import UploadNotKept as NotKept
 from deals_api.limits import Limits
+from deals_api.selections import DealSelection, SelectedDeals
+from graphql_schema.budgets import fields_within
 from graphql_schema.ids import parse_id, read_id
 from graphql_schema.inputs import (
     CustomerFilter,
@@ -83,6 +86,13 @@ def _up_to(what: str, most: int) -> str:
     return f"How many {what}, 1 to {most}."
 
 
+def measures_asked(info: Info) -> set[str]:
+    """The names, in Python, of what is asked of each group."""
+    nodes, fragments = info._raw_info.field_nodes, info._raw_info.fragments
+    asked = fields_within((node.selection_set for node in nodes if node.selection_set), fragments)
+    return {camel_to_snake(node.name.value) for node in asked}
+
+
 def no_charge() -> None:
     """For what costs no more than the rows it returns."""
 
@@ -127,7 +137,7 @@ class Query:
         within("limit", limit, 1, settings.DEALS_LIMITS.max_top_clients)
         if version is None:
             return []
-        return together(map(TopClient.of, reports.top_clients(version, limit)))
+        return together(map(TopClient.of, reports.richest(version, limit)))
 
     @strawberry.field(description="The customers of the file.")
     def customers(
@@ -190,20 +200,22 @@ class Query:
         upload: UploadId = None,
     ) -> Connection[Deal]:
         version = info.context.of(upload)
-        selection = filter.selection() if filter else models.DealSelection()
+        selection = filter.selection() if filter else DealSelection()
         order, page = Order.named(order_by.value), cut(first, after, last, before)
         if version is None:
             return nothing(models.Deal.objects.all(), order, page)
-        rows = models.Deal.objects.selected(version, selection)
+        info.context.account.read_rows(selection.names_to_read(version))
+        selected = SelectedDeals(version, selection)
+        rows = selected.deals(by_date="date" in order.fields)
 
         def charge() -> None:
-            info.context.account.read_rows(selection.rows_to_read(version))
+            info.context.account.read_rows(selected.rows_to_read, sets=selected.sets_to_look_in)
 
         def count() -> int:
             if not selection:
                 return version.rows
             charge()
-            return rows.count()
+            return selected.deals().count()
 
         free = not selection and order.name in _INDEXED
         return Connection(page=page_of(rows, version_of(version), order, page, count, no_charge if free else charge))
@@ -234,14 +246,18 @@ class Query:
         upload: UploadId = None,
     ) -> list[DealStats]:
         version = info.context.of(upload)
-        selection = filter.selection() if filter else models.DealSelection()
         within("limit", limit, 1, settings.DEALS_LIMITS.max_page_size)
         if version is None:
             return []
-        info.context.account.group_rows(selection.rows_to_read(version))
-        groups = deal_stats.deal_stats(
-            version, set(by or ()), selection, having.condition() if having else Q(), order_by.value, limit
+        needed = measures_asked(info) | (having.measures() if having else set()) | {order_by.value.removeprefix("-")}
+        selection = filter.selection() if filter else DealSelection()
+        info.context.account.read_rows(selection.names_to_read(version))
+        selected = SelectedDeals(version, selection)
+        grouping = Grouping(selected, set(by or ()), needed)
+        info.context.account.group_rows(
+            grouping.rows, grouping.most, sets=selected.sets_to_look_in, by_period=bool(grouping.periods)
         )
+        groups = grouping.groups(having.condition() if having else Q(), order_by.value, limit)
         return together(map(DealStats.of, groups))
 
     @strawberry.field(description="The customer of this login; null if there is none.")

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import strawberry
+from django.conf import settings
 from graphql import (
     DocumentNode,
     GraphQLArgument,
@@ -42,6 +43,11 @@ def must_hold_one_operation(document: DocumentNode) -> None:
 
 class Guard(SchemaExtension):
     """Weighs an operation before each step that its size could make dear."""
+
+    def on_operation(self) -> Iterator[None]:
+        options: Any = self.execution_context.parse_options
+        options["max_lexical_tokens"] = settings.DEALS_LIMITS.max_query_tokens
+        yield
 
     def on_validate(self) -> Iterator[None]:
         document: Any = self.execution_context.graphql_document

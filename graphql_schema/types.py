@@ -5,6 +5,7 @@ Relations are read for all peers of a row at once (``peers``), and every list is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date, datetime
 from decimal import Decimal
@@ -177,43 +178,44 @@ FILTERED: Final = strawberry.argument(description="Only rows that meet these con
 def related(
     info: Info,
     row: models.SnapshotRow,
-    rows: QuerySet[Any],
+    model: type[Model],
     parent: str,
     stored_count: str,
     order: Enum,
     page: Cut,
-    *,
-    filtered: bool = False,
+    filtered: Callable[[], QuerySet[Any]] | None = None,
 ) -> Connection[Any]:
     """A list of each peer of ``row``, read for all of them at once.
 
     ``parent`` is the path from a row of the list to the id of its peer, ``stored_count`` the column of
-    the peer that tells how many rows its list has without a filter.
+    the peer that tells how many rows its list has without a filter, ``filtered`` makes the rows that pass one.
     """
     peers = peers_of(row)
     place = id(info._raw_info.field_nodes[0])  # alike for all peers, and so are the arguments there
     version = version_of(info.context.upload_of(row))
     total = Order.named(order.value)
-    page.places(total, version, rows.model)  # a wrong cursor is refused, whatever is asked of the list
+    page.places(total, version, model)  # a wrong cursor is refused, whatever is asked of the list
+    rows = filtered or model._default_manager.all
 
-    def ids_of(some: list[Any]) -> list[int]:
+    def ids_of(some: list[Any], *, ranked: bool = False) -> list[int]:
         """The ids of the peers, whose lists are about to be read. (Two lists may have brought the same row.)"""
         different = {one.pk: getattr(one, stored_count) for one in some}
-        info.context.account.read_rows(sum(different.values()))
+        account = info.context.account
+        (account.rank_rows if ranked and len(different) > 1 else account.fetch_rows)(sum(different.values()))
         return list(different)
 
     def read_pages(some: list[Any]) -> dict[int, list[Any]]:
-        return pages_of(rows, parent, ids_of(some), version, total, page)
+        return pages_of(rows(), parent, ids_of(some, ranked=True), version, total, page)
 
     def read_counts(some: list[Any]) -> dict[int, int]:
-        return counts_of(rows, parent, ids_of(some))
+        return counts_of(rows(), parent, ids_of(some))
 
     def count() -> int:
         return peers.once((place, "count"), read_counts)[row.pk] if filtered else int(getattr(row, stored_count))
 
     def left_out(side: Side) -> bool:
         def read(some: list[Any]) -> set[int]:
-            return left_out_of(rows, parent, ids_of(some), version, total, page, side)
+            return left_out_of(rows(), parent, ids_of(some), version, total, page, side)
 
         return row.pk in peers.once((place, side), read)
 
@@ -246,13 +248,16 @@ class Customer(Node):
         order_by: Annotated[DealOrder, ORDERED] = DealOrder.DATE_DESC,
         filter: Annotated[DealFilter | None, FILTERED] = None,
     ) -> Connection[Deal]:
-        upload = info.context.upload_of(root)
-        selection = filter.selection() if filter else models.DealSelection()
-        rows = models.Deal.objects.selected(upload, selection)
         page = cut(first, after, last, before)
-        return related(
-            info, root, rows, "customer_id", "deal_count", order_by, page, filtered=bool(selection)
-        )
+        if filter is None:
+            return related(info, root, models.Deal, "customer_id", "deal_count", order_by, page)
+
+        def selected() -> QuerySet[models.Deal]:
+            upload, selection = info.context.upload_of(root), filter.selection()
+            info.context.account.read_rows(selection.names_to_read(upload))
+            return selection.deals_of(upload)
+
+        return related(info, root, models.Deal, "customer_id", "deal_count", order_by, page, selected)
 
     @strawberry.field(description="What the customer bought of each gem.")
     @staticmethod
@@ -265,8 +270,8 @@ class Customer(Node):
         before: Before = None,
         order_by: Annotated[PurchaseOrder, ORDERED] = PurchaseOrder.TOTAL_DESC,
     ) -> Connection[Purchase]:
-        rows = models.Purchase.objects.all()
-        return related(info, root, rows, "customer_id", "gem_count", order_by, cut(first, after, last, before))
+        page = cut(first, after, last, before)
+        return related(info, root, models.Purchase, "customer_id", "gem_count", order_by, page)
 
     @strawberry.field(description="The gems that the customer bought.")
     @staticmethod
@@ -279,9 +284,8 @@ class Customer(Node):
         before: Before = None,
         order_by: Annotated[GemOrder, ORDERED] = GemOrder.NAME_ASC,
     ) -> Connection[Gem]:
-        rows = models.Gem.objects.all()
         page = cut(first, after, last, before)
-        return related(info, root, rows, "purchases__customer_id", "gem_count", order_by, page)
+        return related(info, root, models.Gem, "purchases__customer_id", "gem_count", order_by, page)
 
 
 @strawberry_django.type(models.Gem, name="Gem", description="A kind of goods in one upload.")
@@ -304,9 +308,8 @@ class Gem(Node):
         before: Before = None,
         order_by: Annotated[CustomerOrder, ORDERED] = CustomerOrder.SPENT_MONEY_DESC,
     ) -> Connection[Customer]:
-        rows = models.Customer.objects.all()
         page = cut(first, after, last, before)
-        return related(info, root, rows, "purchases__gem_id", "buyer_count", order_by, page)
+        return related(info, root, models.Customer, "purchases__gem_id", "buyer_count", order_by, page)
 
     @strawberry.field(description="What each customer bought of the gem.")
     @staticmethod
@@ -319,8 +322,8 @@ class Gem(Node):
         before: Before = None,
         order_by: Annotated[PurchaseOrder, ORDERED] = PurchaseOrder.TOTAL_DESC,
     ) -> Connection[Purchase]:
-        rows = models.Purchase.objects.all()
-        return related(info, root, rows, "gem_id", "buyer_count", order_by, cut(first, after, last, before))
+        page = cut(first, after, last, before)
+        return related(info, root, models.Purchase, "gem_id", "buyer_count", order_by, page)
 
 
 @strawberry_django.type(models.Purchase, name="Purchase", description="What one customer bought of one gem.")
@@ -347,20 +350,35 @@ class Deal(Node):
 @strawberry.type(description="A place in the ranking of clients who spent most.")
 class TopClient:
     customer_id: strawberry.Private[int]
+    gem_count: strawberry.Private[int]
     username: str = strawberry.field(description="The client's login.")
     spent_money: Decimal = strawberry.field(description="Sum of all the client's deals, exact.")
-    gems: list[str] = strawberry.field(
+
+    @strawberry.field(
         description="Names of the gems that at least two of the listed clients bought, this one among them; by name."
     )
+    def gems(self, info: Info) -> list[str]:
+        account = info.context.account
+
+        def read(clients: list[TopClient]) -> dict[int, list[str]]:
+            account.list_names(sum(client.gem_count for client in clients))
+            return reports.shared_gems([client.customer_id for client in clients])
+
+        names = peers_of(self).once("gems", read)[self.customer_id]
+        account.list_names(len(names))
+        return names
 
     @strawberry.field(description="The client with everything else that is known.")
     def customer(self) -> Customer:
         return joined(self, "customer_id", models.Customer)
 
     @classmethod
-    def of(cls, place: reports.TopClient) -> TopClient:
+    def of(cls, client: models.Customer) -> TopClient:
         return cls(
-            customer_id=place.customer_id, username=place.username, spent_money=place.spent_money, gems=place.gems
+            customer_id=client.pk,
+            gem_count=client.gem_count,
+            username=client.username,
+            spent_money=client.spent_money,
         )
 
 
