@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig
-from django.db import OperationalError
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, UnreadablePostError
 from django.test import Client, RequestFactory
 from pytest_django import Settings
 from rest_framework.exceptions import APIException
@@ -145,13 +146,31 @@ def test_what_nobody_foresaw_earns_its_code(monkeypatch: pytest.MonkeyPatch) -> 
     assert refusal(Client(raise_request_exception=False).get(UPLOAD), 500)["Code"] == "internal_error"
 
 
-@pytest.mark.parametrize("error", [DatabaseBusy("Busy."), OperationalError("gone"), SnapshotGone()], ids=repr)
+@pytest.mark.parametrize(
+    "error", [DatabaseBusy("Busy."), OperationalError("gone"), InterfaceError("gone"), SnapshotGone()], ids=repr
+)
 def test_trouble_that_passes_is_told_with_the_time_to_wait(error: Exception) -> None:
     answer = refuse(error)
     assert answer is not None
     assert (answer.status_code, answer.data["Code"]) == (503, "database_busy")
     assert answer.headers["Retry-After"] == "2"
     assert "gone" not in answer.data["Desc"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (Http404(), 404, "not_found"),
+        (PermissionDenied(), 403, "permission_denied"),
+        (SuspiciousOperation("The request is odd."), 400, "parse_error"),
+        (UnreadablePostError("The client hung up."), 400, "parse_error"),
+    ],
+    ids=repr,
+)
+def test_what_django_raises_is_told_in_the_same_words(error: Exception, status: int, code: str) -> None:
+    answer = refuse(error)
+    assert answer is not None
+    assert (answer.status_code, answer.data["Status"], answer.data["Code"]) == (status, "Error", code)
 
 
 def test_every_code_of_the_table_was_earned_here() -> None:

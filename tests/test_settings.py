@@ -74,8 +74,7 @@ def variables_read() -> set[str]:
 
 def number_in(settings: dict[str, Any], name: str) -> int:
     place = NUMBERS[name][0]
-    value: int = settings[place] if place in settings else getattr(settings["DEALS_LIMITS"], place)
-    return value
+    return int(settings[place] if place in settings else getattr(settings["DEALS_LIMITS"], place))
 
 
 def test_these_are_the_variables_there_are() -> None:
