@@ -14,7 +14,7 @@ from deals_api import access, deal_stats, models, reports, store
 from deals_api.deal_stats import DealStatsKey
 from deals_api.errors import LimitExceeded
 from deals_api.errors import UploadNotKept as NotKept
-from graphql_schema.ids import parse_id, read_id
+from deals_api.ids import parse_id, read_id
 from graphql_schema.inputs import (
     CustomerFilter,
     CustomerOrder,

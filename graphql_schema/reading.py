@@ -12,10 +12,9 @@ import strawberry
 
 from deals_api import access
 from deals_api.cache import SnapshotGone
-from deals_api.errors import UploadNotKept
+from deals_api.ids import read_id
 from deals_api.models import SnapshotRow, Upload
 from graphql_schema.budgets import Account
-from graphql_schema.ids import read_id
 
 
 @dataclass
@@ -41,14 +40,12 @@ class Reading:
         return self.kept(uuid.UUID(hex=read_id(upload_id, "Upload")))
 
     def kept(self, snapshot: uuid.UUID) -> Upload:
+        """Raises: UploadNotKept."""
         if self.upload is not None and self.upload.snapshot == snapshot:
             return self.upload
         self.of_upload_alone = False
         if snapshot not in self._others:
-            upload = Upload.objects.readable().filter(snapshot=snapshot).first()
-            if upload is None:
-                raise UploadNotKept("There is no such upload, or its rows are no longer kept.")
-            self._others[snapshot] = upload
+            self._others[snapshot] = Upload.objects.kept(snapshot)
         return self._others[snapshot]
 
     def upload_of(self, row: SnapshotRow) -> Upload:

@@ -19,7 +19,7 @@ from strawberry_django.fields.field import StrawberryDjangoField
 
 from deals_api import deal_stats, models, reports
 from deals_api.errors import BadInput, LimitExceeded
-from graphql_schema.ids import write_id
+from deals_api.ids import write_id
 from graphql_schema.inputs import CustomerOrder, DealFilter, DealOrder, GemOrder, PurchaseOrder
 from graphql_schema.pages import Cut, Order, Page, counts_of, pages_of, version_of
 from graphql_schema.peers import joined, peers_of
