@@ -46,7 +46,14 @@ SECRET_KEY = os.environ.get("SECRET_KEY") or get_random_secret_key()
 DEBUG = False
 ALLOWED_HOSTS = [name.strip() for name in (os.environ.get("ALLOWED_HOSTS") or "*").split(",")]
 
-INSTALLED_APPS = ["rest_framework", "strawberry_django", "deals_api"]
+INSTALLED_APPS = [
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "strawberry_django",
+    "deals_api",
+]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -55,7 +62,7 @@ MIDDLEWARE = [
 # Pages of other sites that may use the service from a browser.
 CORS_ALLOWED_ORIGINS = list(filter(None, map(str.strip, os.environ.get("CORS_ORIGINS", "").split(","))))
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "x-request-id"]
-CORS_EXPOSE_HEADERS = ["ETag", "Retry-After"]
+CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Retry-After"]
 if CORS_ALLOWED_ORIGINS:
     INSTALLED_APPS.append("corsheaders")
     MIDDLEWARE.insert(0, "corsheaders.middleware.CorsMiddleware")
@@ -67,6 +74,8 @@ APPEND_SLASH = False  # each URL works with and without it, POST included
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+STATIC_URL = "static/"
 
 # Where data live
 
@@ -126,8 +135,23 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
     "DEFAULT_PARSER_CLASSES": ["deals_api.uploads.WholeMultiPartParser"],
-    "DEFAULT_RENDERER_CLASSES": ["deals_api.serializers.ExactJSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["deals_api.renderers.ExactJSONRenderer", "deals_api.renderers.PageRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "deals_api.exception_handler.refuse",
+    "URL_FORMAT_OVERRIDE": None,  # ``?format=`` is a parameter like any other that there is not
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Deals in gems",
+    "DESCRIPTION": "A deals.csv goes in; the clients who spent most come out. GraphQL over the same data: /graphql/.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SORT_OPERATIONS": False,  # as in urls.py: what is used most comes first
+    "COMPONENT_SPLIT_REQUEST": True,  # a file that goes in is bytes, not the address of a file
+    "POSTPROCESSING_HOOKS": ["deals_api.openapi.add_components"],
+    "SWAGGER_UI_DIST": "SIDECAR",  # from the wheel, so that nothing is loaded from elsewhere
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
 }
 
 LOGGING = {
