@@ -71,7 +71,8 @@ def _as_csv(table: Table, cells: Cells, mark: str = "") -> Iterator[bytes]:
         yield text.getvalue().encode()
         text.seek(0)
         text.truncate()
-    yield text.getvalue().encode()
+    if not_yet := text.getvalue():
+        yield not_yet.encode()  # the header, where there are no rows
 
 
 def _neutral(text: str) -> str:

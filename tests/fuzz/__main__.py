@@ -1,0 +1,29 @@
+"""``python -m tests.fuzz``: schemathesis against the REST face of a service started for it.
+
+Arguments go to schemathesis.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.servers import REAL_FILE, ROOT, serving
+
+HERE = Path(__file__).parent
+
+
+def main(arguments: list[str]) -> int:
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as server:
+        server.upload(REAL_FILE.read_bytes())
+        command = [
+            str(Path(sys.executable).with_name("st")), "--config-file", str(HERE / "rest.toml"), "run",
+            f"{server.url}/api/schema/", "--url", server.url, *arguments,
+        ]  # fmt: skip
+        return subprocess.run(command, cwd=ROOT, timeout=500, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
