@@ -136,7 +136,7 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
     "DEFAULT_PARSER_CLASSES": ["deals_api.uploads.WholeMultiPartParser"],
     "DEFAULT_RENDERER_CLASSES": ["deals_api.renderers.ExactJSONRenderer", "deals_api.renderers.PageRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "deals_api.openapi.Description",
     "EXCEPTION_HANDLER": "deals_api.exception_handler.refuse",
     "URL_FORMAT_OVERRIDE": None,  # ``?format=`` is a parameter like any other that there is not
 }

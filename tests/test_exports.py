@@ -22,10 +22,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from deals_api import exports, store
+from deals_api import exports, reports, store
 from deals_api.cache import SnapshotGone
 from deals_api.ids import write_id
-from deals_api.models import Upload
+from deals_api.models import Customer, Upload
 from deals_api.tokens import read_tokens
 from tests.bench.files import write_deals
 from tests.builders import HEADER, csv_of, deal, load, many
@@ -414,12 +414,26 @@ def test_a_download_of_which_half_a_chunk_is_pruned_breaks_off(client: Client, l
     upload = load(*many(3 * exports.CHUNK_ROWS))
 
     def prune_names() -> None:
-        from deals_api.models import Customer
-
         Customer.objects.places(upload, 1, 2).delete()
 
     with pytest.raises(BrokenPipeError):
         list(pieces_of(client, f"{DEALS}.csv", prune_names))
+
+
+def test_a_ranking_whose_upload_is_pruned_while_it_is_read_is_not_told(
+    client: Client, limits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = load(deal("old"))
+    read = reports.top_clients
+
+    def read_and_prune(*asked: Any) -> Any:
+        ranking = read(*asked)
+        prune_all_but_the_newest(limits)
+        return ranking
+
+    monkeypatch.setattr(reports, "top_clients", read_and_prune)
+    refusal(client.get(f"{RANKING}.csv", {"upload": str(upload.snapshot)}), 503)
+    refusal(client.get(f"{RANKING}.csv", {"upload": str(upload.snapshot)}), 404)
 
 
 def test_a_download_ends_whole_if_its_rows_outlive_it(client: Client, limits: Any) -> None:

@@ -5,14 +5,15 @@ Arguments go to schemathesis.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.servers import REAL_FILE, ROOT, serving
+from tests.servers import REAL_FILE, serving
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 
 
 def main(arguments: list[str]) -> int:
@@ -22,7 +23,8 @@ def main(arguments: list[str]) -> int:
             str(Path(sys.executable).with_name("st")), "--config-file", str(HERE / "rest.toml"), "run",
             f"{server.url}/api/schema/", "--url", server.url, *arguments,
         ]  # fmt: skip
-        return subprocess.run(command, cwd=ROOT, timeout=500, check=False).returncode
+        environment = os.environ | {"SCHEMATHESIS_HOOKS": str(HERE / "hooks.py")}
+        return subprocess.run(command, cwd=folder, env=environment, timeout=500, check=False).returncode
 
 
 if __name__ == "__main__":
