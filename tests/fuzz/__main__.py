@@ -1,6 +1,6 @@
 """``python -m tests.fuzz``: schemathesis against the REST face of a service started for it.
 
-Arguments go to schemathesis.
+Arguments go to schemathesis. ``DATABASE_URL`` and ``REDIS_URL``, where set, name the servers to use.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ HERE = Path(__file__).resolve().parent
 
 
 def main(arguments: list[str]) -> int:
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as server:
+    servers = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL") if os.environ.get(name)}
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), **servers) as server:
         server.upload(REAL_FILE.read_bytes())
         command = [
             str(Path(sys.executable).with_name("st")), "--config-file", str(HERE / "rest.toml"), "run",
