@@ -94,6 +94,10 @@ class ExportViewSet(ViewSet):
     renderer_classes = [ExactJSONRenderer]
     content_negotiation_class = NoNegotiation
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        access.must_be_allowed_to_read(request.META)
+
     @openapi.deals_csv
     def deals_csv(self, request: Request) -> HttpResponseBase:
         """All deals, in the columns and the order of the file that they came in."""
@@ -122,17 +126,16 @@ def _csv(asked: dict[str, Any]) -> Format:
 
 
 def _deals(request: Request, asked: dict[str, Any], form: Format) -> HttpResponseBase:
-    upload = _upload(request, asked)
+    upload = _upload(asked)
     return download(request._request, upload, "deals", [], form, exports.deals(upload))
 
 
 def _top_clients(request: Request, asked: dict[str, Any], form: Format) -> HttpResponseBase:
-    upload, limit = _upload(request, asked), asked["limit"]
+    upload, limit = _upload(asked), asked["limit"]
     return download(request._request, upload, "top-clients", [limit], form, exports.top_clients(upload, limit))
 
 
-def _upload(request: Request, asked: dict[str, Any]) -> Upload | None:
-    access.must_be_allowed_to_read(request.META)
+def _upload(asked: dict[str, Any]) -> Upload | None:
     return Upload.objects.kept(asked["upload"]) if "upload" in asked else reports.current_upload()
 
 

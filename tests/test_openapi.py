@@ -240,6 +240,7 @@ def test_the_refusals_in_it_are_those_that_a_client_gets(
 
 
 def test_the_page_loads_what_is_here_and_has_no_script_or_style_in_it(client: Client, settings: Settings) -> None:
+    here = f"/{settings.STATIC_URL.strip('/')}/"
     for path in ("/api/docs/", "/api/docs"):
         page = client.get(path, headers={"Accept": "text/html"})
         assert page["Content-Type"] == "text/html; charset=utf-8"
@@ -249,8 +250,8 @@ def test_the_page_loads_what_is_here_and_has_no_script_or_style_in_it(client: Cl
         static = [address for address in loaded if not address.startswith(path)]
         assert len(static) == 3
         for address in static:
-            assert address.startswith(f"/{settings.STATIC_URL.strip('/')}/")
-            assert finders.find(address.removeprefix(f"/{settings.STATIC_URL.strip('/')}/"))
+            assert address.startswith(here)
+            assert finders.find(address.removeprefix(here))
         (script,) = set(loaded) - set(static)
         setting_up = client.get(script.replace("&amp;", "&"))
         assert setting_up["Content-Type"].startswith("application/javascript")
