@@ -125,7 +125,7 @@ def deal_stats(
     keys = [f"{name}_id" for name in names] + [f"in_{key.value}" for key in periods]
     groups = groups.annotate(whole=Value(1)).values("whole", *keys).annotate(
         deals_counted=Count("pk"),
-        quantity_sum=Sum("quantity"),
+        quantity_sum=Sum("quantity", output_field=BigIntegerField()),  # else HAVING takes it for one of 32 bits
         total_sum=Sum("total"),
         total_min=Min("total"),
         total_max=Max("total"),

@@ -30,9 +30,10 @@ def parse_id(text: str) -> tuple[str, str]:
     """
     try:
         type_name, _, key = base64.b64decode(text, validate=True).decode("ascii").partition(":")
-        if type_name == "Upload":
-            uuid.UUID(hex=key)
-        elif type_name not in NODE_TYPES or not 0 <= int(key) < 2**63:
+        known = uuid.UUID(hex=key) if type_name == "Upload" else int(key)
+        if type_name not in NODE_TYPES or write_id(type_name, known) != text:
+            raise ValueError
+        if isinstance(known, int) and not 0 <= known < 2**63:
             raise ValueError
     except (ValueError, binascii.Error):
         raise BadInput("This is not an id of ours.") from None

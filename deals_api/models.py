@@ -55,7 +55,13 @@ class MoneyField(MoneyColumn):
         return None if value is None else Decimal(value)
 
     def get_prep_value(self, value: Any) -> int | None:
-        return None if value is None else int((Decimal(value) / CENT).to_integral_exact())
+        if value is None:
+            return None
+        hundredths = Decimal(value) / CENT
+        whole = int(hundredths)
+        if whole != hundredths:
+            raise ValueError("Money has at most two decimals.")
+        return whole
 
     def formfield(self, **kwargs: Any) -> Any:
         from django import forms

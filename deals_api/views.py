@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
@@ -44,7 +44,7 @@ class UploadViewSet(ViewSet):
         try:
             access.must_be_allowed_to_read(request.META)
             upload = reports.current_upload()
-        except (DatabaseError, TokenRequired):
+        except (Error, TokenRequired):
             return answer(request, *args, **kwargs)  # which fails too, and says so properly
         as_it_came = ("rest", request.META.get("QUERY_STRING"), request.META.get("HTTP_ACCEPT"))
         return cache.served(request, upload, as_it_came, lambda: answer(request, *args, **kwargs))

@@ -50,6 +50,8 @@ ROWS_PER_NODE: Final = 400
 MOST_FOR_READING: Final = 0.75
 
 _SIZES: Final = {"first", "last", "limit"}
+#: Python reads no number of more than 4300, and no scalar of ours takes one of more than 19.
+_MOST_DIGITS: Final = 100
 _WITH_FIELDS: Final = (GraphQLObjectType, GraphQLInterfaceType)
 
 
@@ -147,7 +149,7 @@ class _ShapeWalk:
 
 
 def check_values(document: DocumentNode, variables: dict[str, Any]) -> None:
-    """Raises: LimitExceeded, where a list or a string is over its limit, in the document or the variables."""
+    """Raises: LimitExceeded, where a list, a string or a number is over its limit, in the document or the variables."""
     limits = settings.DEALS_LIMITS
     waiting: list[Any] = [variables]
     visit(document, _Values(waiting))
@@ -172,6 +174,10 @@ class _Values(Visitor):
 
     def enter_string_value(self, node: StringValueNode, *_: Any) -> None:
         self.values.append(node.value)
+
+    def enter_int_value(self, node: IntValueNode, *_: Any) -> None:
+        if len(node.value) > _MOST_DIGITS:
+            raise LimitExceeded(f"A number has more than {_MOST_DIGITS} digits.")
 
     def enter_list_value(self, node: ListValueNode, *_: Any) -> None:
         self.values.append([None] * len(node.values))
@@ -258,7 +264,8 @@ class _NodeWalk:
             name = value.name.value
             if name in self.variables:
                 given = self.variables[name]
-                return given if isinstance(given, int) else None
+                whole = isinstance(given, int) or (isinstance(given, float) and given.is_integer())
+                return int(given) if whole else None  # 5.0 is an Int too, by the specification
             value = self.defaults.get(name)
         return int(value.value) if isinstance(value, IntValueNode) else None
 

@@ -12,7 +12,6 @@ from django.db.models import Q, QuerySet
 
 from deals_api import access, deal_stats, models, reports, store
 from deals_api.deal_stats import DealStatsKey
-from deals_api.errors import LimitExceeded
 from deals_api.errors import UploadNotKept as NotKept
 from deals_api.ids import parse_id, read_id
 from graphql_schema.inputs import (
@@ -26,7 +25,7 @@ from graphql_schema.inputs import (
     GemOrder,
     clean_name,
 )
-from graphql_schema.pages import Cut, Order, Page, page_of, version_of
+from graphql_schema.pages import Cut, Order, page_of, version_of
 from graphql_schema.peers import together
 from graphql_schema.types import (
     ActivateUploadResult,
@@ -46,7 +45,7 @@ from graphql_schema.types import (
     UploadActivated,
     UploadNotKept,
     cut,
-    page_size,
+    within,
 )
 
 UploadId = Annotated[
@@ -70,9 +69,9 @@ def no_charge() -> None:
     """For what costs no more than the rows it returns."""
 
 
-def nothing(order: Order, page: Cut) -> Connection[Any]:
+def nothing(rows: QuerySet[Any], order: Order, page: Cut) -> Connection[Any]:
     """A list before the first upload."""
-    return Connection(page=Page("", order, page, list, int))
+    return Connection(page=page_of(rows.none(), version_of(None), order, page, int, no_charge))
 
 
 def whole_list(
@@ -81,7 +80,7 @@ def whole_list(
     """A list of an upload's customers or gems; ``stored`` is how many it has in all."""
     order = Order.named(order_by.value)
     if version is None:
-        return nothing(order, page)
+        return nothing(rows, order, page)
     found = rows.filter(condition, upload=version)
 
     def charge() -> None:
@@ -107,9 +106,7 @@ class Query:
         upload: UploadId = None,
     ) -> list[TopClient]:
         version = info.context.of(upload)
-        most = settings.DEALS_LIMITS.max_top_clients
-        if not 1 <= limit <= most:
-            raise LimitExceeded(f"limit may be 1 to {most}, not {limit}.")
+        within("limit", limit, 1, settings.DEALS_LIMITS.max_top_clients)
         if version is None:
             return []
         return together(map(TopClient.of, reports.top_clients(version, limit)))
@@ -178,7 +175,7 @@ class Query:
         selection = filter.selection() if filter else models.DealSelection()
         order, page = Order.named(order_by.value), cut(first, after, last, before)
         if version is None:
-            return nothing(order, page)
+            return nothing(models.Deal.objects.all(), order, page)
         rows = models.Deal.objects.selected(version, selection)
 
         def charge() -> None:
@@ -213,7 +210,7 @@ class Query:
     ) -> list[DealStats]:
         version = info.context.of(upload)
         selection = filter.selection() if filter else models.DealSelection()
-        limit = page_size("limit", limit)
+        within("limit", limit, 1, settings.DEALS_LIMITS.max_page_size)
         if version is None:
             return []
         info.context.account.group_rows(selection.rows_to_read(version))
@@ -256,10 +253,7 @@ class Query:
         if type_name == "Upload":
             return _upload(info, key)
         model, pk = _ROWS[type_name], int(key)
-        version = info.context.upload
-        if version is None or models.upload_id_of(pk) != version.pk:
-            other = models.Upload.objects.readable().filter(pk=models.upload_id_of(pk)).first()
-            version = other and info.context.kept(other.snapshot)
+        version = info.context.kept("pk", models.upload_id_of(pk))
         return _one(model._default_manager.all(), version, pk=pk)
 
 

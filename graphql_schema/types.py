@@ -21,7 +21,7 @@ from deals_api import deal_stats, models, reports
 from deals_api.errors import BadInput, LimitExceeded
 from deals_api.ids import write_id
 from graphql_schema.inputs import CustomerOrder, DealFilter, DealOrder, GemOrder, PurchaseOrder
-from graphql_schema.pages import Cut, Order, Page, counts_of, pages_of, version_of
+from graphql_schema.pages import Cut, Order, Page, Side, counts_of, left_out_of, pages_of, version_of
 from graphql_schema.peers import joined, peers_of
 from graphql_schema.reading import Reading
 from graphql_schema.scalars import BigInt
@@ -76,10 +76,25 @@ class Node:
 
 @strawberry.type(description="Where a page stands in its list.")
 class PageInfo:
-    has_next_page: bool = strawberry.field(description="Whether rows follow the page.")
-    has_previous_page: bool = strawberry.field(description="Whether rows stand before the page.")
-    start_cursor: str | None = strawberry.field(description="Cursor of the page's first row; null where it is empty.")
-    end_cursor: str | None = strawberry.field(description="Cursor of the page's last row; null where it is empty.")
+    page: strawberry.Private[Page[Any]]
+
+    @strawberry.field(description="Whether rows follow the page.")
+    def has_next_page(self) -> bool:
+        return self.page.has_next_page
+
+    @strawberry.field(description="Whether rows stand before the page.")
+    def has_previous_page(self) -> bool:
+        return self.page.has_previous_page
+
+    @strawberry.field(description="Cursor of the page's first row; null where it is empty.")
+    def start_cursor(self) -> str | None:
+        rows = self.page.rows
+        return self.page.cursor(rows[0]) if rows else None
+
+    @strawberry.field(description="Cursor of the page's last row; null where it is empty.")
+    def end_cursor(self) -> str | None:
+        rows = self.page.rows
+        return self.page.cursor(rows[-1]) if rows else None
 
 
 @strawberry.type(description="A row and its place in the list.")
@@ -104,13 +119,7 @@ class Connection(Generic[NodeType]):
 
     @strawberry.field(description="Where the page stands in its list.")
     def page_info(self) -> PageInfo:
-        page = self.page
-        return PageInfo(
-            has_next_page=page.has_next_page,
-            has_previous_page=page.has_previous_page,
-            start_cursor=page.cursor(page.rows[0]) if page.rows else None,
-            end_cursor=page.cursor(page.rows[-1]) if page.rows else None,
-        )
+        return PageInfo(page=self.page)
 
     @strawberry.field(
         description="Number of rows in the whole list. Stored for lists without a filter; "
@@ -136,10 +145,12 @@ def cut(first: int | None, after: str | None, last: int | None, before: str | No
 
 def page_size(name: str, size: int | None) -> int:
     limits = settings.DEALS_LIMITS
-    if size is None:
-        return min(limits.page_size, limits.max_page_size)
-    if not 0 <= size <= limits.max_page_size:
-        raise LimitExceeded(f"{name} may be 0 to {limits.max_page_size}, not {size}.")
+    return min(limits.page_size, limits.max_page_size) if size is None else within(name, size, 0, limits.max_page_size)
+
+
+def within(name: str, size: int, least: int, most: int) -> int:
+    if not least <= size <= most:
+        raise LimitExceeded(f"{name} may be {least} to {most}, not {size}.")
     return size
 
 
@@ -172,24 +183,32 @@ def related(
     place = id(info._raw_info.field_nodes[0])  # alike for all peers, and so are the arguments there
     version = version_of(info.context.upload_of(row))
     total = Order.named(order.value)
+    page.places(total, version, rows.model)  # a wrong cursor is refused, whatever is asked of the list
 
-    def all_rows(some: list[Any]) -> None:
-        info.context.account.read_rows(sum(getattr(one, stored_count) for one in some))
+    def ids_of(some: list[Any]) -> list[int]:
+        """The ids of the peers, whose lists are about to be read. (Two lists may have brought the same row.)"""
+        different = {one.pk: getattr(one, stored_count) for one in some}
+        info.context.account.read_rows(sum(different.values()))
+        return list(different)
 
     def read_pages(some: list[Any]) -> dict[int, list[Any]]:
-        all_rows(some)
-        return pages_of(rows, parent, [one.pk for one in some], version, total, page)
+        return pages_of(rows, parent, ids_of(some), version, total, page)
 
     def read_counts(some: list[Any]) -> dict[int, int]:
-        all_rows(some)
-        return counts_of(rows, parent, [one.pk for one in some])
+        return counts_of(rows, parent, ids_of(some))
 
     def count() -> int:
-        if not filtered:
-            return int(getattr(row, stored_count))
-        return peers.once((place, "count"), read_counts)[row.pk]
+        return peers.once((place, "count"), read_counts)[row.pk] if filtered else int(getattr(row, stored_count))
 
-    return Connection(page=Page(version, total, page, lambda: peers.once((place, "rows"), read_pages)[row.pk], count))
+    def left_out(side: Side) -> bool:
+        def read(some: list[Any]) -> set[int]:
+            return left_out_of(rows, parent, ids_of(some), version, total, page, side)
+
+        return row.pk in peers.once((place, side), read)
+
+    return Connection(
+        page=Page(version, total, page, lambda: peers.once((place, "rows"), read_pages)[row.pk], count, left_out)
+    )
 
 
 # What is in a file

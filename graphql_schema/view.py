@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error
 from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.views import View
@@ -28,6 +28,7 @@ from deals_api.cache import Answer, SnapshotGone
 from deals_api.errors import DatabaseBusy, DealsError, LimitExceeded
 from deals_api.ids import write_id
 from deals_api.models import Upload
+from graphql_schema import graphiql
 from graphql_schema.budgets import Account
 from graphql_schema.errors import INVALID, STATUS, UNREADABLE, headers_of, of_the_request, refusal, told
 from graphql_schema.reading import Reading
@@ -67,6 +68,8 @@ class GraphQLView(View):
     """One URL for questions by GET and POST, and for changes by POST."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if graphiql.is_wanted(request):
+            return graphiql.page(request)
         media_type = JSON
         try:
             media_type = media_type_of(request.META.get("HTTP_ACCEPT", "*/*"))
@@ -77,7 +80,7 @@ class GraphQLView(View):
             return self.answer(request, media_type)
         except Refused as refused:
             return HttpResponse(_json(refused.body), media_type, refused.status, headers=refused.headers)
-        except (DatabaseError, SnapshotGone):
+        except (Error, SnapshotGone):
             return _refused(DatabaseBusy("The database does not answer just now; try again in a moment."), media_type)
         except DealsError as refused:
             return _refused(refused, media_type)
@@ -208,19 +211,18 @@ def execute(request: HttpRequest, question: Question, media_type: str, upload: U
     reading = Reading(upload, Account(), request.META)
     allowed = {OperationType.QUERY, OperationType.MUTATION} if request.method == "POST" else {OperationType.QUERY}
     try:
-        with reading.account.watching():
-            result = schema.execute_sync(
-                question.query,
-                variable_values=question.variables,
-                operation_name=question.operation_name,
-                context_value=reading,
-                allowed_operation_types=allowed,
-            )
-            reading.must_be_whole()
+        result = schema.execute_sync(
+            question.query,
+            variable_values=question.variables,
+            operation_name=question.operation_name,
+            context_value=reading,
+            allowed_operation_types=allowed,
+        )
     except CannotGetOperationTypeError:
         raise Refused(400, "Which operation? The document has none of this name, or several.", INVALID) from None
     except InvalidOperationTypeError:
         raise Refused(405, "A mutation comes by POST.", INVALID, {"Allow": "POST"}) from None
+    reading.must_be_whole()
     if error := of_the_request(result.errors or []):
         raise error
     return _answer(result, reading, media_type, request_id(request))

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+import drf_spectacular_sidecar
+import graphene_django_graphiql_static
+import rest_framework
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from redis.backoff import NoBackoff
@@ -29,6 +32,7 @@ try:
     PORT = whole_number(os.environ, "PORT", least=1, most=65535, default=8000)
     WEB_WORKERS = whole_number(os.environ, "WEB_WORKERS", least=1, most=64, default=2)
     WEB_THREADS = whole_number(os.environ, "WEB_THREADS", least=1, most=64, default=8)
+    GRAPHIQL = bool(whole_number(os.environ, "GRAPHIQL", least=0, most=1, default=1))
     SECURE = whole_number(os.environ, "SECURE", least=0, most=1, default=0)
     API_TOKENS = read_tokens(os.environ.get("API_TOKENS", ""))
     READ_REQUIRES_TOKEN = bool(whole_number(os.environ, "READ_REQUIRES_TOKEN", least=0, most=1, default=0))
@@ -50,12 +54,14 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "drf_spectacular",
-    "drf_spectacular_sidecar",
     "strawberry_django",
     "deals_api",
+    "graphql_schema",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "project.security.content_security_policy",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -75,7 +81,27 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
-STATIC_URL = "static/"
+
+# What pages load: only what is named here, at addresses that are new with every build, to be kept for ever
+
+_DRF = Path(rest_framework.__path__[0], "static", "rest_framework")
+_SIDECAR = Path(drf_spectacular_sidecar.__path__[0], "static", "drf_spectacular_sidecar")
+STATIC_URL = f"static/{DEALS_BUILD}/"
+STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+STATICFILES_DIRS = [
+    BASE_DIR / "graphql_schema" / "static",
+    ("rest_framework/css", _DRF / "css"),
+    ("rest_framework/img", _DRF / "img"),
+    ("drf_spectacular_sidecar/swagger-ui-dist", _SIDECAR / "swagger-ui-dist"),
+    ("graphiql", Path(graphene_django_graphiql_static.__path__[0], "static", "graphene_django_graphiql_static")),
+]
+# The image has them collected, with compressed ones beside them; elsewhere they are served from where they lie.
+COLLECTED = BASE_DIR / "collected"
+STATIC_ROOT = COLLECTED if COLLECTED.is_dir() else None
+STORAGES = {"staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"}}
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
+WHITENOISE_IMMUTABLE_FILE_TEST = f"/{DEALS_BUILD}/"
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 # Where data live
 

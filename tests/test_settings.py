@@ -23,6 +23,7 @@ NUMBERS: dict[str, tuple[str, int, int, int]] = {
     "WEB_WORKERS": ("WEB_WORKERS", 2, 1, 64),
     "WEB_THREADS": ("WEB_THREADS", 8, 1, 64),
     "SECURE": ("SECURE", 0, 0, 1),
+    "GRAPHIQL": ("GRAPHIQL", 1, 0, 1),
     "PROXIES": ("PROXIES", 0, 0, 10),
     "MAX_UPLOAD_BYTES": ("max_upload_bytes", 134_217_728, 1, 2**53),
     "MAX_ROWS": ("max_rows", 2_000_000, 1, 2**31),

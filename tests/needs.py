@@ -1,0 +1,20 @@
+"""Programs that some tests drive, and that a machine may lack."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+#: What a test needs, and the command that it is.
+COMMANDS = {
+    "chromium": "chromium",
+}
+
+
+def needs(what: str) -> None:
+    """Skip the test where this is not installed; fail it in CI, where everything must be."""
+    if shutil.which(COMMANDS[what]) is None:
+        without = pytest.fail if os.environ.get("CI") else pytest.skip
+        without(f"{what} is not installed")
