@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
 
@@ -32,6 +32,19 @@ class PageRenderer(BrowsableAPIRenderer):
 
     def get_raw_data_form(self, *_: Any) -> None:
         return None
+
+
+class PagesForBrowsers(DefaultContentNegotiation):
+    """The page for whoever likes it better than JSON; DRF itself does not ask how well a type is liked."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        liked = request.get_preferred_type([ExactJSONRenderer.media_type, PageRenderer.media_type])
+        as_page = liked == PageRenderer.media_type
+        fitting = [renderer for renderer in renderers if isinstance(renderer, PageRenderer) == as_page]
+        chosen: tuple[BaseRenderer, str] = super().select_renderer(request, fitting, format_suffix)
+        return chosen
 
 
 class NoNegotiation(BaseContentNegotiation):

@@ -16,7 +16,7 @@ from deals_api import access, cache, exports, ingest, openapi, reports, store
 from deals_api.downloads import CSV, NDJSON, RAW_CSV, Format, download
 from deals_api.errors import TokenRequired
 from deals_api.models import Upload
-from deals_api.renderers import ExactJSONRenderer, NoNegotiation, PageRenderer
+from deals_api.renderers import ExactJSONRenderer, NoNegotiation, PageRenderer, PagesForBrowsers
 from deals_api.serializers import (
     CsvExportQuery,
     ExportQuery,
@@ -34,6 +34,7 @@ from deals_api.uploads import the_file
 class UploadViewSet(ViewSet):
     """Deals go in as a file; the clients who spent most come out."""
 
+    content_negotiation_class = PagesForBrowsers
     serializer_class = UploadForm  # for the form of the browsable API
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

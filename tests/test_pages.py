@@ -35,6 +35,17 @@ def page(response: Any, status: int = 200) -> str:
     return html.unescape(response.content.decode())
 
 
+@pytest.mark.parametrize("accept", ["text/html", "text/*", "text/html, */*", "application/json;q=0.5, text/html"])
+def test_whoever_likes_a_page_better_gets_one(client: Client, accept: str) -> None:
+    load(deal())
+    page(client.get(UPLOAD, headers={"Accept": accept}))
+
+
+@pytest.mark.parametrize("accept", ["image/png", "text/csv", "nonsense", "\xff;q=x,,,", ";", "text/html;q=0"])
+def test_whoever_likes_neither_is_refused_in_json(client: Client, accept: str) -> None:
+    assert refusal(client.get(UPLOAD, headers={"Accept": accept}), 406)["Code"] == "not_acceptable"
+
+
 @pytest.mark.parametrize("path", ADDRESSES)
 def test_a_browser_gets_the_answer_on_a_page(client: Client, path: str) -> None:
     load(deal("ann", total="100.50"))
@@ -44,7 +55,11 @@ def test_a_browser_gets_the_answer_on_a_page(client: Client, path: str) -> None:
     assert (answer["Cache-Control"], "ETag" in answer) == ("no-store", False)
 
 
-@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/*", "application/json, text/html", None])
+@pytest.mark.parametrize(
+    "accept",
+    ["*/*", "application/json", "application/*", "application/json, text/html", "text/html;q=0.1, */*",
+     "text/html;q=0.9, application/json", "text/html;q=0, */*", "application/json; indent=4", None],
+)  # fmt: skip
 def test_programs_get_json_as_ever(client: Client, accept: str | None) -> None:
     load(deal())
     client.get(UPLOAD, headers=BROWSER)
