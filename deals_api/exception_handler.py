@@ -11,7 +11,13 @@ from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, Final
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from rest_framework import exceptions
@@ -57,6 +63,8 @@ def refuse(error: Exception, _context: dict[str, Any] | None = None) -> Response
         return refuse(exceptions.NotFound())
     if isinstance(error, PermissionDenied):
         return refuse(exceptions.PermissionDenied())
+    if isinstance(error, TooManyFieldsSent | TooManyFilesSent):
+        return refuse(exceptions.ParseError("The request has too many parameters or fields."))
     if isinstance(error, SuspiciousOperation | UnreadablePostError):
         return refuse(exceptions.ParseError(str(error) or "The request cannot be read."))
     return None

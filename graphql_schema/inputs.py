@@ -173,7 +173,10 @@ class GemOrder(Enum):
     BUYER_COUNT_ASC = "buyer_count,name"
 
 
-@strawberry.enum(description="How purchases may be ordered; equal ones as they came up in the file.")
+@strawberry.enum(
+    description="How purchases may be ordered; equal ones by customer and gem as they first appear in the file, "
+    "and the other way round in falling orders."
+)
 class PurchaseOrder(Enum):
     TOTAL_DESC = "-total,-id"
     TOTAL_ASC = "total,id"
@@ -183,7 +186,10 @@ class PurchaseOrder(Enum):
     DEAL_COUNT_ASC = "deal_count,id"
 
 
-@strawberry.enum(description="How deals may be ordered; FILE is their order in the file, and that of equal ones.")
+@strawberry.enum(
+    description="How deals may be ordered; FILE is their order in the file, and that of equal ones, "
+    "which falling orders turn round."
+)
 class DealOrder(Enum):
     FILE_ASC = "id"
     FILE_DESC = "-id"

@@ -26,6 +26,7 @@ from graphql import (
 from strawberry.extensions import ParserCache, SchemaExtension, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
+from strawberry.types.graphql import OperationType
 
 from graphql_schema import types
 from graphql_schema.budgets import check_shape, check_values, nodes_of
@@ -63,7 +64,11 @@ class Guard(SchemaExtension):
         reading.account.spend(
             nodes_of(context.schema._schema, document, context.operation_name, context.variables or {})
         )
-        yield
+        if context.operation_type is OperationType.QUERY:
+            with reading.account.watching():
+                yield
+        else:
+            yield  # a change waits its turn behind other changes, however long they take
 
 
 def inputs_of(schema: GraphQLSchema) -> Iterator[GraphQLArgument | GraphQLInputField]:

@@ -28,6 +28,7 @@ from deals_api import access, cache, reports
 from deals_api.cache import Answer, SnapshotGone
 from deals_api.errors import DatabaseBusy, DealsError, LimitExceeded
 from deals_api.models import Upload
+from graphql_schema import graphiql
 from graphql_schema.budgets import Account
 from graphql_schema.errors import INVALID, STATUS, UNREADABLE, headers_of, of_the_request, refusal, told
 from graphql_schema.ids import write_id
@@ -77,6 +78,8 @@ class GraphQLView(View):
     """One URL for questions by GET and POST, and for changes by POST."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if graphiql.is_wanted(request):
+            return graphiql.page(request)
         media_type = JSON
         try:
             media_type = media_type_of(request.META.get("HTTP_ACCEPT", "*/*"))
@@ -243,14 +246,13 @@ def execute(request: HttpRequest, question: Question, media_type: str, upload: U
     reading = Reading(upload, Account(), request.META)
     allowed = {OperationType.QUERY, OperationType.MUTATION} if request.method == "POST" else {OperationType.QUERY}
     try:
-        with reading.account.watching():
-            result = schema.execute_sync(
-                question.query,
-                variable_values=question.variables,
-                operation_name=question.operation_name,
-                context_value=reading,
-                allowed_operation_types=allowed,
-            )
+        result = schema.execute_sync(
+            question.query,
+            variable_values=question.variables,
+            operation_name=question.operation_name,
+            context_value=reading,
+            allowed_operation_types=allowed,
+        )
     except CannotGetOperationTypeError:
         which = refusal("There is no operation of this name.", INVALID)
         return Answer(_json(which), kept=False, status=_status_of_request_errors(media_type))
@@ -258,7 +260,7 @@ def execute(request: HttpRequest, question: Question, media_type: str, upload: U
         if error.operation_type is OperationType.SUBSCRIPTION:
             raise Refused(400, "There are no subscriptions.", INVALID) from None
         raise Refused(405, "A mutation comes by POST.", INVALID, {"Allow": "POST"}) from None
-    reading.must_be_whole()  # whatever it has cost so far
+    reading.must_be_whole()
     if its_own := of_the_request(result.errors or []):
         raise its_own
     return _answer(result, reading, media_type, request_id(request))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+import graphene_django_graphiql_static
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from redis.backoff import NoBackoff
@@ -30,6 +31,7 @@ try:
     PORT = whole_number(os.environ, "PORT", least=1, most=65535, default=8000)
     WEB_WORKERS = whole_number(os.environ, "WEB_WORKERS", least=1, most=64, default=2)
     WEB_THREADS = whole_number(os.environ, "WEB_THREADS", least=1, most=64, default=8)
+    GRAPHIQL = bool(whole_number(os.environ, "GRAPHIQL", least=0, most=1, default=1))
     SECURE = whole_number(os.environ, "SECURE", least=0, most=1, default=0)
     API_TOKENS = read_tokens(os.environ.get("API_TOKENS", ""))
     READ_REQUIRES_TOKEN = bool(whole_number(os.environ, "READ_REQUIRES_TOKEN", least=0, most=1, default=0))
@@ -46,10 +48,14 @@ DEALS_BUILD = build_digest(BASE_DIR)
 SECRET_KEY = os.environ.get("SECRET_KEY") or get_random_secret_key()
 DEBUG = False
 ALLOWED_HOSTS = [name.strip() for name in (os.environ.get("ALLOWED_HOSTS") or "*").split(",")]
+# Whoever watches the service from inside asks this very machine, by no public name.
+ALLOWED_HOSTS += ["localhost", "127.0.0.1"]
 
-INSTALLED_APPS = ["rest_framework", "strawberry_django", "deals_api", "graphql_schema"]
+INSTALLED_APPS = ["django.contrib.staticfiles", "rest_framework", "strawberry_django", "deals_api", "graphql_schema"]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "project.security.content_security_policy",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -68,6 +74,23 @@ APPEND_SLASH = False  # each URL works with and without it, POST included
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+
+# What pages load: only what is named here, at addresses that are new with every build, to be kept for ever
+
+STATIC_URL = f"static/{DEALS_BUILD}/"
+STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+STATICFILES_DIRS = [
+    BASE_DIR / "graphql_schema" / "static",
+    ("graphiql", Path(graphene_django_graphiql_static.__path__[0], "static", "graphene_django_graphiql_static")),
+]
+# The image has them collected, with compressed ones beside them; elsewhere they are served from where they lie.
+COLLECTED = BASE_DIR / "collected"
+STATIC_ROOT = COLLECTED if COLLECTED.is_dir() else None
+STORAGES = {"staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"}}
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
+WHITENOISE_IMMUTABLE_FILE_TEST = f"/{DEALS_BUILD}/"
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 # Where data live
 
@@ -129,6 +152,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["deals_api.uploads.WholeMultiPartParser"],
     "DEFAULT_RENDERER_CLASSES": ["deals_api.serializers.ExactJSONRenderer"],
     "EXCEPTION_HANDLER": "deals_api.exception_handler.refuse",
+    "URL_FORMAT_OVERRIDE": None,  # ``?format=`` is an unknown parameter like any other
 }
 
 
@@ -146,13 +170,18 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["briefly"]}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {"django": {"handlers": [], "level": "ERROR", "propagate": True}},
+    "loggers": {
+        "django": {"handlers": [], "level": "ERROR", "propagate": True},
+        # It warns of each HEAD, whose body Django leaves to the server to drop.
+        "gunicorn.http.wsgi": {"level": "ERROR"},
+    },
 }
 
 # Security, as ``check --deploy`` asks. TLS ends in front of the service, which says so by SECURE=1.
 if SECURE:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
+    SECURE_REDIRECT_EXEMPT = ["^health/"]  # asked from inside, where there is no TLS
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
