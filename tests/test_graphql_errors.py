@@ -90,7 +90,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(reports, "top_clients", fail)
+    monkeypatch.setattr(reports, "richest", fail)
 
 
 @pytest.mark.usefixtures("broken")
