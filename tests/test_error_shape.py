@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, UnreadablePostError
+from django.http import Http404, HttpResponse, UnreadablePostError
 from django.test import Client, RequestFactory
 from django.urls import get_resolver
 from pytest_django import Settings
@@ -176,7 +176,7 @@ def test_what_django_raises_is_told_in_the_same_words(error: Exception, status: 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 500])
 def test_what_fails_outside_drf_is_told_in_the_same_words(status: int) -> None:
-    handler = get_resolver().resolve_error_handler(status)
+    handler: Callable[..., HttpResponse] = get_resolver().resolve_error_handler(status)
     request = RequestFactory().get("/")
     answer = handler(request) if status == 500 else handler(request, Exception("secret"))
     assert answer.status_code == status
