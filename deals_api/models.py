@@ -14,6 +14,8 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Count, Exists, Q
 
+from deals_api.errors import UploadNotKept
+
 if TYPE_CHECKING:
     MoneyColumn = models.BigIntegerField[Decimal, Decimal]
     NameColumn = models.CharField[str, str]
@@ -109,6 +111,16 @@ class UploadQuerySet(models.QuerySet["Upload"]):
     def readable(self) -> Self:
         """Those whose rows can be read, whole."""
         return self.filter(state=Upload.State.LOADED)
+
+    def kept(self, snapshot: uuid.UUID | None) -> Upload:
+        """The readable one of this name.
+
+        Raises: UploadNotKept.
+        """
+        upload = None if snapshot is None else self.readable().filter(snapshot=snapshot).first()
+        if upload is None:
+            raise UploadNotKept("There is no such upload, or its rows are no longer kept.")
+        return upload
 
     def beyond(self, keep: int) -> Self:
         """Readable ones that are neither current nor among the ``keep`` newest."""

@@ -43,9 +43,9 @@ class DealSelection:
     def gems_of(self, upload: Upload) -> SnapshotQuerySet[Gem]:
         return Gem.objects.of(upload).filter(self.gems or Q())
 
-    def deals_of(self, upload: Upload, *, by_date: bool = False) -> SnapshotQuerySet[Deal]:
-        """The deals, without a look at the names; ``by_date`` where the order of their dates is asked for."""
-        deals = self._by_themselves(upload, by_date)
+    def deals_of(self, upload: Upload) -> SnapshotQuerySet[Deal]:
+        """The deals, without a look at the names."""
+        deals = self.by_themselves(upload, by_date=False)
         if self.customers:
             deals = deals.filter(_one_of_many("customer", self.customers_of(upload)))
         if self.gems:
@@ -57,10 +57,11 @@ class DealSelection:
         customers = upload.customer_count if self.customers else 0
         return customers + (upload.gem_count if self.gems else 0)
 
-    def _by_themselves(self, upload: Upload, by_date: bool) -> SnapshotQuerySet[Deal]:
+    def by_themselves(self, upload: Upload, *, by_date: bool) -> SnapshotQuerySet[Deal]:
+        """The deals of any names; ``by_date`` offers the index of dates, which begins with the upload."""
         deals = Deal.objects.side_by_side(upload)
-        if by_date or self.since or self.until:
-            deals = deals.of(upload)  # dates have an index, which begins with the upload
+        if by_date:
+            deals = deals.of(upload)
         if self.since:
             deals = deals.filter(date__gte=self.since)
         if self.until:
@@ -121,10 +122,14 @@ class SelectedDeals:
         return self.gems.count if self.gems else self.upload.gem_count
 
     @property
+    def are_of_few(self) -> bool:
+        return self.customers is not None and self.customers.are_few
+
+    @property
     def rows_to_read(self) -> int:
         """How many deals the database must look at: those of a few customers, who have an index, or all."""
         rows: int = self.upload.rows
-        return min(self.customers.deal_count * SCATTERED, rows) if self.customers and self.customers.are_few else rows
+        return min(self.customers.deal_count * SCATTERED, rows) if self.customers and self.are_of_few else rows
 
     @property
     def sets_to_look_in(self) -> list[int]:
@@ -132,7 +137,13 @@ class SelectedDeals:
         return [names.count for names in (self.customers, self.gems) if names and not names.are_few]
 
     def deals(self, *, by_date: bool = False) -> SnapshotQuerySet[Deal]:
-        return self.selection._by_themselves(self.upload, by_date).filter(self._names())
+        """The deals; ``by_date`` where the order of their dates is asked for.
+
+        Where few customers are selected, PostgreSQL is kept from walking through the dates of all others.
+        """
+        selection = self.selection
+        by_date = (by_date or bool(selection.since or selection.until)) and not self.are_of_few
+        return selection.by_themselves(self.upload, by_date=by_date).filter(self._names())
 
     def purchases(self) -> SnapshotQuerySet[Purchase]:
         """What the selected customers bought of the selected gems."""

@@ -14,10 +14,10 @@ from graphql.pyutils import camel_to_snake
 from deals_api import access, models, reports, store
 from deals_api.deal_stats import DealStatsKey, Grouping
 from deals_api.errors import UploadNotKept as NotKept
+from deals_api.ids import parse_id, read_id
 from deals_api.limits import Limits
 from deals_api.selections import DealSelection, SelectedDeals
 from graphql_schema.budgets import fields_within
-from graphql_schema.ids import parse_id, read_id
 from graphql_schema.inputs import (
     CustomerFilter,
     CustomerOrder,

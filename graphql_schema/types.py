@@ -20,8 +20,8 @@ from strawberry_django.fields.field import StrawberryDjangoField
 
 from deals_api import deal_stats, models, reports
 from deals_api.errors import BadInput, LimitExceeded
+from deals_api.ids import write_id
 from deals_api.limits import Limits
-from graphql_schema.ids import write_id
 from graphql_schema.inputs import CustomerOrder, DealFilter, DealOrder, GemOrder, PurchaseOrder
 from graphql_schema.pages import Cut, Order, Page, Side, counts_of, left_out_of, pages_of, version_of
 from graphql_schema.peers import joined, peers_of

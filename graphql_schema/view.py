@@ -27,11 +27,11 @@ from strawberry.types.graphql import OperationType
 from deals_api import access, cache, reports
 from deals_api.cache import Answer, SnapshotGone
 from deals_api.errors import DatabaseBusy, DealsError, LimitExceeded
+from deals_api.ids import write_id
 from deals_api.models import Upload
 from graphql_schema import graphiql
 from graphql_schema.budgets import Account
 from graphql_schema.errors import INVALID, STATUS, UNREADABLE, headers_of, of_the_request, refusal, told
-from graphql_schema.ids import write_id
 from graphql_schema.reading import Reading
 from graphql_schema.schema import schema
 

@@ -14,7 +14,7 @@ _SCROLL_LOCK: Final = "'sha256-Y/huXlwoYkVyQlxwSVcCi1RCDGDCSVBzDt0hYP9qlTc='"
 PAGE: Final = (
     f"default-src 'none'; script-src 'self'; style-src 'self' {_SCROLL_LOCK}; "
     "connect-src 'self'; font-src 'self' data:; img-src 'self' data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+import drf_spectacular_sidecar
 import graphene_django_graphiql_static
+import rest_framework
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from redis.backoff import NoBackoff
@@ -51,7 +53,14 @@ ALLOWED_HOSTS = [name.strip() for name in (os.environ.get("ALLOWED_HOSTS") or "*
 # Whoever watches the service from inside asks this very machine, by no public name.
 ALLOWED_HOSTS += ["localhost", "127.0.0.1"]
 
-INSTALLED_APPS = ["django.contrib.staticfiles", "rest_framework", "strawberry_django", "deals_api", "graphql_schema"]
+INSTALLED_APPS = [
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "strawberry_django",
+    "deals_api",
+    "graphql_schema",
+]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "project.security.content_security_policy",
@@ -62,7 +71,7 @@ MIDDLEWARE = [
 # Pages of other sites that may use the service from a browser.
 CORS_ALLOWED_ORIGINS = list(filter(None, map(str.strip, os.environ.get("CORS_ORIGINS", "").split(","))))
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "x-request-id"]
-CORS_EXPOSE_HEADERS = ["ETag", "Retry-After"]
+CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Retry-After"]
 if CORS_ALLOWED_ORIGINS:
     INSTALLED_APPS.append("corsheaders")
     MIDDLEWARE.insert(0, "corsheaders.middleware.CorsMiddleware")
@@ -78,10 +87,15 @@ TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP
 
 # What pages load: only what is named here, at addresses that are new with every build, to be kept for ever
 
+_DRF = Path(rest_framework.__path__[0], "static", "rest_framework")
+_SIDECAR = Path(drf_spectacular_sidecar.__path__[0], "static", "drf_spectacular_sidecar")
 STATIC_URL = f"static/{DEALS_BUILD}/"
 STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
 STATICFILES_DIRS = [
     BASE_DIR / "graphql_schema" / "static",
+    ("rest_framework/css", _DRF / "css"),
+    ("rest_framework/img", _DRF / "img"),
+    ("drf_spectacular_sidecar/swagger-ui-dist", _SIDECAR / "swagger-ui-dist"),
     ("graphiql", Path(graphene_django_graphiql_static.__path__[0], "static", "graphene_django_graphiql_static")),
 ]
 # The image has them collected, with compressed ones beside them; elsewhere they are served from where they lie.
@@ -151,9 +165,23 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
     "DEFAULT_PARSER_CLASSES": ["deals_api.uploads.WholeMultiPartParser"],
-    "DEFAULT_RENDERER_CLASSES": ["deals_api.serializers.ExactJSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["deals_api.renderers.ExactJSONRenderer", "deals_api.renderers.PageRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "deals_api.openapi.Description",
     "EXCEPTION_HANDLER": "deals_api.exception_handler.refuse",
-    "URL_FORMAT_OVERRIDE": None,  # ``?format=`` is an unknown parameter like any other
+    "URL_FORMAT_OVERRIDE": None,  # ``?format=`` is a parameter like any other that there is not
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Deals in gems",
+    "DESCRIPTION": "A deals.csv goes in; the clients who spent most come out. GraphQL over the same data: /graphql/.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SORT_OPERATIONS": False,  # as in urls.py: what is used most comes first
+    "COMPONENT_SPLIT_REQUEST": True,  # a file that goes in is bytes, not the address of a file
+    "POSTPROCESSING_HOOKS": ["deals_api.openapi.add_components"],
+    "SWAGGER_UI_DIST": "SIDECAR",  # from the wheel, so that nothing is loaded from elsewhere
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
 }
 
 

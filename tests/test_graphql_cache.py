@@ -20,8 +20,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from deals_api import cache, reports, store
+from deals_api.ids import write_id
 from deals_api.models import Deal, Upload
-from graphql_schema.ids import write_id
 from graphql_schema.schema import DealsSchema
 from tests.builders import deal, load
 from tests.graphql import PATH, ask, code, data, post

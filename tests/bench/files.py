@@ -17,7 +17,7 @@ _BEGIN = datetime(2018, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 SHAPES: Final[dict[str, dict[str, Any]]] = {
     "ordinary": {},
     "one moment": {"one_moment": True},
-    "lopsided": {"lopsided": True},
+    "lopsided": {"lopsided": True, "shuffled": True},
     "many names": {"customers": 100_000, "gems": 100_000},
     "many gems each": {"customers": 100, "gems": 10_000},
 }
@@ -31,9 +31,10 @@ def write_deals(
     gems: int = 55,
     one_moment: bool = False,
     lopsided: bool = False,
+    shuffled: bool = False,
     seed: int = 1,
 ) -> None:
-    """``rows`` deals of ``customers`` clients in ``gems`` gems, in the order of their dates.
+    """``rows`` deals of ``customers`` clients in ``gems`` gems, in the order of their dates unless ``shuffled``.
 
     ``one_moment``: all dates are equal. ``lopsided``: one client and one gem have nearly all deals.
     """
@@ -47,7 +48,8 @@ def write_deals(
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write("customer,item,total,quantity,date\n")
         for number in range(rows):
-            seconds = 0 if one_moment else number * 97 + chance.random() * 90
+            place = chance.randrange(rows) if shuffled else number
+            seconds = 0 if one_moment else place * 97 + chance.random() * 90
             date = _BEGIN + timedelta(seconds=seconds)
             file.write(
                 f"{login()},{gem()},{chance.randrange(1, 9000)},{chance.randrange(1, 50)},{date.isoformat(' ')}\n"
