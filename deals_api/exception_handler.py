@@ -54,7 +54,7 @@ def refuse(error: Exception, _context: dict[str, Any] | None = None) -> Response
         log.warning("The database does not answer: %s", error)
         return refuse(DatabaseBusy("The database does not answer just now; try again in a moment."))
     if isinstance(error, exceptions.APIException):
-        return Response(body(_sentence(error.detail), _code(error)), error.status_code)
+        return Response(body(_sentence(error.detail), error.default_code), error.status_code)
     if isinstance(error, RequestDataTooBig):
         return Response(body("The request is too large.", "request_too_large"), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     if isinstance(error, Http404):
@@ -93,11 +93,6 @@ def _sentence(detail: Any) -> str:
     if isinstance(detail, list):
         return " ".join(map(_sentence, detail))
     return str(detail)
-
-
-def _code(error: exceptions.APIException) -> str:
-    codes = error.get_codes()
-    return codes if isinstance(codes, str) else error.default_code
 
 
 # The same for what fails outside DRF: Django calls these (see project.urls)

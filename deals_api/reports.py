@@ -8,24 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.db import InterfaceError, OperationalError, connection
-
 from deals_api.cache import Lease
 from deals_api.models import Customer, Purchase, Upload
 
-
-def _read_pointer() -> tuple[Upload | None, bool]:
-    try:
-        return Upload.objects.current_and_change()
-    except (OperationalError, InterfaceError):
-        if connection.in_atomic_block:
-            raise
-        connection.close()  # it was kept open since the last request, and the database may have restarted
-        return Upload.objects.current_and_change()
-
-
 #: The upload to answer from, to be called once in each request; None before the first upload.
-current_upload: Lease[Upload] = Lease(_read_pointer)
+current_upload: Lease[Upload] = Lease(Upload.objects.current_and_change)
 
 
 @dataclass(frozen=True, slots=True)

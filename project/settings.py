@@ -112,7 +112,8 @@ WHITENOISE_ALLOW_ALL_ORIGINS = False
 def database(url: str) -> dict[str, Any]:
     """Django's entry for one ``DATABASE_URL``."""
     try:
-        entry: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=None))
+        # Connections are kept, and each request that needs one first looks whether the database has restarted.
+        entry: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=None, conn_health_checks=True))
     except (ValueError, dj_database_url.UnknownSchemeError) as wrong:
         raise ImproperlyConfigured(f"DATABASE_URL is not understood: {wrong}") from None
     if entry["ENGINE"].endswith("sqlite3"):

@@ -10,8 +10,9 @@ import pytest
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, UnreadablePostError
+from django.http import Http404, HttpResponse, UnreadablePostError
 from django.test import Client, RequestFactory
+from django.urls import get_resolver
 from pytest_django import Settings
 from rest_framework.exceptions import APIException
 
@@ -171,6 +172,16 @@ def test_what_django_raises_is_told_in_the_same_words(error: Exception, status: 
     answer = refuse(error)
     assert answer is not None
     assert (answer.status_code, answer.data["Status"], answer.data["Code"]) == (status, "Error", code)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 500])
+def test_what_fails_outside_drf_is_told_in_the_same_words(status: int) -> None:
+    handler: Callable[..., HttpResponse] = get_resolver().resolve_error_handler(status)
+    request = RequestFactory().get("/")
+    answer = handler(request) if status == 500 else handler(request, Exception("secret"))
+    assert answer.status_code == status
+    assert json.loads(answer.content).keys() == {"Status", "Desc", "Code"}
+    assert b"secret" not in answer.content
 
 
 def test_every_code_of_the_table_was_earned_here() -> None:

@@ -427,6 +427,26 @@ def test_a_database_that_goes_away_is_told_as_503_and_found_again(tmp_path: Path
         assert richest(server) == "after"
 
 
+@pytest.mark.parametrize("first", ["a question", "a file"])
+def test_a_database_that_restarted_unnoticed_is_noticed_by_nobody(
+    tmp_path: Path, on_postgres: bool, first: str
+) -> None:
+    """Connections are kept from one request to the next, and this one is dead."""
+    if not on_postgres:
+        pytest.skip("SQLite is a file")
+    with (
+        services.postgres() as (database, url),
+        serving(tmp_path, DATABASE_URL=url, WEB_WORKERS="1", WEB_THREADS="1") as server,
+    ):
+        upload(server, "before")
+        assert richest(server) == "before"
+        database.stop()
+        database.start()
+        if first == "a file":
+            upload(server, "after")
+        assert richest(server) == ("after" if first == "a file" else "before")
+
+
 def test_a_server_that_starts_before_its_database_waits_for_it(tmp_path: Path, on_postgres: bool) -> None:
     if not on_postgres:
         pytest.skip("SQLite is a file")

@@ -144,7 +144,7 @@ def test_a_postgres_url_names_user_host_and_database(scheme: str) -> None:
     assert (entry["USER"], entry["PASSWORD"]) == ("ann", "p@ss/word")
     assert (entry["HOST"], entry["PORT"], entry["NAME"]) == ("db.example", 5433, "deals")
     assert entry["OPTIONS"] == {"sslmode": "require"}
-    assert entry["CONN_MAX_AGE"] is None
+    assert (entry["CONN_MAX_AGE"], entry["CONN_HEALTH_CHECKS"]) == (None, True)
 
 
 @pytest.mark.parametrize(
