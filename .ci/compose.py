@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -58,6 +59,8 @@ def everything_holds(stack: Stack) -> None:
             say("  up, as the README says: web starts when db and redis are healthy, and the answer is right")
             web_may_do_little(stack)
             say("  web is not root, has no capabilities and cannot write its code; the image holds only what runs")
+            pages_are_whole(stack)
+            say("  every address that the pages name is there")
             stop_waits_for_the_upload(stack)
             wait_until(lambda: up.poll() is not None, 60, "the README's command went on after all had stopped")
             say("  stop lets the upload in flight finish; web and db end with 0")
@@ -107,11 +110,21 @@ def web_may_do_little(stack: Stack) -> None:
     must(not writable, f"web's user may write {writable}")
     packages = {path.parent.name for path in stack.clone.glob("*/__init__.py")} - {"tests"}
     there = set(stack.inside("ls -A /app").split())
-    must(there == {"manage.py", "requirements.txt", "__pycache__"} | packages, f"the image holds {there}")
+    what_runs = {"manage.py", "requirements.txt", "collected", "__pycache__"} | packages
+    must(there == what_runs, f"the image holds {there}, not {what_runs}")
     stray = stack.inside("find /app -name '.*' -o -name '*.sqlite3*' -o -name '*.csv' -o -name tests").split()
     must(not stray, f"the image has {stray}")
     told = stack.docker("history", "--no-trunc", image) + stack.docker("inspect", "-f", "{{.Config.Env}}", image)
     must(not any(word in told for word in ("PASSWORD", "SECRET", "TOKEN")), f"the image tells a secret: {told}")
+
+
+def pages_are_whole(stack: Stack) -> None:
+    """Only in the image are the files of pages collected; elsewhere they are served from where they lie."""
+    for page in ("/graphql/", "/api/docs/", "/api/upload/"):
+        named = re.findall(r"""(?:src|href)=["'](/[^"']+)""", stack.get(page, "text/html"))
+        must([address for address in named if address.startswith("/static/")], f"{page} loads nothing: {named}")
+        for address in named:
+            must(stack.get(address), f"{page} names {address}, which is empty")
 
 
 def stop_waits_for_the_upload(stack: Stack) -> None:

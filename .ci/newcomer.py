@@ -93,4 +93,4 @@ def answers() -> bool:
 
 
 if __name__ == "__main__":
-    tell(story, minutes=10)
+    tell(story, minutes=15)

@@ -64,9 +64,14 @@ class Stack:
     def wait_until_healthy(self) -> None:
         wait_until(self.is_healthy, 240, "web was not healthy")
 
+    def get(self, path: str, accept: str = "*/*") -> str:
+        """What is there; an HTTPError where it is no success."""
+        asked = urllib.request.Request(f"http://localhost:{self.port}{path}", headers={"Accept": accept})
+        with urllib.request.urlopen(asked, timeout=60) as response:
+            return str(response.read().decode(errors="replace"))
+
     def answer(self) -> Any:
-        with urllib.request.urlopen(f"http://localhost:{self.port}/api/top-clients/", timeout=60) as response:
-            return json.load(response)
+        return json.loads(self.get("/api/top-clients/"))
 
     @contextlib.contextmanager
     def events(self, log: Path) -> Iterator[Path]:

@@ -202,7 +202,7 @@ def test_readers_are_answered_during_a_long_upload(server: Server, tmp_path: Pat
             answers += 1
         assert uploading.result().status_code == 200
         whole = time.monotonic() - beginning
-    assert answers > 10
+    assert answers > 3
     assert slowest < max(1.0, whole / 3)  # a machine may be slow, but nobody waits for the upload
     assert richest(server) != "before"
 
