@@ -56,6 +56,7 @@ class Snapshot(Protocol):
 
 
 S = TypeVar("S", bound=Snapshot)
+R = TypeVar("R", bound=HttpResponseBase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,12 @@ def _client_has(request: HttpRequest, etag: str) -> bool:
     return etag in theirs or theirs == ["*"]
 
 
-def _label(response: HttpResponse, etag: str) -> HttpResponse:
+def conditional(request: HttpRequest, etag: str, make: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+    """304 for a client that has the answer already, else what ``make`` gives, as one that may be kept."""
+    return _label(HttpResponseNotModified() if _client_has(request, etag) else make(), etag)
+
+
+def _label(response: R, etag: str) -> R:
     """Any cache on the way may keep it, and must ask us before each use."""
     response.headers["ETag"] = etag
     response.headers["Cache-Control"] = "no-cache"

@@ -11,7 +11,13 @@ from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, Final
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from rest_framework import exceptions
@@ -48,15 +54,15 @@ def refuse(error: Exception, _context: dict[str, Any] | None = None) -> Response
         log.warning("The database does not answer: %s", error)
         return refuse(DatabaseBusy("The database does not answer just now; try again in a moment."))
     if isinstance(error, exceptions.APIException):
-        return Response(
-            body(_sentence(error.detail), _code(error)), error.status_code, headers=_headers(error)
-        )
+        return Response(body(_sentence(error.detail), error.default_code), error.status_code)
     if isinstance(error, RequestDataTooBig):
         return Response(body("The request is too large.", "request_too_large"), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     if isinstance(error, Http404):
         return refuse(exceptions.NotFound())
     if isinstance(error, PermissionDenied):
         return refuse(exceptions.PermissionDenied())
+    if isinstance(error, TooManyFieldsSent | TooManyFilesSent):
+        return refuse(exceptions.ParseError("The request has too many parameters or fields."))
     if isinstance(error, SuspiciousOperation | UnreadablePostError):
         return refuse(exceptions.ParseError(str(error) or "The request cannot be read."))
     return None
@@ -87,20 +93,6 @@ def _sentence(detail: Any) -> str:
     if isinstance(detail, list):
         return " ".join(map(_sentence, detail))
     return str(detail)
-
-
-def _code(error: exceptions.APIException) -> str:
-    codes = error.get_codes()
-    return codes if isinstance(codes, str) else error.default_code
-
-
-def _headers(error: exceptions.APIException) -> dict[str, str]:
-    headers = {}
-    if wait := getattr(error, "wait", None):
-        headers["Retry-After"] = str(int(wait))
-    if challenge := getattr(error, "auth_header", None):
-        headers["WWW-Authenticate"] = challenge
-    return headers
 
 
 # The same for what fails outside DRF: Django calls these (see project.urls)

@@ -40,13 +40,13 @@ class Limits:
 
     # What one GraphQL operation may ask
 
-    #: Largest accepted body of a question.
-    max_query_bytes: int = _bound(64 * 1024, "MAX_QUERY_BYTES", "bytes")
+    #: Largest accepted body of a question. The most is what Django takes into memory.
+    max_query_bytes: int = _bound(64 * 1024, "MAX_QUERY_BYTES", "bytes", most=2_621_440)
     #: Words and signs of a document.
     max_query_tokens: int = _bound(1_000, "MAX_QUERY_TOKENS", "tokens")
     #: Levels of fields, ``edges`` and ``node`` included, introspection not.
     max_query_depth: int = _bound(12, "MAX_QUERY_DEPTH", "levels")
-    #: Fields of a document, those of a fragment counted wherever it is spread.
+    #: Fields of a document, and spreads of fragments; those of a fragment counted wherever it is spread.
     max_query_fields: int = _bound(500, "MAX_QUERY_FIELDS", "fields")
     #: Fields among them that are given another name.
     max_query_aliases: int = _bound(30, "MAX_QUERY_ALIASES", "aliases")
@@ -69,7 +69,7 @@ class Limits:
     #: Time that the database may take for one operation.
     max_query_seconds: int = _bound(5, "MAX_QUERY_SECONDS", "seconds", most=3_600)
     #: Groups that one ``dealStats`` may have to make.
-    max_groups: int = _bound(200_000, "MAX_GROUPS", "groups")
+    max_groups: int = _bound(150_000, "MAX_GROUPS", "groups")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Limits:

@@ -11,12 +11,14 @@ from typing import Any, Final
 from django.db import InterfaceError, OperationalError
 from graphql import GraphQLError, GraphQLSyntaxError
 
-from deals_api.errors import DatabaseBusy, DealsError, NotAllowed, TokenRequired, TooManyRequests
+from deals_api.errors import DatabaseBusy, DealsError, LimitExceeded, NotAllowed, TokenRequired, TooManyRequests
 
 log = logging.getLogger(__name__)
 
 #: Errors of one answer; a document can make a hundred of them, and nobody reads the sixth.
 _MOST: Final = 5
+#: How graphql-core says that a document has too many tokens or levels.
+_TOO_LONG: Final = "Parsing aborted."
 
 #: What HTTP calls the refusals that are about the request and not about the question.
 STATUS: Final = {TokenRequired: 401, NotAllowed: 403, TooManyRequests: 429, DatabaseBusy: 503}
@@ -66,8 +68,8 @@ def _told(error: GraphQLError, request_id: str) -> dict[str, Any]:
     answer: dict[str, Any] = dict(error.formatted)
     extensions: dict[str, Any] = {}
     if isinstance(error, GraphQLSyntaxError):
-        too_long = "tokens" in error.message
-        extensions["code"] = "limit_exceeded" if too_long else UNREADABLE
+        too_long = error.message.endswith(_TOO_LONG)
+        extensions["code"] = LimitExceeded.code if too_long else UNREADABLE
     elif raised is None:
         extensions["code"] = INVALID
     elif isinstance(raised, DealsError):

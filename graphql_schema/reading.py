@@ -14,9 +14,9 @@ from django.db.models import Q
 from deals_api import access
 from deals_api.cache import SnapshotGone
 from deals_api.errors import UploadNotKept
+from deals_api.ids import read_id
 from deals_api.models import SnapshotRow, Upload
 from graphql_schema.budgets import Account
-from graphql_schema.ids import read_id
 
 
 @dataclass

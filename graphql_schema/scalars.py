@@ -6,9 +6,10 @@ Knows nothing of the schema around them. A value that is refused says why in one
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Any, Final, NewType
 
 import strawberry
@@ -83,8 +84,8 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         'an amount such as "612" or "100.50"',
         name="Money",
         description="An exact amount in the file's currency, in digits with a point and at most two decimals: "
-        '"451731", "100.5". Never negative. A string, so that no client loses cents. As input a whole number is '
-        "taken too.",
+        '"451731", "100.5". From 0 to 92233720368547758.07. A string, so that no client loses cents. As input a whole '
+        "number is taken too.",
         specified_by_url="https://www.w3.org/TR/xmlschema-2/#decimal",
         serialize=_write_money,
     ),
@@ -92,7 +93,8 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         _read_big_int,
         "a whole number of up to 64 bits",
         name="BigInt",
-        description="A whole number of up to 64 bits, written as a JSON number.",
+        description="A whole number of up to 64 bits, written as a JSON number; JavaScript reads it exactly "
+        "up to 9007199254740991, more than any file has deals or pieces.",
         specified_by_url="https://www.w3.org/TR/xmlschema-2/#long",
         serialize=int,
     ),
@@ -100,8 +102,8 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         _read_moment,
         'a date and time such as "2018-12-14T08:29:52Z"',
         name="DateTime",
-        description="A moment in ISO 8601, in UTC: 2018-12-14T08:29:52.506166Z. As input an offset may stand in "
-        "the Z's place; without one it is UTC.",
+        description="A moment in ISO 8601, in UTC, to the microsecond: 2018-12-14T08:29:52.506166Z. As input an "
+        "offset may stand in the Z's place; without one it is UTC.",
         specified_by_url="https://scalars.graphql.org/andimarek/date-time.html",
         serialize=_write_moment,
     ),
@@ -114,3 +116,10 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         serialize=date.isoformat,
     ),
 }
+
+
+def enum_of(cls: type[Enum], values: Mapping[str, str], description: str, name: str | None = None) -> None:
+    """Makes an enum of code that knows no GraphQL one of the schema; ``values`` says what each of its names means."""
+    definition: Any = strawberry.enum(cls, name=name, description=description)
+    for value in definition.__strawberry_definition__.values:
+        value.description = values[value.name]

@@ -13,9 +13,9 @@ from django.test import Client
 from pytest_django import Settings
 
 from deals_api import access, cache
+from deals_api.ids import write_id
 from deals_api.models import Upload
 from deals_api.tokens import holder_of, read_tokens
-from graphql_schema.ids import write_id
 from tests import services
 from tests.builders import csv_of, deal, load
 

@@ -20,8 +20,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from deals_api import cache, reports, store
+from deals_api.ids import write_id
 from deals_api.models import Deal, Upload
-from graphql_schema.ids import write_id
 from graphql_schema.schema import DealsSchema
 from tests.builders import deal, load
 from tests.graphql import PATH, ask, code, data, id_of, post
@@ -206,14 +206,14 @@ def test_the_history_of_files_is_always_fresh() -> None:
 def test_two_who_ask_the_same_at_once_have_it_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     load(deal())
     runs = []
-    top_clients = reports.top_clients
+    richest = reports.richest
 
     def slow(*arguments: Any) -> Any:
         runs.append(arguments)
         time.sleep(0.3)
-        return top_clients(*arguments)
+        return richest(*arguments)
 
-    monkeypatch.setattr(reports, "top_clients", slow)
+    monkeypatch.setattr(reports, "richest", slow)
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: in_a_thread(lambda: data("{topClients {username}}")), range(4)))
     assert answers == [{"topClients": [{"username": "ann"}]}] * 4

@@ -17,7 +17,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 
 from deals_api import reports
-from graphql_schema.ids import write_id
+from deals_api.ids import write_id
 from tests import services
 from tests.builders import csv_of, deal, load
 from tests.graphql import PATH, ask, data, error, post
@@ -90,7 +90,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(reports, "top_clients", fail)
+    monkeypatch.setattr(reports, "richest", fail)
 
 
 @pytest.mark.usefixtures("broken")

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deals_api.ids import write_id
 from deals_api.models import Upload, row_id
-from graphql_schema.ids import write_id
 from graphql_schema.inputs import CustomerOrder, DealOrder, GemOrder, PurchaseOrder
 from tests import oracle
 from tests.builders import csv_of, deal, load, many

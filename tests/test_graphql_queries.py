@@ -14,8 +14,8 @@ import pytest
 from django.conf import settings
 
 from deals_api import store
+from deals_api.ids import write_id
 from deals_api.models import Customer, Deal, Gem, Purchase, Upload
-from graphql_schema.ids import write_id
 from tests import oracle
 from tests.builders import csv_of, deal, load
 from tests.graphql import ask, code, data, error, id_of

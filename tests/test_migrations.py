@@ -13,6 +13,7 @@ import psycopg2
 import pytest
 from django.apps import apps
 from django.core.management import call_command
+from django.db import connection
 
 from deals_api.models import Upload
 from tests.builders import csv_of, deal
@@ -49,6 +50,18 @@ def test_migrations_make_every_table_from_nothing_and_take_it_back(database_url:
     migrate(database_url)
     migrate(database_url, "deals_api", "zero")
     assert not ours & tables(database_url)
+
+
+@pytest.mark.django_db
+def test_names_are_compared_by_code_point_whatever_the_databases_locale(on_postgres: bool) -> None:
+    if not on_postgres:
+        pytest.skip("SQLite knows no locale")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name, column_name, collation_name FROM information_schema.columns"
+            " WHERE (table_name, column_name) IN (('deals_api_customer', 'username'), ('deals_api_gem', 'name'))"
+        )
+        assert sorted(cursor.fetchall()) == [("deals_api_customer", "username", "C"), ("deals_api_gem", "name", "C")]
 
 
 def start(count: int, stack: contextlib.ExitStack, folder: Path, environment: dict[str, str]) -> list[Server]:

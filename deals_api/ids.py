@@ -1,4 +1,4 @@
-"""Global ids: a type's name and a key, opaque to clients, as Relay wants them.
+"""Global ids: a type's name and a key, opaque to clients, as Relay wants them; both faces read them.
 
 An upload's key is its snapshot's name, which no other upload ever has; a row's is its primary key,
 which names its upload too.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import uuid
 from typing import Final
 
@@ -45,3 +46,12 @@ def read_id(text: str, type_name: str) -> str:
     if found != type_name:
         raise BadInput(f"This is the id of a {found}, not of an {type_name}.")
     return key
+
+
+def snapshot_named(text: str) -> uuid.UUID | None:
+    """The snapshot that an upload's id or the snapshot's own name stands for; None where it is neither."""
+    with contextlib.suppress(ValueError):
+        return uuid.UUID(text)
+    with contextlib.suppress(BadInput):
+        return uuid.UUID(hex=read_id(text, "Upload"))
+    return None
