@@ -7,9 +7,11 @@ eight clients that send a byte a minute would be all that a process serves. Know
 from __future__ import annotations
 
 import contextlib
+import selectors
 import socket
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 from gunicorn.workers.gthread import ThreadWorker
@@ -50,13 +52,15 @@ class PatientSocket(socket.socket):
         try:
             yield
         except TimeoutError:
-            pass
+            self.given_up = True
         finally:
             self.settimeout(before)
 
     # What a class with attributes of its own must say of a C type's instances
     _begun: float = 0.0
     _received: int = 0
+    #: What still comes belongs to no request.
+    given_up: bool = False
 
 
 class _Listener:
@@ -79,6 +83,23 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def accept(self, listener: Any) -> None:
         super().accept(_Listener(listener))
 
+    def enqueue_req(self, conn: Any) -> None:
+        """A new connection gets a thread with its first byte; gunicorn would have one wait five seconds for it."""
+        if conn.initialized or conn.data_ready:
+            super().enqueue_req(conn)
+            return
+        conn.sock.setblocking(False)
+        conn.set_timeout()
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """Called once, when the worker is told to stop."""
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)
+
     def handle(self, conn: Any) -> Any:
         conn.sock.begin_request()
-        return super().handle(conn)
+        goes_on = super().handle(conn)
+        return goes_on if not conn.sock.given_up else False
