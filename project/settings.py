@@ -33,25 +33,70 @@ DEALS_BUILD = build_digest(BASE_DIR)
 
 # Django's
 
-# ``serve`` makes one key for all its workers; nothing signed has to outlive them.
+# ``serve`` hands its workers the key of the installation; a command that signs nothing may have any.
 SECRET_KEY = os.environ.get("SECRET_KEY") or get_random_secret_key()
 DEBUG = False
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "*").split(",")
 
-INSTALLED_APPS = ["rest_framework", "strawberry_django", "deals_api"]
+INSTALLED_APPS = [
+    "django.contrib.admin.apps.SimpleAdminConfig",  # its site is ``deals_api.admin.site``
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "strawberry_django",
+    "deals_api",
+]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "project.sessions.for_the_admin",
 ]
-# No cookie carries anybody's authority, so there is nothing for a forged request to borrow.
-SILENCED_SYSTEM_CHECKS = ["security.W003"]
+SILENCED_SYSTEM_CHECKS = [
+    # A cookie carries somebody's authority in the admin only, and each of its views is ``csrf_protect``ed.
+    "security.W003",
+    # Sessions, users and messages are there, inside ``project.sessions``.
+    "admin.E408", "admin.E409", "admin.E410",
+]
 ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"
 APPEND_SLASH = False  # each URL works with and without it, POST included
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
+DATETIME_FORMAT = "Y-m-d H:i:s"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+STATIC_URL = "static/"
+
+# Who may enter the admin
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator", "MinimumLengthValidator",
+        "CommonPasswordValidator", "NumericPasswordValidator",
+    )
+]
+# The cookies are the admin's alone: a browser shows them to no other address.
+ADMIN_PATH = "/admin/"
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = ADMIN_PATH
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 # Where data live
 
@@ -125,6 +170,7 @@ LOGGING = {
 if os.environ.get("SECURE") == "1":
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
