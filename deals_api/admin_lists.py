@@ -83,7 +83,7 @@ class LongList(Pages):
         if self.whole and order == "-id":
             return list(rows.places(self.upload, self.count - beyond + 1, self.count - first + 1))
         # The walk to a page reads ids alone: those of most orders are in the index, so it touches no rows.
-        walk = rows.in_one_sweep(self.upload) if order in ("id", "-id") else rows
+        walk = rows.side_by_side(self.upload) if order in ("id", "-id") else rows
         ids = walk.values_list("pk", flat=True)
         if self.known is not None and first > self.known // 2:
             ids = ids.reverse()[self.known - beyond : self.known - first]

@@ -1,3 +1,5 @@
+"""How Django knows this package."""
+
 from django.apps import AppConfig
 
 

@@ -56,6 +56,7 @@ class Snapshot(Protocol):
 
 
 S = TypeVar("S", bound=Snapshot)
+R = TypeVar("R", bound=HttpResponseBase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,12 @@ def _client_has(request: HttpRequest, etag: str) -> bool:
     return etag in theirs or theirs == ["*"]
 
 
-def _label(response: HttpResponse, etag: str) -> HttpResponse:
+def conditional(request: HttpRequest, etag: str, make: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+    """304 for a client that has the answer already, else what ``make`` gives, as one that may be kept."""
+    return _label(HttpResponseNotModified() if _client_has(request, etag) else make(), etag)
+
+
+def _label(response: R, etag: str) -> R:
     """Any cache on the way may keep it, and must ask us before each use."""
     response.headers["ETag"] = etag
     response.headers["Cache-Control"] = "no-cache"
@@ -260,6 +266,17 @@ def remember(key: str, compute: Callable[[], Answer]) -> Answer:
         return answer
 
 
+def increment(key: str, seconds: int) -> int | None:
+    """One more under a key that lives so long; None while the shared cache is in trouble."""
+    if _shared.call(backend.add, key, 0, seconds) is None:
+        return None
+    try:
+        number: int | None = _shared.call(backend.incr, key)
+    except ValueError:  # thrown out between the two
+        return None
+    return number
+
+
 class _Turn:
     """First among the threads of this process, then among the processes that share the cache.
 
@@ -280,7 +297,7 @@ class _Turn:
         self.flagged = False
         until, pause = time.monotonic() + PATIENCE_SECONDS, 0.005
         while time.monotonic() < until:
-            self.flagged = _shared.call(backend.add, self.flag, b"1", PATIENCE_SECONDS, otherwise=True)
+            self.flagged = _shared.call(backend.add, self.flag, b"1", PATIENCE_SECONDS, otherwise=False)
             if self.flagged or _shared.call(backend.has_key, self.key, otherwise=True):
                 return
             time.sleep(pause)

@@ -104,8 +104,12 @@ _UTF8_CHARACTER: Final = re.compile(
     rb"(?![\xc2-\xcf\xd2-\xdf][\xa8\xb8][\xc0-\xff](?![\x80-\xbf]))"
     rb"(?:[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})"
 )
-#: Three or more Cyrillic letters of Windows-1251 in a row, and no Latin ones beside them.
-_CYRILLIC_WORD: Final = re.compile(rb"(?<![A-Za-z\xa8\xb8\xc0-\xff])[\xa8\xb8\xc0-\xff]{3,}+(?![A-Za-z])")
+#: Three or more Cyrillic letters of Windows-1251 in a row, all capitals or none after the first (KOI8 has them the
+#: other way round), and no Latin ones beside them.
+_CYRILLIC_WORD: Final = re.compile(
+    rb"(?=[\xa8\xb8\xc0-\xff]{3})(?<![A-Za-z\xa8\xb8\xc0-\xff])"
+    rb"(?:[\xa8\xc0-\xdf]?[\xb8\xe0-\xff]++|[\xa8\xc0-\xdf]++)(?![A-Za-z\xa8\xb8\xc0-\xff])"
+)
 _UNUSED_IN_1251: Final = b"\x98"
 
 
@@ -380,7 +384,7 @@ class _Sheet:
         )
         for record in records:
             if "".join(record).strip(_BLANKS):
-                if len(record) != self.width:
+                if self._lacks_or_exceeds(record, positions):
                     shown = self.delimiter.join(record)
                     self._note(line, None, shown, f"has {_cells(len(record))}; the header has {self.width}")
                 else:
@@ -391,6 +395,11 @@ class _Sheet:
                             self._note(line, column, record[position], str(reason))
             line += _height(record)
         return batch
+
+    def _lacks_or_exceeds(self, record: list[str], positions: Sequence[int]) -> bool:
+        """Whether its cells are not those of the header. Empty ones at the end are: spreadsheets leave them
+        out of some lines and not of others, so that other columns may be shorter too."""
+        return len(record) <= max(positions) or bool("".join(record[self.width :]).strip(_BLANKS))
 
     def _note(self, line: int, column: str | None, value: str, reason: str) -> None:
         self.problems.append(RowProblem(line, column, value[:MAX_SHOWN], reason))

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
 #: SQLite looks at the clock every so many of its steps.
 _STEPS: Final = 20_000
@@ -35,7 +35,7 @@ def statements_end(seconds: int) -> Iterator[None]:
     finally:
         try:
             _set_statement_timeout(0)
-        except DatabaseError:
+        except Error:
             connection.close()  # it is of no use to the next request either
 
 

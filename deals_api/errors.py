@@ -8,6 +8,9 @@
   - BadInput            a question that cannot be understood
   - CursorOutdated      a place in a list that is no longer, or never was, that list
   - LimitExceeded       asked for more than a limit
+  - TokenRequired       closed to whoever holds no token
+  - NotAllowed          asked for by a page that has no business here
+  - TooManyRequests     asked too often; trying again later helps
   - DatabaseBusy        another upload holds the database; trying again helps
 
 Knows neither HTTP nor GraphQL: each face translates ``code`` in one place.
@@ -37,6 +40,8 @@ class DealsError(Exception):
     """A refusal: ``code`` is a stable word for machines, the message one sentence for people."""
 
     code: ClassVar[str] = "refused"
+    #: Seconds after which trying again may help; None where it does not.
+    retry_after: int | None = None
 
     def __init__(self, message: str, problems: Sequence[RowProblem] = ()) -> None:
         super().__init__(message)
@@ -72,5 +77,22 @@ class LimitExceeded(DealsError):
     code = "limit_exceeded"
 
 
+class TokenRequired(DealsError):
+    code = "token_required"
+
+
+class NotAllowed(DealsError):
+    code = "not_allowed"
+
+
+class TooManyRequests(DealsError):
+    code = "too_many_requests"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class DatabaseBusy(DealsError):
     code = "database_busy"
+    retry_after = 2

@@ -11,14 +11,20 @@ from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, Final
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.response import Response
 
 from deals_api.cache import SnapshotGone
-from deals_api.errors import DatabaseBusy, DealsError, RowProblem
+from deals_api.errors import DatabaseBusy, DealsError, RowProblem, TokenRequired
 from deals_api.serializers import exact_json
 
 log = logging.getLogger(__name__)
@@ -31,33 +37,45 @@ _STATUS: Final = {
     "bad_input": HTTPStatus.BAD_REQUEST,
     "cursor_outdated": HTTPStatus.BAD_REQUEST,
     "limit_exceeded": HTTPStatus.BAD_REQUEST,
+    "token_required": HTTPStatus.UNAUTHORIZED,
+    "not_allowed": HTTPStatus.FORBIDDEN,
+    "too_many_requests": HTTPStatus.TOO_MANY_REQUESTS,
     "database_busy": HTTPStatus.SERVICE_UNAVAILABLE,
 }
-_RETRY_AFTER_SECONDS: Final = "2"
 
 
 def refuse(error: Exception, _context: dict[str, Any] | None = None) -> Response | None:
     """DRF's hook; None leaves what nobody foresaw to Django, which logs it and calls ``server_error``."""
     if isinstance(error, DealsError):
-        status = _STATUS[error.code]
-        headers = {"Retry-After": _RETRY_AFTER_SECONDS} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-        return Response(body(error.message, error.code, error.problems), status, headers=headers)
+        return Response(
+            body(error.message, error.code, error.problems), _STATUS[error.code], headers=headers_of(error)
+        )
     if isinstance(error, OperationalError | InterfaceError | SnapshotGone):
         log.warning("The database does not answer: %s", error)
         return refuse(DatabaseBusy("The database does not answer just now; try again in a moment."))
     if isinstance(error, exceptions.APIException):
-        return Response(
-            body(_sentence(error.detail), _code(error)), error.status_code, headers=_headers(error)
-        )
+        return Response(body(_sentence(error.detail), _code(error)), error.status_code)
     if isinstance(error, RequestDataTooBig):
         return Response(body("The request is too large.", "request_too_large"), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     if isinstance(error, Http404):
         return refuse(exceptions.NotFound())
     if isinstance(error, PermissionDenied):
         return refuse(exceptions.PermissionDenied())
+    if isinstance(error, TooManyFieldsSent | TooManyFilesSent):
+        return refuse(exceptions.ParseError("The request has too many parameters or fields."))
     if isinstance(error, SuspiciousOperation | UnreadablePostError):
         return refuse(exceptions.ParseError(str(error) or "The request cannot be read."))
     return None
+
+
+def headers_of(error: DealsError) -> dict[str, str]:
+    """What a program needs to know of a refusal before it tries again."""
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, TokenRequired):
+        headers["WWW-Authenticate"] = "Bearer"
+    return headers
 
 
 def body(sentence: str, code: str, problems: tuple[RowProblem, ...] = ()) -> dict[str, Any]:
@@ -80,15 +98,6 @@ def _sentence(detail: Any) -> str:
 def _code(error: exceptions.APIException) -> str:
     codes = error.get_codes()
     return codes if isinstance(codes, str) else error.default_code
-
-
-def _headers(error: exceptions.APIException) -> dict[str, str]:
-    headers = {}
-    if wait := getattr(error, "wait", None):
-        headers["Retry-After"] = str(int(wait))
-    if challenge := getattr(error, "auth_header", None):
-        headers["WWW-Authenticate"] = challenge
-    return headers
 
 
 # The same for what fails outside DRF: Django calls these (see project.urls)

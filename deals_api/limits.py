@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, fields
 
 def _bound(default: int, env: str, unit: str, least: int = 1, most: int = 2**53) -> int:
     """A dataclass field that carries what the operator must know about it."""
-    value: int = field(default=default, metadata={"env": env, "unit": unit, "least": least, "most": most})
+    taken = {"least": least, "most": most, "default": default}
+    value: int = field(default=default, metadata={"env": env, "unit": unit, "taken": taken})
     return value
 
 
@@ -32,15 +33,20 @@ class Limits:
     #: Newest uploads that keep their rows, the current one not counted among the others' fate.
     keep_uploads: int = _bound(3, "KEEP_UPLOADS", "uploads", least=2)
 
+    #: Files that one client address may send; 0 for any number.
+    uploads_per_minute: int = _bound(600, "UPLOADS_PER_MINUTE", "uploads a minute", least=0)
+    #: Answers that one client address may have computed, those from the cache not counted; 0 for any number.
+    computations_per_minute: int = _bound(6_000, "COMPUTATIONS_PER_MINUTE", "answers a minute", least=0)
+
     # What one GraphQL operation may ask
 
-    #: Largest accepted body of a question.
-    max_query_bytes: int = _bound(64 * 1024, "MAX_QUERY_BYTES", "bytes")
+    #: Largest accepted body of a question. The most is what Django takes into memory.
+    max_query_bytes: int = _bound(64 * 1024, "MAX_QUERY_BYTES", "bytes", most=2_621_440)
     #: Words and signs of a document.
     max_query_tokens: int = _bound(1_000, "MAX_QUERY_TOKENS", "tokens")
     #: Levels of fields, ``edges`` and ``node`` included, introspection not.
     max_query_depth: int = _bound(12, "MAX_QUERY_DEPTH", "levels")
-    #: Fields of a document, those of a fragment counted wherever it is spread.
+    #: Fields of a document, and spreads of fragments; those of a fragment counted wherever it is spread.
     max_query_fields: int = _bound(500, "MAX_QUERY_FIELDS", "fields")
     #: Fields among them that are given another name.
     max_query_aliases: int = _bound(30, "MAX_QUERY_ALIASES", "aliases")
@@ -63,7 +69,7 @@ class Limits:
     #: Time that the database may take for one operation.
     max_query_seconds: int = _bound(5, "MAX_QUERY_SECONDS", "seconds", most=3_600)
     #: Groups that one ``dealStats`` may have to make.
-    max_groups: int = _bound(200_000, "MAX_GROUPS", "groups")
+    max_groups: int = _bound(150_000, "MAX_GROUPS", "groups")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Limits:
@@ -71,20 +77,16 @@ class Limits:
 
         Raises: ValueError, naming the variable and what it may hold.
         """
-        moved = {
-            bound.name: whole_number(environment, bound.metadata["env"], **_range_of(bound.metadata))
-            for bound in fields(cls)
-            if environment.get(bound.metadata["env"])
-        }
-        return cls(**moved)
+        return cls(
+            **{
+                bound.name: whole_number(environment, bound.metadata["env"], **bound.metadata["taken"])
+                for bound in fields(cls)
+            }
+        )
 
 
-def _range_of(metadata: Mapping[str, int]) -> dict[str, int]:
-    return {"least": metadata["least"], "most": metadata["most"]}
-
-
-def whole_number(environment: Mapping[str, str], name: str, *, least: int, most: int, default: int = 0) -> int:
-    """The number in one variable, or ``default`` where it is unset or empty.
+def whole_number(environment: Mapping[str, str], name: str, *, least: int, most: int, default: int) -> int:
+    """The number in one variable, or ``default`` where it is unset or blank.
 
     Raises: ValueError, naming the variable and what it may hold.
     """

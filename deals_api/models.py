@@ -7,15 +7,15 @@ are written once, by ``store``, and never edited, so the sums on them cannot dri
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django.core.management.utils import get_random_secret_key
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Count, Exists, Q, Sum
+from django.db.models import Count, Exists, Q
+
+from deals_api.errors import UploadNotKept
 
 if TYPE_CHECKING:
     MoneyColumn = models.BigIntegerField[Decimal, Decimal]
@@ -59,7 +59,13 @@ class MoneyField(MoneyColumn):
         return None if value is None else Decimal(value)
 
     def get_prep_value(self, value: Any) -> int | None:
-        return None if value is None else int((Decimal(value) / CENT).to_integral_exact())
+        if value is None:
+            return None
+        hundredths = Decimal(value) / CENT
+        whole = int(hundredths)
+        if whole != hundredths:
+            raise ValueError("Money has at most two decimals.")
+        return whole
 
     def formfield(self, **kwargs: Any) -> Any:
         from django import forms
@@ -111,6 +117,16 @@ class UploadQuerySet(models.QuerySet["Upload"]):
     def readable(self) -> Self:
         """Those whose rows can be read, whole."""
         return self.filter(state=Upload.State.LOADED)
+
+    def kept(self, snapshot: uuid.UUID | None) -> Upload:
+        """The readable one of this name.
+
+        Raises: UploadNotKept.
+        """
+        upload = None if snapshot is None else self.readable().filter(snapshot=snapshot).first()
+        if upload is None:
+            raise UploadNotKept("There is no such upload, or its rows are no longer kept.")
+        return upload
 
     def beyond(self, keep: int) -> Self:
         """Readable ones that are neither current nor among the ``keep`` newest."""
@@ -193,13 +209,17 @@ class SnapshotQuerySet(models.QuerySet[Row]):
     def of(self, upload: Upload) -> Self:
         return self.filter(upload=upload)
 
+    def side_by_side(self, upload: Upload) -> Self:
+        """The same rows as ``of``, for questions that look at most of them or take them as they lie in the file.
+
+        Asked by the upload's number alone PostgreSQL walks through the rows of all older uploads to the first
+        of this one, as their ids are smaller (measured: half a second for a first page).
+        """
+        return self.places(upload, 1, _PLACES)
+
     def places(self, upload: Upload, first: int, beyond: int) -> Self:
         """The rows of one upload from place ``first`` to before ``beyond``, found by the primary key."""
         return self.filter(pk__gte=row_id(upload.pk, first), pk__lt=row_id(upload.pk, beyond))
-
-    def in_one_sweep(self, upload: Upload) -> Self:
-        """A hint for questions that read most of an upload: its rows lie side by side in the table."""
-        return self.places(upload, 1, _PLACES)
 
 
 class SnapshotRow(models.Model):
@@ -294,50 +314,6 @@ class Purchase(SnapshotRow):
         return f"{self.customer_id} × {self.gem_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class DealSelection:
-    """Some deals of an upload: conditions on their customers, their gems and themselves.
-
-    None asks for nothing. ``since`` and ``until`` are what the conditions say of dates, both included.
-    """
-
-    customers: Q | None = None
-    gems: Q | None = None
-    deals: Q | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-    def customers_of(self, upload: Upload) -> CustomerQuerySet:
-        return Customer.objects.of(upload).filter(self.customers or Q())
-
-    def gems_of(self, upload: Upload) -> SnapshotQuerySet[Gem]:
-        return Gem.objects.of(upload).filter(self.gems or Q())
-
-    def rows_to_read(self, upload: Upload) -> int:
-        """How many deals the database must look at: those of the selected customers, who have an index, or all."""
-        if not self.customers:
-            return upload.rows
-        theirs: int | None = self.customers_of(upload).aggregate(deals=Sum("deal_count"))["deals"]
-        return theirs or 0
-
-    def __bool__(self) -> bool:
-        return any((self.customers, self.gems, self.deals, self.since, self.until))
-
-
-class DealQuerySet(SnapshotQuerySet["Deal"]):
-    def selected(self, upload: Upload, selection: DealSelection) -> Self:
-        deals = self.of(upload)
-        if selection.customers:
-            deals = deals.filter(customer__in=selection.customers_of(upload).values("pk"))
-        if selection.gems:
-            deals = deals.filter(gem__in=selection.gems_of(upload).values("pk"))
-        if selection.since:
-            deals = deals.filter(date__gte=selection.since)
-        if selection.until:
-            deals = deals.filter(date__lte=selection.until)
-        return deals.filter(selection.deals or Q())
-
-
 class Deal(SnapshotRow):
     """One line of the file."""
 
@@ -349,7 +325,7 @@ class Deal(SnapshotRow):
     quantity = models.IntegerField()
     date = models.DateTimeField()
 
-    objects = DealQuerySet.as_manager()
+    objects = SnapshotQuerySet["Deal"].as_manager()
 
     class Meta:
         constraints = [

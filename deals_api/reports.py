@@ -5,7 +5,6 @@ Each is handed the upload that the request saw first and reads nothing but its r
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -33,7 +32,6 @@ current_upload: Lease[Upload] = Lease(_read_pointer)
 class TopClient:
     """A place in the ranking."""
 
-    customer_id: int
     username: str
     spent_money: Decimal
     gems: list[str]
@@ -47,12 +45,19 @@ def top_clients(upload: Upload, limit: int) -> list[TopClient]:
     Units:  spent_money in the file's currency, exact to two decimals.
     Source: the brief, "GET, the processed data".
     """
-    richest = list(Customer.objects.of(upload).by_spending().only("username", "spent_money")[:limit])
-    shared = Purchase.objects.shared_by([customer.pk for customer in richest])
-    gems: dict[int, list[str]] = defaultdict(list)
-    for customer_id, gem in shared.values_list("customer", "gem__name"):
+    clients = richest(upload, limit)
+    gems = shared_gems([client.pk for client in clients])
+    return [TopClient(client.username, client.spent_money, gems[client.pk]) for client in clients]
+
+
+def richest(upload: Upload, limit: int) -> list[Customer]:
+    """The customers of the ranking, in its order, with no more than it needs."""
+    return list(Customer.objects.of(upload).by_spending().only("username", "spent_money", "gem_count")[:limit])
+
+
+def shared_gems(customer_ids: list[int]) -> dict[int, list[str]]:
+    """The names of the gems that each of these customers shares with another of them, sorted."""
+    gems: dict[int, list[str]] = {customer_id: [] for customer_id in customer_ids}
+    for customer_id, gem in Purchase.objects.shared_by(customer_ids).values_list("customer", "gem__name"):
         gems[customer_id].append(gem)
-    return [
-        TopClient(customer.pk, customer.username, customer.spent_money, sorted(gems[customer.pk]))
-        for customer in richest
-    ]
+    return {customer_id: sorted(names) for customer_id, names in gems.items()}

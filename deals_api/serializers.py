@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import simplejson
 from django.conf import settings
 from django.http import QueryDict
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.fields import empty
-from rest_framework.renderers import JSONRenderer
 
+from deals_api.ids import snapshot_named
 from deals_api.reports import TopClient
 
+# What may be asked
 
-class PlacesField(serializers.Field[int, str, int, int]):
-    """A number of places, in the digits of ASCII."""
+
+class _Parameter(serializers.Field[Any, str, Any, Any]):
+    """The text of a parameter as it came; DRF would take an empty one for none."""
 
     def get_value(self, dictionary: Any) -> Any:
-        return dictionary.get(self.field_name, empty)  # DRF would take ``limit=`` for no limit
+        return dictionary.get(self.field_name, empty)
+
+
+@extend_schema_field({"type": "integer", "minimum": 1, "maximum": settings.DEALS_LIMITS.max_top_clients})
+class PlacesField(_Parameter):
+    """A number of places, in the digits of ASCII."""
 
     def to_internal_value(self, data: str) -> int:
         most = settings.DEALS_LIMITS.max_top_clients
@@ -29,10 +37,26 @@ class PlacesField(serializers.Field[int, str, int, int]):
         return int(data)
 
 
-class TopClientsQuery(serializers.Serializer[Any]):
-    """``?limit=``, and nothing else."""
+@extend_schema_field({"type": "string", "enum": ["0", "1"]})
+class SwitchField(_Parameter):
+    """``1`` for yes and ``0`` for no."""
 
-    limit = PlacesField(default=5)
+    def to_internal_value(self, data: str) -> str:
+        if data not in ("0", "1"):
+            raise serializers.ValidationError("It must be 0 or 1.")
+        return data
+
+
+@extend_schema_field({"type": "string"})
+class SnapshotField(_Parameter):
+    """The name of an upload's snapshot; None where it can be none, so that no upload has it."""
+
+    def to_internal_value(self, data: str) -> UUID | None:
+        return snapshot_named(data)
+
+
+class Query(serializers.Serializer[Any]):
+    """The parameters of an address: those that are named here, each once, and no other."""
 
     def to_internal_value(self, data: QueryDict) -> Any:
         for name, values in data.lists():
@@ -41,6 +65,46 @@ class TopClientsQuery(serializers.Serializer[Any]):
             if len(values) > 1:
                 raise serializers.ValidationError({name: ["Give it once."]})
         return super().to_internal_value(data)
+
+
+class TopClientsQuery(Query):
+    limit = PlacesField(default=5, help_text="The number of places.")
+
+
+class ExportQuery(Query):
+    upload = SnapshotField(
+        required=False,
+        help_text="Any upload that is still kept, by the id that GraphQL gives it (`uploads { nodes { id } }`) or by "
+        "the UUID inside that id. Without it, the current one.",
+    )
+
+
+class CsvExportQuery(ExportQuery):
+    raw = SwitchField(
+        default="0",
+        help_text="`1`: for programs and for uploading again. Every name is exactly as it was uploaded, and there is "
+        "no byte-order mark. `0`: for spreadsheets. What they would take for a formula, a name that begins with "
+        "`=`, `+`, `-` or `@`, also after a semicolon, has an apostrophe before it.",
+    )
+
+
+class TopClientsExportQuery(TopClientsQuery, ExportQuery):
+    pass
+
+
+class TopClientsCsvExportQuery(TopClientsQuery, CsvExportQuery):
+    pass
+
+
+class UploadForm(serializers.Serializer[Any]):
+    """The history of deals as one file."""
+
+    deals = serializers.FileField(
+        help_text="A CSV file with the columns customer, item, total, quantity and date; it replaces the data."
+    )
+
+
+# How answers are written
 
 
 def top_clients_json(ranking: list[TopClient]) -> bytes:
@@ -61,19 +125,13 @@ def plain(money: Decimal) -> Decimal:
     return whole if whole == money else money.normalize()
 
 
-def exact_json(data: Any) -> bytes:
+def exact_json(data: Any, indent: int | None = None) -> bytes:
     """JSON whose numbers are the decimals themselves: no binary float on the way."""
-    text: str = simplejson.dumps(data, use_decimal=True, ensure_ascii=False, separators=(",", ":"))
+    separators = (",", ":") if indent is None else (",", ": ")
+    text: str = simplejson.dumps(data, use_decimal=True, ensure_ascii=False, separators=separators, indent=indent)
     return text.encode()
 
 
-class ExactJSONRenderer(JSONRenderer):
-    """DRF's media type, written by ``exact_json``."""
-
-    def render(
-        self,
-        data: Any,
-        accepted_media_type: str | None = None,
-        renderer_context: Mapping[str, Any] | None = None,
-    ) -> bytes:
-        return b"" if data is None else exact_json(data)
+def read_exact_json(text: bytes) -> Any:
+    """What ``exact_json`` wrote."""
+    return simplejson.loads(text, use_decimal=True)

@@ -122,12 +122,11 @@ def activate(snapshot: uuid.UUID) -> Upload:
     CurrentUpload.objects.get_or_create(pk=CurrentUpload.ONLY)
     arrival = _last_arrival()
     while True:
-        mine = uuid.uuid4()
-        CurrentUpload.objects.update(announced=mine)
+        announced = _announce()
         Announcement().wait()
         with transaction.atomic():
             pointer = _locked_pointer()
-            if pointer.announced != mine:
+            if announced is None or pointer.announced != announced:
                 continue  # somebody cleared it, so a lease may have been given
             upload = Upload.objects.readable().filter(snapshot=snapshot).first()
             pointer.announced = None
@@ -137,6 +136,15 @@ def activate(snapshot: uuid.UUID) -> Upload:
         if upload is None:
             raise UploadNotKept("There is no such upload, or its rows are no longer kept.")
         return upload
+
+
+def _announce() -> uuid.UUID | None:
+    """What announces a change of the pointer now: a roll-back that is under way, or else this one.
+
+    None where that one ended just now. (If each announced itself, they would keep undoing each other's.)
+    """
+    CurrentUpload.objects.filter(announced=None).update(announced=uuid.uuid4())
+    return CurrentUpload.objects.values_list("announced", flat=True).get()
 
 
 def _last_arrival() -> int:

@@ -94,17 +94,12 @@ class _Watched:
 
 
 class OneFileHandler(TemporaryFileUploadHandler):
-    """Django's handler for files on disk, for one file within the limit."""
+    """Django's handler for files on disk, for one file."""
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         if hasattr(self, "file"):
             raise ParseError("Send one file; the request has more.")
         super().new_file(*args, **kwargs)
-
-    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
-        if start + len(raw_data) > settings.DEALS_LIMITS.max_upload_bytes:
-            raise too_large()
-        super().receive_data_chunk(raw_data, start)
 
 
 def too_large() -> UploadTooLarge:

@@ -11,12 +11,17 @@ from typing import Any, Final
 from django.db import InterfaceError, OperationalError
 from graphql import GraphQLError, GraphQLSyntaxError
 
-from deals_api.errors import DatabaseBusy, DealsError
+from deals_api.errors import DatabaseBusy, DealsError, LimitExceeded, NotAllowed, TokenRequired, TooManyRequests
 
 log = logging.getLogger(__name__)
 
 #: Errors of one answer; a document can make a hundred of them, and nobody reads the sixth.
 _MOST: Final = 5
+#: How graphql-core says that a document has too many tokens or levels.
+_TOO_LONG: Final = "Parsing aborted."
+
+#: What HTTP calls the refusals that are about the request and not about the question.
+STATUS: Final = {TokenRequired: 401, NotAllowed: 403, TooManyRequests: 429, DatabaseBusy: 503}
 
 UNREADABLE: Final = "graphql_unreadable"
 INVALID: Final = "graphql_invalid"
@@ -33,8 +38,21 @@ def refusal(message: str, code: str) -> dict[str, Any]:
     return {"errors": [{"message": message, "extensions": {"code": code}}]}
 
 
-def is_database_trouble(error: GraphQLError) -> bool:
-    return isinstance(cause(error), OperationalError | InterfaceError | DatabaseBusy)
+def of_the_request(errors: list[GraphQLError]) -> DealsError | None:
+    """The error that is about the whole request, so that HTTP must say it; None where the answer can tell them all."""
+    for raised in map(cause, errors):
+        if isinstance(raised, OperationalError | InterfaceError):
+            log.warning("The database does not answer: %s", raised)
+            return DatabaseBusy("The database does not answer just now; try again in a moment.")
+        if isinstance(raised, DealsError) and type(raised) in STATUS:
+            return raised
+    return None
+
+
+def headers_of(error: DealsError) -> dict[str, str]:
+    """What a program needs to know of a refusal before it tries again."""
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return headers | ({"WWW-Authenticate": "Bearer"} if isinstance(error, TokenRequired) else {})
 
 
 def cause(error: GraphQLError) -> BaseException | None:
@@ -50,15 +68,12 @@ def _told(error: GraphQLError, request_id: str) -> dict[str, Any]:
     answer: dict[str, Any] = dict(error.formatted)
     extensions: dict[str, Any] = {}
     if isinstance(error, GraphQLSyntaxError):
-        too_long = "tokens" in error.message
-        extensions["code"] = "limit_exceeded" if too_long else UNREADABLE
+        too_long = error.message.endswith(_TOO_LONG)
+        extensions["code"] = LimitExceeded.code if too_long else UNREADABLE
     elif raised is None:
         extensions["code"] = INVALID
     elif isinstance(raised, DealsError):
         answer["message"], extensions["code"] = raised.message, raised.code
-    elif is_database_trouble(error):
-        log.warning("The database does not answer: %s", raised)
-        answer["message"], extensions["code"] = "The database does not answer just now; try again.", DatabaseBusy.code
     else:
         log.error("Request %s failed at %s", request_id, error.path, exc_info=raised)
         answer["message"] = "Something went wrong on our side; it has been logged."

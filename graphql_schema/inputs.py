@@ -18,17 +18,24 @@ from django.db.models.functions import StrIndex
 from django.db.models.lookups import GreaterThan
 
 from deals_api.deal_stats import MEASURE_COLUMNS
-from deals_api.models import DealSelection
+from deals_api.limits import Limits
+from deals_api.selections import DealSelection
 from graphql_schema.scalars import BigInt
 
 # Lookups
 
 
-@strawberry.input(description="Conditions on a name; all of them must hold. Letters count as they are written.")
+def one_of(values: str) -> str:
+    return f"One of these {values}; at most {Limits().max_list_argument} may be given."
+
+
+@strawberry.input(
+    description="Conditions on a name; all of them must hold. Large and small letters differ, and blanks count."
+)
 class NameFilter:
     eq: str | None = strawberry.field(default=None, description="Exactly this name.")
-    in_: list[str] | None = strawberry.field(default=None, name="in", description="One of these names.")
-    contains: str | None = strawberry.field(default=None, description="Has these letters in a row.")
+    in_: list[str] | None = strawberry.field(default=None, name="in", description=one_of("names"))
+    contains: str | None = strawberry.field(default=None, description="Has these letters in a row, anywhere.")
 
     def on(self, column: str) -> Q:
         condition = Q()
@@ -43,8 +50,8 @@ class NameFilter:
 
 
 def clean_name(name: str) -> str:
-    """As names are kept, but for blanks at the ends; no database takes NUL."""
-    return unicodedata.normalize("NFC", name).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    """As names are kept, but for blanks at the ends. NUL, which PostgreSQL does not take, stays what no name has."""
+    return unicodedata.normalize("NFC", name).replace("\0", "\1")
 
 
 _LOOKUPS: Final = {"eq": "exact", "in_": "in", "gte": "gte", "lte": "lte"}
@@ -66,7 +73,7 @@ class _Comparisons:
 @strawberry.input(description="Conditions on an amount of money; all of them must hold.")
 class MoneyFilter(_Comparisons):
     eq: Decimal | None = strawberry.field(default=None, description="Exactly this amount.")
-    in_: list[Decimal] | None = strawberry.field(default=None, name="in", description="One of these amounts.")
+    in_: list[Decimal] | None = strawberry.field(default=None, name="in", description=one_of("amounts"))
     gte: Decimal | None = strawberry.field(default=None, description="This amount or more.")
     lte: Decimal | None = strawberry.field(default=None, description="This amount or less.")
 
@@ -74,7 +81,7 @@ class MoneyFilter(_Comparisons):
 @strawberry.input(description="Conditions on a whole number; all of them must hold.")
 class NumberFilter(_Comparisons):
     eq: BigInt | None = strawberry.field(default=None, description="Exactly this number.")
-    in_: list[BigInt] | None = strawberry.field(default=None, name="in", description="One of these numbers.")
+    in_: list[BigInt] | None = strawberry.field(default=None, name="in", description=one_of("numbers"))
     gte: BigInt | None = strawberry.field(default=None, description="This number or more.")
     lte: BigInt | None = strawberry.field(default=None, description="This number or less.")
 
@@ -82,7 +89,7 @@ class NumberFilter(_Comparisons):
 @strawberry.input(description="Conditions on a moment; all of them must hold.")
 class DateFilter(_Comparisons):
     eq: datetime | None = strawberry.field(default=None, description="Exactly this moment.")
-    in_: list[datetime] | None = strawberry.field(default=None, name="in", description="One of these moments.")
+    in_: list[datetime] | None = strawberry.field(default=None, name="in", description=one_of("moments"))
     gte: datetime | None = strawberry.field(default=None, description="This moment or later.")
     lte: datetime | None = strawberry.field(default=None, description="This moment or earlier.")
 
@@ -103,8 +110,8 @@ def _all(filter_: Any, columns: dict[str, str]) -> Q:
 @strawberry.input(description="Which customers; all conditions must hold.")
 class CustomerFilter:
     username: NameFilter | None = strawberry.field(default=None, description="The buyer's login.")
-    spent_money: MoneyFilter | None = strawberry.field(default=None, description="Sum of all deals.")
-    deal_count: NumberFilter | None = strawberry.field(default=None, description="Number of deals.")
+    spent_money: MoneyFilter | None = strawberry.field(default=None, description="Sum of all the customer's deals.")
+    deal_count: NumberFilter | None = strawberry.field(default=None, description="Number of the customer's deals.")
 
     def condition(self) -> Q:
         return _all(self, {"username": "username", "spent_money": "spent_money", "deal_count": "deal_count"})
@@ -113,8 +120,8 @@ class CustomerFilter:
 @strawberry.input(description="Which gems; all conditions must hold.")
 class GemFilter:
     name: NameFilter | None = strawberry.field(default=None, description="The gem's name.")
-    total: MoneyFilter | None = strawberry.field(default=None, description="Sum of all deals.")
-    deal_count: NumberFilter | None = strawberry.field(default=None, description="Number of deals.")
+    total: MoneyFilter | None = strawberry.field(default=None, description="Sum of all deals in the gem.")
+    deal_count: NumberFilter | None = strawberry.field(default=None, description="Number of deals in the gem.")
 
     def condition(self) -> Q:
         return _all(self, {"name": "name", "total": "total", "deal_count": "deal_count"})
@@ -124,8 +131,8 @@ class GemFilter:
 class DealFilter:
     customer: NameFilter | None = strawberry.field(default=None, description="The buyer's login.")
     gem: NameFilter | None = strawberry.field(default=None, description="The gem's name.")
-    total: MoneyFilter | None = strawberry.field(default=None, description="Sum of the deal.")
-    quantity: NumberFilter | None = strawberry.field(default=None, description="Pieces.")
+    total: MoneyFilter | None = strawberry.field(default=None, description="Sum of the deal, not a price a piece.")
+    quantity: NumberFilter | None = strawberry.field(default=None, description="Pieces in the deal.")
     date: DateFilter | None = strawberry.field(default=None, description="When the deal was registered.")
 
     def selection(self) -> DealSelection:
@@ -166,7 +173,10 @@ class GemOrder(Enum):
     BUYER_COUNT_ASC = "buyer_count,name"
 
 
-@strawberry.enum(description="How purchases may be ordered; equal ones as they came up in the file.")
+@strawberry.enum(
+    description="How purchases may be ordered; equal ones by customer and gem as they first appear in the file, "
+    "and the other way round in falling orders."
+)
 class PurchaseOrder(Enum):
     TOTAL_DESC = "-total,-id"
     TOTAL_ASC = "total,id"
@@ -176,7 +186,10 @@ class PurchaseOrder(Enum):
     DEAL_COUNT_ASC = "deal_count,id"
 
 
-@strawberry.enum(description="How deals may be ordered; FILE is their order in the file, and that of equal ones.")
+@strawberry.enum(
+    description="How deals may be ordered; FILE is their order in the file, and that of equal ones, "
+    "which falling orders turn round."
+)
 class DealOrder(Enum):
     FILE_ASC = "id"
     FILE_DESC = "-id"
@@ -212,12 +225,18 @@ class DealStatsOrder(Enum):
 
 @strawberry.input(description="Which groups, by what they add up to; all conditions must hold.")
 class DealStatsFilter:
-    deal_count: NumberFilter | None = strawberry.field(default=None, description="Number of deals.")
-    quantity: NumberFilter | None = strawberry.field(default=None, description="Pieces in all deals.")
-    total: MoneyFilter | None = strawberry.field(default=None, description="Sum of all deals.")
-    min_total: MoneyFilter | None = strawberry.field(default=None, description="Smallest deal.")
-    max_total: MoneyFilter | None = strawberry.field(default=None, description="Largest deal.")
-    average_total: MoneyFilter | None = strawberry.field(default=None, description="Average deal.")
+    deal_count: NumberFilter | None = strawberry.field(default=None, description="Number of deals in the group.")
+    quantity: NumberFilter | None = strawberry.field(default=None, description="Pieces in all deals of the group.")
+    total: MoneyFilter | None = strawberry.field(default=None, description="Sum of all deals of the group.")
+    min_total: MoneyFilter | None = strawberry.field(default=None, description="Sum of the smallest deal.")
+    max_total: MoneyFilter | None = strawberry.field(default=None, description="Sum of the largest deal.")
+    average_total: MoneyFilter | None = strawberry.field(
+        default=None, description="Average sum of a deal, rounded half up to two decimals."
+    )
 
     def condition(self) -> Q:
         return _all(self, MEASURE_COLUMNS)
+
+    def measures(self) -> set[str]:
+        """The names of the measures that are compared."""
+        return {name for name in MEASURE_COLUMNS if getattr(self, name) is not None}

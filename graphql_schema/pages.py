@@ -10,12 +10,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from django.db.models import Count, DateTimeField, F, Model, OrderBy, Q, QuerySet, Window
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
@@ -26,12 +27,16 @@ from deals_api.models import MoneyField, NameField, Upload
 from graphql_schema.peers import together
 
 M = TypeVar("M", bound=Model)
+#: The two cursors that a page may be asked for by.
+Side = Literal["after", "before"]
 
 _DESCENDING: Final = "-"
 #: Digits of the snapshot's name that a cursor repeats.
 _SNAPSHOT_DIGITS: Final = 12
-#: Larger than any id or sum.
+#: Larger than any id, and than any sum in hundredths.
 _MOST: Final = 2**63
+#: As ``_written`` writes it.
+_MONEY: Final = re.compile(r"[0-9]{1,17}\.[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +60,23 @@ class Order:
             for column in self.columns
         ]
 
-    def beyond(self, queryset: QuerySet[M], position: Sequence[Any], *, backwards: bool = False) -> QuerySet[M]:
-        """The rows after a position, or before it."""
+    def beyond(self, position: Sequence[Any], *, backwards: bool = False) -> Q:
+        """Holds of the rows after a position, or before it."""
         falling = {column.startswith(_DESCENDING) != backwards for column in self.columns}
         if len(self.columns) > 1 and len(falling) == 1:
             # As one comparison of rows, which an index answers at any depth.
             compare = TupleLessThan if falling.pop() else TupleGreaterThan
-            return queryset.filter(compare(Tuple(*map(F, self.fields)), tuple(position)))
+            return Q(compare(Tuple(*map(F, self.fields)), tuple(position)))
         condition, equal = Q(), Q()
         for column, field, value in zip(self.columns, self.fields, position, strict=True):
             less = column.startswith(_DESCENDING) != backwards
             condition |= equal & Q((f"{field}__{'lt' if less else 'gt'}", value))
             equal &= Q((field, value))
-        return queryset.filter(condition)
+        return condition
+
+    def at(self, position: Sequence[Any]) -> Q:
+        """Holds of the row at a position, if there is one."""
+        return Q(*zip(self.fields, position, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,14 @@ class Cut:
     from_the_end: bool = False
     after: str | None = None
     before: str | None = None
+
+    def places(self, order: Order, version: str, model: type[Model]) -> dict[Side, list[Any]]:
+        """The positions of the cursors that are given.
+
+        Raises: as ``read_cursor`` does.
+        """
+        cursors: dict[Side, str | None] = {"after": self.after, "before": self.before}
+        return {side: read_cursor(one, order, version, model) for side, one in cursors.items() if one is not None}
 
 
 # Cursors
@@ -127,33 +144,45 @@ def _read(model: type[Model], field: str, value: Any) -> Any:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
             raise ValueError
-        return moment
+        return moment.astimezone(UTC)  # which not every moment has
     if isinstance(column, NameField):
         if not isinstance(value, str) or "\0" in value:
             raise ValueError
         value.encode()  # no half of a surrogate pair
         return value
-    amount = Decimal(value) if isinstance(column, MoneyField) and isinstance(value, str) else value
-    if isinstance(amount, bool) or not isinstance(amount, int | Decimal) or not -_MOST < amount < _MOST:
+    if isinstance(column, MoneyField):
+        if not _MONEY.fullmatch(value) or Decimal(value) * 100 >= _MOST:
+            raise ValueError
+        return Decimal(value)
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= _MOST:
         raise ValueError
-    column.get_prep_value(amount)  # has no more than two decimals
-    return amount
+    return value
 
 
 # Pages
 
 
 class Page(Generic[M]):
-    """Some rows of a list, read when they are asked for; so is the number of all of them."""
+    """Some rows of a list, read when they are asked for; so is the number of all of them.
+
+    ``left_out`` tells whether the list has rows at one of the cursors or on its other side.
+    """
 
     def __init__(
-        self, version: str, order: Order, cut: Cut, read: Callable[[], list[M]], count: Callable[[], int]
+        self,
+        version: str,
+        order: Order,
+        cut: Cut,
+        read: Callable[[], list[M]],
+        count: Callable[[], int],
+        left_out: Callable[[Side], bool],
     ) -> None:
         self.version = version
         self.order = order
         self.cut = cut
         self._read = read
         self._count = count
+        self._left_out = left_out
 
     @cached_property
     def _found(self) -> list[M]:
@@ -175,11 +204,13 @@ class Page(Generic[M]):
 
     @property
     def has_next_page(self) -> bool:
-        return self.cut.before is not None if self.cut.from_the_end else self._more
+        more = not self.cut.from_the_end and self._more
+        return more or (self.cut.before is not None and self._left_out("before"))
 
     @property
     def has_previous_page(self) -> bool:
-        return self._more if self.cut.from_the_end else self.cut.after is not None
+        more = self.cut.from_the_end and self._more
+        return more or (self.cut.after is not None and self._left_out("after"))
 
     def cursor(self, row: M) -> str:
         return write_cursor(row, self.order, self.version)
@@ -189,29 +220,40 @@ def page_of(
     queryset: QuerySet[M], version: str, order: Order, cut: Cut, count: Callable[[], int], charge: Callable[[], None]
 ) -> Page[M]:
     """One page of all these rows; ``charge`` is called before they are read."""
-    rows = _cut(queryset, version, order, cut)
+    places = cut.places(order, version, queryset.model)
+    rows = _between(queryset, order, places)
 
     def read() -> list[M]:
         charge()
-        return together(_first(rows, order, cut))
+        found = list(_first(rows, order, cut))
+        together(found[: cut.size])  # nobody asks anything of the one more
+        return found
 
-    return Page(version, order, cut, read, count)
+    def left_out(side: Side) -> bool:
+        if queryset.filter(order.at(places[side])).exists():
+            return True  # the cursor was taken from this very list, as most are, and an index finds its row
+        charge()
+        return queryset.filter(order.beyond(places[side], backwards=side == "after")).exists()
+
+    return Page(version, order, cut, read, count, left_out)
 
 
 def pages_of(
     queryset: QuerySet[M], parent: str, parents: Sequence[int], version: str, order: Order, cut: Cut
 ) -> dict[int, list[M]]:
     """The rows of a page for each parent, all read in one statement; ``parent`` is the path to its id."""
-    rows = _cut(_with_parents(queryset, parent, parents), version, order, cut)
+    queryset = _with_parents(queryset, parent, parents)
+    queryset = _between(queryset, order, cut.places(order, version, queryset.model))
     if len(parents) == 1:
-        found: Any = _first(rows, order, cut)
+        found: Any = _first(queryset, order, cut)
     else:
         expressions = order.expressions(backwards=cut.from_the_end)
         place = Window(RowNumber(), F("parent"), expressions)
-        found = rows.annotate(place=place).filter(place__lte=cut.size + 1).order_by(*expressions)
+        found = queryset.annotate(place=place).filter(place__lte=cut.size + 1).order_by(*expressions)
     by_parent: dict[int, list[M]] = {one: [] for one in parents}
-    for row in together(found):
+    for row in found:
         by_parent[row.parent].append(row)
+    together(row for rows in by_parent.values() for row in rows[: cut.size])
     return by_parent
 
 
@@ -221,16 +263,22 @@ def counts_of(queryset: QuerySet[M], parent: str, parents: Sequence[int]) -> dic
     return dict.fromkeys(parents, 0) | dict(counted.values_list("parent", "number"))
 
 
+def left_out_of(
+    queryset: QuerySet[M], parent: str, parents: Sequence[int], version: str, order: Order, cut: Cut, side: Side
+) -> set[int]:
+    """The parents with rows at one of the cursors or on its other side, in one statement."""
+    place = cut.places(order, version, queryset.model)[side]
+    outside = order.at(place) | order.beyond(place, backwards=side == "after")
+    return set(_with_parents(queryset, parent, parents).filter(outside).values_list("parent", flat=True).distinct())
+
+
 def _with_parents(queryset: QuerySet[M], parent: str, parents: Sequence[int]) -> Any:
     return queryset.annotate(parent=F(parent)).filter(parent__in=parents)
 
 
-def _cut(queryset: QuerySet[M], version: str, order: Order, cut: Cut) -> QuerySet[M]:
-    """The rows between the cursors."""
-    for cursor, backwards in ((cut.after, False), (cut.before, True)):
-        if cursor is not None:
-            position = read_cursor(cursor, order, version, queryset.model)
-            queryset = order.beyond(queryset, position, backwards=backwards)
+def _between(queryset: QuerySet[M], order: Order, places: dict[Side, list[Any]]) -> QuerySet[M]:
+    for side, place in places.items():
+        queryset = queryset.filter(order.beyond(place, backwards=side == "before"))
     return queryset
 
 

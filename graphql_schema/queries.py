@@ -9,12 +9,15 @@ from typing import Annotated, Any, Final
 import strawberry
 from django.conf import settings
 from django.db.models import Q, QuerySet
+from graphql.pyutils import camel_to_snake
 
-from deals_api import deal_stats, models, reports, store
-from deals_api.deal_stats import DealStatsKey
-from deals_api.errors import LimitExceeded
+from deals_api import access, models, reports, store
+from deals_api.deal_stats import DealStatsKey, Grouping
 from deals_api.errors import UploadNotKept as NotKept
-from graphql_schema.ids import parse_id, read_id
+from deals_api.ids import parse_id, read_id
+from deals_api.limits import Limits
+from deals_api.selections import DealSelection, SelectedDeals
+from graphql_schema.budgets import fields_within
 from graphql_schema.inputs import (
     CustomerFilter,
     CustomerOrder,
@@ -26,9 +29,12 @@ from graphql_schema.inputs import (
     GemOrder,
     clean_name,
 )
-from graphql_schema.pages import Cut, Order, Page, page_of, version_of
+from graphql_schema.pages import Cut, Order, page_of, version_of
 from graphql_schema.peers import together
+from graphql_schema.scalars import enum_of
 from graphql_schema.types import (
+    FILTERED,
+    ORDERED,
     ActivateUploadResult,
     After,
     Before,
@@ -46,12 +52,12 @@ from graphql_schema.types import (
     UploadActivated,
     UploadNotKept,
     cut,
-    page_size,
+    within,
 )
 
 UploadId = Annotated[
     strawberry.ID | None,
-    strawberry.argument(description="A kept upload to read instead of the current one."),
+    strawberry.argument(description="A kept upload, whose state is LOADED, to read instead of the current one; by id."),
 ]
 
 _NEWEST_FIRST: Final = Order.named("-id")
@@ -63,16 +69,37 @@ _ROWS: Final[dict[str, type[models.SnapshotRow]]] = {
     "Customer": models.Customer, "Deal": models.Deal, "Gem": models.Gem, "Purchase": models.Purchase
 }
 
-strawberry.enum(DealStatsKey, description="What deals may be grouped by.")
+enum_of(
+    DealStatsKey,
+    {
+        "CUSTOMER": "Who bought.",
+        "GEM": "What was bought.",
+        "YEAR": "The year of the deal, in UTC.",
+        "MONTH": "The month of the deal, in UTC, with its year.",
+        "DAY": "The day of the deal, in UTC.",
+    },
+    description="What deals may be grouped by.",
+)
+
+
+def _up_to(what: str, most: int) -> str:
+    return f"How many {what}, 1 to {most}."
+
+
+def measures_asked(info: Info) -> set[str]:
+    """The names, in Python, of what is asked of each group."""
+    nodes, fragments = info._raw_info.field_nodes, info._raw_info.fragments
+    asked = fields_within((node.selection_set for node in nodes if node.selection_set), fragments)
+    return {camel_to_snake(node.name.value) for node in asked}
 
 
 def no_charge() -> None:
     """For what costs no more than the rows it returns."""
 
 
-def nothing(order: Order, page: Cut) -> Connection[Any]:
+def nothing(rows: QuerySet[Any], order: Order, page: Cut) -> Connection[Any]:
     """A list before the first upload."""
-    return Connection(page=Page("", order, page, list, int))
+    return Connection(page=page_of(rows.none(), version_of(None), order, page, int, no_charge))
 
 
 def whole_list(
@@ -81,7 +108,7 @@ def whole_list(
     """A list of an upload's customers or gems; ``stored`` is how many it has in all."""
     order = Order.named(order_by.value)
     if version is None:
-        return nothing(order, page)
+        return nothing(rows, order, page)
     found = rows.filter(condition, upload=version)
 
     def charge() -> None:
@@ -103,16 +130,14 @@ class Query:
     def top_clients(
         self,
         info: Info,
-        limit: Annotated[int, strawberry.argument(description="How many places, 1 to 100.")] = 5,
+        limit: Annotated[int, strawberry.argument(description=_up_to("places", Limits().max_top_clients))] = 5,
         upload: UploadId = None,
     ) -> list[TopClient]:
         version = info.context.of(upload)
-        most = settings.DEALS_LIMITS.max_top_clients
-        if not 1 <= limit <= most:
-            raise LimitExceeded(f"limit may be 1 to {most}, not {limit}.")
+        within("limit", limit, 1, settings.DEALS_LIMITS.max_top_clients)
         if version is None:
             return []
-        return together(map(TopClient.of, reports.top_clients(version, limit)))
+        return together(map(TopClient.of, reports.richest(version, limit)))
 
     @strawberry.field(description="The customers of the file.")
     def customers(
@@ -122,8 +147,8 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-        order_by: CustomerOrder = CustomerOrder.SPENT_MONEY_DESC,
-        filter: CustomerFilter | None = None,
+        order_by: Annotated[CustomerOrder, ORDERED] = CustomerOrder.SPENT_MONEY_DESC,
+        filter: Annotated[CustomerFilter | None, FILTERED] = None,
         upload: UploadId = None,
     ) -> Connection[Customer]:
         version = info.context.of(upload)
@@ -146,8 +171,8 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-        order_by: GemOrder = GemOrder.TOTAL_DESC,
-        filter: GemFilter | None = None,
+        order_by: Annotated[GemOrder, ORDERED] = GemOrder.TOTAL_DESC,
+        filter: Annotated[GemFilter | None, FILTERED] = None,
         upload: UploadId = None,
     ) -> Connection[Gem]:
         version = info.context.of(upload)
@@ -170,25 +195,27 @@ class Query:
         after: After = None,
         last: Last = None,
         before: Before = None,
-        order_by: DealOrder = DealOrder.FILE_ASC,
-        filter: DealFilter | None = None,
+        order_by: Annotated[DealOrder, ORDERED] = DealOrder.FILE_ASC,
+        filter: Annotated[DealFilter | None, FILTERED] = None,
         upload: UploadId = None,
     ) -> Connection[Deal]:
         version = info.context.of(upload)
-        selection = filter.selection() if filter else models.DealSelection()
+        selection = filter.selection() if filter else DealSelection()
         order, page = Order.named(order_by.value), cut(first, after, last, before)
         if version is None:
-            return nothing(order, page)
-        rows = models.Deal.objects.selected(version, selection)
+            return nothing(models.Deal.objects.all(), order, page)
+        info.context.account.read_rows(selection.names_to_read(version))
+        selected = SelectedDeals(version, selection)
+        rows = selected.deals(by_date="date" in order.fields)
 
         def charge() -> None:
-            info.context.account.read_rows(selection.rows_to_read(version))
+            info.context.account.read_rows(selected.rows_to_read, sets=selected.sets_to_look_in)
 
         def count() -> int:
             if not selection:
                 return version.rows
             charge()
-            return rows.count()
+            return selected.deals().count()
 
         free = not selection and order.name in _INDEXED
         return Connection(page=page_of(rows, version_of(version), order, page, count, no_charge if free else charge))
@@ -200,35 +227,56 @@ class Query:
     def deal_stats(
         self,
         info: Info,
-        by: Annotated[list[DealStatsKey] | None, strawberry.argument(description="What to group by.")] = None,
+        by: Annotated[
+            list[DealStatsKey] | None, strawberry.argument(description="What to group by, in any combination.")
+        ] = None,
         filter: Annotated[
             DealFilter | None, strawberry.argument(description="Which deals to add up.")
         ] = None,
         having: Annotated[
             DealStatsFilter | None, strawberry.argument(description="Which groups to return, by what they add up to.")
         ] = None,
-        order_by: DealStatsOrder = DealStatsOrder.TOTAL_DESC,
-        limit: Annotated[int, strawberry.argument(description="How many groups, 1 to 100.")] = 20,
+        order_by: Annotated[
+            DealStatsOrder,
+            strawberry.argument(
+                description="The order of the groups; equal ones by customer and gem, as in the file, and by date."
+            ),
+        ] = DealStatsOrder.TOTAL_DESC,
+        limit: Annotated[int, strawberry.argument(description=_up_to("groups", Limits().max_page_size))] = 20,
         upload: UploadId = None,
     ) -> list[DealStats]:
         version = info.context.of(upload)
-        selection = filter.selection() if filter else models.DealSelection()
-        limit = page_size("limit", limit)
+        within("limit", limit, 1, settings.DEALS_LIMITS.max_page_size)
         if version is None:
             return []
-        info.context.account.group_rows(selection.rows_to_read(version))
-        groups = deal_stats.deal_stats(
-            version, set(by or ()), selection, having.condition() if having else Q(), order_by.value, limit
+        needed = measures_asked(info) | (having.measures() if having else set()) | {order_by.value.removeprefix("-")}
+        selection = filter.selection() if filter else DealSelection()
+        info.context.account.read_rows(selection.names_to_read(version))
+        selected = SelectedDeals(version, selection)
+        grouping = Grouping(selected, set(by or ()), needed)
+        info.context.account.group_rows(
+            grouping.rows, grouping.most, sets=selected.sets_to_look_in, by_period=bool(grouping.periods)
         )
+        groups = grouping.groups(having.condition() if having else Q(), order_by.value, limit)
         return together(map(DealStats.of, groups))
 
     @strawberry.field(description="The customer of this login; null if there is none.")
-    def customer(self, info: Info, username: str, upload: UploadId = None) -> Customer | None:
+    def customer(
+        self,
+        info: Info,
+        username: Annotated[str, strawberry.argument(description="The login, as it is written in the file.")],
+        upload: UploadId = None,
+    ) -> Customer | None:
         version = info.context.of(upload)
         return _one(models.Customer.objects.all(), version, username=clean_name(username))
 
     @strawberry.field(description="The gem of this name; null if there is none.")
-    def gem(self, info: Info, name: str, upload: UploadId = None) -> Gem | None:
+    def gem(
+        self,
+        info: Info,
+        name: Annotated[str, strawberry.argument(description="The name, as it is written in the file.")],
+        upload: UploadId = None,
+    ) -> Gem | None:
         version = info.context.of(upload)
         return _one(models.Gem.objects.all(), version, name=clean_name(name))
 
@@ -242,7 +290,9 @@ class Query:
         return Connection(page=page_of(rows, "uploads", _NEWEST_FIRST, page, rows.count, no_charge))
 
     @strawberry.field(description="One file that arrived; null if there is none of this id.")
-    def upload(self, info: Info, id: strawberry.ID) -> Upload | None:
+    def upload(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The id of an upload.")]
+    ) -> Upload | None:
         return _upload(info, read_id(id, "Upload"))
 
     @strawberry.field(description="The upload that this operation reads; null before the first.")
@@ -251,15 +301,14 @@ class Query:
         return current
 
     @strawberry.field(description="Anything by its id; null where there is nothing of it, or no longer.")
-    def node(self, info: Info, id: strawberry.ID) -> Node | None:
+    def node(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Any id of ours.")]
+    ) -> Node | None:
         type_name, key = parse_id(id)
         if type_name == "Upload":
             return _upload(info, key)
         model, pk = _ROWS[type_name], int(key)
-        version = info.context.upload
-        if version is None or models.upload_id_of(pk) != version.pk:
-            other = models.Upload.objects.readable().filter(pk=models.upload_id_of(pk)).first()
-            version = other and info.context.kept(other.snapshot)
+        version = info.context.kept("pk", models.upload_id_of(pk))
         return _one(model._default_manager.all(), version, pk=pk)
 
 
@@ -281,7 +330,14 @@ class Mutation:
     @strawberry.mutation(
         description="Makes a kept upload current again: roll-back. Every question after the answer reads from it."
     )
-    def activate_upload(self, info: Info, id: strawberry.ID) -> ActivateUploadResult:
+    def activate_upload(
+        self,
+        info: Info,
+        id: Annotated[
+            strawberry.ID, strawberry.argument(description="The id of a kept upload, whose state is LOADED.")
+        ],
+    ) -> ActivateUploadResult:
+        access.must_be_allowed_to_write(info.context.headers)
         try:
             upload: Any = store.activate(uuid.UUID(hex=read_id(id, "Upload")))
         except NotKept as refusal:

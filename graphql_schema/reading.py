@@ -9,12 +9,14 @@ import uuid
 from dataclasses import dataclass, field
 
 import strawberry
+from django.db.models import Q
 
+from deals_api import access
 from deals_api.cache import SnapshotGone
 from deals_api.errors import UploadNotKept
+from deals_api.ids import read_id
 from deals_api.models import SnapshotRow, Upload
 from graphql_schema.budgets import Account
-from graphql_schema.ids import read_id
 
 
 @dataclass
@@ -24,9 +26,11 @@ class Reading:
     #: The current upload when the request came; None before the first.
     upload: Upload | None
     account: Account
+    #: The request's headers, as WSGI names them.
+    headers: access.Headers
     #: Whether the answer follows from the rows of ``upload`` alone, so that it can be kept under its name.
     of_upload_alone: bool = True
-    _others: dict[uuid.UUID, Upload] = field(default_factory=dict)
+    _others: list[Upload] = field(default_factory=list)
 
     def of(self, upload_id: strawberry.ID | None) -> Upload | None:
         """The upload to read: the one that is asked for, or the current one.
@@ -35,28 +39,34 @@ class Reading:
         """
         if upload_id is None:
             return self.upload
-        return self.kept(uuid.UUID(hex=read_id(upload_id, "Upload")))
+        upload = self.kept("snapshot", uuid.UUID(hex=read_id(upload_id, "Upload")))
+        if upload is None:
+            raise UploadNotKept("There is no such upload, or its rows are no longer kept.")
+        return upload
 
-    def kept(self, snapshot: uuid.UUID) -> Upload:
-        if self.upload is not None and self.upload.snapshot == snapshot:
-            return self.upload
+    def kept(self, column: str, value: object) -> Upload | None:
+        """The upload with this value in a unique column, if its rows can be read."""
+        for upload in self._uploads():
+            if getattr(upload, column) == value:
+                return upload
         self.of_upload_alone = False
-        if snapshot not in self._others:
-            upload = Upload.objects.readable().filter(snapshot=snapshot).first()
-            if upload is None:
-                raise UploadNotKept("There is no such upload, or its rows are no longer kept.")
-            self._others[snapshot] = upload
-        return self._others[snapshot]
+        found = Upload.objects.readable().filter(Q((column, value))).first()
+        if found is not None:
+            self._others.append(found)
+        return found
 
     def upload_of(self, row: SnapshotRow) -> Upload:
         """The upload of a row that this operation has read."""
-        uploads = [self.upload, *self._others.values()]
-        return next(upload for upload in uploads if upload is not None and upload.pk == row.upload_id)
+        return next(upload for upload in self._uploads() if upload.pk == row.upload_id)
 
     def must_be_whole(self) -> None:
-        """After everything was read: that no other upload was pruned meanwhile.
+        """After everything was read: that none of the uploads was pruned meanwhile.
 
-        Raises: SnapshotGone. (The current one is vouched for by ``cache``.)
+        Raises: SnapshotGone.
         """
-        if not all(upload.is_readable() for upload in self._others.values()):
+        read = {upload.pk for upload in self._uploads()}
+        if read and Upload.objects.readable().filter(pk__in=read).count() < len(read):
             raise SnapshotGone
+
+    def _uploads(self) -> list[Upload]:
+        return [*([self.upload] if self.upload else []), *self._others]

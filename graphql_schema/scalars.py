@@ -6,12 +6,14 @@ Knows nothing of the schema around them. A value that is refused says why in one
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Any, Final, NewType
 
 import strawberry
+from graphql import ValueNode, print_ast, value_from_ast_untyped
 from strawberry.exceptions import StrawberryInputCoercionError
 from strawberry.types.scalar import ScalarDefinition
 
@@ -24,16 +26,23 @@ _MONEY: Final = re.compile(r"[0-9]{1,17}(?:\.[0-9]{1,2})?")
 _MOST: Final = 2**63 - 1
 
 
-def _reader(read: Callable[[Any], Any], expected: str) -> Callable[[Any], Any]:
-    """``read``, whose ValueError becomes an error of the client's."""
+def _scalar(read: Callable[[Any], Any], expected: str, **rest: Any) -> ScalarDefinition:
+    """A scalar whose ``read`` raises ValueError for what it is not; clients are told what was expected."""
 
-    def parse(value: Any) -> Any:
+    def parse_value(value: Any) -> Any:
         try:
             return read(value)
         except ValueError:
             raise StrawberryInputCoercionError(f"Expected {expected}.") from None
 
-    return parse
+    def parse_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
+        try:
+            return read(value_from_ast_untyped(node, variables))
+        except ValueError:
+            raise StrawberryInputCoercionError(f"Expected {expected}, not {print_ast(node)}.", node) from None
+
+    definition: ScalarDefinition = strawberry.scalar(parse_value=parse_value, parse_literal=parse_literal, **rest)
+    return definition
 
 
 def _read_money(value: Any) -> Decimal:
@@ -70,35 +79,47 @@ def _write_moment(value: datetime) -> str:
 
 
 SCALARS: Final[dict[object, ScalarDefinition]] = {
-    Decimal: strawberry.scalar(
+    Decimal: _scalar(
+        _read_money,
+        'an amount such as "612" or "100.50"',
         name="Money",
         description="An exact amount in the file's currency, in digits with a point and at most two decimals: "
-        '"451731", "100.5". Never negative. A string, so that no client loses cents. As input a whole number is '
-        "taken too.",
+        '"451731", "100.5". From 0 to 92233720368547758.07. A string, so that no client loses cents. As input a whole '
+        "number is taken too.",
         specified_by_url="https://www.w3.org/TR/xmlschema-2/#decimal",
         serialize=_write_money,
-        parse_value=_reader(_read_money, 'an amount such as "612" or "100.50"'),
     ),
-    BigInt: strawberry.scalar(
+    BigInt: _scalar(
+        _read_big_int,
+        "a whole number of up to 64 bits",
         name="BigInt",
-        description="A whole number of up to 64 bits, written as a JSON number.",
+        description="A whole number of up to 64 bits, written as a JSON number; JavaScript reads it exactly "
+        "up to 9007199254740991, more than any file has deals or pieces.",
         specified_by_url="https://www.w3.org/TR/xmlschema-2/#long",
         serialize=int,
-        parse_value=_reader(_read_big_int, "a whole number of up to 64 bits"),
     ),
-    datetime: strawberry.scalar(
+    datetime: _scalar(
+        _read_moment,
+        'a date and time such as "2018-12-14T08:29:52Z"',
         name="DateTime",
-        description="A moment in ISO 8601, in UTC: 2018-12-14T08:29:52.506166Z. As input an offset may stand in "
-        "the Z's place; without one it is UTC.",
+        description="A moment in ISO 8601, in UTC, to the microsecond: 2018-12-14T08:29:52.506166Z. As input an "
+        "offset may stand in the Z's place; without one it is UTC.",
         specified_by_url="https://scalars.graphql.org/andimarek/date-time.html",
         serialize=_write_moment,
-        parse_value=_reader(_read_moment, 'a date and time such as "2018-12-14T08:29:52Z"'),
     ),
-    date: strawberry.scalar(
+    date: _scalar(
+        _read_day,
+        'a day such as "2018-12-14"',
         name="Date",
         description="A day of the calendar in ISO 8601, in UTC: 2018-12-14.",
         specified_by_url="https://scalars.graphql.org/andimarek/local-date.html",
         serialize=date.isoformat,
-        parse_value=_reader(_read_day, 'a day such as "2018-12-14"'),
     ),
 }
+
+
+def enum_of(cls: type[Enum], values: Mapping[str, str], description: str, name: str | None = None) -> None:
+    """Makes an enum of code that knows no GraphQL one of the schema; ``values`` says what each of its names means."""
+    definition: Any = strawberry.enum(cls, name=name, description=description)
+    for value in definition.__strawberry_definition__.values:
+        value.description = values[value.name]

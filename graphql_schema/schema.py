@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import strawberry
-from graphql import GraphQLError, build_schema, lexicographic_sort_schema, print_schema
+from django.conf import settings
+from graphql import (
+    DocumentNode,
+    GraphQLArgument,
+    GraphQLError,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    Undefined,
+    build_schema,
+    lexicographic_sort_schema,
+    print_schema,
+)
 from strawberry.extensions import ParserCache, SchemaExtension, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
+from strawberry.types.graphql import OperationType
 
 from graphql_schema import types
 from graphql_schema.budgets import check_shape, check_values, nodes_of
@@ -18,11 +35,24 @@ from graphql_schema.reading import Reading
 from graphql_schema.scalars import SCALARS
 
 
+def must_hold_one_operation(document: DocumentNode) -> None:
+    """Raises: GraphQLError. The specification wants a name where there are several; Strawberry takes the first."""
+    if sum(isinstance(one, OperationDefinitionNode) for one in document.definitions) > 1:
+        raise GraphQLError("The document has several operations; name one of them in operationName.")
+
+
 class Guard(SchemaExtension):
     """Weighs an operation before each step that its size could make dear."""
 
+    def on_operation(self) -> Iterator[None]:
+        options: Any = self.execution_context.parse_options
+        options["max_lexical_tokens"] = settings.DEALS_LIMITS.max_query_tokens
+        yield
+
     def on_validate(self) -> Iterator[None]:
         document: Any = self.execution_context.graphql_document
+        if self.execution_context._provided_operation_name is None:
+            must_hold_one_operation(document)
         check_shape(document)
         check_values(document, self.execution_context.variables or {})
         yield
@@ -34,10 +64,31 @@ class Guard(SchemaExtension):
         reading.account.spend(
             nodes_of(context.schema._schema, document, context.operation_name, context.variables or {})
         )
-        yield
+        if context.operation_type is OperationType.QUERY:
+            with reading.account.watching():
+                yield
+        else:
+            yield  # a change waits its turn behind other changes, however long they take
+
+
+def inputs_of(schema: GraphQLSchema) -> Iterator[GraphQLArgument | GraphQLInputField]:
+    """Every argument of a field, and every field of an input."""
+    for named in schema.type_map.values():
+        if isinstance(named, GraphQLInputObjectType):
+            yield from named.fields.values()
+        elif isinstance(named, GraphQLObjectType | GraphQLInterfaceType):
+            for field in named.fields.values():
+                yield from field.args.values()
 
 
 class DealsSchema(strawberry.Schema):
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        # Strawberry prints ``= null`` for each None in Python, where leaving an input out means just that anyway.
+        for one in inputs_of(self._schema):
+            if one.default_value is None:
+                one.default_value = Undefined
+
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Nothing: ``errors`` tells clients' mistakes from ours, and logs only ours."""
 
@@ -51,6 +102,7 @@ schema = DealsSchema(
 )
 
 
+@cache
 def sdl() -> str:
     """The schema in GraphQL's own language, sorted, so that a change of it shows as just that change."""
     return print_schema(lexicographic_sort_schema(build_schema(schema.as_str()))) + "\n"

@@ -5,11 +5,12 @@ Relations are read for all peers of a row at once (``peers``), and every list is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import strawberry
 import strawberry_django
@@ -19,12 +20,13 @@ from strawberry_django.fields.field import StrawberryDjangoField
 
 from deals_api import deal_stats, models, reports
 from deals_api.errors import BadInput, LimitExceeded
-from graphql_schema.ids import write_id
+from deals_api.ids import write_id
+from deals_api.limits import Limits
 from graphql_schema.inputs import CustomerOrder, DealFilter, DealOrder, GemOrder, PurchaseOrder
-from graphql_schema.pages import Cut, Order, Page, counts_of, pages_of, version_of
+from graphql_schema.pages import Cut, Order, Page, Side, counts_of, left_out_of, pages_of, version_of
 from graphql_schema.peers import joined, peers_of
 from graphql_schema.reading import Reading
-from graphql_schema.scalars import BigInt
+from graphql_schema.scalars import BigInt, enum_of
 
 Info = strawberry.Info[Reading, None]
 
@@ -76,10 +78,25 @@ class Node:
 
 @strawberry.type(description="Where a page stands in its list.")
 class PageInfo:
-    has_next_page: bool = strawberry.field(description="Whether rows follow the page.")
-    has_previous_page: bool = strawberry.field(description="Whether rows stand before the page.")
-    start_cursor: str | None = strawberry.field(description="Cursor of the page's first row; null where it is empty.")
-    end_cursor: str | None = strawberry.field(description="Cursor of the page's last row; null where it is empty.")
+    page: strawberry.Private[Page[Any]]
+
+    @strawberry.field(description="Whether rows follow the page.")
+    def has_next_page(self) -> bool:
+        return self.page.has_next_page
+
+    @strawberry.field(description="Whether rows stand before the page.")
+    def has_previous_page(self) -> bool:
+        return self.page.has_previous_page
+
+    @strawberry.field(description="Cursor of the page's first row; null where it is empty.")
+    def start_cursor(self) -> str | None:
+        rows = self.page.rows
+        return self.page.cursor(rows[0]) if rows else None
+
+    @strawberry.field(description="Cursor of the page's last row; null where it is empty.")
+    def end_cursor(self) -> str | None:
+        rows = self.page.rows
+        return self.page.cursor(rows[-1]) if rows else None
 
 
 @strawberry.type(description="A row and its place in the list.")
@@ -104,13 +121,7 @@ class Connection(Generic[NodeType]):
 
     @strawberry.field(description="Where the page stands in its list.")
     def page_info(self) -> PageInfo:
-        page = self.page
-        return PageInfo(
-            has_next_page=page.has_next_page,
-            has_previous_page=page.has_previous_page,
-            start_cursor=page.cursor(page.rows[0]) if page.rows else None,
-            end_cursor=page.cursor(page.rows[-1]) if page.rows else None,
-        )
+        return PageInfo(page=self.page)
 
     @strawberry.field(
         description="Number of rows in the whole list. Stored for lists without a filter; "
@@ -136,60 +147,81 @@ def cut(first: int | None, after: str | None, last: int | None, before: str | No
 
 def page_size(name: str, size: int | None) -> int:
     limits = settings.DEALS_LIMITS
-    if size is None:
-        return min(limits.page_size, limits.max_page_size)
-    if not 0 <= size <= limits.max_page_size:
-        raise LimitExceeded(f"{name} may be 0 to {limits.max_page_size}, not {size}.")
+    return min(limits.page_size, limits.max_page_size) if size is None else within(name, size, 0, limits.max_page_size)
+
+
+def within(name: str, size: int, least: int, most: int) -> int:
+    if not least <= size <= most:
+        raise LimitExceeded(f"{name} may be {least} to {most}, not {size}.")
     return size
 
 
+_PUBLISHED: Final = Limits()
+
 First = Annotated[
     int | None,
-    strawberry.argument(description="How many rows from the start, 0 to 100; 20 if neither first nor last is given."),
+    strawberry.argument(
+        description=f"How many rows from the start, 0 to {_PUBLISHED.max_page_size}; "
+        f"{_PUBLISHED.page_size} if neither first nor last is given."
+    ),
 ]
-After = Annotated[str | None, strawberry.argument(description="Rows after this cursor.")]
-Last = Annotated[int | None, strawberry.argument(description="How many rows from the end, 0 to 100.")]
-Before = Annotated[str | None, strawberry.argument(description="Rows before this cursor.")]
+After = Annotated[str | None, strawberry.argument(description="Only rows after this cursor.")]
+Last = Annotated[
+    int | None, strawberry.argument(description=f"How many rows from the end, 0 to {_PUBLISHED.max_page_size}.")
+]
+Before = Annotated[str | None, strawberry.argument(description="Only rows before this cursor.")]
+#: For ``orderBy`` and ``filter`` of every list.
+ORDERED: Final = strawberry.argument(description="The order of the rows; cursors are good in the order they came in.")
+FILTERED: Final = strawberry.argument(description="Only rows that meet these conditions.")
 
 
 def related(
     info: Info,
     row: models.SnapshotRow,
-    rows: QuerySet[Any],
+    model: type[Model],
     parent: str,
     stored_count: str,
     order: Enum,
     page: Cut,
-    *,
-    filtered: bool = False,
+    filtered: Callable[[], QuerySet[Any]] | None = None,
 ) -> Connection[Any]:
     """A list of each peer of ``row``, read for all of them at once.
 
     ``parent`` is the path from a row of the list to the id of its peer, ``stored_count`` the column of
-    the peer that tells how many rows its list has without a filter.
+    the peer that tells how many rows its list has without a filter, ``filtered`` makes the rows that pass one.
     """
     peers = peers_of(row)
     place = id(info._raw_info.field_nodes[0])  # alike for all peers, and so are the arguments there
     version = version_of(info.context.upload_of(row))
     total = Order.named(order.value)
+    page.places(total, version, model)  # a wrong cursor is refused, whatever is asked of the list
+    rows = filtered or model._default_manager.all
 
-    def all_rows(some: list[Any]) -> None:
-        info.context.account.read_rows(sum(getattr(one, stored_count) for one in some))
+    def ids_of(some: list[Any], *, ranked: bool = False) -> list[int]:
+        """The ids of the peers, whose lists are about to be read. (Two lists may have brought the same row.)"""
+        different = {one.pk: getattr(one, stored_count) for one in some}
+        account = info.context.account
+        (account.rank_rows if ranked and len(different) > 1 else account.fetch_rows)(sum(different.values()))
+        return list(different)
 
     def read_pages(some: list[Any]) -> dict[int, list[Any]]:
-        all_rows(some)
-        return pages_of(rows, parent, [one.pk for one in some], version, total, page)
+        return pages_of(rows(), parent, ids_of(some, ranked=True), version, total, page)
 
     def read_counts(some: list[Any]) -> dict[int, int]:
-        all_rows(some)
-        return counts_of(rows, parent, [one.pk for one in some])
+        return counts_of(rows(), parent, ids_of(some))
 
     def count() -> int:
-        if not filtered:
-            return int(getattr(row, stored_count))
-        return peers.once((place, "count"), read_counts)[row.pk]
+        return peers.once((place, "count"), read_counts)[row.pk] if filtered else int(getattr(row, stored_count))
 
-    return Connection(page=Page(version, total, page, lambda: peers.once((place, "rows"), read_pages)[row.pk], count))
+    def left_out(side: Side) -> bool:
+        def read(some: list[Any]) -> set[int]:
+            return left_out_of(rows(), parent, ids_of(some), version, total, page, side)
+
+        return row.pk in peers.once((place, side), read)
+
+    return Connection(
+        page=Page(version, total, page, lambda: peers.once((place, "rows"), read_pages)[row.pk], count, left_out)
+    )
 
 
 # What is in a file
@@ -197,7 +229,7 @@ def related(
 
 @strawberry_django.type(models.Customer, name="Customer", description="A buyer in one upload.")
 class Customer(Node):
-    username: str = column("The buyer's login, unique in its upload.")
+    username: str = column("The buyer's login, 1 to 255 characters, unique in its upload.")
     spent_money: Decimal = column("Sum of all the customer's deals, exact.")
     deal_count: BigInt = column("Number of the customer's deals.")
     gem_count: BigInt = column("Number of different gems that the customer bought.")
@@ -213,16 +245,19 @@ class Customer(Node):
         after: After = None,
         last: Last = None,
         before: Before = None,
-        order_by: DealOrder = DealOrder.DATE_DESC,
-        filter: DealFilter | None = None,
+        order_by: Annotated[DealOrder, ORDERED] = DealOrder.DATE_DESC,
+        filter: Annotated[DealFilter | None, FILTERED] = None,
     ) -> Connection[Deal]:
-        upload = info.context.upload_of(root)
-        selection = filter.selection() if filter else models.DealSelection()
-        rows = models.Deal.objects.selected(upload, selection)
         page = cut(first, after, last, before)
-        return related(
-            info, root, rows, "customer_id", "deal_count", order_by, page, filtered=bool(selection)
-        )
+        if filter is None:
+            return related(info, root, models.Deal, "customer_id", "deal_count", order_by, page)
+
+        def selected() -> QuerySet[models.Deal]:
+            upload, selection = info.context.upload_of(root), filter.selection()
+            info.context.account.read_rows(selection.names_to_read(upload))
+            return selection.deals_of(upload)
+
+        return related(info, root, models.Deal, "customer_id", "deal_count", order_by, page, selected)
 
     @strawberry.field(description="What the customer bought of each gem.")
     @staticmethod
@@ -233,10 +268,10 @@ class Customer(Node):
         after: After = None,
         last: Last = None,
         before: Before = None,
-        order_by: PurchaseOrder = PurchaseOrder.TOTAL_DESC,
+        order_by: Annotated[PurchaseOrder, ORDERED] = PurchaseOrder.TOTAL_DESC,
     ) -> Connection[Purchase]:
-        rows = models.Purchase.objects.all()
-        return related(info, root, rows, "customer_id", "gem_count", order_by, cut(first, after, last, before))
+        page = cut(first, after, last, before)
+        return related(info, root, models.Purchase, "customer_id", "gem_count", order_by, page)
 
     @strawberry.field(description="The gems that the customer bought.")
     @staticmethod
@@ -247,16 +282,15 @@ class Customer(Node):
         after: After = None,
         last: Last = None,
         before: Before = None,
-        order_by: GemOrder = GemOrder.NAME_ASC,
+        order_by: Annotated[GemOrder, ORDERED] = GemOrder.NAME_ASC,
     ) -> Connection[Gem]:
-        rows = models.Gem.objects.all()
         page = cut(first, after, last, before)
-        return related(info, root, rows, "purchases__customer_id", "gem_count", order_by, page)
+        return related(info, root, models.Gem, "purchases__customer_id", "gem_count", order_by, page)
 
 
 @strawberry_django.type(models.Gem, name="Gem", description="A kind of goods in one upload.")
 class Gem(Node):
-    name: str = column("The gem's name, unique in its upload.")
+    name: str = column("The gem's name, 1 to 255 characters, unique in its upload.")
     total: Decimal = column("Sum of all deals in this gem, exact.")
     deal_count: BigInt = column("Number of deals in this gem.")
     buyer_count: BigInt = column("Number of different customers who bought it.")
@@ -272,11 +306,10 @@ class Gem(Node):
         after: After = None,
         last: Last = None,
         before: Before = None,
-        order_by: CustomerOrder = CustomerOrder.SPENT_MONEY_DESC,
+        order_by: Annotated[CustomerOrder, ORDERED] = CustomerOrder.SPENT_MONEY_DESC,
     ) -> Connection[Customer]:
-        rows = models.Customer.objects.all()
         page = cut(first, after, last, before)
-        return related(info, root, rows, "purchases__gem_id", "buyer_count", order_by, page)
+        return related(info, root, models.Customer, "purchases__gem_id", "buyer_count", order_by, page)
 
     @strawberry.field(description="What each customer bought of the gem.")
     @staticmethod
@@ -287,10 +320,10 @@ class Gem(Node):
         after: After = None,
         last: Last = None,
         before: Before = None,
-        order_by: PurchaseOrder = PurchaseOrder.TOTAL_DESC,
+        order_by: Annotated[PurchaseOrder, ORDERED] = PurchaseOrder.TOTAL_DESC,
     ) -> Connection[Purchase]:
-        rows = models.Purchase.objects.all()
-        return related(info, root, rows, "gem_id", "buyer_count", order_by, cut(first, after, last, before))
+        page = cut(first, after, last, before)
+        return related(info, root, models.Purchase, "gem_id", "buyer_count", order_by, page)
 
 
 @strawberry_django.type(models.Purchase, name="Purchase", description="What one customer bought of one gem.")
@@ -299,15 +332,15 @@ class Purchase(Node):
     gem: Gem = joined_row(models.Gem, "What was bought.")
     deal_count: BigInt = column("Number of deals.")
     quantity: BigInt = column("Pieces in all these deals.")
-    total: Decimal = column("Sum of all these deals, exact.")
+    total: Decimal = column("Sum of all these deals, exact, not a price a piece.")
 
 
 @strawberry_django.type(models.Deal, name="Deal", description="One line of the file.")
 class Deal(Node):
     customer: Customer = joined_row(models.Customer, "The buyer.")
     gem: Gem = joined_row(models.Gem, "What was bought.")
-    total: Decimal = column("Sum of the deal, not a price a piece.")
-    quantity: int = column("Pieces, 1 to 999,999,999.")
+    total: Decimal = column("Sum of the deal, not a price a piece; up to 999999999999.99.")
+    quantity: int = column("Pieces, 1 to 999999999.")
     date: datetime = column("When the deal was registered.")
 
 
@@ -317,20 +350,35 @@ class Deal(Node):
 @strawberry.type(description="A place in the ranking of clients who spent most.")
 class TopClient:
     customer_id: strawberry.Private[int]
+    gem_count: strawberry.Private[int]
     username: str = strawberry.field(description="The client's login.")
     spent_money: Decimal = strawberry.field(description="Sum of all the client's deals, exact.")
-    gems: list[str] = strawberry.field(
+
+    @strawberry.field(
         description="Names of the gems that at least two of the listed clients bought, this one among them; by name."
     )
+    def gems(self, info: Info) -> list[str]:
+        account = info.context.account
+
+        def read(clients: list[TopClient]) -> dict[int, list[str]]:
+            account.list_names(sum(client.gem_count for client in clients))
+            return reports.shared_gems([client.customer_id for client in clients])
+
+        names = peers_of(self).once("gems", read)[self.customer_id]
+        account.list_names(len(names))
+        return names
 
     @strawberry.field(description="The client with everything else that is known.")
     def customer(self) -> Customer:
         return joined(self, "customer_id", models.Customer)
 
     @classmethod
-    def of(cls, place: reports.TopClient) -> TopClient:
+    def of(cls, client: models.Customer) -> TopClient:
         return cls(
-            customer_id=place.customer_id, username=place.username, spent_money=place.spent_money, gems=place.gems
+            customer_id=client.pk,
+            gem_count=client.gem_count,
+            username=client.username,
+            spent_money=client.spent_money,
         )
 
 
@@ -338,21 +386,23 @@ class TopClient:
 class DealStats:
     customer_id: strawberry.Private[int | None]
     gem_id: strawberry.Private[int | None]
-    year: int | None = strawberry.field(description="The year, in UTC.")
-    month: date | None = strawberry.field(description="The month, in UTC, by its first day.")
-    day: date | None = strawberry.field(description="The day, in UTC.")
+    year: int | None = strawberry.field(description="The year, in UTC; null where it is not grouped by.")
+    month: date | None = strawberry.field(
+        description="The month, in UTC, by its first day; null where it is not grouped by."
+    )
+    day: date | None = strawberry.field(description="The day, in UTC; null where it is not grouped by.")
     deal_count: BigInt = strawberry.field(description="Number of deals.")
     quantity: BigInt = strawberry.field(description="Pieces in all deals.")
     total: Decimal = strawberry.field(description="Sum of all deals, exact.")
-    min_total: Decimal = strawberry.field(description="The smallest deal.")
-    max_total: Decimal = strawberry.field(description="The largest deal.")
-    average_total: Decimal = strawberry.field(description="The average deal, rounded half up to two decimals.")
+    min_total: Decimal = strawberry.field(description="Sum of the smallest deal.")
+    max_total: Decimal = strawberry.field(description="Sum of the largest deal.")
+    average_total: Decimal = strawberry.field(description="Average sum of a deal, rounded half up to two decimals.")
 
-    @strawberry.field(description="The customer.")
+    @strawberry.field(description="The customer; null where it is not grouped by.")
     def customer(self) -> Customer | None:
         return None if self.customer_id is None else joined(self, "customer_id", models.Customer)
 
-    @strawberry.field(description="The gem.")
+    @strawberry.field(description="The gem; null where it is not grouped by.")
     def gem(self) -> Gem | None:
         return None if self.gem_id is None else joined(self, "gem_id", models.Gem)
 
@@ -364,19 +414,24 @@ class DealStats:
 # The history of files
 
 
-strawberry.enum(models.Upload.State, name="UploadState", description="What became of a file.")
+enum_of(
+    models.Upload.State,
+    {state.name: f"{state.label.capitalize()}." for state in models.Upload.State},
+    description="What became of a file.",
+    name="UploadState",
+)
 
 
 @strawberry_django.type(
     models.Upload, name="Upload", description="One file that arrived: a version of the data, or a refusal."
 )
 class Upload(Node):
-    file_name: str = column("The file's name, as the client gave it.")
-    sha256: str = column("SHA-256 of the file's bytes, in hexadecimal.")
+    file_name: str = column("The file's name, as the client gave it, up to 255 characters.")
+    sha256: str = column("SHA-256 of the file's bytes, 64 hexadecimal digits.")
     size: BigInt = column("The file's size in bytes.")
     rows: BigInt = column("Number of deals in the file; 0 where it was refused.")
-    customer_count: BigInt = column("Number of different customers in the file.")
-    gem_count: BigInt = column("Number of different gems in the file.")
+    customer_count: BigInt = column("Number of different customers in the file; 0 where it was refused.")
+    gem_count: BigInt = column("Number of different gems in the file; 0 where it was refused.")
     error: str = column("Why the file was refused; empty where it was not.")
     arrived_at: datetime = column("When the file arrived.")
     finished_at: datetime | None = column("When it was loaded or refused; null while it is being loaded.")
@@ -393,14 +448,12 @@ class Upload(Node):
         return current is not None and current.pk == root.pk
 
 
-
-
 # What may be refused as data
 
 
 @strawberry.interface(description="A refusal that a client is expected to handle.")
 class Problem:
-    code: str = strawberry.field(description="A stable word for programs.")
+    code: str = strawberry.field(description="A stable word for programs, such as upload_not_kept.")
     message: str = strawberry.field(description="One sentence for people.")
 
 

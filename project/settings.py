@@ -5,17 +5,24 @@ With nothing set the service runs on SQLite and in-process memory; see the READM
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
 
 import dj_database_url
+import django
+import drf_spectacular_sidecar
+import graphene_django_graphiql_static
+import rest_framework
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from redis.backoff import NoBackoff
+from redis.connection import parse_url
 from redis.retry import Retry
 
 from deals_api.limits import Limits, whole_number
+from deals_api.tokens import read_tokens
 from project.build import build_digest
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -27,16 +34,26 @@ try:
     PORT = whole_number(os.environ, "PORT", least=1, most=65535, default=8000)
     WEB_WORKERS = whole_number(os.environ, "WEB_WORKERS", least=1, most=64, default=2)
     WEB_THREADS = whole_number(os.environ, "WEB_THREADS", least=1, most=64, default=8)
+    GRAPHIQL = bool(whole_number(os.environ, "GRAPHIQL", least=0, most=1, default=1))
+    SECURE = whole_number(os.environ, "SECURE", least=0, most=1, default=0)
+    API_TOKENS = read_tokens(os.environ.get("API_TOKENS", ""))
+    READ_REQUIRES_TOKEN = bool(whole_number(os.environ, "READ_REQUIRES_TOKEN", least=0, most=1, default=0))
+    PROXIES = whole_number(os.environ, "PROXIES", least=0, most=10, default=0)
 except ValueError as error:
     raise ImproperlyConfigured(str(error)) from None
+if READ_REQUIRES_TOKEN and not API_TOKENS:
+    raise ImproperlyConfigured("READ_REQUIRES_TOKEN needs API_TOKENS: nobody could read")
 DEALS_BUILD = build_digest(BASE_DIR)
 
 # Django's
 
 # ``serve`` hands its workers the key of the installation; a command that signs nothing may have any.
-SECRET_KEY = os.environ.get("SECRET_KEY") or get_random_secret_key()
+OPERATORS_SECRET_KEY = os.environ.get("SECRET_KEY", "")
+SECRET_KEY = OPERATORS_SECRET_KEY or get_random_secret_key()
 DEBUG = False
-ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "*").split(",")
+ALLOWED_HOSTS = [name.strip() for name in (os.environ.get("ALLOWED_HOSTS") or "*").split(",")]
+# Whoever watches the service from inside asks this very machine, by no public name.
+ALLOWED_HOSTS += ["localhost", "127.0.0.1"]
 
 INSTALLED_APPS = [
     "django.contrib.admin.apps.SimpleAdminConfig",  # its site is ``deals_api.admin.site``
@@ -46,11 +63,15 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular",
     "strawberry_django",
     "deals_api",
+    "graphql_schema",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "project.security.content_security_policy",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "project.sessions.for_the_admin",
@@ -61,6 +82,13 @@ SILENCED_SYSTEM_CHECKS = [
     # Sessions, users and messages are there, inside ``project.sessions``.
     "admin.E408", "admin.E409", "admin.E410",
 ]
+# Pages of other sites that may use the service from a browser.
+CORS_ALLOWED_ORIGINS = list(filter(None, map(str.strip, os.environ.get("CORS_ORIGINS", "").split(","))))
+CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Retry-After"]
+if CORS_ALLOWED_ORIGINS:
+    INSTALLED_APPS.append("corsheaders")
+    MIDDLEWARE.insert(0, "corsheaders.middleware.CorsMiddleware")
 ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"
 APPEND_SLASH = False  # each URL works with and without it, POST included
@@ -68,7 +96,6 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
 DATETIME_FORMAT = "Y-m-d H:i:s"
-
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -82,7 +109,29 @@ TEMPLATES = [
         },
     },
 ]
-STATIC_URL = "static/"
+
+# What pages load: only what is named here, at addresses that are new with every build, to be kept for ever
+
+_ADMIN = Path(django.__path__[0], "contrib", "admin", "static", "admin")
+_DRF = Path(rest_framework.__path__[0], "static", "rest_framework")
+_SIDECAR = Path(drf_spectacular_sidecar.__path__[0], "static", "drf_spectacular_sidecar")
+STATIC_URL = f"static/{DEALS_BUILD}/"
+STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+STATICFILES_DIRS = [
+    BASE_DIR / "graphql_schema" / "static",
+    *((f"admin/{kind}", _ADMIN / kind) for kind in ("css", "img", "js")),
+    ("rest_framework/css", _DRF / "css"),
+    ("rest_framework/img", _DRF / "img"),
+    ("drf_spectacular_sidecar/swagger-ui-dist", _SIDECAR / "swagger-ui-dist"),
+    ("graphiql", Path(graphene_django_graphiql_static.__path__[0], "static", "graphene_django_graphiql_static")),
+]
+# The image has them collected, with compressed ones beside them; elsewhere they are served from where they lie.
+COLLECTED = BASE_DIR / "collected"
+STATIC_ROOT = COLLECTED if COLLECTED.is_dir() else None
+STORAGES = {"staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"}}
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
+WHITENOISE_IMMUTABLE_FILE_TEST = f"/{DEALS_BUILD}/"
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 # Who may enter the admin
 
@@ -124,9 +173,12 @@ DATABASES = {"default": database(os.environ.get("DATABASE_URL") or f"sqlite:///{
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 
-
 def redis_cache(url: str) -> dict[str, Any]:
     """Django's entry for one ``REDIS_URL``."""
+    try:
+        parse_url(url)  # type: ignore[no-untyped-call]
+    except ValueError as wrong:
+        raise ImproperlyConfigured(f"REDIS_URL is not understood: {wrong}") from None
     return {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": url,
@@ -153,24 +205,53 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
     "DEFAULT_PARSER_CLASSES": ["deals_api.uploads.WholeMultiPartParser"],
-    "DEFAULT_RENDERER_CLASSES": ["deals_api.serializers.ExactJSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["deals_api.renderers.ExactJSONRenderer", "deals_api.renderers.PageRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "deals_api.openapi.Description",
     "EXCEPTION_HANDLER": "deals_api.exception_handler.refuse",
+    "URL_FORMAT_OVERRIDE": None,  # ``?format=`` is a parameter like any other that there is not
 }
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Deals in gems",
+    "DESCRIPTION": "A deals.csv goes in; the clients who spent most come out. GraphQL over the same data: /graphql/.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SORT_OPERATIONS": False,  # as in urls.py: what is used most comes first
+    "COMPONENT_SPLIT_REQUEST": True,  # a file that goes in is bytes, not the address of a file
+    "POSTPROCESSING_HOOKS": ["deals_api.openapi.add_components"],
+    "SWAGGER_UI_DIST": "SIDECAR",  # from the wheel, so that nothing is loaded from elsewhere
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
+}
+
+
+def _briefly(record: logging.LogRecord) -> bool:
+    """A request that Django refuses is a client's mistake: the sentence is enough, without its traceback."""
+    if record.name.startswith("django.security."):
+        record.exc_info = None
+    return True
+
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"briefly": {"()": "django.utils.log.CallbackFilter", "callback": _briefly}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["briefly"]}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {"django": {"handlers": [], "level": "ERROR", "propagate": True}},
+    "loggers": {
+        "django": {"handlers": [], "level": "ERROR", "propagate": True},
+        # It warns of each HEAD, whose body Django leaves to the server to drop.
+        "gunicorn.http.wsgi": {"level": "ERROR"},
+    },
 }
 
 # Security, as ``check --deploy`` asks. TLS ends in front of the service, which says so by SECURE=1.
-if os.environ.get("SECURE") == "1":
+if SECURE:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SECURE_REDIRECT_EXEMPT = ["^health/"]  # asked from inside, where there is no TLS
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True

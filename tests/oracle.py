@@ -78,7 +78,7 @@ def _deals(rows: Iterator[tuple[int, list[str]]], names: list[str]) -> list[Deal
         for line, cells in rows:
             if not any(_trimmed(cell) for cell in cells):
                 continue
-            if len(cells) != len(names):
+            if len(cells) <= max(map(names.index, COLUMNS)) or any(map(_trimmed, cells[len(names) :])):
                 places.append((line, None))
                 continue
             values: list[Any] = []

@@ -91,6 +91,10 @@ SPELLINGS: dict[str, bytes] = {
     "other letters in the header": TWO_DEALS.replace(HEADER, "CUSTOMER,Item,toTal,QUANTITY,Date").encode(),
     "blanks in the header": TWO_DEALS.replace(HEADER, "customer , item,\ttotal,\u00a0quantity\u00a0, date ").encode(),
     "a delimiter at the end of each line": TWO_DEALS.replace("\n", ",,\n").encode(),
+    "empty cells at the end of some lines": TWO_DEALS.replace("166\n", "166,, ,\n").encode(),
+    "empty cells of others left out of some lines": (
+        TWO_DEALS.replace("date\n", "date,note,more\n").replace("166\n", "166,x\n").encode()
+    ),
     "blanks around the cells": TWO_DEALS.replace(HEADER + "\n", HEADER + "\n ").replace(",", " ,\t").encode(),
 }
 
@@ -151,6 +155,7 @@ DAMAGED = {
     "all names": lines(HEADER, row("customer", "Пётр").replace("ruby", "Ёлочка"), row("item", "шишиши")),
     "in other letters": lines(HEADER, row("item", "Hélène Bjørn Θεά “Ägypten” 水晶")),
     "one letter": lines(HEADER, row("item", "Я")),
+    "letters whose bytes are letters of Windows-1251 too": lines(HEADER, row("item", "ШииШии")),
 }
 
 
@@ -180,12 +185,14 @@ def test_utf8_that_lost_or_changed_a_byte_is_never_taken_for_windows_1251(conten
         (lines(HEADER, '"a\nb",c,1,1,2018-12-14 08:29:52') + b"\xed\xa0\x80", 4),
         (b"\xef\xbb\xbf" + TWO_DEALS.encode("cp1251"), 2),
         (TWO_DEALS.encode("cp866"), 2),
+        (lines(HEADER) + "Пётр,Рубин,1,1,2018-12-14 08:29:52".encode("koi8-r"), 2),
         (lines(HEADER) + "José,ruby,1,1,2018-12-14 08:29:52".encode("cp1252"), 2),
+        (lines(HEADER) + "Þæðir,ruby,1,1,2018-12-14 08:29:52".encode("cp1252"), 2),
         (lines(HEADER, GOOD) + "Рубин".encode("cp1251") + b"\x98", 3),
         (lines(HEADER, *[GOOD] * 20_000) + b"\xc0\x80", 20_002),
     ],
-    ids=["a letter cut", "no letter", "cut at the end", "a surrogate", "1251 under the mark of UTF-8", "DOS", "Western",
-         "a byte that 1251 lacks", "far down"],
+    ids=["a letter cut", "no letter", "cut at the end", "a surrogate", "1251 under the mark of UTF-8", "DOS", "KOI8",
+         "Western", "Northern", "a byte that 1251 lacks", "far down"],
 )
 def test_a_file_that_is_neither_utf8_nor_windows_1251_is_refused_with_its_first_bad_line(
     content: bytes, line: int
@@ -324,7 +331,7 @@ WRONG_CELLS: list[tuple[str, str, str]] = [
     *(("item", cell, LONG_NAME) for cell in ("x" * 256, "ё" * 256, "е\u0308" * 256, "a" + "\u0301" * 5000)),
     *(("total", cell, NOT_A_TOTAL) for cell in (
         "", " ", "abc", "12a", "NaN", "inf", "1e9", "1E+06", "1_000", "١٢", "１２", "²", "+5", "5.", ".5", ".", "5..0",
-        "1 2", "0x10", "$5", "612 ₽", "5\n", "−5", "(5)", "--5",
+        "1 2", "0x10", "$5", "612 ₽", "5\n", "−5", "(5)", "--5", "1\n2",
     )),
     *(("total", cell, NEGATIVE) for cell in ("-1", "-0.01", "-0", "-1,50")),
     *(("total", cell, COMMA) for cell in ("100,50", "0,5", "12345,678")),
@@ -335,6 +342,7 @@ WRONG_CELLS: list[tuple[str, str, str]] = [
     *(("total", cell, "has more than 12 digits before the point") for cell in ("1" * 13, "1" * 5000, "1" * 13 + ".5")),
     *(("quantity", cell, NOT_A_QUANTITY) for cell in (
         "", "0", "000", "-1", "+1", "1.0", "1.5", "1,000", "1e3", "1_0", "١", "３", "six", "6 pcs", "NaN", "1 0",
+        "1\n2",
     )),
     *(("quantity", cell, "has more than 9 digits") for cell in ("1000000000", "0000000001", "9" * 5000)),
     *(("date", cell, NOT_A_DATE) for cell in (
@@ -343,6 +351,7 @@ WRONG_CELLS: list[tuple[str, str, str]] = [
         "2018-12-14 08:29:52.", "2018-12-14 08:29:52,5", "2018-12-14 08:29:52 UTC", "2018-12-14 08:29:52+3",
         "2018-12-14 08:29:52+03:60", "2018-12-14 08:29:52+0399", "2018-12-14 08:29:52+03:00:00", "٢018-12-14 08:29:52",
         "12018-12-14 08:29:52", "-2018-12-14 08:29:52", "2018-12-14\n08:29:52", "yesterday",
+        "2018-12-14 08:29:52\n2018-12-14 08:29:52",
     )),
     *(("date", cell, NO_SUCH_DATE) for cell in (
         "2019-02-29 00:00:00", "2018-02-30 00:00:00", "2018-13-01 00:00:00", "2018-00-10 00:00:00",
@@ -560,6 +569,26 @@ def test_memory_does_not_grow_with_the_length_of_rows(tmp_path: Path) -> None:
     assert peak < 12_000_000
 
 
+def test_memory_does_not_grow_with_the_different_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_rows, "_MEMO_NAMES", 500)
+    path = tmp_path / "deals.csv"
+    peaks = {}
+    for rows in (6_000, 30_000):
+        with path.open("w") as file:
+            file.write(f"{HEADER}\n")
+            file.writelines(f"client {number},gem {number},1,1,2018-12-14 08:29:52\n" for number in range(rows))
+        read, peaks[rows] = peak_memory(path)
+        assert read == rows
+    assert peaks[30_000] < peaks[6_000] * 1.1
+
+
+def test_a_byte_order_mark_is_one_at_the_beginning_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the seams between blocks are."""
+    monkeypatch.setattr(csv_rows, "_BLOCK_BYTES", 100)
+    content = "\ufeff" + "\n".join([HEADER, *["\ufeff" + GOOD] * 20])
+    assert {deal.customer for deal in deals_in(content.encode())} == {"\ufeffann"}
+
+
 def test_a_name_of_thousands_of_accents_is_refused_quickly() -> None:
     """Normalising it would take hours, not milliseconds: the time is quadratic."""
     accents = "a" + "\u0327\u0301" * 60_000
@@ -579,6 +608,9 @@ def agrees_with_the_oracle(content: bytes) -> str:
         if isinstance(found, DealsError) and found.message.startswith("The text is damaged"):
             assert [problem.line for problem in found.problems] == [bad_line]
             return "damaged"
+        if b"\x98" in content:  # which Windows-1251 does not have either: refused for what else is wrong with it
+            assert isinstance(found, UnreadableUpload)
+            return "neither encoding"
         text = content.decode("cp1251")
     expected = outcome(lambda: oracle.read(text.removeprefix("\ufeff")))
     if isinstance(expected, oracle.NotATable):

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
+import time
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -78,6 +82,24 @@ def test_an_upload_is_on_record_with_its_file() -> None:
     assert upload.arrived_at <= upload.finished_at
 
 
+def test_a_long_file_name_is_cut() -> None:
+    upload = ingest_deals(io.BytesIO(csv_of(deal())), "a" * 300)
+    upload.refresh_from_db()
+    assert upload.file_name == "a" * 255
+
+
+def test_two_files_on_disk_are_two_uploads(tmp_path: Path) -> None:
+    """Whatever was read of a file before, all of it counts."""
+    for name in ("ann", "bob"):
+        path = tmp_path / f"{name}.csv"
+        path.write_bytes(csv_of(deal(name)))
+        with path.open("rb") as file:
+            file.read(3)
+            upload = ingest_deals(file, path.name)
+        assert (current(), upload.sha256) == (upload, hashlib.sha256(path.read_bytes()).hexdigest())
+        assert Customer.objects.of(upload).get().username == name
+
+
 def test_names_keep_every_character() -> None:
     names = ["back\\slash", "\\N", "Ёлка 💎", "a'b", "tab-less", "%s", "\\t"]
     upload = load(*(deal(name, name) for name in names))
@@ -89,6 +111,12 @@ def test_money_is_exact_where_floats_are_not() -> None:
     upload = load(*[deal(total="99999999999.99")] * 5000)
     assert Customer.objects.of(upload).get().spent_money == Decimal("499999999999950.00")
     assert Deal.objects.of(upload).aggregate(sum=Sum("total"))["sum"] == Decimal("499999999999950.00")
+
+
+def test_every_cent_is_kept() -> None:
+    totals = [Decimal(cents) / 100 for cents in (*range(1000), 99_999_999_999_999)]
+    upload = load(*(deal(total=f"{total:.2f}") for total in totals))
+    assert list(Deal.objects.of(upload).order_by("pk").values_list("total", flat=True)) == totals
 
 
 def test_extreme_dates_survive() -> None:
@@ -181,6 +209,26 @@ def test_the_newest_uploads_keep_their_rows(limits: Any) -> None:
         assert set(model._default_manager.values_list("upload", flat=True)) == {uploads[2].pk, uploads[3].pk}
 
 
+def test_rows_are_deleted_to_the_last_however_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_DELETED_AT_ONCE", 10)
+    upload = load(*many(35, [f"client {number}" for number in range(35)]))
+    load(deal("bob"))
+    Upload.objects.filter(pk=upload.pk).update(state=Upload.State.RETIRED)
+    store.tidy(settings.DEALS_LIMITS)
+    for model in (Customer, Gem, Purchase, Deal):
+        assert not model._default_manager.filter(upload=upload).exists()
+
+
+def test_what_cannot_be_tidied_now_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    load(deal())
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE deals_api_currentupload RENAME TO elsewhere")
+        store.tidy_if_possible(settings.DEALS_LIMITS)
+        cursor.execute("ALTER TABLE elsewhere RENAME TO deals_api_currentupload")
+    assert len(caplog.records) == 1
+    store.tidy(settings.DEALS_LIMITS)
+
+
 def test_the_current_upload_is_kept_however_old(limits: Any) -> None:
     limits(keep_uploads=2)
     old, *_ = (load(deal(name)) for name in ("ann", "bob", "cid", "dan"))
@@ -255,6 +303,19 @@ def test_statements_grow_with_batches_not_rows() -> None:
     assert statements(2000) - statements(20) <= 2000 / 100
 
 
+def test_a_change_is_announced_from_an_uploads_arrival_to_its_end() -> None:
+    """Nobody may take a lease meanwhile, nor before there is anything to lease."""
+    assert Upload.objects.current_and_change() == (None, True)
+    first = load(deal("ann"))
+    assert Upload.objects.current_and_change() == (first, False)
+    second, its_deals = register(deal("bob"))
+    assert Upload.objects.current_and_change() == (first, True)
+    finish(second, its_deals)
+    assert Upload.objects.current_and_change() == (second, False)
+    CurrentUpload.objects.update(announced=uuid.uuid4())
+    assert Upload.objects.current_and_change() == (second, True)
+
+
 def test_a_reader_with_a_lease_sees_an_upload_at_once() -> None:
     """The file is tiny and loads faster than a lease runs out; the upload waits for the lease instead."""
     load(deal("ann"))
@@ -287,6 +348,85 @@ def test_uploads_at_once_leave_the_last_to_arrive() -> None:
     assert Customer.objects.of(newest).get().deal_count == 3000
 
 
+# At once, where the database serves several writers
+
+
+def apart(act: Callable[[], Any]) -> Any:
+    """In a thread, which has a connection of its own."""
+    try:
+        return act()
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def _several_writers(on_postgres: bool) -> None:
+    if not on_postgres:
+        pytest.skip("SQLite lets one write at a time")
+
+
+def wait_until_somebody_waits() -> None:
+    deadline = time.monotonic() + 20
+    with connection.cursor() as cursor:
+        while time.monotonic() < deadline:
+            cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone():
+                return
+            time.sleep(0.02)
+    pytest.fail("nobody waits for a lock")
+
+
+@pytest.mark.usefixtures("_several_writers")
+@pytest.mark.django_db(transaction=True)
+def test_of_two_uploads_that_end_at_once_the_later_stays() -> None:
+    load(deal("ann"))
+    (older, its_deals), (newer, newer_deals) = register(deal("older")), register(deal("newer"))
+    with ThreadPoolExecutor() as pool:
+        with transaction.atomic():
+            finish(newer, newer_deals)
+            finishing = pool.submit(apart, lambda: finish(older, its_deals))
+            wait_until_somebody_waits()
+        finishing.result(60)
+    assert current() == newer
+
+
+@pytest.mark.usefixtures("_several_writers")
+@pytest.mark.django_db(transaction=True)
+def test_a_file_that_is_sent_again_while_another_replaces_it_is_loaded_again() -> None:
+    first = load(deal("ann"))
+    with ThreadPoolExecutor() as pool:
+        with transaction.atomic():
+            load(deal("bob"))
+            sending = pool.submit(apart, lambda: load(deal("ann")))
+            wait_until_somebody_waits()
+        again = sending.result(60)
+    assert again != first
+    assert current() == again
+
+
+@pytest.mark.usefixtures("_several_writers")
+@pytest.mark.django_db(transaction=True)
+def test_an_upload_that_takes_long_is_not_taken_for_dead() -> None:
+    upload, its_deals = register(deal("slow"))
+    Upload.objects.filter(pk=upload.pk).update(arrived_at=timezone.now() - timedelta(minutes=1))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly() -> Any:
+        begun.set()
+        go_on.wait(10)
+        yield from its_deals
+
+    with ThreadPoolExecutor() as pool:
+        finishing = pool.submit(apart, lambda: finish(upload, slowly()))
+        begun.wait(10)
+        store.tidy(settings.DEALS_LIMITS)
+        assert Upload.objects.get(pk=upload.pk).state == Upload.State.LOADING
+        go_on.set()
+        finishing.result(60)
+    assert Upload.objects.get(pk=upload.pk).state == Upload.State.LOADED
+    assert current() == upload
+
+
 # Roll-back
 
 
@@ -305,6 +445,64 @@ def test_a_roll_back_wins_over_an_older_upload_still_loading() -> None:
     store.activate(first.snapshot)
     finish(slow, its_deals)
     assert current() == first
+
+
+def test_a_roll_back_counts_as_the_last_to_arrive() -> None:
+    first, _ = load(deal("ann")), load(deal("bob"))
+    slow, its_deals = register(deal("slow"))
+    store.activate(first.snapshot)
+    finish(slow, its_deals)
+    assert current() == first
+
+
+def test_an_upload_that_lands_during_a_roll_back_arrived_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = load(deal("ann")), load(deal("bob"))
+    wait = store.Announcement.wait
+
+    def land(self: store.Announcement) -> None:
+        monkeypatch.setattr(store.Announcement, "wait", wait)
+        wait(self)
+        load(deal("cid"))
+
+    monkeypatch.setattr(store.Announcement, "wait", land)
+    store.activate(first.snapshot)
+    assert Customer.objects.of(Upload.objects.latest("pk")).get().username == "cid"
+    assert current() == Upload.objects.latest("pk")
+
+
+def test_before_the_first_upload_there_is_nothing_to_go_back_to() -> None:
+    with pytest.raises(UploadNotKept):
+        store.activate(uuid.uuid4())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_roll_backs_at_once_wait_for_one_another_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While they undid each other's announcements, six of them could take a minute."""
+    uploads = [load(deal("ann")), load(deal("bob"))] * 3
+    wait = store.Announcement.wait
+    waits: list[store.Announcement] = []
+
+    def noted(self: store.Announcement) -> None:
+        waits.append(self)
+        wait(self)
+
+    monkeypatch.setattr(store.Announcement, "wait", noted)
+
+    def go_back(upload: Upload) -> None:
+        try:
+            store.activate(upload.snapshot)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=go_back, args=(upload,), daemon=True) for upload in uploads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    assert len(waits) <= 6 + 5 + 4 + 3 + 2 + 1  # each time one of them gets through
+    assert current() in uploads
+    assert Upload.objects.current_and_change()[1] is False
 
 
 def test_an_upload_without_rows_is_not_made_current(limits: Any) -> None:

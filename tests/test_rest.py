@@ -107,7 +107,8 @@ def test_limit_sets_the_number_of_places(client: Client, limit: int, places: int
 @pytest.mark.parametrize(
     "query",
     ["limit=0", "limit=101", "limit=-1", "limit=x", "limit=", "limit=5.5", "limit=٥", "limit=1&limit=2", "limt=3",
-     "limit=99999999999999999999", "limit=%00", "limit=%ff", "limit=5&format=json"],
+     "limit=99999999999999999999", "limit=%00", "limit=%ff", "limit=5&format=json",
+     "format=api"],
 )  # fmt: skip
 def test_a_limit_out_of_range_is_refused(client: Client, query: str) -> None:
     load(deal())
@@ -120,9 +121,12 @@ def test_an_uncached_answer_takes_few_statements_whatever_the_number_of_deals(cl
         load(*many(rows, [f"client {number}" for number in range(9)]))
         with CaptureQueriesContext(connection) as captured:
             client.get(UPLOAD)
-        counts.append(len(captured))
-    pointer, ranking, gems, still_there = 1, 1, 1, 1
-    assert counts[0] == counts[1] <= 2 * pointer + ranking + gems + still_there
+        # How often the pointer is read depends on how long the rest takes; see cache.Lease.
+        pointer = [statement for statement in captured if "currentupload" in statement["sql"]]
+        assert len(pointer) <= 2
+        counts.append(len(captured) - len(pointer))
+    ranking, gems, still_there = 1, 1, 1
+    assert counts[0] == counts[1] <= ranking + gems + still_there
 
 
 def test_a_cached_answer_takes_no_statement_but_the_pointer(client: Client) -> None:
@@ -233,6 +237,13 @@ def test_every_refusal_has_one_body(client: Client) -> None:
     refusal(client.post("/api/top-clients/", {}), 405)
 
 
+def test_too_many_parameters_are_refused_in_words_of_the_request(client: Client) -> None:
+    body = refusal(client.get(f"{UPLOAD}?{'a&' * 200}"), 400)
+    assert body["Desc"] == "The request has too many parameters or fields."
+    fields = multipart(client, part(b"x", 'form-data; name="f"') * 500 + b"--b--\r\n")
+    assert refusal(fields, 400)["Desc"] == body["Desc"]
+
+
 @pytest.mark.parametrize("method", ["put", "patch", "delete"])
 def test_other_methods_are_405_and_told_which_are_not(client: Client, method: str) -> None:
     answer = getattr(client, method)(UPLOAD)
@@ -275,6 +286,9 @@ def test_a_well_made_body_is_taken(client: Client) -> None:
 MALFORMED = {
     "wrong boundary": (part(csv_of(deal())) + b"--b--\r\n", "x"),
     "no closing boundary": (part(csv_of(deal())), "b"),
+    "cut off after the file": (
+        part(csv_of(deal())) + b'--b\r\nContent-Disposition: form-data; name="note"\r\n\r\nhal', "b"
+    ),
     "closing boundary of another": (part(csv_of(deal())) + b"--c--\r\n", "b"),
     "no boundary at all": (csv_of(deal()), "b"),
     "empty boundary": (part(csv_of(deal())) + b"--b--\r\n", ""),

@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,23 +25,24 @@ from redis import Redis
 from tests import services
 from tests.bench.files import write_deals
 from tests.builders import csv_of, deal, many
-from tests.servers import Server, serving
+from tests.servers import ROOT, Server, serving
 
-ANSWER = {
-    "response": [
-        {"username": "resplendent", "spent_money": 451731, "gems": ["Рубин", "Сапфир", "Танзанит"]},
-        {"username": "bellwether", "spent_money": 217794, "gems": ["Петерсит", "Сапфир"]},
-        {"username": "uvulaperfly117", "spent_money": 120419, "gems": ["Петерсит", "Танзанит"]},
-        {"username": "braggadocio", "spent_money": 108957, "gems": ["Изумруд"]},
-        {"username": "turophile", "spent_money": 100132, "gems": ["Изумруд", "Рубин"]},
-    ]
-}
+ANSWER = json.loads((ROOT / "tests" / "data" / "top-clients.json").read_text())
 
 
-def richest(server: Server) -> str:
+#: Where each face tells who spent most.
+REST, GRAPHQL = "/api/top-clients/", "/graphql/?query=%7BtopClients%7Busername%7D%7D"
+BOTH_FACES = pytest.mark.parametrize("face", [REST, GRAPHQL], ids=["REST", "GraphQL"])
+
+
+def usernames_in(answer: Any) -> list[str]:
+    clients = answer["data"]["topClients"] if "data" in answer else answer["response"]
+    return [client["username"] for client in clients]
+
+
+def richest(server: Server, face: str = REST) -> str:
     """Who leads the answer; each file of these tests has a client of its own."""
-    clients = server.get().json()["response"]
-    return str(clients[0]["username"]) if clients else ""
+    return next(iter(usernames_in(server.get(face).json())), "")
 
 
 def upload(server: Server, name: str, rows: int = 1) -> None:
@@ -85,14 +87,16 @@ def test_a_hundred_uploads_are_each_seen_at_once_in_every_worker(tmp_path: Path,
         clients = [connection_to(server, worker) for worker in server.workers()]
         for number in range(100):
             upload(server, f"client {number}")
-            assert [usernames(client) for client in clients] == [[f"client {number}"]] * 4
+            for face in (REST, GRAPHQL):
+                assert [usernames(client, face) for client in clients] == [[f"client {number}"]] * 4
         for client in clients:
             client.close()
 
 
 def connection_to(server: Server, worker: psutil.Process) -> http.client.HTTPConnection:
     """A kept-alive connection that this very worker has accepted."""
-    for _ in range(200):
+    deadline = time.monotonic() + 60  # the others may win every connection until this one gets its turn
+    while time.monotonic() < deadline:
         client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
         client.request("GET", "/health/live")
         client.getresponse().read()
@@ -103,23 +107,74 @@ def connection_to(server: Server, worker: psutil.Process) -> http.client.HTTPCon
     raise AssertionError(f"worker {worker.pid} accepts no connection")
 
 
-def usernames(client: http.client.HTTPConnection) -> list[str]:
-    client.request("GET", "/api/top-clients/")
-    return [one["username"] for one in json.loads(client.getresponse().read())["response"]]
+def usernames(client: http.client.HTTPConnection, face: str) -> list[str]:
+    client.request("GET", face)
+    return usernames_in(json.loads(client.getresponse().read()))
+
+
+def test_a_roll_back_is_seen_at_once_in_every_worker(tmp_path: Path, environment: dict[str, str]) -> None:
+    with serving(tmp_path, **environment, WEB_WORKERS="4", WEB_THREADS="2") as server:
+        wait_until(lambda: len(server.workers()) == 4)
+        clients = [connection_to(server, worker) for worker in server.workers()]
+        ids = []
+        for name in ("ann", "bob"):
+            upload(server, name)
+            ids.append(graph(server, "{currentUpload {id}}")["currentUpload"]["id"])
+        for number in range(20):
+            activate(server, ids[number % 2])
+            for face in (REST, GRAPHQL):
+                assert [usernames(client, face) for client in clients] == [[("ann", "bob")[number % 2]]] * 4
+        for client in clients:
+            client.close()
+
+
+def graph(server: Server, query: str) -> Any:
+    return httpx.post(server.url + "/graphql/", json={"query": query}, timeout=30).json()["data"]
+
+
+def activate(server: Server, upload_id: str) -> None:
+    answer = graph(server, f'mutation {{activateUpload(id: "{upload_id}") {{__typename}}}}')
+    assert answer == {"activateUpload": {"__typename": "UploadActivated"}}
+
+
+def test_a_roll_back_wins_over_an_upload_still_loading(tmp_path: Path, environment: dict[str, str]) -> None:
+    content = large_file(tmp_path, 30_000)
+    with serving(tmp_path, **environment) as server, ThreadPoolExecutor() as pool:
+        upload(server, "before")
+        current = graph(server, "{currentUpload {id}}")["currentUpload"]["id"]
+        uploading = pool.submit(server.upload, content)
+        wait_until(lambda: loading(environment["DATABASE_URL"]))
+        activate(server, current)
+        assert uploading.result().json() == {"Status": "OK"}
+        assert [richest(server, face) for face in (REST, GRAPHQL)] == ["before", "before"]
+
+
+#: Much of what the graph can say, without a number of its own.
+MUCH = """{
+    topClients {username spentMoney gems customer {gems {nodes {name}}}}
+    customers {nodes {username spentMoney deals {nodes {total gem {name}}}}}
+    gems {nodes {name buyers {nodes {username spentMoney}}}}
+    dealStats(by: [CUSTOMER, GEM]) {total customer {username} gem {name}}
+}"""
 
 
 def test_readers_see_one_file_or_the_other_while_uploads_land(server: Server) -> None:
     """Each file says its number in the client, the sum and the gem; a mixture would show."""
     upload_done = threading.Event()
-    seen: set[tuple[str, float, tuple[str, ...]]] = set()
+    seen: list[set[str]] = []
 
-    def read() -> None:
+    def read(ask: Callable[[httpx.Client], str]) -> None:
         with httpx.Client(base_url=server.url, timeout=30) as client:
             while not upload_done.is_set():
-                for one in client.get("/api/top-clients/").json()["response"]:
-                    seen.add((one["username"], one["spent_money"], tuple(one["gems"])))
+                seen.append(set(re.findall("[0-9]+", ask(client))))
 
-    threads = [threading.Thread(target=read) for _ in range(3)]
+    def by_rest(client: httpx.Client) -> str:
+        return client.get(REST).text
+
+    def by_graphql(client: httpx.Client) -> str:
+        return json.dumps(client.post("/graphql/", json={"query": MUCH}).json()["data"])
+
+    threads = [threading.Thread(target=read, args=(ask,)) for ask in (by_rest, by_graphql, by_graphql)]
     for thread in threads:
         thread.start()
     for number in range(1, 31):
@@ -128,15 +183,15 @@ def test_readers_see_one_file_or_the_other_while_uploads_land(server: Server) ->
     upload_done.set()
     for thread in threads:
         thread.join()
-    assert len(seen) > 10
-    for username, spent_money, gems in seen:
-        assert (username[1:], gems) == (str(spent_money), (f"gem {spent_money}",))
+    assert len(set(map(frozenset, seen))) > 10
+    assert max(map(len, seen)) == 1
 
 
 def test_readers_are_answered_during_a_long_upload(server: Server, tmp_path: Path) -> None:
     upload(server, "before")
     content = large_file(tmp_path, 60_000)
     with ThreadPoolExecutor() as pool:
+        beginning = time.monotonic()
         uploading = pool.submit(server.upload, content)
         slowest = 0.0
         answers = 0
@@ -146,8 +201,9 @@ def test_readers_are_answered_during_a_long_upload(server: Server, tmp_path: Pat
             slowest = max(slowest, time.monotonic() - begin)
             answers += 1
         assert uploading.result().status_code == 200
+        whole = time.monotonic() - beginning
     assert answers > 10
-    assert slowest < 1.0
+    assert slowest < max(1.0, whole / 3)  # a machine may be slow, but nobody waits for the upload
     assert richest(server) != "before"
 
 
@@ -261,6 +317,12 @@ def test_a_file_over_the_limit_is_told_so_before_it_is_read(tmp_path: Path, envi
         answer = server.upload(b"x" * 5_000_000)
         assert answer.status_code == 413
         assert answer.json()["Desc"] == "The file is over 100000 bytes."
+        with socket.create_connection(("127.0.0.1", server.port), 30) as client:
+            client.sendall(
+                b"POST /api/upload/ HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+                b"Content-Length: 5000000\r\n\r\n"
+            )
+            assert client.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
 @pytest.mark.parametrize(
@@ -292,41 +354,46 @@ def test_no_request_gives_a_5xx(server: Server, request_bytes: bytes) -> None:
 # Redis
 
 
+@BOTH_FACES
 def test_a_redis_killed_between_commit_and_answer_changes_nothing(
-    server_with_redis: Server, redis: services.Service, database_url: str
+    server_with_redis: Server, redis: services.Service, database_url: str, face: str
 ) -> None:
     """The upload itself never needs Redis, so wherever it dies, the next answer is the new one."""
     server = server_with_redis
     upload(server, "before")
-    assert richest(server) == "before"
+    assert richest(server, face) == "before"
     with ThreadPoolExecutor() as pool:
         uploading = pool.submit(upload, server, "after", 20_000)
         wait_until(lambda: loading(database_url))
         redis.stop(signal.SIGKILL)
         uploading.result()
     for _ in range(10):
-        assert richest(server) == "after"
+        assert richest(server, face) == "after"
 
 
+@BOTH_FACES
 def test_a_redis_with_yesterdays_data_cannot_bring_back_yesterday(
-    server_with_redis: Server, redis: services.Service
+    server_with_redis: Server, redis: services.Service, face: str
 ) -> None:
     server = server_with_redis
     upload(server, "yesterday")
-    assert richest(server) == "yesterday"
+    assert richest(server, face) == "yesterday"
     with Redis(port=redis.port) as client:
         dump = {key: client.dump(key) for key in client.keys("*")}
         assert dump
         upload(server, "today")
-        assert richest(server) == "today"
+        assert richest(server, face) == "today"
         client.flushall()
         for key, value in dump.items():
             client.restore(key, 0, value)
     for _ in range(10):
-        assert richest(server) == "today"
+        assert richest(server, face) == "today"
 
 
-def test_a_hung_redis_delays_nobody_by_a_second(server_with_redis: Server, redis: services.Service) -> None:
+@BOTH_FACES
+def test_a_hung_redis_delays_nobody_by_a_second(
+    server_with_redis: Server, redis: services.Service, face: str
+) -> None:
     server = server_with_redis
     upload(server, "before")
     redis.send(signal.SIGSTOP)
@@ -334,9 +401,43 @@ def test_a_hung_redis_delays_nobody_by_a_second(server_with_redis: Server, redis
         upload(server, name)
         for _ in range(10):
             begin = time.monotonic()
-            assert richest(server) == name
+            assert richest(server, face) == name
             assert time.monotonic() - begin < 0.9
     redis.send(signal.SIGCONT)
+
+
+# PostgreSQL
+
+
+def test_a_database_that_goes_away_is_told_as_503_and_found_again(tmp_path: Path, on_postgres: bool) -> None:
+    if not on_postgres:
+        pytest.skip("SQLite is a file")
+    with services.postgres() as (database, url), serving(tmp_path, DATABASE_URL=url) as server:
+        upload(server, "before")
+        database.stop()
+        for answer in (server.get(), server.upload(csv_of(deal("lost"))), server.get("/health/ready")):
+            assert answer.status_code == 503
+        assert server.get().json()["Code"] == server.upload(csv_of(deal("lost"))).json()["Code"] == "database_busy"
+        assert server.get().headers["Retry-After"] == "2"
+        assert server.get("/health/live").status_code == 200
+        database.start()
+        wait_until(lambda: server.get("/health/ready").status_code == 200)
+        assert richest(server) == "before"
+        upload(server, "after")
+        assert richest(server) == "after"
+
+
+def test_a_server_that_starts_before_its_database_waits_for_it(tmp_path: Path, on_postgres: bool) -> None:
+    if not on_postgres:
+        pytest.skip("SQLite is a file")
+    with services.postgres() as (database, url), ThreadPoolExecutor() as pool, contextlib.ExitStack() as stack:
+        database.stop()
+        starting = pool.submit(stack.enter_context, serving(tmp_path, DATABASE_URL=url))
+        wait_until(lambda: any(tmp_path.glob("serve-*.log")))
+        time.sleep(1.5)  # its first try has failed
+        assert not starting.done()
+        database.start()
+        upload(starting.result(90), "ann")
 
 
 # Memory
@@ -359,5 +460,7 @@ def test_memory_does_not_grow_with_rows(tmp_path: Path, environment: dict[str, s
 def test_nothing_of_a_request_is_printed_when_all_is_well(server: Server) -> None:
     upload(server, "ann")
     richest(server)
+    for path in ("/api/top-clients/", "/api/nothing", "/health/live"):
+        httpx.head(server.url + path)
     lines = [line for line in server.log.read_text().splitlines() if "[INFO]" not in line]
     assert lines == [f"Serving on http://localhost:{server.port}/api/upload/"]

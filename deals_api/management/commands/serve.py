@@ -23,7 +23,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        os.environ["SECRET_KEY"] = self.prepare_database()
+        os.putenv("SECRET_KEY", self.prepare_database())
         store.tidy_if_possible(settings.DEALS_LIMITS)
         connection.close()
         self.stdout.write(f"Serving on http://localhost:{settings.PORT}/api/upload/")
@@ -41,7 +41,7 @@ class Command(BaseCommand):
             tries += 1
             try:
                 call_command("migrate", interactive=False, verbosity=0)
-                return os.environ.get("SECRET_KEY") or self.own_key()
+                return settings.OPERATORS_SECRET_KEY or self.own_key()
             except DatabaseError as error:
                 connection.close()
                 if tries == _TRIES:

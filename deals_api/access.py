@@ -1,0 +1,107 @@
+"""Who may read and write, from where, and how often: one rule for every face.
+
+Uploading is open by default. Even then no web page may write through the browser of somebody who can
+reach the service: a browser says which page asks (``Origin``, ``Sec-Fetch-Site``), programs do not.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.conf import settings
+
+from deals_api import cache
+from deals_api.errors import NotAllowed, TokenRequired, TooManyRequests
+from deals_api.tokens import holder_of
+
+_MINUTE: Final = 60
+
+#: A request's headers and addresses, as WSGI names them.
+Headers = Mapping[str, Any]
+
+
+# Who may
+
+
+def must_be_allowed_to_read(headers: Headers) -> None:
+    """Raises: TokenRequired."""
+    if settings.READ_REQUIRES_TOKEN and not _has_token(headers):
+        raise TokenRequired("Reading needs a token: Authorization: Bearer <token>.")
+
+
+def must_be_allowed_to_write(headers: Headers) -> None:
+    """Raises: TokenRequired, NotAllowed."""
+    if settings.API_TOKENS:
+        if not _has_token(headers):
+            raise TokenRequired("Changing the data needs a token: Authorization: Bearer <token>.")
+        return  # no page of somebody else's knows it
+    if not _asked_by_us_or_a_program(headers):
+        raise NotAllowed("A page of another site asks for this; the service takes changes from its own pages only.")
+
+
+def _has_token(headers: Headers) -> bool:
+    return holder_of(headers.get("HTTP_AUTHORIZATION", ""), settings.API_TOKENS) is not None
+
+
+def _asked_by_us_or_a_program(headers: Headers) -> bool:
+    origin = headers.get("HTTP_ORIGIN")
+    if origin is None:
+        return headers.get("HTTP_SEC_FETCH_SITE", "none") in ("none", "same-origin")
+    return origin in settings.CORS_ALLOWED_ORIGINS or origin.partition("://")[2] == headers.get("HTTP_HOST")
+
+
+# How often
+
+
+def count_upload(headers: Headers) -> None:
+    """Raises: TooManyRequests."""
+    _count("upload", headers, settings.DEALS_LIMITS.uploads_per_minute)
+
+
+def count_computation(headers: Headers) -> None:
+    """For an answer that no cache had. Raises: TooManyRequests."""
+    _count("computation", headers, settings.DEALS_LIMITS.computations_per_minute)
+
+
+def _count(what: str, headers: Headers, most: int) -> None:
+    if not most:
+        return
+    now = time.time()
+    window = int(now // _MINUTE)
+    if _counters.add(f"{what}:{client_of(headers)}:{window}", window) > most:
+        wait = max(1, round((window + 1) * _MINUTE - now))
+        raise TooManyRequests(f"There may be {most} of these a minute; try again in {wait} s.", wait)
+
+
+def client_of(headers: Headers) -> str:
+    """The address that asks; behind ``PROXIES`` proxies, the one that the first of them saw."""
+    seen = [str(headers.get("REMOTE_ADDR", ""))]
+    if settings.PROXIES:
+        seen = [*map(str.strip, headers.get("HTTP_X_FORWARDED_FOR", "").split(",")), *seen]
+    return seen[max(-len(seen), -settings.PROXIES - 1)]
+
+
+class _Counters:
+    """Counts of this minute, in the shared cache; while that is in trouble, in this process."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._window = 0
+        self._here: dict[str, int] = {}
+
+    def add(self, key: str, window: int) -> int:
+        """One more; returns how many there are now."""
+        shared = cache.increment(f"rate:{key}", 2 * _MINUTE)
+        if shared is not None:
+            return shared
+        with self._guard:
+            if window != self._window:
+                self._window, self._here = window, {}
+            self._here[key] = self._here.get(key, 0) + 1
+            return self._here[key]
+
+
+_counters = _Counters()

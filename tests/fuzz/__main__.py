@@ -1,0 +1,32 @@
+"""``python -m tests.fuzz``: schemathesis against the REST face of a service started for it.
+
+Arguments go to schemathesis. ``DATABASE_URL`` and ``REDIS_URL``, where set, name the servers to use.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.servers import REAL_FILE, serving
+
+HERE = Path(__file__).resolve().parent
+
+
+def main(arguments: list[str]) -> int:
+    servers = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL") if os.environ.get(name)}
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), **servers) as server:
+        server.upload(REAL_FILE.read_bytes())
+        command = [
+            str(Path(sys.executable).with_name("st")), "--config-file", str(HERE / "rest.toml"), "run",
+            f"{server.url}/api/schema/", "--url", server.url, *arguments,
+        ]  # fmt: skip
+        environment = os.environ | {"SCHEMATHESIS_HOOKS": str(HERE / "hooks.py")}
+        return subprocess.run(command, cwd=folder, env=environment, timeout=500, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,19 @@
+"""Programs of ``tests/frontend``, run by node with the packages that ``npm ci`` laid beside them."""
+
+from __future__ import annotations
+
+import subprocess
+
+from tests.needs import needs
+from tests.servers import ROOT
+
+FOLDER = ROOT / "tests" / "frontend"
+
+
+def run(*command: str, seconds: float = 300) -> str:
+    """What a command prints; all that it said is in the failure where it did not end well."""
+    needs("node")
+    needs("npm's packages for tests/frontend")
+    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=seconds, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -1,0 +1,94 @@
+"""docker-compose.yml and the Dockerfile say what the code needs; ``.ci/compose.py`` starts them for real."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deals_api.limits import Limits
+from project import gunicorn
+from tests.servers import ROOT, serving
+
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+WEB: dict[str, Any] = COMPOSE["services"]["web"]
+#: Where the containers find each other, which nobody moves, and what only libpq reads.
+FIXED = {"DATABASE_URL", "REDIS_URL", "PGPASSWORD"}
+
+
+def variables_of_the_service() -> set[str]:
+    """What ``project/settings.py`` reads: the limits' variables and those it names itself."""
+    settings = (ROOT / "project" / "settings.py").read_text()
+    named = set(re.findall(r'os\.environ(?:\.get\(|\[|, )"([A-Z_]+)"', settings))
+    assert {"PORT", "DATABASE_URL", "SECURE"} < named
+    return named | {bound.metadata["env"] for bound in fields(Limits)}
+
+
+def test_every_variable_of_the_service_reaches_the_container() -> None:
+    read = variables_of_the_service()
+    passed_on = set(WEB["environment"]) | {"PORT"}
+    assert read - passed_on == set(), "add these to docker-compose.yml as NAME: ${NAME:-}"
+    assert passed_on - read - FIXED == set(), "nobody reads these: take them out of docker-compose.yml"
+    assert WEB["ports"] == ["${PORT:-8000}:8000"]  # inside it is always the same
+
+
+def test_a_variable_that_is_not_set_keeps_the_default_of_the_service() -> None:
+    passed_on = set(WEB["environment"]) - FIXED
+    assert {name: WEB["environment"][name] for name in passed_on} == {name: f"${{{name}:-}}" for name in passed_on}
+    unset = {name: value for name, value in os.environ.items() if name not in passed_on | FIXED}
+    assert settings_under(unset | dict.fromkeys(passed_on, "")) == settings_under(unset)
+
+
+def settings_under(environment: dict[str, str]) -> str:
+    """All of ``project.settings`` in a process of its own, without the key that each one makes for itself."""
+    values = "{name: value for name, value in vars(settings).items() if name.isupper() and name != 'SECRET_KEY'}"
+    command = [sys.executable, "-c", f"from project import settings; print({values})"]
+    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    return re.sub(r" at 0x[0-9a-f]+", "", told)  # where a function lies in memory is no setting
+
+
+def test_docker_waits_longer_than_gunicorn_for_requests_in_flight() -> None:
+    assert int(WEB["stop_grace_period"].removesuffix("s")) > gunicorn.graceful_timeout
+
+
+def test_every_package_of_ours_goes_into_the_image() -> None:
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
+    let_in = set(re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+    assert {"manage.py", "requirements.txt", *packages} <= let_in
+
+
+def health_check(port: int) -> int:
+    """The exit status of the image's own HEALTHCHECK command, run here."""
+    command = re.search(r"^HEALTHCHECK .*?CMD (\[.*?\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE | re.DOTALL)
+    assert command
+    program, *arguments = json.loads(command[1])
+    assert program == "python"
+    environment = os.environ | {"PORT": str(port)}
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, stderr=subprocess.DEVNULL, timeout=60, check=False
+    ).returncode
+
+
+def test_the_health_check_passes_with_production_values(tmp_path: Path) -> None:
+    with serving(tmp_path, SECURE="1", ALLOWED_HOSTS="deals.example") as server:
+        assert health_check(server.port) == 0
+        assert server.get("/api/top-clients/").status_code == 301
+        assert server.get("/health/ready", headers={"Host": "else.example"}).status_code == 400
+
+
+def test_the_health_check_fails_while_the_service_has_no_tables(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        assert health_check(server.port) == 0
+        with contextlib.closing(sqlite3.connect(tmp_path / "deals.sqlite3")) as database:
+            database.execute("ALTER TABLE deals_api_upload RENAME TO elsewhere")
+        assert health_check(server.port) == 1
+    assert health_check(server.port) == 1

@@ -1,0 +1,259 @@
+"""Each limit of one operation: what is just within it is answered, what is just beyond is refused and says so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from tests.builders import deal, load, many
+from tests.graphql import ask, data, error, forget, post
+
+pytestmark = pytest.mark.django_db
+
+
+def must_be_refused(query: str, sentence: str, **variables: Any) -> None:
+    forget()
+    told = error(query, **variables)
+    assert told["message"].startswith(sentence)
+    assert told["extensions"] == {"code": "limit_exceeded"}
+
+
+# The shape of a document
+
+#: What the refusal calls each limit, and documents that are just at it.
+SHAPES: dict[str, tuple[str, list[tuple[int, str]]]] = {
+    "max_query_depth": (
+        "levels of fields",
+        [
+            (5, "{customers {nodes {deals {nodes {id}}}}}"),
+            (5, "{customers {edges {node {deals {totalCount}}}} __schema {types {name}}}"),
+            (5, "{customers {nodes {...A}}} fragment A on Customer {deals {... {nodes {id}}}}"),
+        ],
+    ),
+    "max_query_fields": (
+        "fields",
+        [
+            (4, "{customers {nodes {id username}}}"),
+            (8, "{a: gems {...A} b: gems {...A}} fragment A on GemConnection {nodes {id name}}"),
+        ],
+    ),
+    "max_query_aliases": (
+        "aliases",
+        [
+            (2, "{a: gems {b: totalCount}}"),
+            (4, "{a: gems {...A} b: gems {...A}} fragment A on GemConnection {c: totalCount}"),
+        ],
+    ),
+    "max_query_directives": (
+        "directives",
+        [
+            (3, "{... @include(if: true) {gems @skip(if: false) {totalCount @skip(if: false)}}}"),
+            (2, "{gems {...A @skip(if: false)}} fragment A on GemConnection {totalCount @skip(if: false)}"),
+        ],
+    ),
+    "max_root_fields": (
+        "root fields",
+        [(3, "{gems {totalCount} ...A ... {topClients {username}}} fragment A on Query {deals {totalCount}}")],
+    ),
+}
+
+
+@pytest.mark.parametrize("bound", SHAPES)
+def test_the_shape_of_a_document_is_bounded(bound: str, limits: Any) -> None:
+    load(deal())
+    what, documents = SHAPES[bound]
+    for most, query in documents:
+        limits(**{bound: most})
+        data(query)
+        limits(**{bound: most - 1})
+        must_be_refused(query, f"The document has more than {most - 1} {what}.")
+
+
+def test_fragments_nobody_spreads_and_unknown_directives_count_too(limits: Any) -> None:
+    limits(max_query_depth=2, max_query_directives=2)
+    must_be_refused(
+        "{gems {totalCount}} fragment A on Query {gems {nodes {id}}}", "The document has more than 2 levels of fields."
+    )
+    must_be_refused("{gems @x @y @z {totalCount}}", "The document has more than 2 directives.")
+
+
+def test_fragments_that_spread_each_other_are_refused_and_not_walked_for_ever() -> None:
+    told = error("{gems {...A}} fragment A on GemConnection {...B} fragment B on GemConnection {...A}")
+    assert told["extensions"] == {"code": "graphql_invalid"}
+    assert told["message"].startswith("Cannot spread fragment 'A' within itself")
+
+
+# The size of values
+
+
+def test_lists_are_bounded_wherever_they_stand(limits: Any) -> None:
+    load(deal())
+    limits(max_list_argument=2)
+    for count, judge in ((2, data), (3, refuses("A list has more than 2 values."))):
+        names = ", ".join(['"a"'] * count)
+        judge(f"{{customers(filter: {{username: {{in: [{names}]}}}}) {{totalCount}}}}")
+        judge(f"query ($x: [String!] = [{names}]) {{customers(filter: {{username: {{in: $x}}}}) {{totalCount}}}}")
+        variable = "query ($x: CustomerFilter) {customers(filter: $x) {totalCount}}"
+        judge(variable, x={"username": {"in": ["a"] * count}})
+        keys = ", ".join(["GEM"] * count)
+        judge(f"{{dealStats(by: [{keys}]) {{total}}}}")
+
+
+def refuses(sentence: str) -> Callable[..., None]:
+    return lambda query, **variables: must_be_refused(query, sentence, **variables)
+
+
+def test_strings_are_bounded_wherever_they_stand(limits: Any) -> None:
+    load(deal())
+    limits(max_string_length=5)
+    for text, judge in (("a" * 5, data), ("a" * 6, refuses("A string is over 5 characters."))):
+        judge(f'{{customer(username: "{text}") {{id}}}}')
+        judge(f'{{customer(username: """{text}""") {{id}}}}')
+        judge(f'query ($x: String! = "{text}") {{customer(username: $x) {{id}}}}')
+        judge("query ($x: String!) {customer(username: $x) {id}}", x=text)
+        judge("query ($x: NameFilter!) {customers(filter: {username: $x}) {totalCount}}", x={"in": ["", text]})
+
+
+def test_pages_are_as_long_as_the_operator_wants(limits: Any) -> None:
+    load(*many(9))
+    limits(page_size=4, max_page_size=6)
+    for size, rows in {"": 4, "(first: 6)": 6, "(last: 6)": 6}.items():
+        assert len(data(f"{{deals{size} {{nodes {{id}}}}}}")["deals"]["nodes"]) == rows
+    must_be_refused("{deals(first: 7) {nodes {id}}}", "first may be 0 to 6, not 7.")
+    must_be_refused("{dealStats(limit: 7) {total}}", "limit may be 1 to 6, not 7.")
+    limits(page_size=8)
+    forget()
+    assert len(data("{deals {nodes {id}}}")["deals"]["nodes"]) == 6
+
+
+# Nodes
+
+
+def cost(query: str, **variables: Any) -> int:
+    forget()
+    requested: int = ask(query, **variables)["extensions"]["cost"]["requested"]
+    return requested
+
+
+def test_the_cost_is_told_and_bounded(limits: Any) -> None:
+    load(deal())
+    query = "{customers(first: 50) {nodes {username deals(first: 10) {nodes {id}}}}}"
+    nodes = cost(query)
+    assert 500 < nodes < 5000
+    limits(max_nodes=nodes)
+    forget()
+    assert ask(query)["extensions"]["cost"] == {"requested": nodes, "limit": nodes}
+    limits(max_nodes=nodes - 1)
+    must_be_refused(query, f"The operation costs {nodes} nodes, and {nodes - 1} are allowed;")
+    refused = ask(query)
+    assert refused["extensions"]["cost"] == {"requested": nodes, "limit": nodes - 1}
+    assert "data" not in refused
+
+
+def test_the_cost_is_that_of_full_pages_however_their_size_is_given(limits: Any) -> None:
+    load(deal())
+    of_100 = cost("{deals(first: 100) {nodes {id}}}")
+    assert of_100 == cost("{deals(last: 100) {nodes {id}}}")
+    query = "query ($n: Int = 100, $m: Int) {deals(first: $n, last: $m) {nodes {id}}}"
+    assert of_100 == cost(query) == cost(query, n=100) == cost(query, n=100.0) == cost(query, n=None, m=100)
+    of_20 = cost("{deals {nodes {id}}}")
+    assert of_20 == cost("{deals(first: 20) {nodes {id}}}") == cost(query, n=None) == cost(query, n=20, m=None)
+    assert 4.5 < of_100 / of_20 < 5.5
+    limits(page_size=40)
+    assert 1.9 < cost("{deals {nodes {id}}}") / of_20 < 2.1
+
+
+def test_the_cost_multiplies_down_the_tree_and_adds_up_beside_it() -> None:
+    load(deal())
+    deals = "deals(first: 10) {nodes {id total}}"
+    alone, twice = cost(f"{{{deals}}}"), cost(f"{{a: {deals} b: {deals}}}")
+    assert abs(twice - 2 * alone) <= 1
+    below = cost(f"{{customers(first: 10) {{nodes {{{deals}}}}}}}")
+    assert 10 * alone - 10 < below < 14 * alone
+    through_edges = cost(f"{{customers(first: 10) {{edges {{node {{{deals}}}}}}}}}")
+    assert below < through_edges < 2 * below
+    fragment = f"fragment F on Query {{{deals}}}"
+    assert cost(f"{{...F}} {fragment}") == cost(f"{{... {{{deals}}}}}") == alone
+
+
+def test_only_the_operation_that_is_asked_for_costs() -> None:
+    load(deal())
+    cheap = "query A {gems {totalCount}}"
+    dear = "query B {customers(first: 100) {nodes {deals(first: 100) {nodes {id}}}}}"
+    both = f"{cheap} {dear}"
+    assert post(both, operationName="A").json()["data"] == {"gems": {"totalCount": 1}}
+    assert post(both, operationName="B").json()["errors"][0]["extensions"] == {"code": "limit_exceeded"}
+
+
+def test_deals_that_must_be_read_cost_too() -> None:
+    load(*many(4000, [f"c{number}" for number in range(20)]), deal("ann"))
+    page = "{nodes {id}}"
+    ordered = cost(f"{{deals(first: 1, orderBy: DATE_ASC) {page}}}")
+    by_sum = cost(f"{{deals(first: 1, orderBy: TOTAL_ASC) {page}}}")
+    filtered = cost(f"{{deals(first: 1, filter: {{gem: {{contains: \"x\"}}}}) {page}}}")
+    of_one = cost(f'{{deals(first: 1, orderBy: TOTAL_ASC, filter: {{customer: {{eq: "ann"}}}}) {page}}}')
+    assert ordered <= of_one < by_sum <= filtered
+    counted = cost('{deals(first: 1, filter: {gem: {contains: "x"}}) {totalCount nodes {id}}}')
+    assert counted > filtered
+    assert cost("{dealStats {total}}") > by_sum
+
+
+# Statements and seconds
+
+
+def test_statements_are_bounded(limits: Any) -> None:
+    load(deal())
+    query = "{customers {nodes {deals {nodes {gem {id}}}}}}"
+    limits(max_sql_queries=3)
+    data(query)
+    limits(max_sql_queries=2)
+    must_be_refused(query, "The operation takes more than 2 statements.")
+
+
+#: A statement that takes a minute.
+SLOW = {
+    "sqlite": "WITH RECURSIVE n AS (SELECT 1 AS i UNION SELECT i + 1 FROM n WHERE i < 300000000) SELECT max(i) FROM n",
+    "postgresql": "SELECT pg_sleep(60)",
+}
+
+
+@contextmanager
+def slow(where: str) -> Iterator[None]:
+    """A statement that reads this table takes too long first."""
+
+    def wrap(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if f'FROM "deals_api_{where}"' in sql:
+            execute(SLOW[connection.vendor], None, many, context)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(wrap):
+        yield
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("where", ["deal", "gem"])
+def test_seconds_of_the_database_are_bounded(where: str, limits: Any) -> None:
+    load(deal())
+    limits(max_query_seconds=1)
+    query = "{deals {nodes {gem {name}}}}"
+    with slow(where):
+        must_be_refused(query, "The database needs more than 1 s for the operation.")
+    limits(max_query_seconds=60)
+    assert data(query) == {"deals": {"nodes": [{"gem": {"name": "ruby"}}]}}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_next_who_uses_the_connection_has_no_such_bound(limits: Any) -> None:
+    load(deal())
+    limits(max_query_seconds=1)
+    data("{deals {totalCount}}")
+    if connection.vendor == "sqlite":
+        time.sleep(1.1)  # it would look at the clock after some thousand steps
+    with connection.cursor() as cursor:
+        cursor.execute(SLOW[connection.vendor].replace("300000000", "100000").replace("60", "1.2"))
+        assert cursor.fetchone()

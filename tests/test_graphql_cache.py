@@ -1,0 +1,422 @@
+"""One answer, one version, and whole answers kept by what was asked: what the cache may and may not do to the graph."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.cache import cache as backend
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from deals_api import cache, reports, store
+from deals_api.ids import write_id
+from deals_api.models import Deal, Upload
+from graphql_schema.schema import DealsSchema
+from tests.builders import deal, load
+from tests.graphql import PATH, ask, code, data, post
+
+pytestmark = pytest.mark.django_db
+
+TOTALS = "{deals {nodes {total}}}"
+
+
+@pytest.fixture
+def executed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The documents that were parsed and executed."""
+    documents: list[str] = []
+    execute = DealsSchema.execute_sync
+
+    def counted(self: DealsSchema, query: str, *args: Any, **kwargs: Any) -> Any:
+        documents.append(query)
+        return execute(self, query, *args, **kwargs)
+
+    monkeypatch.setattr(DealsSchema, "execute_sync", counted)
+    return documents
+
+
+def global_id(upload: Upload) -> str:
+    return write_id("Upload", upload.snapshot)
+
+
+def get(query: str, **headers: str) -> Any:
+    return Client().get(PATH, {"query": query}, headers=headers)
+
+
+# What is kept
+
+
+def test_a_question_asked_again_is_answered_without_parsing_it(executed: list[str]) -> None:
+    load(deal())
+    first = post(TOTALS)
+    reports.current_upload.end()
+    with CaptureQueriesContext(connection) as captured:
+        second = post(TOTALS)
+    assert (second.content, second["ETag"]) == (first.content, first["ETag"])
+    assert (len(executed), len(captured)) == (1, 1)
+
+
+def test_processes_share_answers_by_what_is_asked_however_it_is_written(executed: list[str]) -> None:
+    load(deal())
+    query = "query A($a: Int, $b: [String!]) {deals(first: $a, filter: {gem: {in: $b}}) {totalCount}}"
+    bodies = [
+        '{"query": %s, "variables": {"a": 1, "b": ["x"]}}',
+        '{"variables": {"b": ["x"], "a": 1}, "query": %s}',
+        '{"extensions": {}, "operationName": null, "query":%s,"variables":{"b":["\\u0078"],"a":1}}',
+    ]
+    etags = set()
+    for body in bodies:
+        cache.near.clear()
+        etags.add(Client().post(PATH, body % json.dumps(query), content_type="application/json")["ETag"])
+    cache.near.clear()
+    by_get = Client().get(PATH, {"query": query, "variables": '{"b": ["x"], "a": 1}'})
+    assert etags == {by_get["ETag"]}
+    assert len(executed) == 1
+
+
+def test_different_questions_have_different_answers(executed: list[str]) -> None:
+    load(deal())
+    query = "query A($a: Int) {deals(first: $a) {nodes {id}}} query B($a: Int) {gems(first: $a) {nodes {id}}}"
+    asked: list[dict[str, Any]] = [
+        {"operationName": "A"}, {"operationName": "B"}, {"operationName": "A", "variables": {"a": 1}},
+        {"operationName": "A", "variables": {"a": 2}}, {"operationName": "A", "variables": {"a": None}},
+    ]  # fmt: skip
+    etags = {post(query, **one)["ETag"] for one in asked} | {post(query + " ", **asked[0])["ETag"]}
+    body = json.dumps({"query": query, **asked[0]})
+    newer = {"Accept": "application/graphql-response+json"}
+    etags.add(Client().post(PATH, body, content_type="application/json", headers=newer)["ETag"])
+    assert len(etags) == len(executed) == 7
+
+
+def test_an_upload_makes_every_answer_new(executed: list[str]) -> None:
+    for total in ("1", "2", "3"):
+        load(deal(total=total))
+        for _ in range(2):
+            assert data(TOTALS) == {"deals": {"nodes": [{"total": total}]}}
+    assert len(executed) == 3
+
+
+def test_the_etag_spares_the_answer_as_long_as_the_upload_is_current(executed: list[str]) -> None:
+    load(deal(total="1"))
+    etag = get(TOTALS)["ETag"]
+    backend.clear()
+    cache.near.clear()
+    again = get(TOTALS, **{"If-None-Match": etag})
+    assert (again.status_code, again.content, again["ETag"]) == (304, b"", etag)
+    assert len(executed) == 1
+    load(deal(total="2"))
+    after = get(TOTALS, **{"If-None-Match": etag})
+    assert (after.status_code, after.json()["data"]["deals"]["nodes"]) == (200, [{"total": "2"}])
+    assert after["Cache-Control"] == "no-cache"
+
+
+def test_an_answer_by_post_has_an_etag_and_is_given_whole() -> None:
+    load(deal())
+    etag = post(TOTALS)["ETag"]
+    body = json.dumps({"query": TOTALS})
+    again = Client().post(PATH, body, content_type="application/json", headers={"If-None-Match": etag})
+    assert (again.status_code, again["ETag"]) == (200, etag)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["{currentUpload {id rows isCurrent}}", "{topClients {username}}", "{dealStats(by: [DAY]) {total}}", "{__typename}",
+     "{__schema {types {name}}}", "{upload(id: %(current)s) {rows}}", "{deals(upload: %(current)s) {totalCount}}",
+     "{node(id: %(current)s) {id}}", "{node(id: %(row)s) {... on Deal {total}}}"],
+)  # fmt: skip
+def test_what_follows_from_the_current_upload_is_kept(query: str, executed: list[str]) -> None:
+    load(deal("old"))
+    current = load(deal("new"))
+    names = {"current": global_id(current), "row": write_id("Deal", Deal.objects.of(current).get().pk)}
+    asked = query % {name: json.dumps(key) for name, key in names.items()}
+    assert ask(asked) == ask(asked)
+    assert len(executed) == 1
+
+
+# What is not
+
+
+def is_not_kept(query: str, executed: list[str], **variables: Any) -> Any:
+    """The second of two answers, both computed."""
+    before = len(executed)
+    post(query, variables)
+    second = post(query, variables)
+    assert len(executed) == before + 2, query
+    assert second["Cache-Control"] == "no-store"
+    assert "ETag" not in second
+    return second.json()
+
+
+def test_answers_with_errors_are_never_kept(executed: list[str]) -> None:
+    load(deal())
+    for query in (
+        "{",
+        "{nothing}",
+        "{deals(first: 101) {totalCount}}",
+        '{deals(after: "x") {totalCount}}',
+        '{customer(username: "ann") {deals(after: "x") {totalCount}} topClients {username}}',
+        'query ($x: Int!) {deals(first: $x) {totalCount}}',
+    ):
+        assert "errors" in is_not_kept(query, executed)
+
+
+def test_what_other_uploads_say_is_never_kept(executed: list[str]) -> None:
+    old, _ = load(deal("old")), load(deal("new"))
+    row = write_id("Deal", Deal.objects.of(old).get().pk)
+    for query in (
+        "{uploads {totalCount}}",
+        "query ($id: ID!) {upload(id: $id) {rows}}",
+        "query ($id: ID) {deals(upload: $id) {totalCount}}",
+        "query ($id: ID) {topClients(upload: $id) {username}}",
+        "query ($id: ID) {deals {totalCount} again: deals(upload: $id) {totalCount}}",
+    ):
+        assert "errors" not in is_not_kept(query, executed, id=global_id(old))
+    assert is_not_kept("query ($id: ID!) {node(id: $id) {id}}", executed, id=row)["data"]["node"] == {"id": row}
+
+
+def test_what_is_not_there_yet_is_not_kept_as_missing(executed: list[str]) -> None:
+    """The ids of rows count on, so one can be asked for before it is there."""
+    first = load(deal("first"))
+    node = "query ($id: ID!) {node(id: $id) {... on Deal {total}}}"
+    row = write_id("Deal", (first.pk + 1 << 32) + 1)
+    assert is_not_kept(node, executed, id=row)["data"] == {"node": None}
+    load(deal(total="2"))
+    store.activate(first.snapshot)
+    assert data(node, id=row) == {"node": {"total": "2"}}
+
+
+def test_the_history_of_files_is_always_fresh() -> None:
+    load(deal())
+    uploads = "{uploads {nodes {state}}}"
+    data(uploads)
+    store.note_refusal(Upload.objects.create(file_name="f", sha256="0" * 64, size=1), "Bad.")
+    assert data(uploads) == {"uploads": {"nodes": [{"state": "REFUSED"}, {"state": "LOADED"}]}}
+
+
+# One computation
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_ask_the_same_at_once_have_it_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    load(deal())
+    runs = []
+    top_clients = reports.top_clients
+
+    def slow(*arguments: Any) -> Any:
+        runs.append(arguments)
+        time.sleep(0.3)
+        return top_clients(*arguments)
+
+    monkeypatch.setattr(reports, "top_clients", slow)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: in_a_thread(lambda: data("{topClients {username}}")), range(4)))
+    assert answers == [{"topClients": [{"username": "ann"}]}] * 4
+    assert len(runs) == 1
+
+
+def in_a_thread(do: Callable[[], Any]) -> Any:
+    """Whose connection nobody else closes."""
+    try:
+        return do()
+    finally:
+        connection.close()
+
+
+# Changes
+
+ACTIVATE = "mutation ($id: ID!) {activateUpload(id: $id) {__typename ... on UploadActivated {upload {id isCurrent}}}}"
+
+
+@pytest.fixture
+def activated(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What was made current, by calls."""
+    calls: list[Any] = []
+    activate = store.activate
+
+    def counted(snapshot: Any) -> Upload:
+        calls.append(snapshot)
+        return activate(snapshot)
+
+    monkeypatch.setattr(store, "activate", counted)
+    return calls
+
+
+def test_an_upload_is_made_current_and_read_from_at_once() -> None:
+    old, new = load(deal(total="1")), load(deal(total="2"))
+    for upload, total in ((old, "1"), (new, "2"), (old, "1"), (old, "1")):
+        answer = ask(ACTIVATE, id=global_id(upload))
+        assert answer["data"]["activateUpload"] == {
+            "__typename": "UploadActivated",
+            "upload": {"id": global_id(upload), "isCurrent": True},
+        }
+        assert answer["extensions"]["upload"] == global_id(upload)
+        assert data(TOTALS) == {"deals": {"nodes": [{"total": total}]}}
+        assert Client().get("/api/top-clients/").json()["response"][0]["spent_money"] == int(total)
+
+
+def test_an_upload_without_rows_is_refused_as_data(limits: Any) -> None:
+    limits(keep_uploads=2)
+    pruned, _, newest = load(deal("a")), load(deal("b")), load(deal("c"))
+    store.tidy(settings.DEALS_LIMITS)
+    refused = Upload.objects.create(file_name="f", sha256="0" * 64, size=1)
+    problem = "mutation ($id: ID!) {activateUpload(id: $id) {... on Problem {code message}}}"
+    for upload in (pruned, refused, Upload()):
+        assert data(problem, id=global_id(upload))["activateUpload"] == {
+            "code": "upload_not_kept",
+            "message": "There is no such upload, or its rows are no longer kept.",
+        }
+    for text in ("x", write_id("Deal", 5)):
+        assert code(problem, id=text) == "bad_input"
+    assert data("{currentUpload {id}}") == {"currentUpload": {"id": global_id(newest)}}
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["%s", " \n\t,,%s", "# query\n%s", "#\r%s", "\N{ZERO WIDTH NO-BREAK SPACE}%s", "query Q {deals {totalCount}}%s",
+     '"text" %s', '"""mutation"""%s', "fragment F on Deal {id} %s"],
+)  # fmt: skip
+def test_a_change_is_made_exactly_once_each_time(written: str, activated: list[Any], executed: list[str]) -> None:
+    old = load(deal("old"))
+    load(deal("new"))
+    change = written % 'mutation M {activateUpload(id: "%s") {__typename}}' % global_id(old)
+    if "fragment" in change:
+        change += " query Q {deals {nodes {...F}}}"
+    for times in (1, 2):
+        answer = post(change, operationName="M")
+        assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store")
+        assert "ETag" not in answer
+        assert answer.json()["data"] == {"activateUpload": {"__typename": "UploadActivated"}}
+        assert len(activated) == len(executed) == times
+
+
+def test_the_other_operation_of_a_document_changes_nothing(activated: list[Any]) -> None:
+    old = load(deal("old"))
+    load(deal("new"))
+    both = f'query Q {{deals {{totalCount}}}} mutation M {{activateUpload(id: "{global_id(old)}") {{__typename}}}}'
+    assert post(both, operationName="Q").json()["data"] == {"deals": {"totalCount": 1}}
+    assert Client().get(PATH, {"query": both, "operationName": "Q"}).json()["data"] == {"deals": {"totalCount": 1}}
+    refused = Client().get(PATH, {"query": both, "operationName": "M"})
+    assert (refused.status_code, refused["Allow"], activated) == (405, "POST", [])
+
+
+@pytest.mark.parametrize(
+    "query",
+    ['{customer(username: "mutation") {dealCount}}', "{customer: deals {mutation: totalCount}}",
+     "# mutation\n{deals {totalCount}}", "query mutation {deals {totalCount}}",
+     "query ($mutation: Int) {deals(first: $mutation) {totalCount}}"],
+)  # fmt: skip
+def test_a_question_with_the_word_mutation_in_it_is_answered(query: str) -> None:
+    load(deal("mutation"))
+    assert None not in data(query).values()
+    assert get(query).json()["data"] == data(query)
+
+
+# One answer, one version
+
+EVERYTHING = """{
+    topClients {username customer {username deals(first: 4) {nodes {total customer {username} gem {name}}}}}
+    customers(first: 4) {totalCount nodes {username spentMoney gems {nodes {name buyers {nodes {username}}}}}}
+    gems(first: 4) {totalCount nodes {name purchases(first: 4) {nodes {total customer {username} gem {name}}}}}
+    deals {totalCount nodes {total customer {username} gem {name}}}
+    dealStats(by: [CUSTOMER, GEM]) {total customer {username} gem {name}}
+    currentUpload {fileName}
+}"""
+
+
+def file_of(name: str) -> list[str]:
+    """Two customers, two gems and all sums have the name in them."""
+    return [deal(f"{name}-{customer}", f"{name}-{gem}", name) for customer in "ab" for gem in "xy"]
+
+
+def versions_in(answer: Any) -> set[str]:
+    return set(re.findall(r"\b(10+[1-9])\b", json.dumps(answer)))
+
+
+@contextmanager
+def interrupted(where: str, do: Callable[[], None], times: int = 1) -> Iterator[None]:
+    """``do`` is done by another thread, before this one's next statement that matches."""
+    left = [times]
+
+    def wrap(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if left[0] and re.search(where, sql):
+            left[0] -= 1
+            thread = threading.Thread(target=in_a_thread, args=(do,))
+            thread.start()
+            thread.join()
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(wrap):
+        yield
+    assert left == [0], "nothing was interrupted"
+
+
+def logged_by_us(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if not record.name.startswith("django")]
+
+
+def replace_all(*names: str) -> None:
+    for name in names:
+        load(*file_of(name), name=name)
+    store.tidy(settings.DEALS_LIMITS)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("where", ['FROM "deals_api_purchase"', 'FROM "deals_api_gem"', 'GROUP BY'])
+def test_an_upload_between_two_fields_of_an_operation_changes_nothing_for_it(where: str) -> None:
+    replace_all("101")
+    with interrupted(where, lambda: replace_all("1001")):
+        assert versions_in(data(EVERYTHING)) == {"101"}
+    assert versions_in(data(EVERYTHING)) == {"1001"}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("word", ["", "# no mutation\n"])
+def test_an_upload_pruned_under_a_question_is_asked_again_of_the_current_one(
+    word: str, limits: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits(keep_uploads=2)
+    replace_all("101")
+    with interrupted('FROM "deals_api_gem"', lambda: replace_all("1001", "10001")):
+        answer = post(word + EVERYTHING)
+    if word:
+        assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (503, "database_busy")
+    else:
+        assert versions_in(answer.json()) == {"10001"}
+    assert logged_by_us(caplog) == []
+    assert versions_in(data(word + EVERYTHING)) == {"10001"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_kept_upload_pruned_under_a_question_is_gone(limits: Any, caplog: pytest.LogCaptureFixture) -> None:
+    limits(keep_uploads=2)
+    old = load(*file_of("101"))
+    replace_all("1001")
+    question = "query ($id: ID) {deals(upload: $id) {nodes {customer {username} gem {name}}}}"
+    with interrupted('FROM "deals_api_gem"', lambda: replace_all("10001")):
+        assert code(question, id=global_id(old)) == "upload_not_kept"
+    node = "query ($id: ID!) {node(id: $id) {... on Deal {customer {username}}}}"
+    row = write_id("Deal", Deal.objects.filter(customer__username="1001-a")[0].pk)
+    with interrupted('FROM "deals_api_customer"', lambda: replace_all("100001")):
+        assert data(node, id=row) == {"node": None}
+    assert logged_by_us(caplog) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_question_that_uploads_overtake_again_and_again_is_told_to_wait(limits: Any) -> None:
+    limits(keep_uploads=2)
+    replace_all("101")
+    names = iter(f"1{'0' * number}1" for number in range(2, 20))
+    with interrupted('FROM "deals_api_gem"', lambda: replace_all(next(names), next(names)), times=3):
+        answer = post(EVERYTHING)
+    assert (answer.status_code, answer["Retry-After"]) == (503, "2")
+    assert answer.json()["errors"][0]["extensions"] == {"code": "database_busy"}

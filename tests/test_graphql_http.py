@@ -1,0 +1,503 @@
+"""GraphQL over HTTP: methods, media types, bodies, statuses; and that nothing sent to it is ever a 5xx.
+
+The audits of the npm package ``graphql-http`` ask for most of it; the rest is HTTP's own, or what a
+service that anybody may talk to owes itself. ``tests.wsgi`` looks at every answer for a failure.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+from dataclasses import fields
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from deals_api.limits import Limits
+from tests import node
+from tests.builders import deal, load
+from tests.servers import Server
+from tests.wsgi import JSON, RESPONSE, Response, call, post
+
+pytestmark = pytest.mark.django_db
+
+NAME = "{ __typename }"
+ASKED: dict[str, Any] = {"query": NAME}
+WITH_VARIABLE = "query ($a: Int!) { topClients(limit: $a) { username } }"
+ROLL_BACK = 'mutation { activateUpload(id: "VXBsb2FkOg==") { __typename } }'
+QUERY_A_AND_MUTATION_B = f"query A {NAME} {ROLL_BACK.replace('{', 'B {', 1)}"
+APOLLO = "application/graphql-response+json,application/json;q=0.9"
+URQL = f"{RESPONSE}, application/graphql+json, {JSON}, text/event-stream, multipart/mixed"
+DRAFT = "application/graphql-response+json; charset=utf-8, application/json; charset=utf-8;q=0.9"
+
+
+@pytest.fixture
+def some_deals(db: None) -> None:
+    load(deal("ann", "ruby", "30"), deal("bob", "opal", "20"))
+
+
+def get(query: str = NAME, accept: str = "", **parameters: str) -> Response:
+    address = urlencode({"query": query, **parameters})
+    return call(query=address, headers={"Accept": accept} if accept else {})
+
+
+def refusal(response: Response, status: int, code: str) -> str:
+    """The sentence of a refusal, after checking what every refusal has."""
+    assert response.status == status
+    assert response.headers["Content-Type"] in (JSON, RESPONSE)
+    assert response.headers["Vary"] == "Accept"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "data" not in response.json
+    error, *_ = response.json["errors"]
+    assert error["extensions"]["code"] == code
+    return str(error["message"])
+
+
+# The audits
+
+
+def test_all_audits_of_graphql_over_http_pass(server: Server, real_file: bytes) -> None:
+    server.upload(real_file)
+    assert node.run("node", "audit.mjs", f"{server.url}/graphql") == "61 of 61 audits pass\n"
+
+
+# Media types
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("", JSON),
+        (" ", JSON),
+        ("*/*", JSON),
+        ("application/*", JSON),
+        ("text/html, */*;q=0.1", JSON),
+        (JSON, JSON),
+        ("Application/JSON", JSON),
+        (RESPONSE, RESPONSE),
+        (APOLLO, RESPONSE),
+        (URQL, RESPONSE),
+        (DRAFT, RESPONSE),
+        (f"{RESPONSE};q=0.5, {JSON}", JSON),
+        (f"{RESPONSE};q=0.5, */*;q=0.8", JSON),
+        (f"{JSON}, {RESPONSE}", RESPONSE),
+        (f"{RESPONSE}, */*", RESPONSE),
+        (f"{JSON};q=0, */*", RESPONSE),
+        (f"{RESPONSE};q=0, application/*", JSON),
+        (f"{JSON};q=nan, {RESPONSE};q=0.001", RESPONSE),
+        (f"{JSON};q=1e9, {RESPONSE}", RESPONSE),
+        (f'{JSON};profile="a,b"', JSON),
+        (f";;,=,{JSON};;q=1.000;x", JSON),
+    ],
+)
+def test_the_answer_comes_in_the_better_of_two_media_types(accept: str, media_type: str) -> None:
+    response = call(query="query=%7B__typename%7D", headers={"Accept": accept})
+    assert (response.status, response.headers["Content-Type"]) == (200, media_type)
+    assert response.headers["Vary"] == "Accept"
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["text/html", f"{JSON};q=0", f"{JSON};q=0.0, {RESPONSE};q=0", "*/*;q=0", "nonsense", "\xff", f"{JSON};q=-1", "*"],
+)
+def test_no_other_media_type_can_be_had(accept: str) -> None:
+    assert refusal(post(ASKED, accept), 406, "graphql_unreadable")
+
+
+@pytest.mark.parametrize("accept", [JSON, RESPONSE])
+def test_the_same_question_is_kept_once_for_each_media_type(accept: str) -> None:
+    first, second = get(accept=accept), get(accept=accept)
+    assert first.headers["Content-Type"] == second.headers["Content-Type"] == accept
+    assert first.headers["ETag"] == second.headers["ETag"]
+    other = get(accept=JSON if accept == RESPONSE else RESPONSE)
+    assert first.headers["ETag"] != other.headers["ETag"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ({"query": "{"}, "graphql_unreadable"),
+        ({"query": "{ nothing }"}, "graphql_invalid"),
+        ({"query": WITH_VARIABLE}, "graphql_invalid"),
+        ({"query": WITH_VARIABLE, "variables": {"a": "x"}}, "graphql_invalid"),
+        ({"query": "query A { __typename }", "operationName": "B"}, "graphql_invalid"),
+        ({"query": "query A { __typename } query B { __typename }"}, "graphql_invalid"),
+        ({"query": "fragment F on Query { __typename }"}, "graphql_invalid"),
+        ({"query": "{a" * 300 + "}" * 300}, "limit_exceeded"),
+    ],
+)
+def test_a_question_that_cannot_be_run_is_400_or_200_in_plain_json(asked: dict[str, Any], code: str) -> None:
+    assert refusal(post(asked, RESPONSE), 400, code)
+    assert refusal(post(asked, JSON), 200, code)
+
+
+def test_an_error_of_one_field_leaves_the_data_of_the_others() -> None:
+    response = post({"query": '{ __typename node(id: "x") { id } }'}, RESPONSE)
+    assert response.status == 200
+    assert response.json["data"] == {"__typename": "Query", "node": None}
+    assert response.json["errors"][0]["extensions"]["code"] == "bad_input"
+
+
+def test_words_that_sound_like_a_limit_are_not_one() -> None:
+    assert refusal(post({"query": "{ a } tokens"}, RESPONSE), 400, "graphql_unreadable")
+
+
+# Methods
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND"])
+def test_other_methods_are_405_and_say_which_there_are(method: str) -> None:
+    response = call(method, query=urlencode(ASKED), body=json.dumps(ASKED).encode(), headers={"Content-Type": JSON})
+    refusal(response, 405, "graphql_unreadable")
+    assert response.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
+
+
+def test_options_tells_the_methods() -> None:
+    response = call("OPTIONS")
+    assert (response.status, response.body, response.headers["Allow"]) == (204, b"", "GET, HEAD, OPTIONS, POST")
+
+
+def test_head_is_get_without_the_body() -> None:
+    whole = get()
+    head = call("HEAD", query=urlencode({"query": NAME}))
+    assert (head.status, head.body) == (200, b"")
+    assert head.headers == whole.headers
+    assert int(head.headers["Content-Length"]) == len(whole.body) > 0
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("accept", [JSON, RESPONSE])
+@pytest.mark.parametrize("parameters", [{"query": ROLL_BACK}, {"query": QUERY_A_AND_MUTATION_B, "operationName": "B"}])
+def test_a_mutation_comes_by_post_only(method: str, accept: str, parameters: dict[str, str]) -> None:
+    response = call(method, query=urlencode(parameters), headers={"Accept": accept})
+    assert (response.status, response.headers["Allow"]) == (405, "POST")
+    if method == "GET":
+        refusal(response, 405, "graphql_invalid")
+
+
+def test_a_query_beside_a_mutation_comes_by_get_too() -> None:
+    assert get(QUERY_A_AND_MUTATION_B, operationName="A").json["data"] == {"__typename": "Query"}
+
+
+@pytest.mark.parametrize("ask", [get, lambda query: post({"query": query})])
+def test_there_are_no_subscriptions(ask: Any) -> None:
+    assert "subscriptions" in refusal(ask("subscription { a }"), 400, "graphql_invalid")
+
+
+# By GET
+
+
+def test_variables_and_the_operation_come_in_the_address(some_deals: None) -> None:
+    document = "query A { __typename } query B($n: Int!) { topClients(limit: $n) { username } }"
+    answer = get(document, operationName="B", variables='{"n": 1}', extensions="{}")
+    assert answer.json["data"] == {"topClients": [{"username": "ann"}]}
+    assert get(variables="", operationName="", extensions="").status == 200
+
+
+@pytest.mark.parametrize("text", ["{", "1", "[]", '"x"', "true", '{"a": NaN}', '{"a": "\\ud800"}', "[" * 3000, "\0"])
+@pytest.mark.parametrize("name", ["variables", "extensions"])
+def test_parameters_that_are_no_objects_are_refused(name: str, text: str) -> None:
+    refusal(get(**{name: text}), 400, "graphql_unreadable")
+
+
+@pytest.mark.parametrize("name", ["query", "operationName", "variables", "extensions"])
+def test_a_parameter_that_is_given_twice_is_refused(name: str) -> None:
+    address = urlencode([("query", NAME), (name, NAME), (name, NAME)])
+    assert name in refusal(call(query=address), 400, "graphql_unreadable")
+
+
+@pytest.mark.parametrize("address", ["", "query", "query=", "query=%20", "QUERY=%7Ba%7D", "q=1", "&&==&", "%00"])
+def test_an_address_without_a_query_is_refused(address: str) -> None:
+    refusal(call(query=address), 400, "graphql_unreadable")
+
+
+@pytest.mark.parametrize(
+    "address", ["%zz%", "%00", "%ED%A0%80", "%FF%FE", "\xff", "%7B__typename%7D%00", "%25", "{+a", "%EF%BB%BF}"]
+)
+def test_odd_letters_in_an_address_are_a_bad_document(address: str) -> None:
+    response = call(query=f"query={address}", headers={"Accept": RESPONSE})
+    refusal(response, 400, "graphql_unreadable")
+
+
+def test_an_address_with_too_many_parameters_is_refused() -> None:
+    refusal(call(query="query=%7B__typename%7D" + "&a=b" * 200), 400, "limit_exceeded")
+
+
+def test_parameters_that_nobody_knows_change_nothing() -> None:
+    assert call(query="query=%7B__typename%7D&cache=1&cache=2").status == 200
+
+
+def test_an_address_is_utf8_whatever_the_type_of_a_body_is() -> None:
+    address = "query=" + quote('{ gem(name: "Сапфир") { id } }')
+    plain = call(query=address)
+    for charset in ("rot13", "utf-16", "idna", "undefined", "no-such", "*=no-such'en'%41"):
+        assert call(query=address, headers={"Content-Type": f"{JSON}; charset={charset}"}).body == plain.body
+        assert call(query=address, headers={"Content-Type": f"{JSON}; charset{charset}"}).body == plain.body
+
+
+# Bodies
+
+UNREADABLE: dict[str, bytes] = {
+    "empty": b"",
+    "blank": b" ",
+    "no JSON": b"{",
+    "a string": b'"x"',
+    "a number": b"1",
+    "null": b"null",
+    "true": b"true",
+    "a list": b"[]",
+    "a batch": b'[{"query":"{__typename}"},{"query":"{__typename}"}]',
+    "nothing asked": b"{}",
+    "query null": b'{"query": null}',
+    "query a number": b'{"query": 1}',
+    "query a list": b'{"query": ["{__typename}"]}',
+    "query empty": b'{"query": ""}',
+    "query blank": b'{"query": " \\n\\t"}',
+    "another case": b'{"Query": "{__typename}"}',
+    "a name that is a list": b'{"query": "{__typename}", "operationName": ["A"]}',
+    "a name that is a number": b'{"query": "{__typename}", "operationName": 0}',
+    "a name that is false": b'{"query": "{__typename}", "operationName": false}',
+    "variables a list": b'{"query": "{__typename}", "variables": []}',
+    "variables a string": b'{"query": "{__typename}", "variables": "{}"}',
+    "variables an empty string": b'{"query": "{__typename}", "variables": ""}',
+    "variables zero": b'{"query": "{__typename}", "variables": 0}',
+    "variables false": b'{"query": "{__typename}", "variables": false}',
+    "extensions a list": b'{"query": "{__typename}", "extensions": []}',
+    "extensions a string": b'{"query": "{__typename}", "extensions": "x"}',
+    "a byte that is no UTF-8": b'{"query": "{__typename}\xff"}',
+    "only such bytes": b"\xff\xfe\xfd",
+    "UTF-8 cut short": '{"query": "{__typename}я'.encode()[:-1],
+    "UTF-16": '{"query": "{__typename}"}'.encode("utf-16"),
+    "UTF-16 without a mark": '{"query": "{__typename}"}'.encode("utf-16-le"),
+    "UTF-32": '{"query": "{__typename}"}'.encode("utf-32"),
+    "a byte-order mark": '\ufeff{"query": "{__typename}"}'.encode(),
+    "a surrogate in UTF-8": b'{"query": "{__typename}\xed\xa0\x80"}',
+    "half a pair in the query": b'{"query": "{__typename}\\ud800"}',
+    "half a pair in a variable": b'{"query": "{__typename}", "variables": {"a": "\\udfff"}}',
+    "half a pair in a variable's name": b'{"query": "{__typename}", "variables": {"\\ud800": 1}}',
+    "half a pair in the operation's name": b'{"query": "{__typename}", "operationName": "\\ud800"}',
+    "half a pair in extensions": b'{"query": "{__typename}", "extensions": {"a": ["\\ud800"]}}',
+    "NaN": b'{"query": "{__typename}", "variables": {"a": NaN}}',
+    "Infinity": b'{"query": "{__typename}", "variables": {"a": Infinity}}',
+    "-Infinity": b'{"query": "{__typename}", "variables": {"a": -Infinity}}',
+    "a number of 5,000 digits": b'{"query": "{__typename}", "variables": {"a": %s}}' % (b"9" * 5000),
+    "lists in each other": b"[" * 60_000,
+    "objects in each other": b'{"a":' * 12_000,
+    "two values": b'{"query": "{__typename}"}{}',
+    "NUL": b'{"query": "{__typename}"}\0',
+    "a comment": b'{"query": "{__typename}"} // no',
+    "single quotes": b"{'query': '{__typename}'}",
+    "a form": b"query=%7B__typename%7D",
+    "a gzip file": gzip.compress(b'{"query": "{__typename}"}'),
+}
+
+
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
+@pytest.mark.parametrize("accept", [JSON, RESPONSE])
+def test_a_body_that_holds_no_question_is_400(body: bytes, accept: str) -> None:
+    assert refusal(post(body, accept), 400, "graphql_unreadable")
+
+
+@pytest.mark.parametrize("levels", [51, 500, 964, 965, 966, 970])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_values_that_lie_deep_in_each_other_are_400(levels: int, opening: str, closing: str) -> None:
+    deep = f"{opening * levels}1{closing * levels}"
+    for name in ("variables", "extensions"):
+        response = post(f'{{"query": "{NAME}", "{name}": {{"a": {deep}}}}}'.encode())
+        # Python itself gives up somewhere near a thousand levels, and calls it unreadable.
+        code = response.json["errors"][0]["extensions"]["code"]
+        assert code == "limit_exceeded" or (code == "graphql_unreadable" and levels > 900)
+        refusal(response, 400, code)
+
+
+FIELD_OF: dict[str, str] = {
+    "Int": "deals(first: $v) { totalCount }",
+    "BigInt": "deals(filter: {quantity: {eq: $v}}) { totalCount }",
+    "Money": "deals(filter: {total: {eq: $v}}) { totalCount }",
+    "ID": "topClients(upload: $v) { username }",
+    "String": "deals(after: $v) { nodes { id } }",
+    "DateTime": "deals(filter: {date: {gte: $v}}) { totalCount }",
+    "DealFilter": "deals(filter: $v) { totalCount }",
+    "[DealStatsKey!]": "dealStats(by: $v) { total }",
+}
+VALUES = [
+    "9" * 4300, "-" + "9" * 300, "1e308", "1e999", "9223372036854775808", "2147483648", "0.5", "-0", "true", "null",
+    '""', '"\\u0000"', '"\U0010ffff"', '"NaN"', "[]", "{}", "[[1]]", '{"a": 1}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("type_name", FIELD_OF)
+def test_variables_of_any_kind_are_answered(some_deals: None, type_name: str) -> None:
+    query = f"query ($v: {type_name}) {{ {FIELD_OF[type_name]} }}"
+    for value in VALUES:
+        response = post(f'{{"query": "{query}", "variables": {{"v": {value}}}}}'.encode(), RESPONSE)
+        assert response.status in (200, 400)
+        for error in response.json.get("errors", ()):
+            assert error["extensions"]["code"] in ("graphql_invalid", "bad_input", "limit_exceeded", "cursor_outdated")
+
+
+def test_a_body_over_the_limit_is_413(limits: Any) -> None:
+    assert "65536" in refusal(post(b"[" * 100_000), 413, "limit_exceeded")
+    assert refusal(post(b" " * 1_000_000), 413, "limit_exceeded")
+    limits(max_query_bytes=len(json.dumps(ASKED)))
+    assert post(ASKED).status == 200
+    limits(max_query_bytes=len(json.dumps(ASKED)) - 1)
+    refusal(post(ASKED), 413, "limit_exceeded")
+
+
+def test_the_limit_may_be_no_higher_than_what_django_takes_into_memory(limits: Any) -> None:
+    bound = next(one for one in fields(Limits) if one.name == "max_query_bytes")
+    most = bound.metadata["taken"]["most"]
+    limits(max_query_bytes=most)
+    refusal(post(b" " * most), 400, "graphql_unreadable")
+
+
+@pytest.mark.parametrize(
+    ("length", "status", "code"),
+    [
+        ("abc", 400, "graphql_unreadable"),
+        ("-5", 400, "graphql_unreadable"),
+        ("+5", 400, "graphql_unreadable"),
+        ("5, 5", 400, "graphql_unreadable"),
+        ("1e3", 400, "graphql_unreadable"),
+        ("٣", 400, "graphql_unreadable"),
+        ("0", 400, "graphql_unreadable"),
+        ("5", 400, "graphql_unreadable"),
+        ("1000", 400, "graphql_unreadable"),
+        ("9" * 19, 413, "limit_exceeded"),
+        ("9" * 5000, 413, "limit_exceeded"),
+    ],
+)
+def test_a_length_that_lies_is_refused(length: str, status: int, code: str) -> None:
+    refusal(post(ASKED, Content_Length=length), status, code)
+
+
+def test_a_body_in_chunks_is_411() -> None:
+    for coding in ("chunked", "Chunked", "gzip, chunked"):
+        refusal(post(ASKED, Transfer_Encoding=coding), 411, "graphql_unreadable")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        JSON,
+        f"{JSON}; charset=utf-8",
+        f"{JSON};charset=UTF-8",
+        f'{JSON}; charset="utf8"',
+        f"{JSON}; a=b; charset=utf-8; c=d",
+        "Application/Json",
+        f" {JSON} ",
+        f"{JSON};",
+        f"{JSON}; charset=",
+        f"{JSON}; charset*=",
+        f'{JSON}; a="charset=latin-1"',
+    ],
+)
+def test_json_in_utf8_is_taken(content_type: str) -> None:
+    assert call("POST", body=b'{"query":"{__typename}"}', headers={"Content-Type": content_type}).status == 200
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "",
+        "text/plain",
+        "text/plain,application/json",
+        "text/plain; application/json",
+        "application/json, text/plain",
+        "application/graphql",
+        RESPONSE,
+        "application/jsonx",
+        "application",
+        "/",
+        ";",
+        "\xff",
+        "application/json\0",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "multipart/form-data; boundary=x",
+        f"{JSON}; charset=utf-16",
+        f"{JSON}; charset=latin-1",
+        f"{JSON}; charset=rot13",
+        f"{JSON}; charset=no-such",
+        f"{JSON}; charset*=no-such'en'%41",
+        f'{JSON};charset="utf-8',
+    ],
+)
+def test_any_other_type_of_body_is_415(content_type: str) -> None:
+    response = call("POST", body=b'{"query":"{__typename}"}', headers={"Content-Type": content_type})
+    refusal(response, 415, "graphql_unreadable")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity", "x"])
+def test_a_packed_body_is_415(coding: str) -> None:
+    refusal(post(gzip.compress(json.dumps(ASKED).encode()), Content_Encoding=coding), 415, "graphql_unreadable")
+
+
+def test_a_form_and_a_file_are_415() -> None:
+    parts = b'--x\r\nContent-Disposition: form-data; name="operations"\r\n\r\n{"query":"{__typename}"}\r\n--x--\r\n'
+    bodies = {
+        "application/x-www-form-urlencoded": urlencode(ASKED).encode(),
+        "multipart/form-data; boundary=x": parts,
+    }
+    for content_type, body in bodies.items():
+        response = call("POST", body=body, headers={"Content-Type": content_type})
+        refusal(response, 415, "graphql_unreadable")
+
+
+def test_the_address_is_no_part_of_a_question_by_post() -> None:
+    response = call("POST", query="query=%7B__typename%7D", body=b"{}", headers={"Content-Type": JSON})
+    refusal(response, 400, "graphql_unreadable")
+
+
+@pytest.mark.parametrize("path", ["/graphql", "/graphql/"])
+def test_the_address_works_with_and_without_the_last_slash(path: str) -> None:
+    assert call("POST", path, body=b'{"query":"{__typename}"}', headers={"Content-Type": JSON}).status == 200
+
+
+# On the wire
+
+
+def raw(server: Server, request: bytes) -> bytes:
+    """What a socket brings back until the server closes it; the client's half is closed at once."""
+    with socket.create_connection(("127.0.0.1", server.port), 30) as client:
+        client.sendall(request)
+        client.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: client.recv(65_536), b""))
+
+
+def status_of(response: bytes) -> int:
+    return int(response.split()[1])
+
+
+#: What follows the head of a request by POST, and the status that it earns.
+WIRE: dict[str, tuple[bytes, int]] = {
+    "a body that ends early": (b'Content-Length: 100\r\n\r\n{"query":"{__typename}"}', 400),
+    "a length that is no number": (b"Content-Length: abc\r\n\r\n{}", 400),
+    "a length below nothing": (b"Content-Length: -1\r\n\r\n{}", 400),
+    "two lengths": (b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400),
+    "a length beyond all": (b"Content-Length: 99999999999999999999\r\n\r\n{}", 413),
+    "no length": (b"\r\n", 400),
+    "chunks": (b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 411),
+    "chunks and a length": (b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    "a megabyte": (b"Content-Length: 1000000\r\n\r\n" + b"x" * 1_000_000, 413),
+    "bytes in a header": (b"Accept: \xff\xfe\r\nContent-Length: 2\r\n\r\n{}", 406),
+    "NUL in a header": (b"X-A: \0\r\nContent-Length: 2\r\n\r\n{}", 400),
+}
+ODD_TYPE = b"Content-Type: application/json; charset*=no-such'en'%41\r\n"
+
+
+def test_what_a_socket_may_bring_is_refused_and_leaves_no_failure_in_the_log(server: Server) -> None:
+    host = b"Host: deals.example\r\nConnection: close\r\n"
+    head = b"POST /graphql HTTP/1.1\r\nContent-Type: application/json\r\n" + host
+    found = {name: status_of(raw(server, head + request)) for name, (request, _) in WIRE.items()}
+    assert found == {name: status for name, (_, status) in WIRE.items()}
+    assert status_of(raw(server, b"GET /graphql HTTP/1.1\r\nHost: a b\xff\r\nConnection: close\r\n\r\n")) == 400
+    assert status_of(raw(server, b"GET /api/top-clients/?limit=1 HTTP/1.1\r\n" + ODD_TYPE + host + b"\r\n")) == 200
+    assert raw(server, b"HEAD /graphql?query={__typename} HTTP/1.1\r\n" + host + b"\r\n").endswith(b"\r\n\r\n")
+    assert server.get("/graphql", params={"query": NAME}).json()["data"] == {"__typename": "Query"}
+    log = server.log.read_text()
+    assert "Traceback" not in log
+    assert "body bytes on a no-body response" not in log

@@ -1,0 +1,559 @@
+"""What can be asked of the graph: every root, every scalar, every filter, against the file itself."""
+
+from __future__ import annotations
+
+import json
+import operator
+import unicodedata
+import uuid
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from deals_api import store
+from deals_api.ids import write_id
+from deals_api.models import Customer, Deal, Gem, Purchase, Upload
+from tests import oracle
+from tests.builders import csv_of, deal, load
+from tests.graphql import ask, code, data, error
+
+pytestmark = pytest.mark.django_db
+
+FILE = [
+    deal("ann", "ruby", "10.50", "2", "2020-01-02 03:04:05.5"),
+    deal("bob", "opal", "7", "1", "2020-01-01 00:00:00"),
+    deal("ann", "ruby", "0.25", "3", "2020-01-03 00:00:00+03:00"),
+    deal("bob", "ruby", "1", "1", "2020-01-04 00:00:00"),
+]
+
+
+def global_id(upload: Upload) -> str:
+    return write_id("Upload", upload.snapshot)
+
+
+# Roots
+
+
+def test_top_clients_are_places_and_the_customers_behind_them() -> None:
+    load(*FILE)
+    assert data("{topClients(limit: 2) {username spentMoney gems customer {username dealCount}}}")["topClients"] == [
+        {"username": "ann", "spentMoney": "10.75", "gems": ["ruby"], "customer": {"username": "ann", "dealCount": 2}},
+        {"username": "bob", "spentMoney": "8", "gems": ["ruby"], "customer": {"username": "bob", "dealCount": 2}},
+    ]
+
+
+def test_top_clients_and_deal_stats_give_1_to_100() -> None:
+    load(*FILE)
+    for field in ("topClients(limit: $n) {spentMoney}", "dealStats(limit: $n, by: [CUSTOMER]) {total}"):
+        question = f"query ($n: Int!) {{it: {field}}}"
+        assert [len(data(question, n=limit)["it"]) for limit in (1, 2, 100)] == [1, 2, 2]
+        for limit in (0, -1, 101):
+            told = error(question, n=limit)
+            assert told["message"] == f"limit may be 1 to 100, not {limit}."
+            assert told["extensions"]["code"] == "limit_exceeded"
+
+
+def test_customers_and_one_of_them() -> None:
+    load(*FILE)
+    fields = "{username spentMoney dealCount gemCount firstDeal lastDeal}"
+    ann = {
+        "username": "ann",
+        "spentMoney": "10.75",
+        "dealCount": 2,
+        "gemCount": 1,
+        "firstDeal": "2020-01-02T03:04:05.500000Z",
+        "lastDeal": "2020-01-02T21:00:00Z",
+    }
+    bob = {
+        "username": "bob",
+        "spentMoney": "8",
+        "dealCount": 2,
+        "gemCount": 2,
+        "firstDeal": "2020-01-01T00:00:00Z",
+        "lastDeal": "2020-01-04T00:00:00Z",
+    }
+    assert data(f"{{customers {{totalCount nodes {fields}}}}}")["customers"] == {"totalCount": 2, "nodes": [ann, bob]}
+    one = f"query ($name: String!) {{customer(username: $name) {fields}}}"
+    assert data(one, name="ann") == {"customer": ann}
+    for other in ("Ann", "an", "", "an\0", " ann"):
+        assert data(one, name=other) == {"customer": None}
+
+
+def test_gems_and_one_of_them() -> None:
+    load(*FILE)
+    fields = "{name total dealCount buyerCount firstDeal lastDeal}"
+    ruby = {
+        "name": "ruby",
+        "total": "11.75",
+        "dealCount": 3,
+        "buyerCount": 2,
+        "firstDeal": "2020-01-02T03:04:05.500000Z",
+        "lastDeal": "2020-01-04T00:00:00Z",
+    }
+    names = data("{gems {totalCount nodes {name}}}")["gems"]
+    assert names == {"totalCount": 2, "nodes": [{"name": "ruby"}, {"name": "opal"}]}
+    assert data(f'{{gem(name: "ruby") {fields}}}') == {"gem": ruby}
+    assert data('{gem(name: "Ruby") {name}}') == {"gem": None}
+
+
+def test_a_name_is_found_however_its_accents_are_written() -> None:
+    load(deal("\N{LATIN SMALL LETTER E WITH ACUTE}va"))
+    assert data("query ($name: String!) {customer(username: $name) {dealCount}}", name="e\N{COMBINING ACUTE ACCENT}va")[
+        "customer"
+    ] == {"dealCount": 1}
+
+
+def test_deals_are_the_lines_of_the_file() -> None:
+    load(*FILE)
+    lines = data("{deals {totalCount nodes {customer {username} gem {name} total quantity date}}}")["deals"]
+    assert lines["totalCount"] == 4
+    assert [tuple_of(line) for line in lines["nodes"]] == [
+        ("ann", "ruby", "10.5", 2, "2020-01-02T03:04:05.500000Z"),
+        ("bob", "opal", "7", 1, "2020-01-01T00:00:00Z"),
+        ("ann", "ruby", "0.25", 3, "2020-01-02T21:00:00Z"),
+        ("bob", "ruby", "1", 1, "2020-01-04T00:00:00Z"),
+    ]
+
+
+def tuple_of(line: dict[str, Any]) -> tuple[Any, ...]:
+    return line["customer"]["username"], line["gem"]["name"], line["total"], line["quantity"], line["date"]
+
+
+def test_deal_stats_add_up() -> None:
+    load(*FILE)
+    fields = "year month day dealCount quantity total minTotal maxTotal averageTotal customer {username} gem {name}"
+    (all_of_them,) = data(f"{{dealStats {{{fields}}}}}")["dealStats"]
+    assert all_of_them == {
+        "year": None,
+        "month": None,
+        "day": None,
+        "dealCount": 4,
+        "quantity": 7,
+        "total": "18.75",
+        "minTotal": "0.25",
+        "maxTotal": "10.5",
+        "averageTotal": "4.69",
+        "customer": None,
+        "gem": None,
+    }
+    by_month = data(f"{{dealStats(by: [MONTH, GEM], limit: 1) {{{fields}}}}}")["dealStats"]
+    assert [(one["month"], one["gem"], one["customer"]) for one in by_month] == [("2020-01-01", {"name": "ruby"}, None)]
+
+
+def test_uploads_are_all_files_newest_first() -> None:
+    first = load(*FILE, name="a.csv")
+    second = load(deal("bob"), name="b.csv")
+    refused = Upload.objects.create(file_name="bad.csv", sha256="0" * 64, size=2**53 + 1)
+    store.note_refusal(refused, "It is bad.")
+    fields = "{id fileName sha256 size rows customerCount gemCount state error isCurrent finishedAt arrivedAt}"
+    answer = data(f"{{uploads {{totalCount nodes {fields}}} currentUpload {fields}}}")
+    newest, current, old = answer["uploads"]["nodes"]
+    assert answer["uploads"]["totalCount"] == 3
+    assert answer["currentUpload"] == current
+    assert (newest["fileName"], newest["state"], newest["error"]) == ("bad.csv", "REFUSED", "It is bad.")
+    assert (newest["size"], newest["rows"], newest["isCurrent"]) == (2**53 + 1, 0, False)
+    assert (current["id"], current["isCurrent"], current["state"]) == (global_id(second), True, "LOADED")
+    assert (old["id"], old["isCurrent"], old["sha256"]) == (global_id(first), False, first.sha256)
+    assert (old["rows"], old["customerCount"], old["gemCount"]) == (4, 2, 2)
+    assert old["arrivedAt"] <= old["finishedAt"]
+    for upload in (newest, current, old):
+        assert data(f"query ($id: ID!) {{upload(id: $id) {fields}}}", id=upload["id"]) == {"upload": upload}
+
+
+def test_an_upload_being_loaded_is_on_record() -> None:
+    upload = Upload.objects.create(file_name="f", sha256="0" * 64, size=1)
+    answer = data("query ($id: ID!) {upload(id: $id) {state finishedAt isCurrent}}", id=global_id(upload))
+    assert answer == {"upload": {"state": "LOADING", "finishedAt": None, "isCurrent": False}}
+
+
+NODE = """
+    query ($id: ID!) {
+        node(id: $id) {
+            __typename
+            id
+            ... on Customer {username deals {totalCount nodes {total}}}
+            ... on Gem {name buyers {nodes {username}}}
+            ... on Purchase {quantity customer {username}}
+            ... on Deal {total gem {name}}
+            ... on Upload {fileName}
+        }
+    }
+"""
+
+
+def test_anything_is_found_by_its_id_in_the_current_upload_and_in_kept_ones() -> None:
+    first = load(*FILE, name="a.csv")
+    for _ in range(2):
+        nodes: dict[str, tuple[Any, dict[str, Any]]] = {
+            "Customer": (Customer, {"username": "ann", "deals": {"totalCount": 2, "nodes": TOTALS_OF_ANN}}),
+            "Gem": (Gem, {"name": "ruby", "buyers": {"nodes": [{"username": "ann"}, {"username": "bob"}]}}),
+            "Purchase": (Purchase, {"quantity": 5, "customer": {"username": "ann"}}),
+            "Deal": (Deal, {"total": "10.5", "gem": {"name": "ruby"}}),
+        }
+        for name, (model, fields) in nodes.items():
+            key = write_id(name, model.objects.of(first).order_by("pk")[0].pk)
+            assert data(NODE, id=key) == {"node": {"__typename": name, "id": key, **fields}}
+        assert data(NODE, id=global_id(first))["node"]["fileName"] == "a.csv"
+        load(deal("bob"))
+
+
+TOTALS_OF_ANN = [{"total": "0.25"}, {"total": "10.5"}]
+
+
+def test_every_id_leads_back_to_its_row() -> None:
+    load(*FILE)
+    lists = "customers {nodes {id}} gems {nodes {id}} deals {nodes {id}} uploads {nodes {id}}"
+    answer = data(f"{{{lists} customer(username: \"ann\") {{purchases {{nodes {{id}}}}}}}}")
+    answer |= answer.pop("customer")
+    ids = [row["id"] for rows in answer.values() for row in rows["nodes"]]
+    assert len(ids) == len(set(ids)) == 2 + 2 + 4 + 1 + 1
+    assert [data(NODE, id=one)["node"]["id"] for one in ids] == ids
+
+
+def test_an_id_of_nothing_is_null() -> None:
+    upload = load(*FILE)
+    row = upload.pk << 32
+    for key in (write_id("Deal", row + 5), write_id("Customer", row + 2**31), write_id("Gem", 1), write_id("Gem", 0)):
+        assert data(NODE, id=key) == {"node": None}
+    nobody = write_id("Upload", uuid.uuid4())
+    assert data(NODE, id=nobody) == {"node": None}
+    assert data("query ($id: ID!) {upload(id: $id) {rows}}", id=nobody) == {"upload": None}
+
+
+NO_IDS = [
+    "", "x", "Upload:1", "ё", "\0", "=" * 9, "VXBsb2Fk", "RGVhbDrZow==", "RGVhbDoxXzA=", "RGVhbDogMQ==", "RGVhbDp7MX0=",
+    "RGVhbDox" * 100, write_id("Deal", 2**63), write_id("Deal", -1), write_id("Nothing", 1), write_id("Upload", 1),
+]  # fmt: skip
+
+
+def test_what_is_no_id_is_refused() -> None:
+    load(*FILE)
+    for text in NO_IDS:
+        for question in (NODE, "query ($id: ID!) {upload(id: $id) {rows}}", UPLOADS[0]):
+            assert code(question, id=text) == "bad_input", text
+
+
+def test_the_id_of_another_type_is_no_upload() -> None:
+    load(*FILE)
+    told = error("query ($id: ID!) {upload(id: $id) {rows}}", id=write_id("Deal", 5))
+    assert told["message"] == "This is the id of a Deal, not of an Upload."
+
+
+# Before the first upload
+
+
+def test_before_the_first_upload_lists_are_empty_and_single_things_null() -> None:
+    empty = {
+        "totalCount": 0,
+        "nodes": [],
+        "edges": [],
+        "pageInfo": {"hasNextPage": False, "hasPreviousPage": False, "startCursor": None, "endCursor": None},
+    }
+    page = "{totalCount nodes {id} edges {cursor} pageInfo {hasNextPage hasPreviousPage startCursor endCursor}}"
+    for name in ("customers", "gems", "deals", "uploads"):
+        for size in ("", "(first: 3)", "(last: 3)"):
+            assert data(f"{{{name}{size} {page}}}") == {name: empty}
+    for name in ("topClients {username}", "dealStats {total}", "dealStats(by: [CUSTOMER, DAY]) {total}"):
+        assert data(f"{{{name}}}") == {name.partition(" ")[0].partition("(")[0]: []}
+    for name in ('customer(username: "ann") {id}', 'gem(name: "ruby") {id}', "currentUpload {id}"):
+        assert data(f"{{{name}}}") == {name.partition(" ")[0].partition("(")[0]: None}
+    assert data(NODE, id=write_id("Deal", 5 << 32)) == {"node": None}
+    assert "upload" not in ask("{deals {totalCount}}")["extensions"]
+
+
+# Another upload than the current one
+
+UPLOADS = [
+    f"query ($id: ID) {{it: {field}}}"
+    for field in (
+        "topClients(upload: $id) {username}",
+        "customers(upload: $id) {nodes {username}}",
+        'customer(username: "old", upload: $id) {username}',
+        "gems(upload: $id) {nodes {name}}",
+        'gem(name: "old", upload: $id) {name}',
+        "deals(upload: $id) {nodes {customer {username}}}",
+        "dealStats(by: [GEM], upload: $id) {gem {name}}",
+    )
+]
+
+
+def test_a_kept_upload_is_read_by_its_id() -> None:
+    old = load(deal("old", "old"), deal("old", "old"))
+    new = load(deal("new", "new"))
+    for question in UPLOADS:
+        assert "old" in str(data(question, id=global_id(old))), question
+        for upload in (global_id(new), None):
+            assert "old" not in str(data(question, id=upload)), question
+
+
+def test_an_upload_without_rows_cannot_be_read(limits: Any) -> None:
+    limits(keep_uploads=2)
+    pruned = load(deal("old"))
+    for name in ("a", "b"):
+        load(deal(name))
+    store.tidy(settings.DEALS_LIMITS)
+    refused = Upload.objects.create(file_name="f", sha256="0" * 64, size=1)
+    for upload in (global_id(pruned), global_id(refused), write_id("Upload", uuid.uuid4())):
+        for question in UPLOADS:
+            assert code(question, id=upload) == "upload_not_kept", question
+
+
+def test_uploads_are_compared_in_one_question() -> None:
+    old = load(deal("ann", total="1"), deal("bob"))
+    load(deal("ann", total="2"))
+    question = """query ($old: ID) {
+        now: customer(username: "ann") {deals {totalCount nodes {total customer {spentMoney}}}}
+        before: customer(username: "ann", upload: $old) {deals {totalCount nodes {total customer {spentMoney}}}}
+    }"""
+    assert data(question, old=global_id(old)) == {
+        name: {"deals": {"totalCount": 1, "nodes": [{"total": total, "customer": {"spentMoney": total}}]}}
+        for name, total in (("now", "2"), ("before", "1"))
+    }
+
+
+# Digits
+
+
+def test_money_keeps_every_digit() -> None:
+    rows = [deal(total="999999999999.99")] * 900 + [deal("bob", total="0.07"), deal("cid", total="100.50")]
+    load(*rows)
+    assert data("{topClients {spentMoney} gems {nodes {total}} deals(last: 1) {nodes {total}}}") == {
+        "topClients": [{"spentMoney": "899999999999991"}, {"spentMoney": "100.5"}, {"spentMoney": "0.07"}],
+        "gems": {"nodes": [{"total": "900000000000091.57"}]},
+        "deals": {"nodes": [{"total": "100.5"}]},
+    }
+
+
+def test_sums_keep_every_digit() -> None:
+    load(*[deal(total="999999999999.99", quantity="999999999")] * 901)
+    measures = "{quantity total minTotal maxTotal averageTotal}"
+    (group,) = data(f"{{dealStats {measures}}}")["dealStats"]
+    assert group == {
+        "quantity": 901 * 999_999_999,
+        "total": "900999999999990.99",
+        "minTotal": "999999999999.99",
+        "maxTotal": "999999999999.99",
+        "averageTotal": "999999999999.99",
+    }
+    for having in ("{quantity: {eq: 900999999099}}", "{total: {gte: \"900999999999990.99\"}}"):
+        assert data(f"{{dealStats(having: {having}) {measures}}}")["dealStats"] == [group]
+    for having in ("{quantity: {gte: 900999999100}}", "{total: {gte: \"900999999999991\"}}"):
+        assert data(f"{{dealStats(having: {having}) {measures}}}")["dealStats"] == []
+    purchase = data("{customers {nodes {purchases {nodes {quantity total}}}}}")["customers"]["nodes"][0]["purchases"]
+    assert purchase["nodes"] == [{"quantity": group["quantity"], "total": group["total"]}]
+
+
+# Scalars
+
+MONEY = 'customers(filter: {spentMoney: {gte: %s}})'
+WHOLE = "customers(filter: {dealCount: {gte: %s}})"
+MOMENT = "deals(filter: {date: {eq: %s}})"
+MOMENTS = [
+    "2020-01-02 21:00:00", "2020-01-02T21:00:00", "2020-01-02T21:00:00Z", "2020-01-02 21:00:00.000000Z",
+    "2020-01-03T00:00:00+03:00", "2020-01-03 00:00:00 +03:00", "2020-01-03T00:00:00.0+0300", "2020-01-02T18:00:00-03",
+    " 2020-01-02 21:00:00 ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("field", "kind", "literals"),
+    [
+        (MONEY, "Money", {2: ["8", '"0"', '"8.00"', "0"], 1: ['"10.75"', '"8.01"', "10", '"010.7"'],
+                          0: ['"10.76"', '"92233720368547758.07"', "92233720368547758"]}),
+        (WHOLE, "BigInt", {2: ["2", "0", "-5", "-9223372036854775807"], 0: ["3", "3000000000", "9223372036854775807"]}),
+        (MOMENT, "DateTime", {1: [json.dumps(one) for one in MOMENTS], 0: ['"2020-01-02 21:00:01"']}),
+    ],
+)  # fmt: skip
+def test_values_are_taken_from_the_document_and_from_variables(
+    field: str, kind: str, literals: dict[int, list[str]]
+) -> None:
+    load(*FILE)
+    for found, texts in literals.items():
+        for literal in texts:
+            (connection,) = data(f"{{{field % literal} {{totalCount}}}}").values()
+            assert connection == {"totalCount": found}, literal
+            question = f"query ($value: {kind}) {{{field % '$value'} {{totalCount}}}}"
+            assert list(data(question, value=json.loads(literal)).values()) == [connection], literal
+
+
+@pytest.mark.parametrize(
+    ("field", "kind", "literals"),
+    [
+        (MONEY, "Money", ["NaN", '"NaN"', '"Infinity"', "1e3", '"1e3"', "1.5", "true", "-1", '"-1"', '"1.234"', '"1."',
+                          '".5"', '""', '" 1"', '"1,5"', '"٣"', '"1\\u0000"', "{a: 1}", "[[1]]", '"1_000"', '"+1"',
+                          '"92233720368547758.08"', '"123456789012345678"']),
+        (WHOLE, "BigInt", ["NaN", "1e3", "1.0", "true", '"5"', "9223372036854775808", "-9223372036854775808", "{}",
+                           "[[1]]", "9" * 99]),
+        (MOMENT, "DateTime", ['"2020-01-02"', '"2020-02-30 00:00:00"', "20200102", "NaN", "true", '""', "{}",
+                              '"2020-01-02 24:00:00"', '"2020-01-02 21:00"', '"0001-01-01 00:00:00+03:00"', "1e3",
+                              '"9999-12-31 23:59:59-01:00"', '"2020-01-02 21:00:00.0000001"', '"now"',
+                              '"20200102T210000"']),
+    ],
+)  # fmt: skip
+def test_values_that_are_not_what_they_should_be_are_refused_plainly(
+    field: str, kind: str, literals: list[str]
+) -> None:
+    load(*FILE)
+    for literal in literals:
+        told = error(f"{{{field % literal} {{totalCount}}}}")
+        must_be_plain(told)
+        assert told["locations"], literal
+        if literal not in ("NaN", "{a: 1}"):
+            question = f"query ($value: {kind}) {{{field % '$value'} {{totalCount}}}}"
+            must_be_plain(error(question, value=json.loads(literal)))
+
+
+def must_be_plain(told: dict[str, Any]) -> None:
+    """What is wrong is the client's, and nothing of Python shows."""
+    assert told["extensions"] == {"code": "graphql_invalid"}
+    assert "such as" in told["message"] or "whole number" in told["message"]
+    for python in ("Error", "Decimal", "object", "class", "digits", "True", "None", "\0"):
+        assert python not in told["message"]
+
+
+def test_a_number_longer_than_any_is_refused_plainly() -> None:
+    for field in ("customers(first: %s)", "topClients(limit: %s)", MONEY, WHOLE):
+        for number in ("9" * 5000, "-" + "9" * 101):
+            told = error(f"{{{field % number} {{__typename}}}}")
+            assert told == {"message": "A number has more than 100 digits.", "extensions": {"code": "limit_exceeded"}}
+
+
+# Filters
+
+ACUTE = "\N{COMBINING ACUTE ACCENT}"
+NAMES = [
+    "ann", "Ann", "anna", "\N{LATIN SMALL LETTER E WITH ACUTE}va", "50%", "a_b", "axb", "back\\slash", "o'neil", "%s",
+    "💎 gem", "💎💎x", "ёлка", "Ёлка", "ﬁne", "a b", "\N{REPLACEMENT CHARACTER}", "[a]*",
+]  # fmt: skip
+MANY = [
+    deal(
+        NAMES[place % 18],
+        NAMES[place * 5 % 18],
+        str(Decimal(place * 7 % 11) / 4),
+        str(1 + place * 3 % 5),
+        f"2020-01-0{1 + place % 4} 0{place % 3}:00:00.{place % 2}",
+    )
+    for place in range(36)
+]
+FACTS = oracle.read(csv_of(*MANY).decode())
+
+NAME_LOOKUPS: list[Any] = [
+    *[{"eq": name} for name in (*NAMES, "ANN", f"e{ACUTE}va", "", "%", "a\0b", "\0", "x" * 1000)],
+    *[{"in": names} for names in ([], ["ann"], ["Ann", "nobody", "50%"], [f"e{ACUTE}va", "ёлка", "ёлка"], NAMES)],
+    {"in": ["\0"]},
+    *[
+        {"contains": part}
+        for part in ("", "a", "A", "n", "%", "_", "\\", "\\\\", "'", '"', f"e{ACUTE}", ACUTE, "💎", "💎x", " ", "лка",
+                     "Ё", "fi", "%%", "%s", "[a]", "*", "\0", "a\0", "x" * 1000)
+    ],
+    {"eq": "ann", "contains": "n", "in": ["ann", "anna"]},
+    {"eq": "ann", "contains": "x"},
+]  # fmt: skip
+NOTHING_ASKED: list[Any] = [None, {}, {"eq": None}, {"eq": None, "in": None}]
+
+
+def comparisons(*values: Any) -> list[Any]:
+    """Every lookup of what has an order, at each of these values."""
+    single = [{name: value} for value in values for name in ("eq", "gte", "lte")]
+    joined = [{"gte": values[0], "lte": values[1]}, {"in": values[:1], "lte": values[0]}]
+    return [*single, *joined, {"in": []}, {"in": values}]
+
+
+MONEY_LOOKUPS = comparisons("0.5", "1.75", "0", "0.01", "2.50", "3.75", "92233720368547758.07")
+NUMBER_LOOKUPS = comparisons(2, 4, 0, -1, 2**31, 2**63 - 1)
+MOMENT_LOOKUPS = comparisons(
+    "2020-01-02T01:00:00.100000Z", "2020-01-03T02:00:00Z", "2020-01-03T02:00:00.000001Z", "2020-01-03T05:00:00+03:00",
+    "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z",
+)  # fmt: skip
+
+
+def holds(lookup: Any, value: Any) -> bool:
+    """Whether a filter should take a value, by its description."""
+    read: Any = {str: nfc, Decimal: Decimal, int: int, datetime: datetime.fromisoformat}[type(value)]
+    asked = {name: wanted for name, wanted in (lookup or {}).items() if wanted is not None}
+    among = value in map(read, asked.pop("in")) if "in" in asked else True
+    return among and all(HOLDS[name](value, read(wanted)) for name, wanted in asked.items())
+
+
+HOLDS: dict[str, Any] = {"eq": operator.eq, "contains": operator.contains, "gte": operator.ge, "lte": operator.le}
+
+
+def nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def all_of(root: str, fields: str, filter_: Any) -> Any:
+    kind = f"{root[:-1].title()}Filter"
+    question = f"query ($filter: {kind}) {{{root}(first: 100, filter: $filter) {{totalCount nodes {{{fields}}}}}}}"
+    page = data(question, filter=filter_)[root]
+    assert page["totalCount"] == len(page["nodes"])
+    return page["nodes"]
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute", "lookups"),
+    [("customer", "customer", NAME_LOOKUPS), ("gem", "item", NAME_LOOKUPS), ("total", "total", MONEY_LOOKUPS),
+     ("quantity", "quantity", NUMBER_LOOKUPS), ("date", "date", MOMENT_LOOKUPS)],
+)  # fmt: skip
+def test_deals_are_filtered_as_the_file_would_be(name: str, attribute: str, lookups: list[Any]) -> None:
+    load(*MANY)
+    places = {row["id"]: place for place, row in enumerate(all_of("deals", "id", None))}
+    for lookup in lookups + NOTHING_ASKED:
+        found = [places[row["id"]] for row in all_of("deals", "id", {name: lookup})]
+        assert found == [place for place, fact in enumerate(FACTS) if holds(lookup, getattr(fact, attribute))], lookup
+
+
+@pytest.mark.parametrize(
+    ("root", "key", "money", "attribute"),
+    [("customers", "username", "spentMoney", "customer"), ("gems", "name", "total", "item")],
+)
+def test_customers_and_gems_are_filtered_as_the_file_would_be(root: str, key: str, money: str, attribute: str) -> None:
+    load(*MANY)
+    names = {getattr(fact, attribute) for fact in FACTS}
+    sums = {name: sum(fact.total for fact in FACTS if getattr(fact, attribute) == name) for name in names}
+    counts = {name: sum(getattr(fact, attribute) == name for fact in FACTS) for name in names}
+    values: dict[str, tuple[list[Any], dict[str, Any]]] = {
+        key: (NAME_LOOKUPS, {name: name for name in names}),
+        money: (MONEY_LOOKUPS, sums),
+        "dealCount": (NUMBER_LOOKUPS, counts),
+    }
+    for column, (lookups, value_of) in values.items():
+        for lookup in lookups + NOTHING_ASKED:
+            found = {row[key] for row in all_of(root, key, {column: lookup})}
+            assert found == {name for name in names if holds(lookup, value_of[name])}, lookup
+
+
+def test_conditions_are_joined_by_and() -> None:
+    load(*MANY)
+    filter_ = {
+        "customer": {"contains": "a", "in": ["ann", "anna", "a_b", "ёлка", "Ann"]},
+        "gem": {"contains": "a"},
+        "total": {"gte": "0.25", "lte": "2.5"},
+        "quantity": {"in": [1, 2, 4, 5]},
+        "date": {"gte": "2020-01-01T00:00:00Z", "lte": "2020-01-04T23:00:00Z"},
+    }
+    attributes = {"customer": "customer", "gem": "item", "total": "total", "quantity": "quantity", "date": "date"}
+    expected = [
+        (fact.customer, fact.item)
+        for fact in FACTS
+        if all(holds(lookup, getattr(fact, attributes[name])) for name, lookup in filter_.items())
+    ]
+    assert 1 < len(expected) < len(FACTS) / 2
+    found = all_of("deals", "customer {username} gem {name}", filter_)
+    assert [(row["customer"]["username"], row["gem"]["name"]) for row in found] == expected
+
+
+def test_the_deals_of_each_customer_are_filtered_alike() -> None:
+    load(*MANY)
+    question = """query ($filter: DealFilter) {customers {nodes {
+        username deals(first: 9, filter: $filter, orderBy: FILE_ASC) {totalCount nodes {gem {name}}}
+    }}}"""
+    for lookup in NAME_LOOKUPS + NOTHING_ASKED:
+        for customer in data(question, filter={"gem": lookup})["customers"]["nodes"]:
+            facts = [fact for fact in FACTS if fact.customer == customer["username"]]
+            expected = [fact.item for fact in facts if holds(lookup, fact.item)]
+            deals = customer["deals"]
+            assert (deals["totalCount"], [row["gem"]["name"] for row in deals["nodes"]]) == (len(expected), expected)

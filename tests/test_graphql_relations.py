@@ -1,0 +1,155 @@
+"""No relation costs a statement a row: the numbers of statements, for one parent and for seven."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+
+from tests.builders import deal, load, many
+from tests.graphql import ask, data, statements
+
+pytestmark = pytest.mark.django_db
+
+#: Eight customers and eight gems; each customer bought four gems, one of them twice.
+ROWS = [
+    deal(f"c{customer}", f"g{(customer + step) % 8}", str(1 + customer + step), "1", f"2020-01-0{1 + step} 00:00:00")
+    for customer, step in product(range(8), (0, 1, 3, 5, 0))
+]
+
+ONE_RELATION = {
+    "customers(%s) {nodes {deals {nodes {id}}}}": 2,
+    "customers(%s) {nodes {purchases {nodes {id}}}}": 2,
+    "customers(%s) {nodes {gems {nodes {id}}}}": 2,
+    "gems(%s) {nodes {buyers {nodes {id}}}}": 2,
+    "gems(%s) {nodes {purchases {nodes {id}}}}": 2,
+    "deals(%s) {nodes {customer {id}}}": 2,
+    "deals(%s) {nodes {gem {id}}}": 2,
+    "deals(%s) {edges {node {customer {id} gem {id}}}}": 3,
+    "customers(%s) {nodes {purchases {nodes {customer {id}}}}}": 3,
+    "gems(%s) {nodes {purchases {nodes {gem {id}}}}}": 3,
+    "topClients(%s) {customer {id}}": 1 + 1,
+    "dealStats(%s, by: [CUSTOMER]) {customer {id}}": 2,
+    "dealStats(%s, by: [GEM]) {gem {id}}": 2,
+    "dealStats(%s, by: [CUSTOMER, GEM]) {customer {id} gem {id}}": 3,
+    "dealStats(%s, by: [CUSTOMER, DAY]) {customer {id}}": 2 + 1,
+}
+DEEP = {
+    "customers(%s) {nodes {deals(first: 3) {nodes {gem {buyers(first: 3) {nodes {username}}}}}}}": 4,
+    "gems(%s) {nodes {buyers(first: 3) {nodes {purchases(first: 3) {nodes {gem {name}}}}}}}": 4,
+    "deals(%s) {nodes {customer {gems(first: 3) {nodes {purchases(first: 3) {nodes {id}}}}}}}": 4,
+    "topClients(%s) {customer {deals(first: 3) {nodes {gem {purchases(first: 3) {nodes {id}}}}}}}": 1 + 4,
+    "dealStats(%s, by: [GEM]) {gem {buyers(first: 3) {nodes {deals(first: 3) {nodes {id}}}}}}": 4,
+}
+ALIASES = {
+    "customers(%s) {nodes {a: deals(first: 1) {nodes {id}} b: deals(last: 2) {nodes {id}}}}": 3,
+    'customers(%s) {nodes {a: deals(filter: {gem: {eq: "g1"}}) {nodes {id}} '
+    'b: deals(filter: {gem: {eq: "g2"}}) {nodes {id}}}}': 3,
+    "deals(%s) {nodes {a: customer {id} b: customer {username}}}": 2,
+    "deals(%s) {nodes {a: customer {gems {nodes {id}}} b: customer {gems(last: 1) {nodes {id}}}}}": 4,
+    "customers(%s) {nodes {...Theirs ... on Customer {deals(first: 1) {totalCount}}}}": 2,
+    "customers(%s) {nodes {purchases(first: 2) {nodes {customer {...Theirs}}} ...Theirs}}": 5,
+}
+COUNTS = {
+    "customers(%s) {nodes {deals {totalCount} gems {totalCount} purchases {totalCount}}}": 1,
+    "gems(%s) {nodes {buyers {totalCount} purchases {totalCount}}}": 1,
+    'customers(%s) {nodes {deals(filter: {gem: {contains: "1"}}) {totalCount}}}': 2,
+    'customers(%s) {nodes {deals(filter: {gem: {eq: "g1"}}) {totalCount nodes {id}}}}': 3,
+    'customers(%s) {nodes {a: deals(filter: {gem: {eq: "g1"}}) {totalCount} '
+    'b: deals(filter: {total: {gte: 5}}) {totalCount}}}': 3,
+}
+EMPTY = {
+    'customers(%s) {nodes {deals(filter: {gem: {eq: "x"}}) {totalCount nodes {gem {id} customer {id}}}}}': 3,
+    'customers(%s, filter: {username: {eq: "x"}}) {nodes {deals {nodes {gem {id}}}}}': 1,
+    'deals(%s, filter: {gem: {eq: "x"}}) {nodes {customer {id}}}': 1,
+    "customers(%s) {nodes {deals(first: 0) {nodes {gem {id}}}}}": 2,
+}
+FRAGMENT = "fragment Theirs on Customer {deals(first: 1) {nodes {id}}}"
+
+
+@pytest.mark.parametrize(
+    ("field", "number"), {**ONE_RELATION, **DEEP, **ALIASES, **COUNTS, **EMPTY}.items(), ids=str
+)
+def test_statements_are_as_many_for_seven_rows_as_for_one(field: str, number: int) -> None:
+    load(*ROWS)
+    size = "limit" if field.startswith(("topClients", "dealStats")) else "first"
+    for rows in (1, 7):
+        question = "{" + field % f"{size}: {rows}" + "}" + (FRAGMENT if "Theirs" in field else "")
+        assert statements(question) == number, rows
+
+
+def test_pages_within_pages_know_what_is_beside_them_in_one_statement_more() -> None:
+    load(*ROWS)
+    cursor = data("{customers(first: 1) {nodes {deals(first: 2) {pageInfo {endCursor}}}}}")["customers"]["nodes"][0]
+    question = """query ($rows: Int, $after: String) {
+        customers(first: $rows) {nodes {deals(after: $after) {nodes {id} pageInfo {hasNextPage hasPreviousPage}}}}
+    }"""
+    for rows in (1, 7):
+        assert statements(question, rows=rows, after=cursor["deals"]["pageInfo"]["endCursor"]) == 3
+
+
+def test_fields_under_other_names_are_answered_as_if_each_were_alone() -> None:
+    load(*ROWS)
+    fields = [
+        "deals(first: 1) {nodes {id}}",
+        "deals(first: 3) {nodes {id}}",
+        "deals(last: 1) {nodes {id}}",
+        "deals(orderBy: TOTAL_ASC, first: 2) {nodes {id} totalCount}",
+        'deals(filter: {gem: {eq: "g1"}}) {nodes {id} totalCount}',
+        'deals(filter: {gem: {eq: "g4"}}) {nodes {id} totalCount}',
+        "gems(first: 1) {nodes {name}}",
+        "gems(last: 1) {nodes {name}}",
+    ]
+    alone = [data(f"{{customers {{nodes {{it: {field}}}}}}}")["customers"]["nodes"] for field in fields]
+    together = data(f"{{customers {{nodes {{{' '.join(f'f{n}: {field}' for n, field in enumerate(fields))}}}}}}}")
+    for number, answers in enumerate(alone):
+        assert [{"it": node[f"f{number}"]} for node in together["customers"]["nodes"]] == answers, fields[number]
+
+
+def test_one_fragment_in_several_places_is_answered_for_the_rows_of_each() -> None:
+    load(*ROWS)
+    fragment = "fragment F on Customer {username deals(first: 2) {nodes {id}} deals(first: 2) {totalCount}}"
+    everyone = {node["username"]: node for node in data("{customers {nodes {...F}}}" + fragment)["customers"]["nodes"]}
+    answer = data(
+        """{
+            poor: customers(orderBy: SPENT_MONEY_ASC, first: 2) {nodes {...F} again: nodes {...F} edges {node {...F}}}
+            rich: customers(first: 3) {nodes {...F gems(first: 2) {nodes {buyers {nodes {...F}}}}}}
+            topClients(limit: 2) {customer {...F}}
+        }"""
+        + fragment
+    )
+    found = list(customers_in(answer))
+    assert len(found) > 30
+    for customer in found:
+        assert {name: customer[name] for name in ("username", "deals")} == everyone[customer["username"]]
+
+
+def customers_in(value: Any) -> Any:
+    if isinstance(value, list):
+        for one in value:
+            yield from customers_in(one)
+    elif isinstance(value, dict):
+        if "username" in value:
+            yield value
+        for one in value.values():
+            yield from customers_in(one)
+
+
+def cost(question: str) -> int:
+    requested: int = ask(question)["extensions"]["cost"]["requested"]
+    return requested
+
+
+def test_only_the_lists_of_rows_on_the_page_are_read_and_each_once() -> None:
+    """The cost tells: of rows that the database finds by an index the 400th makes three nodes of two."""
+    question = "{customers(first: 1, orderBy: USERNAME_ASC) {nodes {deals(first: 1) {nodes {id}}}}}"
+    load(*many(400, ["ann"]))
+    alone = cost(question)
+    load(*many(1200, ["ann", "bob", "cid"]))
+    assert cost(question) == alone
+    question = "{customers(first: 3) {nodes {gems(first: 1) {nodes {buyers(first: 1) {nodes {id}}}}}}}"
+    load(*many(399, [f"c{number}" for number in range(399)]))
+    unread = cost(question)
+    load(*many(400, [f"c{number}" for number in range(400)]))
+    assert cost(question) == unread + 1

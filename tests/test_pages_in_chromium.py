@@ -1,0 +1,66 @@
+"""Swagger UI and the upload form in a real browser, under the service's own policy and with no network but it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.needs import needs
+from tests.servers import REAL_FILE, ROOT, Server
+from tests.test_graphiql import FLAGS, PATIENCE_MS
+
+
+@pytest.fixture
+def page(server: Server) -> Iterator[Page]:
+    """A window in which nothing is blocked and nothing is loaded from elsewhere."""
+    needs("chromium")
+    expect.set_options(timeout=PATIENCE_MS)
+    mishaps: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        window = browser.new_page(base_url=server.url)
+        window.set_default_timeout(PATIENCE_MS)
+        window.on("pageerror", lambda error: mishaps.append(str(error)))
+        window.on("console", lambda message: mishaps.append(message.text) if "Security" in message.text else None)
+        window.on("request", lambda one: None if one.url.startswith((server.url, "data:")) else mishaps.append(one.url))
+        window.expose_function("tell", lambda violation: mishaps.append(violation))
+        window.add_init_script(
+            "addEventListener('securitypolicyviolation', (one) => tell(one.violatedDirective + ' ' + one.blockedURI))"
+        )
+        yield window
+        assert mishaps == []
+        browser.close()
+
+
+def test_swagger_ui_shows_every_operation_and_tries_one(page: Page, server: Server, real_file: bytes) -> None:
+    server.upload(real_file)
+    page.goto("/api/docs/")
+    expect(page.locator(".opblock")).to_have_count(7)
+    operation = page.locator(".opblock", has_text="/api/top-clients/").first
+    operation.click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.get_by_role("button", name="Execute").click()
+    expect(operation.locator(".live-responses-table")).to_contain_text("resplendent")
+
+
+def test_a_person_uploads_a_file_and_sees_the_answer(page: Page) -> None:
+    page.goto("/api/upload/")
+    expect(page.locator(".response-info")).to_contain_text(re.compile(r'"response": \[\]'))
+    page.set_input_files("input[name=deals]", REAL_FILE)
+    page.get_by_role("button", name="POST").click()
+    expect(page.locator(".response-info")).to_contain_text('"Status": "OK"')
+    page.goto("/api/top-clients/?limit=1")
+    expect(page.locator(".response-info")).to_contain_text('"spent_money": 451731')
+
+
+def test_a_person_who_sends_something_else_is_told_what_is_wrong(page: Page) -> None:
+    page.goto("/api/upload/")
+    page.set_input_files("input[name=deals]", ROOT / "manage.py")
+    page.get_by_role("button", name="POST").click()
+    expect(page.locator(".response-info")).to_contain_text("HTTP 400 Bad Request")
+    expect(page.locator(".response-info")).to_contain_text('"Code": "unreadable_upload"')
+    expect(page.locator("input[name=deals]")).to_be_visible()

@@ -1,0 +1,221 @@
+"""The README holds: its commands answer what it says, and its tables are those of the code.
+
+Blocks are run in the page's order, in one service and one folder: a ``sh`` block by a shell, a ``graphql`` block
+by a POST to ``/graphql/``; the ``json`` or ``text`` block that follows is what it must print. Two kinds of ``sh``
+blocks are left to others: those that start the service or the tests (.ci does that).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deals_api.csv_rows import read_deals
+from deals_api.errors import UploadHasProblems
+from deals_api.limits import Limits
+from tests.servers import ROOT, Server
+from tests.test_error_shape import STATUS
+from tests.test_settings import NUMBERS, number_in, settings_of, variables_read
+
+README = (ROOT / "README.md").read_text()
+ADDRESS = "http://localhost:8000"
+#: What marks a block that starts something for long.
+STARTS = ("manage.py serve", "docker-compose up", "-m tests")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A block that asks, and the block after it that says what comes out."""
+
+    language: str
+    asked: str
+    answer_language: str
+    answer: str
+
+
+def blocks_of(page: str) -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+
+def examples_of(page: str) -> Iterator[Example]:
+    blocks = blocks_of(page)
+    for (language, text), (next_language, next_text) in zip(blocks, [*blocks[1:], ("", "")], strict=True):
+        if language in ("sh", "graphql") and not any(start in text for start in STARTS):
+            answered = next_language in ("json", "text")
+            yield Example(language, text, next_language if answered else "", next_text if answered else "")
+
+
+def ask(example: Example, server: Server, folder: Path) -> str:
+    """What comes out of an example."""
+    if example.language == "graphql":
+        return httpx.post(f"{server.url}/graphql/", json={"query": example.asked}, timeout=60).text
+    command = example.asked.replace(ADDRESS, server.url)
+    done = subprocess.run(
+        ["sh", "-ec", command], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, f"{command}\n{done.stderr}"
+    return done.stdout
+
+
+def normal(language: str, text: str) -> Any:
+    """JSON by its values, of which the numbers are exact; anything else by its letters."""
+    return json.loads(text, parse_float=Decimal) if language == "json" else text.strip()
+
+
+def check(example: Example, printed: str) -> None:
+    """A page need not show the extensions of GraphQL, which name the upload."""
+    told, found = normal(example.answer_language, example.answer), normal(example.answer_language, printed)
+    if isinstance(told, dict) and "data" in told and "extensions" not in told:
+        found.pop("extensions", None)
+    assert found == told, f"{example.asked}printed\n{printed}"
+
+
+def try_out(page: str, server: Server, folder: Path) -> int:
+    """Runs every example of a page; returns how many there were."""
+    examples = list(examples_of(page))
+    for example in examples:
+        printed = ask(example, server, folder)
+        if example.answer_language:
+            check(example, printed)
+    return len(examples)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a reader would be, but that whatever the commands leave behind lies elsewhere."""
+    if shutil.which("curl") is None:
+        pytest.skip("the README's commands need curl")
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    return tmp_path
+
+
+def test_every_command_answers_what_the_page_says(server: Server, folder: Path) -> None:
+    assert try_out(README, server, folder) >= 6
+
+
+def test_every_json_of_the_page_is_an_answer_to_a_command() -> None:
+    answers = [example.answer for example in examples_of(README) if example.answer_language]
+    assert answers == [text for language, text in blocks_of(README) if language in ("json", "text")]
+
+
+def test_a_start_and_the_tests_have_each_their_block() -> None:
+    blocks = [text for language, text in blocks_of(README) if language == "sh"]
+    for start in STARTS:
+        (block,) = [text for text in blocks if start in text]
+        assert len(block.strip().splitlines()) == 1
+
+
+SAMPLE = """
+```sh
+curl --silent -F deals=@tests/data/deals.csv http://localhost:8000/api/upload/
+```
+
+```graphql
+{ topClients(limit: 1) { username spentMoney } }
+```
+
+```json
+{"data": {"topClients": [{"username": "resplendent", "spentMoney": SUM}]}}
+```
+"""
+
+
+def test_an_example_of_graphql_is_asked_over_http(server: Server, folder: Path) -> None:
+    assert try_out(SAMPLE.replace("SUM", '"451731"'), server, folder) == 2
+    with pytest.raises(AssertionError, match="printed"):
+        try_out(SAMPLE.replace("SUM", '"451732"'), server, folder)
+
+
+# Tables
+
+
+def rows_under(heading: str) -> list[list[str]]:
+    """The rows of all tables in one section, without their heads."""
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    heads = [number - 1 for number, line in enumerate(lines) if set(line) <= set("|- ")]
+    rows = [line for number, line in enumerate(lines) if number not in heads and number - 1 not in heads]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
+
+
+def codes_in(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_the_settings_of_the_page_are_those_that_the_service_reads() -> None:
+    named = [name for row in rows_under("Limits and settings") for name in codes_in(row[0])]
+    assert sorted(named) == sorted(variables_read())
+
+
+def test_the_defaults_of_the_page_are_those_of_the_service() -> None:
+    defaults = {codes_in(row[0])[0]: codes_in(row[1]) for row in rows_under("Limits and settings")}
+    bare = settings_of()
+    for name in NUMBERS:
+        assert defaults[name] == [str(number_in(bare, name))], name
+    assert defaults["ALLOWED_HOSTS"] == bare["ALLOWED_HOSTS"][:1]
+    assert {bound.metadata["env"] for bound in fields(Limits)} <= defaults.keys()
+
+
+def test_the_errors_of_the_page_are_those_that_the_service_gives() -> None:
+    table = {codes_in(code)[0]: int(status) for status, code, *_ in rows_under("Errors")}
+    assert table == STATUS
+    statuses = [int(row[0]) for row in rows_under("Errors")]
+    assert statuses == sorted(statuses)
+
+
+GOOD = {"customer": "ann", "item": "ruby", "total": "1", "quantity": "1", "date": "2018-12-14 08:29:52"}
+#: Column, cells that are taken, cells that are refused.
+CELLS = [
+    (codes_in(column)[0], codes_in(taken), codes_in(refused))
+    for column, _, taken, refused in rows_under("What a file may look like")
+]
+
+
+def read(column: str, cell: str) -> int:
+    cells = GOOD | {column: '"' + cell.replace('"', '""') + '"'}
+    content = "\n".join([",".join(cells), ",".join(cells.values())])
+    return sum(map(len, read_deals(io.BytesIO(content.encode()), Limits())))
+
+
+def test_the_page_has_a_row_for_each_column() -> None:
+    assert [column for column, *_ in CELLS] == list(GOOD)
+
+
+@pytest.mark.parametrize(("column", "cell"), [(column, cell) for column, taken, _ in CELLS for cell in taken])
+def test_a_cell_that_the_page_says_is_taken_is_taken(column: str, cell: str) -> None:
+    assert read(column, cell) == 1
+
+
+@pytest.mark.parametrize(("column", "cell"), [(column, cell) for column, _, refused in CELLS for cell in refused])
+def test_a_cell_that_the_page_says_is_refused_is_refused(column: str, cell: str) -> None:
+    with pytest.raises(UploadHasProblems):
+        read(column, cell)
+
+
+def test_the_map_names_every_module_of_its_packages() -> None:
+    """Repair it by a line in "How it is built"."""
+    named = sorted(codes_in(row[0])[0] for row in rows_under("How it is built"))
+    packages = {name.split("/")[0] for name in named}
+    assert packages >= {"project", "deals_api"}
+    modules = sorted(f"{package}/{path.name}" for package in packages for path in (ROOT / package).glob("*.py"))
+    assert named == [name for name in modules if not name.endswith("__init__.py")]
+
+
+def test_what_the_page_says_to_run_is_what_is_run_before_a_merge() -> None:
+    commands = [codes_in(row[1])[0] for row in rows_under("Change it")]
+    checks = (ROOT / ".ci" / "run").read_text()
+    for program in ("ruff check", "mypy", "lint-imports"):  # the tests are started by the command of the page itself
+        (command,) = [command for command in commands if program in command]
+        assert command in checks
+    assert all((ROOT / word).exists() for command in commands for word in command.split() if word.startswith("tests/"))

@@ -1,0 +1,218 @@
+"""The operator's variables: what is read, the defaults, what is taken and how the rest is refused."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from deals_api.limits import Limits
+from tests.servers import ROOT
+
+#: Variable, where its value ends up in the settings, least, most, default.
+NUMBERS: dict[str, tuple[str, int, int, int]] = {
+    "PORT": ("PORT", 1, 65535, 8000),
+    "WEB_WORKERS": ("WEB_WORKERS", 1, 64, 2),
+    "WEB_THREADS": ("WEB_THREADS", 1, 64, 8),
+    "SECURE": ("SECURE", 0, 1, 0),
+    "GRAPHIQL": ("GRAPHIQL", 0, 1, 1),
+    "PROXIES": ("PROXIES", 0, 10, 0),
+    **{bound.metadata["env"]: (bound.name, *bound.metadata["taken"].values()) for bound in fields(Limits)},
+}
+OTHERS = {
+    "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "API_TOKENS", "READ_REQUIRES_TOKEN", "CORS_ORIGINS"
+}  # fmt: skip
+
+
+class Environment(dict[str, str]):
+    """Variables of a process, which notes the ones that somebody asks for."""
+
+    def __init__(self, variables: dict[str, str]) -> None:
+        super().__init__(variables)
+        self.asked: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.asked.add(name)
+        return super().get(name, default)
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        self.asked.add(str(name))
+        return super().__contains__(name)
+
+
+def settings_of(**variables: str) -> dict[str, Any]:
+    """The settings of a process with just these variables."""
+    return settings_in(Environment(variables))
+
+
+def settings_in(environment: Environment) -> dict[str, Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "environ", environment)
+        return runpy.run_path(str(ROOT / "project" / "settings.py"))
+
+
+def variables_read() -> set[str]:
+    """Every variable that the settings ask for, whatever is set."""
+    bare = Environment({})
+    full = Environment({"DATABASE_URL": "postgres://db/deals", "REDIS_URL": "redis://redis", "SECURE": "1"})
+    settings_in(bare)
+    settings_in(full)
+    return bare.asked | full.asked
+
+
+def number_in(settings: dict[str, Any], name: str) -> int:
+    place = NUMBERS[name][0]
+    return int(settings[place] if place in settings else getattr(settings["DEALS_LIMITS"], place))
+
+
+def test_these_are_the_variables_there_are() -> None:
+    assert variables_read() == NUMBERS.keys() | OTHERS
+    assert len({bound.metadata["env"] for bound in fields(Limits)}) == len(fields(Limits))
+
+
+# Numbers
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_has_its_default_where_the_variable_is_unset_or_empty(name: str) -> None:
+    default = NUMBERS[name][3]
+    assert [number_in(settings_of(**set_to), name) for set_to in ({}, {name: ""}, {name: " "})] == [default] * 3
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_variable_moves_its_number_and_no_other(name: str) -> None:
+    for value in NUMBERS[name][1:3]:
+        settings = settings_of(**{name: f" {value} "})
+        found = {other: number_in(settings, other) for other in NUMBERS}
+        assert found == {other: row[3] for other, row in NUMBERS.items()} | {name: value}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_out_of_range_is_refused_with_the_name_of_its_variable(name: str) -> None:
+    _, least, most, _ = NUMBERS[name]
+    for text in (str(least - 1), str(most + 1), "-1", "+5", "5.0", "1e3", "1_000", "٥", "yes", "0x10", "5 5"):
+        told = f"^{name} must be a whole number from {least} to {most}, not {re.escape(repr(text))}$"
+        with pytest.raises(ImproperlyConfigured, match=told):
+            settings_of(**{name: text})
+
+
+# Where data live
+
+
+def database(url: str) -> dict[str, Any]:
+    entry: dict[str, Any] = settings_of(DATABASE_URL=url)["DATABASES"]["default"]
+    return entry
+
+
+@pytest.mark.parametrize("variables", [{}, {"DATABASE_URL": ""}])
+def test_without_a_database_url_data_lie_in_sqlite_beside_the_code(variables: dict[str, str]) -> None:
+    entry = settings_of(**variables)["DATABASES"]["default"]
+    assert (entry["ENGINE"], entry["NAME"]) == ("django.db.backends.sqlite3", str(ROOT / "deals.sqlite3"))
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("sqlite:////srv/deals/x.sqlite3", "/srv/deals/x.sqlite3"),
+        ("sqlite:///x.sqlite3", "x.sqlite3"),
+        ("sqlite://:memory:", ":memory:"),
+    ],
+)
+def test_a_sqlite_url_names_a_file(url: str, name: str) -> None:
+    entry = database(url)
+    assert (entry["ENGINE"], entry["NAME"]) == ("django.db.backends.sqlite3", name)
+    assert entry["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
+    assert entry["OPTIONS"]["init_command"] == "PRAGMA journal_mode=WAL"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_a_postgres_url_names_user_host_and_database(scheme: str) -> None:
+    entry = database(f"{scheme}://ann:p%40ss%2Fword@db.example:5433/deals?sslmode=require")
+    assert entry["ENGINE"] == "django.db.backends.postgresql"
+    assert (entry["USER"], entry["PASSWORD"]) == ("ann", "p@ss/word")
+    assert (entry["HOST"], entry["PORT"], entry["NAME"]) == ("db.example", 5433, "deals")
+    assert entry["OPTIONS"] == {"sslmode": "require"}
+    assert entry["CONN_MAX_AGE"] is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://db/deals", "oracle://db/deals", "postgis://db/deals", "nonsense", "/srv/deals.sqlite3",
+     "postgres://db:port/deals", "http://db/deals"],
+)  # fmt: skip
+def test_another_database_is_refused_with_the_name_of_the_variable(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"^DATABASE_URL "):
+        database(url)
+
+
+@pytest.mark.parametrize("variables", [{}, {"REDIS_URL": ""}])
+def test_without_a_redis_url_answers_are_kept_in_the_process(variables: dict[str, str]) -> None:
+    assert settings_of(**variables)["CACHES"]["default"]["BACKEND"].endswith(".LocMemCache")
+
+
+def test_a_redis_url_is_where_answers_are_kept() -> None:
+    entry = settings_of(REDIS_URL="rediss://:secret@redis.example:6380/2")["CACHES"]["default"]
+    assert entry["BACKEND"] == "django_redis.cache.RedisCache"
+    assert entry["LOCATION"] == "rediss://:secret@redis.example:6380/2"
+
+
+@pytest.mark.parametrize("url", ["redis.example:6379", "http://redis", "nonsense", "redis://redis:port/0"])
+def test_what_is_no_redis_url_is_refused_with_the_name_of_the_variable(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"^REDIS_URL is not understood: "):
+        settings_of(REDIS_URL=url)
+
+
+# Who may ask, and how
+
+
+def test_any_host_name_is_answered_to_unless_some_are_named() -> None:
+    itself = ["localhost", "127.0.0.1"]
+    assert settings_of()["ALLOWED_HOSTS"] == ["*", *itself]
+    assert settings_of(ALLOWED_HOSTS="a.example, b.example")["ALLOWED_HOSTS"] == ["a.example", "b.example", *itself]
+    assert settings_of(ALLOWED_HOSTS="")["ALLOWED_HOSTS"] == ["*", *itself]
+
+
+def test_no_two_processes_share_a_secret_key_that_nobody_chose() -> None:
+    keys = [settings_of(**variables)["SECRET_KEY"] for variables in ({}, {}, {"SECRET_KEY": ""})]
+    assert len(set(keys)) == 3
+    assert min(map(len, keys)) >= 50
+    assert settings_of(SECRET_KEY="chosen")["SECRET_KEY"] == "chosen"  # noqa: S105, S106
+
+
+def test_secure_asks_for_tls_and_nothing_else_does() -> None:
+    secure = settings_of(SECURE="1")
+    assert secure["SECURE_SSL_REDIRECT"] is True
+    assert secure["SECURE_PROXY_SSL_HEADER"] == ("HTTP_X_FORWARDED_PROTO", "https")
+    for variables in ({}, {"SECURE": ""}, {"SECURE": "0"}):
+        assert "SECURE_SSL_REDIRECT" not in settings_of(**variables)
+
+
+# As a user meets it
+
+
+def test_a_server_with_a_wrong_variable_ends_with_one_clear_line(tmp_path: Path) -> None:
+    serve = subprocess.run(
+        [sys.executable, "manage.py", "serve"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "MAX_ROWS": "many", "DATABASE_URL": f"sqlite:///{tmp_path / 'x.sqlite3'}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert serve.returncode != 0
+    assert serve.stderr.strip().splitlines()[-1].endswith(
+        "MAX_ROWS must be a whole number from 1 to 2147483648, not 'many'"
+    )
