@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
@@ -77,14 +78,17 @@ class ReadOnly(ModelAdmin):
 
 @admin.register(Upload, site=site)
 class UploadAdmin(ReadOnly):
-    list_display = ["id", "file_name", "current", "state", "deals", "customers", "gems", "file_size", "error",
-                    "arrived_at", "finished_at"]  # fmt: skip
+    list_display = ["id", "file_name", "current", "outcome", "deals", "customers", "gems", "file_size", "arrived",
+                    "finished", "error"]  # fmt: skip
     list_display_links = ["id", "file_name"]
     list_filter = ["state"]
     list_select_related = ["pointer"]
     search_fields = ["file_name"]
     search_help_text = "Part of a file's name."
-    ordering = ["-pk"]
+    ordering = ["-id"]
+    fields = ["file_name", "sha256", "size", "current", "state", "error", "rows", "customer_count", "gem_count",
+              "arrived", "finished"]  # fmt: skip
+    readonly_fields = ["current", "arrived", "finished"]
     # An action sends a field for each marked row, and a request may have a hundred fields.
     list_per_page = 50
     list_max_show_all = 50
@@ -105,6 +109,18 @@ class UploadAdmin(ReadOnly):
     @admin.display(ordering="gem_count")
     def gems(self, upload: Upload) -> Any:
         return _rows_of(upload, "gem", upload.gem_count)
+
+    @admin.display(description="state", ordering="state")
+    def outcome(self, upload: Upload) -> str:
+        return upload.state
+
+    @admin.display(ordering="arrived_at")
+    def arrived(self, upload: Upload) -> str:
+        return iso(upload.arrived_at)
+
+    @admin.display(ordering="finished_at")
+    def finished(self, upload: Upload) -> str:
+        return iso(upload.finished_at) if upload.finished_at else ""
 
     @admin.display(ordering="size")
     def file_size(self, upload: Upload) -> str:
@@ -145,6 +161,11 @@ def _link(model: str, text: Any, **narrowed: int) -> Any:
     return format_html('<a href="{}">{}</a>', address, text)
 
 
+def iso(moment: datetime) -> str:
+    """To the last digit, and in an order that a person can see."""
+    return moment.replace(tzinfo=None).isoformat(" ")
+
+
 # The rows of one upload
 
 
@@ -183,43 +204,51 @@ class SnapshotAdmin(ReadOnly):
         raise NotImplementedError
 
 
-@admin.register(Customer, site=site)
-class CustomerAdmin(SnapshotAdmin):
-    list_display = ["username", "spent_money", "deal_link", "gem_count", "first_deal", "last_deal"]
+class NamedAdmin(SnapshotAdmin):
+    """Customers, or gems: each has a name of its own in its upload, and the sums of its deals."""
+
     list_filter = [UploadFilter]
-    search_fields = ["username"]
-    search_help_text = "How a username begins; letters count as they are written."
-    ordering = ["-spent_money", "username"]
+    search_help_text = "How a name begins; letters count as they are written."
 
     @admin.display(description="deals", ordering="deal_count")
-    def deal_link(self, customer: Customer) -> Any:
-        return _link("deal", customer.deal_count, upload=customer.upload_id, customer=customer.pk)
+    def deal_link(self, row: Any) -> Any:
+        chosen = {UploadFilter.parameter_name: row.upload_id, row._meta.model_name: row.pk}
+        return _link("deal", row.deal_count, **chosen)
+
+    @admin.display(description="first deal", ordering="first_deal")
+    def first(self, row: Any) -> str:
+        return iso(row.first_deal)
+
+    @admin.display(description="last deal", ordering="last_deal")
+    def last(self, row: Any) -> str:
+        return iso(row.last_deal)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        return (queryset.filter(begins("username", search_term)) if search_term else queryset), False
+        (name,) = self.search_fields
+        return (queryset.filter(begins(name, search_term)) if search_term else queryset), False
+
+
+@admin.register(Customer, site=site)
+class CustomerAdmin(NamedAdmin):
+    list_display = ["username", "spent_money", "deal_link", "gem_count", "first", "last"]
+    search_fields = ["username"]
+    ordering = ["-spent_money", "username"]
+    fields = ["upload", "username", "spent_money", "deal_link", "gem_count", "first", "last"]
+    readonly_fields = ["deal_link", "first", "last"]
 
     def known_count(self, request: HttpRequest, upload: Upload, narrowed: list[str]) -> int | None:
         return None if narrowed else upload.customer_count
 
 
 @admin.register(Gem, site=site)
-class GemAdmin(SnapshotAdmin):
-    list_display = ["name", "total", "deal_link", "buyer_count", "first_deal", "last_deal"]
-    list_filter = [UploadFilter]
+class GemAdmin(NamedAdmin):
+    list_display = ["name", "total", "deal_link", "buyer_count", "first", "last"]
     search_fields = ["name"]
-    search_help_text = "How a name begins; letters count as they are written."
     ordering = ["name"]
-
-    @admin.display(description="deals", ordering="deal_count")
-    def deal_link(self, gem: Gem) -> Any:
-        return _link("deal", gem.deal_count, upload=gem.upload_id, gem=gem.pk)
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        return (queryset.filter(begins("name", search_term)) if search_term else queryset), False
+    fields = ["upload", "name", "total", "deal_link", "buyer_count", "first", "last"]
+    readonly_fields = ["deal_link", "first", "last"]
 
     def known_count(self, request: HttpRequest, upload: Upload, narrowed: list[str]) -> int | None:
         return None if narrowed else upload.gem_count
@@ -235,8 +264,8 @@ class DealAdmin(SnapshotAdmin):
     search_help_text = "How a username or a gem's name begins; letters count as they are written."
     #: The orders that an index has.
     sortable_by = ["place", "exact_date"]
-    readonly_fields = ["upload", "place", "exact_date", "customer", "gem", "quantity", "total"]
-    fields = tuple(readonly_fields)
+    fields = ["upload", "place", "exact_date", "customer", "gem", "quantity", "total"]
+    readonly_fields = ["place", "exact_date"]
 
     def get_ordering(self, request: HttpRequest) -> Any:
         """In the order in which those to be listed lie side by side."""
@@ -248,7 +277,7 @@ class DealAdmin(SnapshotAdmin):
 
     @admin.display(description="date", ordering="date")
     def exact_date(self, deal: Deal) -> str:
-        return deal.date.replace(tzinfo=None).isoformat(" ")
+        return iso(deal.date)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

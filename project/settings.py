@@ -95,7 +95,6 @@ APPEND_SLASH = False  # each URL works with and without it, POST included
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
-DATETIME_FORMAT = "Y-m-d H:i:s"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
