@@ -6,21 +6,25 @@ Knows no face: whoever has a file may call it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO
 
 from django.conf import settings
 
 from deals_api import store
-from deals_api.csv_rows import read_deals
+from deals_api.csv_rows import DealBatch, read_deals
 from deals_api.errors import DealsError, UploadTooLarge
 from deals_api.limits import Limits
 from deals_api.models import Upload
 
+#: Told, again and again, how many deals are stored and how many of the file's bytes are read.
+Progress = Callable[[int, int], None]
 
-def ingest_deals(file: IO[bytes], file_name: str) -> Upload:
+
+def ingest_deals(file: IO[bytes], file_name: str, progress: Progress | None = None) -> Upload:
     """One upload from bytes to stored deals; stores all of it or nothing.
 
-    The same bytes as the current upload's change nothing and are no new upload.
+    The same bytes as the current upload's change nothing and are no new upload: it ``came_again``.
 
     Raises: DealsError, and then only the refusal itself is on record.
     """
@@ -31,14 +35,27 @@ def ingest_deals(file: IO[bytes], file_name: str) -> Upload:
     file.seek(0)
     sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     if same := store.confirm_current(sha256):
+        same.came_again = True
         return same
     upload = Upload.objects.create(file_name=_clean(file_name), sha256=sha256, size=size)
+    batches = read_deals(file, limits)
     try:
-        store.store_snapshot(upload, read_deals(file, limits), limits)
+        store.store_snapshot(upload, _followed(batches, file, progress) if progress else batches, limits)
     except DealsError as refusal:
         store.note_refusal(upload, refusal.message)
         raise
+    except KeyboardInterrupt:
+        store.note_interruption(upload)
+        raise
     return upload
+
+
+def _followed(batches: Iterable[DealBatch], file: IO[bytes], progress: Progress) -> Iterator[DealBatch]:
+    rows = 0
+    for batch in batches:
+        yield batch
+        rows += len(batch)
+        progress(rows, file.tell())
 
 
 def _clean(file_name: str) -> str:

@@ -10,6 +10,7 @@ import uuid
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from django.core.management.utils import get_random_secret_key
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Count, Exists, Q
@@ -36,6 +37,11 @@ def row_id(upload_id: int, place: int) -> int:
 def upload_id_of(row: int) -> int:
     """The number of the upload that a row's id names."""
     return row // _PLACES
+
+
+def place_of(row: int) -> int:
+    """The place in the file that a row's id names."""
+    return row % _PLACES
 
 
 class MoneyField(MoneyColumn):
@@ -157,6 +163,8 @@ class Upload(models.Model):
 
     objects = UploadQuerySet.as_manager()
     pointer: CurrentUpload
+    #: Set by ``ingest_deals``: the file came again while its bytes were current.
+    came_again: bool = False
 
     class Meta:
         indexes = [models.Index(fields=["state", "-id"], name="upload_by_state")]
@@ -332,4 +340,23 @@ class Deal(SnapshotRow):
         ]
 
     def __str__(self) -> str:
-        return f"deal {self.pk % _PLACES} of upload {self.upload_id}"
+        return f"deal {place_of(self.pk)} of upload {self.upload_id}"
+
+
+# This installation of the service
+
+
+class Installation(models.Model):
+    """What is made once, at the first start, and is no other installation's: one row."""
+
+    ONLY = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY)
+    #: Signs the admin's sessions, in every process that shares this database and after every restart.
+    secret_key = models.CharField(max_length=100, default=get_random_secret_key)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="there_is_one_installation")]
+
+    def __str__(self) -> str:
+        return "this installation"

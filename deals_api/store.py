@@ -157,6 +157,13 @@ def note_refusal(upload: Upload, sentence: str) -> None:
     )
 
 
+def note_interruption(upload: Upload) -> None:
+    """Unless it was loaded already when somebody stopped it."""
+    Upload.objects.filter(pk=upload.pk, state=Upload.State.LOADING).update(
+        state=Upload.State.INTERRUPTED, finished_at=timezone.now()
+    )
+
+
 def tidy(limits: Limits) -> None:
     """Mark interrupted uploads, and delete the rows of uploads that are no longer kept.
 
@@ -279,12 +286,12 @@ class _CopyStream:
 
     def __init__(self, chunks: Iterator[list[Column]]) -> None:
         self.chunks = chunks
-        self.refused: Exception | None = None
+        self.refused: BaseException | None = None
 
     def read(self, _size: int) -> str:
         try:
             columns = next(self.chunks, None)
-        except Exception as error:
+        except BaseException as error:
             self.refused = error
             raise
         if columns is None:

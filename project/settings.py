@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+import django
 import drf_spectacular_sidecar
 import graphene_django_graphiql_static
 import rest_framework
@@ -46,14 +47,20 @@ DEALS_BUILD = build_digest(BASE_DIR)
 
 # Django's
 
-# ``serve`` makes one key for all its workers; nothing signed has to outlive them.
-SECRET_KEY = os.environ.get("SECRET_KEY") or get_random_secret_key()
+# ``serve`` hands its workers the key of the installation; a command that signs nothing may have any.
+OPERATORS_SECRET_KEY = os.environ.get("SECRET_KEY", "")
+SECRET_KEY = OPERATORS_SECRET_KEY or get_random_secret_key()
 DEBUG = False
 ALLOWED_HOSTS = [name.strip() for name in (os.environ.get("ALLOWED_HOSTS") or "*").split(",")]
 # Whoever watches the service from inside asks this very machine, by no public name.
 ALLOWED_HOSTS += ["localhost", "127.0.0.1"]
 
 INSTALLED_APPS = [
+    "django.contrib.admin.apps.SimpleAdminConfig",  # its site is ``deals_api.admin.site``
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
     "drf_spectacular",
@@ -67,6 +74,13 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "project.sessions.for_the_admin",
+]
+SILENCED_SYSTEM_CHECKS = [
+    # A cookie carries somebody's authority in the admin only, and each of its views is ``csrf_protect``ed.
+    "security.W003",
+    # Sessions, users and messages are there, inside ``project.sessions``.
+    "admin.E408", "admin.E409", "admin.E410",
 ]
 # Pages of other sites that may use the service from a browser.
 CORS_ALLOWED_ORIGINS = list(filter(None, map(str.strip, os.environ.get("CORS_ORIGINS", "").split(","))))
@@ -75,24 +89,36 @@ CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Retry-After"]
 if CORS_ALLOWED_ORIGINS:
     INSTALLED_APPS.append("corsheaders")
     MIDDLEWARE.insert(0, "corsheaders.middleware.CorsMiddleware")
-# No cookie carries anybody's authority, so there is nothing for a forged request to borrow.
-SILENCED_SYSTEM_CHECKS = ["security.W003"]
 ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"
 APPEND_SLASH = False  # each URL works with and without it, POST included
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
-TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
 
 # What pages load: only what is named here, at addresses that are new with every build, to be kept for ever
 
+_ADMIN = Path(django.__path__[0], "contrib", "admin", "static", "admin")
 _DRF = Path(rest_framework.__path__[0], "static", "rest_framework")
 _SIDECAR = Path(drf_spectacular_sidecar.__path__[0], "static", "drf_spectacular_sidecar")
 STATIC_URL = f"static/{DEALS_BUILD}/"
 STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
 STATICFILES_DIRS = [
     BASE_DIR / "graphql_schema" / "static",
+    *((f"admin/{kind}", _ADMIN / kind) for kind in ("css", "img", "js")),
     ("rest_framework/css", _DRF / "css"),
     ("rest_framework/img", _DRF / "img"),
     ("drf_spectacular_sidecar/swagger-ui-dist", _SIDECAR / "swagger-ui-dist"),
@@ -105,6 +131,20 @@ STORAGES = {"staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFiles
 WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 WHITENOISE_IMMUTABLE_FILE_TEST = f"/{DEALS_BUILD}/"
 WHITENOISE_ALLOW_ALL_ORIGINS = False
+
+# Who may enter the admin
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator", "MinimumLengthValidator",
+        "CommonPasswordValidator", "NumericPasswordValidator",
+    )
+]
+# The cookies are the admin's alone: a browser shows them to no other address.
+ADMIN_PATH = "/admin/"
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = ADMIN_PATH
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 # Where data live
 
@@ -210,6 +250,7 @@ LOGGING = {
 if SECURE:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
     SECURE_REDIRECT_EXEMPT = ["^health/"]  # asked from inside, where there is no TLS
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True

@@ -1,12 +1,17 @@
 """Where everything is mounted."""
 
+from django.conf import settings
 from django.urls import include, path, re_path
+from django.views.generic import RedirectView
 
+from deals_api import admin
 from project import health
 
 urlpatterns = [
     path("api/", include("deals_api.urls")),
     path("", include("graphql_schema.urls")),
+    path("admin", RedirectView.as_view(url=settings.ADMIN_PATH)),
+    path("admin/", admin.site.urls),
     re_path(r"^health/live/?$", health.live, name="live"),
     re_path(r"^health/ready/?$", health.ready, name="ready"),
 ]

@@ -1,4 +1,4 @@
-"""Swagger UI and the upload form in a real browser, under the service's own policy and with no network but it."""
+"""Swagger UI, the form and the admin in a real browser, under the service's own policy and no network but it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.builders import csv_of, deal
 from tests.needs import needs
 from tests.servers import REAL_FILE, ROOT, Server
+from tests.test_admin import PASSWORD, create_admin
 from tests.test_graphiql import FLAGS, PATIENCE_MS
 
 
@@ -64,3 +66,27 @@ def test_a_person_who_sends_something_else_is_told_what_is_wrong(page: Page) -> 
     expect(page.locator(".response-info")).to_contain_text("HTTP 400 Bad Request")
     expect(page.locator(".response-info")).to_contain_text('"Code": "unreadable_upload"')
     expect(page.locator("input[name=deals]")).to_be_visible()
+
+
+def test_a_person_enters_the_admin_looks_around_and_rolls_back(
+    page: Page, server: Server, environment: dict[str, str], real_file: bytes
+) -> None:
+    create_admin(environment)
+    server.upload(csv_of(deal("before")))
+    server.upload(real_file)
+    page.goto("/admin")
+    page.get_by_label("Username").fill("ann")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("link", name="Deals", exact=True).first.click()
+    expect(page.locator("#result_list tbody tr")).to_have_count(100)
+    expect(page.locator(".paginator")).to_contain_text("767 deals")
+    page.locator("#searchbar").fill("resplendent")
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator("#result_list tbody tr").first).to_contain_text("resplendent")
+    page.goto("/admin/deals_api/upload/")
+    page.locator("#result_list tbody tr", has_text="1").last.locator("input").check()
+    page.locator("select[name=action]").select_option("make_current")
+    page.get_by_role("button", name="Go").click()
+    expect(page.locator(".messagelist")).to_contain_text("Upload 1 is current now.")
+    assert server.get().json()["response"][0]["username"] == "before"

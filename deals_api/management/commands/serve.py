@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 
 from deals_api import store
+from deals_api.models import Installation
 
 _TRIES = 30
 
@@ -22,24 +23,31 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.migrate()
+        os.putenv("SECRET_KEY", self.prepare_database())
         store.tidy_if_possible(settings.DEALS_LIMITS)
         connection.close()
         self.stdout.write(f"Serving on http://localhost:{settings.PORT}/api/upload/")
         self.stdout.flush()
-        os.environ.setdefault("SECRET_KEY", settings.SECRET_KEY)
         os.chdir(settings.BASE_DIR)
         os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", "python:project.gunicorn"])  # noqa: S606
 
-    def migrate(self) -> None:
-        """Once the database answers; a neighbour that creates the same tables just now makes it try again."""
-        for attempt in range(1, _TRIES + 1):
+    def prepare_database(self) -> str:
+        """The tables; and the key to sign with, the operator's or the one that the first start made.
+
+        A neighbour that creates the same tables just now makes it try again, as a database does that is starting.
+        """
+        tries = 0
+        while True:
+            tries += 1
             try:
                 call_command("migrate", interactive=False, verbosity=0)
+                return settings.OPERATORS_SECRET_KEY or self.own_key()
             except DatabaseError as error:
                 connection.close()
-                if attempt == _TRIES:
+                if tries == _TRIES:
                     raise CommandError(f"The database cannot be used: {error}") from error
                 time.sleep(1)
-            else:
-                return
+
+    def own_key(self) -> str:
+        installation, _ = Installation.objects.get_or_create(pk=Installation.ONLY)
+        return installation.secret_key

@@ -1,0 +1,132 @@
+"""``manage.py load_deals``: the upload of the REST face, from a file on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from deals_api import store
+from deals_api.errors import DatabaseBusy, DealsError
+from deals_api.exception_handler import body
+from deals_api.ingest import ingest_deals
+from deals_api.management.terminal import Bar, DatabaseUnavailable, Interrupted, Refused, Unusable, database, table
+from deals_api.models import Upload
+from deals_api.serializers import exact_json
+
+STANDARD_INPUT = "-"
+
+
+class Command(BaseCommand):
+    help = (
+        "Replace the data by those of one file, whole or not at all."
+        " Exit codes: 0 loaded, or current already; 1 refused; 2 no such file; 3 no database."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", metavar="FILE", help=f"a deals.csv; {STANDARD_INPUT} is standard input")
+        parser.add_argument(
+            "--format", choices=["text", "json"], default="text", help="json prints the answer of POST /api/upload/"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        as_json = options["format"] == "json"
+        began = time.monotonic()
+        try:
+            with opened(options["file"]) as (file, name), database():
+                upload = self.load(file, name)
+                current = Upload.objects.current() == upload
+        except DatabaseBusy as busy:
+            raise DatabaseUnavailable(busy.message) from busy
+        except DealsError as refusal:
+            if as_json:
+                self.write_json(body(refusal.message, refusal.code, refusal.problems))
+            raise Refused(refusal.message if as_json else told(refusal)) from refusal
+        except KeyboardInterrupt:
+            raise Interrupted("The load was stopped.") from None
+        store.tidy_if_possible(settings.DEALS_LIMITS)
+        if as_json:
+            self.write_json(report(upload))
+        else:
+            self.stdout.write(sentence(upload, time.monotonic() - began, current=current))
+
+    def load(self, file: IO[bytes], name: str) -> Upload:
+        if not self.stderr.isatty():
+            return ingest_deals(file, name)
+        bar = Bar(self.stderr, file.seek(0, 2))
+        try:
+            return ingest_deals(file, name, bar)
+        finally:
+            bar.end()
+
+    def write_json(self, data: dict[str, Any]) -> None:
+        self.stdout.write(exact_json(data).decode())
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[tuple[IO[bytes], str]]:
+    """The file, which can be read more than once, and its name; a pipe is kept on disk first.
+
+    Raises: Unusable.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(source(path))
+            if not file.seekable():
+                file = kept(file, stack.enter_context(tempfile.TemporaryFile()))
+        except OSError as error:
+            raise Unusable(f"{path} cannot be read: {error.strerror}.") from error
+        yield file, "standard input" if path == STANDARD_INPUT else Path(path).name
+
+
+def source(path: str) -> IO[bytes]:
+    if path == STANDARD_INPUT:
+        return os.fdopen(0, "rb", closefd=False)
+    return Path(path).open("rb")
+
+
+def kept(pipe: IO[bytes], copy: IO[bytes]) -> IO[bytes]:
+    """What comes through, up to the first block over the limit, which is refused like a file of that size."""
+    limit = settings.DEALS_LIMITS.max_upload_bytes
+    while copy.tell() <= limit and (block := pipe.read(shutil.COPY_BUFSIZE)):  # type: ignore[attr-defined]
+        copy.write(block)
+    return copy
+
+
+def told(refusal: DealsError) -> str:
+    """The sentence, and the bad cells under it."""
+    if not refusal.problems:
+        return refusal.message
+    rows = [(problem.line, problem.column or "", problem.value, problem.reason) for problem in refusal.problems]
+    return f"{refusal.message}\n\n{table(('line', 'column', 'value', 'reason'), rows, right=[0])}"
+
+
+def report(upload: Upload) -> dict[str, Any]:
+    """The answer of the REST face, which is its first key, and what was taken in."""
+    return {
+        "Status": "OK",
+        "Upload": upload.pk,
+        "Loaded": not upload.came_again,
+        "Rows": upload.rows,
+        "Customers": upload.customer_count,
+        "Gems": upload.gem_count,
+    }
+
+
+def sentence(upload: Upload, seconds: float, *, current: bool) -> str:
+    counts = ((upload.rows, "deal"), (upload.customer_count, "customer"), (upload.gem_count, "gem"))
+    held = ", ".join(f"{count:,} {one}{'' if count == 1 else 's'}" for count, one in counts)
+    if upload.came_again:
+        return f"Nothing to do: these bytes are current already, as upload {upload.pk} ({held})."
+    meanwhile = "" if current else " A newer upload arrived meanwhile, and is current."
+    return f"Loaded as upload {upload.pk}: {held}, in {seconds:.1f} s.{meanwhile}"

@@ -1,0 +1,143 @@
+"""What the commands share: with which code they end, and how they speak to a person.
+
+Exit codes: 0 done; 1 the file was refused; 2 the call is wrong or names what is not there;
+3 the database cannot be used; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from django.core.management.base import CommandError, OutputWrapper
+from django.db import DatabaseError, InterfaceError, OperationalError
+
+from deals_api.models import Upload
+
+#: How often the bar is drawn.
+_EVERY_SECONDS: Final = 0.1
+_BAR_WIDTH: Final = 30
+_USUAL_COLUMNS: Final = 80
+_CLEAR_LINE: Final = "\r\x1b[K"
+
+
+# Ends. Django prints the name of the class before the message.
+
+
+class Refused(CommandError):
+    def __init__(self, message: str) -> None:
+        super().__init__(message, returncode=1)
+
+
+class Unusable(CommandError):
+    def __init__(self, message: str) -> None:
+        super().__init__(message, returncode=2)
+
+
+class DatabaseUnavailable(CommandError):
+    def __init__(self, message: str) -> None:
+        super().__init__(message, returncode=3)
+
+
+class Interrupted(CommandError):
+    def __init__(self, message: str) -> None:
+        super().__init__(message, returncode=130)
+
+
+@contextlib.contextmanager
+def database() -> Iterator[None]:
+    """For work that needs the database and its tables.
+
+    Raises: DatabaseUnavailable.
+    """
+    try:
+        Upload.objects.current()
+    except DatabaseError as error:
+        raise DatabaseUnavailable(
+            f"The database cannot be used (its tables are made by the service's first start): {_line(error)}"
+        ) from error
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise DatabaseUnavailable(f"The database stopped answering: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+# Tables
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> str:
+    """Columns side by side; those whose places are in ``right`` hold numbers."""
+    cells = [[printable(str(cell)) for cell in row] for row in (heads, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    ]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would obey: it may come from anybody's file."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
+# The bar
+
+
+class Bar:
+    """How far a load is, redrawn on one line of a terminal.
+
+    Time left is what the bytes read so far took, applied to the others.
+    """
+
+    def __init__(self, terminal: OutputWrapper, size: int) -> None:
+        self.terminal = terminal
+        self.size = size
+        self.began = time.monotonic()
+        self.drawn = 0.0
+        self._draw("checking the file")
+
+    def __call__(self, rows: int, bytes_read: int) -> None:
+        now = time.monotonic()
+        if now - self.drawn < _EVERY_SECONDS and bytes_read < self.size:
+            return
+        self.drawn = now
+        seconds = max(now - self.began, 1e-6)
+        share = bytes_read / self.size
+        left = seconds / share - seconds
+        then = f"{duration(left)} left" if share < 1 else "storing sums"
+        text = f" {share:4.0%}  {rows:,} rows  {rows / seconds:,.0f} rows/s  {then}"
+        width = max(0, min(_BAR_WIDTH, self._columns() - len(text) - 3))
+        filled = int(share * width)
+        self._draw(f"[{'#' * filled}{'.' * (width - filled)}]{text}")
+
+    def end(self) -> None:
+        self._write(_CLEAR_LINE)
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self.terminal.fileno()).columns or _USUAL_COLUMNS
+        except OSError:
+            return _USUAL_COLUMNS
+
+    def _draw(self, text: str) -> None:
+        self._write(_CLEAR_LINE + text[: self._columns() - 1])
+
+    def _write(self, text: str) -> None:
+        self.terminal.write(text, style_func=str, ending="")
+        self.terminal.flush()
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

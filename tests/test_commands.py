@@ -1,0 +1,287 @@
+"""The command line: what ``load_deals`` and ``top_clients`` print, and with which code they end."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from django.core.management import call_command
+
+from deals_api.ingest import ingest_deals
+from deals_api.management.terminal import table
+from deals_api.models import Upload
+from tests.bench.files import write_deals
+from tests.builders import csv_of, deal, load, many
+from tests.servers import REAL_FILE, ROOT, Server
+from tests.test_service import loading, query, wait_until
+
+BAD = csv_of(deal(), deal(total="x", quantity="0"), deal("red\x1b[31m"))
+
+Done = subprocess.CompletedProcess[bytes]
+
+
+def command(environment: dict[str, str], *arguments: str, stdin: bytes | IO[bytes] = b"") -> Done:
+    """``manage.py`` as a person starts it, though not on a terminal."""
+    given: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT, env=os.environ | environment, capture_output=True, check=False, timeout=120, **given,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def tables(environment: dict[str, str]) -> dict[str, str]:
+    """The environment of commands whose database has tables, and nothing in them."""
+    assert command(environment, "migrate", "-v0").returncode == 0
+    return environment
+
+
+def file_of(content: bytes, folder: Path, name: str = "deals.csv") -> str:
+    path = folder / name
+    path.write_bytes(content)
+    return str(path)
+
+
+# Loading
+
+
+def test_a_file_is_loaded_and_the_running_service_answers_from_it_at_once(
+    server: Server, environment: dict[str, str], real_file: bytes
+) -> None:
+    server.upload(csv_of(deal("before")))
+    assert server.get().json()["response"][0]["username"] == "before"
+    done = command(environment, "load_deals", str(REAL_FILE))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert re.fullmatch(rb"Loaded as upload 2: 767 deals, 18 customers, 25 gems, in [0-9.]+ s\.\n", done.stdout)
+    assert server.get().json()["response"][0]["username"] == "resplendent"
+    for limit in ("5", "7"):
+        ranking = command(environment, "top_clients", "--limit", limit, "--format", "json")
+        assert ranking.stdout == server.get(f"/api/top-clients/?limit={limit}").content + b"\n"
+
+
+def test_the_same_bytes_again_load_nothing_and_say_so(tables: dict[str, str]) -> None:
+    assert command(tables, "load_deals", str(REAL_FILE)).returncode == 0
+    again = command(tables, "load_deals", str(REAL_FILE))
+    assert (again.returncode, again.stdout.decode()) == (
+        0, "Nothing to do: these bytes are current already, as upload 1 (767 deals, 18 customers, 25 gems).\n"
+    )  # fmt: skip
+    as_json = command(tables, "load_deals", str(REAL_FILE), "--format", "json")
+    assert as_json.stdout == b'{"Status":"OK","Upload":1,"Loaded":false,"Rows":767,"Customers":18,"Gems":25}\n'
+    assert query(tables["DATABASE_URL"], "SELECT count(*) FROM deals_api_upload") == [(1,)]
+
+
+def test_a_refused_file_is_told_cell_by_cell_and_changes_nothing(tables: dict[str, str], tmp_path: Path) -> None:
+    command(tables, "load_deals", "-", stdin=csv_of(deal("before")))
+    done = command(tables, "load_deals", file_of(BAD, tmp_path))
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode().splitlines() == [
+        "Refused: 3 places in the file are wrong; the first is line 3, column 'total': 'x'"
+        " is not an amount such as 612 or 100.50.",
+        "",
+        "line  column    value        reason",
+        "----  --------  -----------  " + 45 * "-",
+        "   3  total     x            is not an amount such as 612 or 100.50",
+        "   3  quantity  0            is not a whole number, 1 or more",
+        "   4  customer  red\\x1b[31m  has a line break or another control character",
+    ]
+    assert b"before" in command(tables, "top_clients").stdout
+
+
+def test_a_refusal_for_machines_is_that_of_the_rest_face(server: Server, environment: dict[str, str]) -> None:
+    done = command(environment, "load_deals", "-", "--format", "json", stdin=BAD)
+    assert (done.returncode, done.stdout) == (1, server.upload(BAD).content + b"\n")
+    assert done.stderr.startswith(b"Refused: 3 places")
+
+
+def test_standard_input_may_be_a_pipe_or_a_file(tables: dict[str, str], tmp_path: Path) -> None:
+    assert command(tables, "load_deals", "-", stdin=csv_of(deal("piped"))).returncode == 0
+    assert b"piped" in command(tables, "top_clients").stdout
+    with Path(file_of(csv_of(deal("redirected")), tmp_path)).open("rb") as file:
+        assert command(tables, "load_deals", "-", stdin=file).returncode == 0
+    assert b"redirected" in command(tables, "top_clients").stdout
+
+
+def test_a_pipe_without_end_is_refused_at_the_limit(tables: dict[str, str]) -> None:
+    endless = subprocess.Popen(["yes", deal()], stdout=subprocess.PIPE)
+    assert endless.stdout is not None
+    try:
+        done = command(tables | {"MAX_UPLOAD_BYTES": "1000000"}, "load_deals", "-", stdin=endless.stdout)
+    finally:
+        endless.stdout.close()
+        endless.kill()
+        endless.wait()
+    assert (done.returncode, done.stderr) == (1, b"Refused: The file is over 1000000 bytes.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["load_deals"], "required: FILE"),
+        (["load_deals", "no such.csv"], "Unusable: no such.csv cannot be read: No such file or directory."),
+        (["load_deals", "."], "Unusable: . cannot be read: Is a directory."),
+        (["load_deals", "x", "--format", "xml"], "invalid choice: 'xml'"),
+        (["top_clients", "--limit", "0"], "It must be a whole number from 1 to 100."),
+        (["top_clients", "--limit", "101"], "It must be a whole number from 1 to 100."),
+        (["top_clients", "--limit", "ten"], "It must be a whole number from 1 to 100."),
+        (["top_clients", "--upload", "x"], "invalid int value: 'x'"),
+    ],
+)
+def test_a_wrong_call_ends_with_2(tmp_path: Path, arguments: list[str], told: str) -> None:
+    done = command({"DATABASE_URL": f"sqlite:///{tmp_path / 'd.sqlite3'}"}, *arguments)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert told in done.stderr.decode()
+
+
+@pytest.mark.parametrize("arguments", [["load_deals", str(REAL_FILE)], ["top_clients"]], ids=["load", "top"])
+@pytest.mark.parametrize("url", ["postgres://deals@127.0.0.1:1/deals", "sqlite:///{folder}/d.sqlite3"])
+def test_a_database_that_is_away_or_has_no_tables_ends_with_3(tmp_path: Path, arguments: list[str], url: str) -> None:
+    done = command({"DATABASE_URL": url.format(folder=tmp_path), "REDIS_URL": ""}, *arguments)
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert done.stderr.startswith(b"DatabaseUnavailable: The database cannot be used")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_a_database_without_tables_ends_with_3(environment: dict[str, str]) -> None:
+    assert command(environment, "load_deals", str(REAL_FILE)).returncode == 3
+
+
+def test_a_stopped_load_ends_with_130_and_changes_nothing(tables: dict[str, str], tmp_path: Path) -> None:
+    command(tables, "load_deals", "-", stdin=csv_of(deal("before")))
+    write_deals(tmp_path / "large.csv", 200_000)
+    running = subprocess.Popen(
+        [sys.executable, "manage.py", "load_deals", str(tmp_path / "large.csv")],
+        cwd=ROOT, env=os.environ | tables, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    wait_until(lambda: loading(tables["DATABASE_URL"]))
+    time.sleep(0.3)
+    running.send_signal(signal.SIGINT)
+    _, told = running.communicate(timeout=60)
+    assert (running.returncode, told) == (130, b"Interrupted: The load was stopped.\n")
+    assert query(tables["DATABASE_URL"], "SELECT state FROM deals_api_upload ORDER BY id") == [
+        ("loaded",),
+        ("interrupted",),
+    ]
+    assert b"before" in command(tables, "top_clients").stdout
+
+
+# The bar
+
+
+def watched(environment: dict[str, str], *arguments: str) -> tuple[int, list[str]]:
+    """The exit code of a command on a terminal, and what it wrote there, each time it began the line anew."""
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=its,
+    )  # fmt: skip
+    os.close(its)
+    written = b"".join(_read(ours))
+    os.close(ours)
+    return process.wait(60), written.decode().split("\r\x1b[K")
+
+
+def _read(terminal: int) -> Iterator[bytes]:
+    with suppress(OSError):  # Linux says so when the other end is closed
+        while some := os.read(terminal, 65536):
+            yield some
+
+
+def test_a_load_on_a_terminal_shows_how_far_it_is(tables: dict[str, str], tmp_path: Path) -> None:
+    write_deals(tmp_path / "large.csv", 30_000)
+    code, lines = watched(tables, "load_deals", str(tmp_path / "large.csv"))
+    assert code == 0
+    bars = [
+        re.fullmatch(r"\[(#*)(\.*)\] +(\d+)%  ([\d,]+) rows  [\d,]+ rows/s  (.+)", line)
+        for line in lines
+        if line.startswith("[")
+    ]
+    assert len(bars) >= 2
+    assert all(bars)
+    first, last = bars[0], bars[-1]
+    assert first is not None
+    assert last is not None
+    assert re.fullmatch(r"(\d+ min )?\d+ s left", first[5])
+    assert (last[2], last[3], last[4], last[5]) == ("", "100", "30,000", "storing sums")
+    shares = [int(bar[3]) for bar in bars if bar]
+    assert shares == sorted(shares)
+    assert max(map(len, lines)) < 80
+    assert lines[-1] == ""
+
+
+def test_a_refusal_on_a_terminal_stands_below_the_bar(tables: dict[str, str], tmp_path: Path) -> None:
+    code, lines = watched(tables, "load_deals", file_of(BAD, tmp_path))
+    assert code == 1
+    assert "Refused: 3 places" in lines[-1]
+
+
+@pytest.mark.django_db
+def test_progress_is_told_in_rows_and_bytes(tmp_path: Path) -> None:
+    write_deals(tmp_path / "some.csv", 10_000)
+    told: list[tuple[int, int]] = []
+    with (tmp_path / "some.csv").open("rb") as file:
+        ingest_deals(file, "some.csv", lambda rows, bytes_read: told.append((rows, bytes_read)))
+    assert len(told) > 2
+    assert told == sorted(told)
+    assert told[0][0] < 10_000
+    assert told[-1] == (10_000, (tmp_path / "some.csv").stat().st_size)
+
+
+# The ranking
+
+
+@pytest.mark.django_db
+def test_the_ranking_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    load(deal("ann", "ruby", "100.50"), deal("bob", "ruby", "0.25"), deal("ci\u202ed", "opal", "7.00"))
+    call_command("top_clients")
+    assert capsys.readouterr().out.splitlines() == [
+        "   username   spent_money  gems",
+        "-  ---------  -----------  ----",
+        "1  ann              100.5  ruby",
+        "2  ci\\u202ed            7",
+        "3  bob               0.25  ruby",
+    ]
+
+
+@pytest.mark.django_db
+def test_a_kept_upload_is_ranked_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
+    kept = load(deal("old"))
+    load(deal("new"))
+    call_command("top_clients", upload=kept.pk, format="json")
+    assert capsys.readouterr().out == '{"response":[{"username":"old","spent_money":10,"gems":[]}]}\n'
+
+
+def test_an_upload_that_is_not_kept_ends_with_2(tables: dict[str, str]) -> None:
+    done = command(tables, "top_clients", "--upload", "1")
+    assert (done.returncode, done.stderr) == (
+        2, b"Unusable: There is no such upload, or its rows are no longer kept.\n"
+    )  # fmt: skip
+
+
+@pytest.mark.django_db
+def test_nothing_uploaded_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("top_clients")
+    call_command("top_clients", format="json")
+    assert capsys.readouterr().out == 'Nothing is uploaded yet.\n{"response":[]}\n'
+
+
+def test_a_table_is_as_wide_as_its_cells() -> None:
+    assert table(("n", "name"), [(1, "a"), (10, "bcdef")], right=[0]) == " n  name\n--  -----\n 1  a\n10  bcdef"
+
+
+@pytest.mark.django_db
+def test_old_uploads_are_tidied_away_after_a_load(tmp_path: Path, limits: Any) -> None:
+    limits(keep_uploads=2)
+    for number in range(4):
+        call_command("load_deals", file_of(csv_of(*many(number + 1)), tmp_path), verbosity=0)
+    states = Upload.objects.order_by("pk").values_list("state", flat=True)
+    assert list(states) == ["pruned", "pruned", "loaded", "loaded"]
