@@ -12,8 +12,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from deals_api import cache, reports
+from deals_api.ids import write_id
 from deals_api.models import Upload
-from graphql_schema.ids import write_id
 
 PATH = "/graphql/"
 _OF_ROWS = re.compile(r'FROM "deals_api_(customer|gem|purchase|deal)"')
