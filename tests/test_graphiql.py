@@ -251,7 +251,9 @@ def test_where_reading_needs_a_token_it_goes_into_the_headers(visiting: Visiting
         visit.page.get_by_role("button", name="Headers").click()
         visit.page.click(".graphiql-editor-tool .graphiql-editor:not(.hidden) .CodeMirror")
         visit.page.keyboard.insert_text('{"Authorization": "Bearer secret-of-ann-0123456789"}')
-        assert visit.run()["data"] == {"topClients": []}
+        # GraphiQL takes up what is typed after a moment, which is long on a busy machine.
+        answers = (visit.run() for _ in range(20))
+        assert next(answer["data"] for answer in answers if "data" in answer) == {"topClients": []}
         # A browser tells of each 401 that there was without the token.
         assert all("401" in one for one in visit.mishaps)
         visit.mishaps.clear()
