@@ -1,13 +1,60 @@
-"""The service, and a view that returns a constant of the real answer's size."""
+"""The service, and the yardsticks: a constant of any size, and the rows of a page by DRF's own means."""
+
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
+from rest_framework.generics import ListAPIView
+from rest_framework.renderers import JSONRenderer
+from rest_framework.serializers import ModelSerializer
 
-BODY = b'{"response":' + b" " * 450 + b"[]}"
+from deals_api import reports
+from deals_api.models import Customer, Deal, Gem
+
+BODY = b'{"response":%s[]}'
 
 
-def constant(_request: HttpRequest) -> HttpResponse:
-    return HttpResponse(BODY, content_type="application/json")
+def constant(_request: HttpRequest, size: int = 464) -> HttpResponse:
+    return HttpResponse(BODY % (b" " * (size - len(BODY) + 2)), content_type="application/json")
 
 
-urlpatterns = [path("constant/", constant), path("", include("project.urls"))]
+class CustomerSerializer(ModelSerializer[Customer]):
+    class Meta:
+        model = Customer
+        fields = ["username"]
+
+
+class GemSerializer(ModelSerializer[Gem]):
+    class Meta:
+        model = Gem
+        fields = ["name"]
+
+
+class DealSerializer(ModelSerializer[Deal]):
+    customer = CustomerSerializer()
+    gem = GemSerializer()
+
+    class Meta:
+        model = Deal
+        fields = ["id", "total", "quantity", "date", "customer", "gem"]
+
+
+class Deals(ListAPIView[Deal]):
+    """The first hundred deals of the current file."""
+
+    renderer_classes = [JSONRenderer]
+    serializer_class = DealSerializer
+
+    def get_queryset(self) -> Any:
+        upload = reports.current_upload()
+        assert upload is not None
+        deals = Deal.objects.side_by_side(upload).select_related("customer", "gem")
+        return deals.order_by("pk")[:100]
+
+
+urlpatterns = [
+    path("constant/", constant),
+    path("constant/<int:size>/", constant),
+    path("drf/deals/", Deals.as_view()),
+    path("", include("project.urls")),
+]

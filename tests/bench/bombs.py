@@ -1,0 +1,129 @@
+"""Questions that are known to be dear, or were before something was done about it: each of its own kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from graphql import get_introspection_query
+
+from tests.bench.documents import Question, Words
+
+_ALL: Final = "{customer {username} gem {name} dealCount quantity total minTotal maxTotal averageTotal}"
+#: Conditions that every deal of the benchmark's files passes, so that none spares the next.
+_WIDE: Final = 'total: {gte: 1, lte: 9000}, quantity: {gte: 1, lte: 60}, date: {gte: "2017-01-01T00:00:00Z"}'
+_NAMES: Final = 'customer: {contains: "e"}, gem: {contains: "а"}'
+_HAVING: Final = "having: {averageTotal: {gte: 1}, minTotal: {gte: 0}}"
+
+
+def bombs(words: Words) -> Iterator[Question]:
+    for text in (*_sums(), *_lists(), *_relations(), *_rows(), *_shapes(), *_introspection()):
+        yield Question(f"query ($n: Int! = 20) {text}" if "$n" in text else text)
+    yield from _filters(words)
+
+
+def times(count: int, field: str) -> str:
+    """The field so many times, under as many names."""
+    return " ".join(f"a{place}: {field}" for place in range(count))
+
+
+def _sums() -> Iterator[str]:
+    for by, order in (
+        ("CUSTOMER", "CUSTOMER_ASC"), ("GEM", "GEM_DESC"), ("CUSTOMER, GEM", "GEM_ASC"),
+        ("CUSTOMER, MONTH", "DATE_ASC"), ("GEM, MONTH", "MIN_TOTAL_ASC"), ("DAY", "AVERAGE_TOTAL_DESC"),
+        ("CUSTOMER, GEM, YEAR", "TOTAL_DESC"), ("", "TOTAL_ASC"),
+    ):  # fmt: skip
+        for which in ("", _WIDE, _NAMES, f"{_NAMES}, {_WIDE}", 'customer: {contains: "1"}'):
+            arguments = f"by: [{by}], orderBy: {order}, {_HAVING}, filter: {{{which}}}, limit: $n"
+            yield f"{{dealStats({arguments}) {_ALL}}}"
+    for by in ("MONTH", "DAY", "GEM"):
+        yield "{%s}" % times(2, f"dealStats(by: [{by}]) {_ALL}")
+    yield "{%s}" % times(20, "dealStats(by: [CUSTOMER, GEM]) {total}")
+
+
+def _lists() -> Iterator[str]:
+    rare = "quantity: {eq: 50}"
+    for order in ("FILE_DESC", "DATE_ASC", "TOTAL_DESC", "QUANTITY_ASC"):
+        for which in (_WIDE, _NAMES, f"{_NAMES}, {rare}", rare, 'customer: {contains: "1"}'):
+            page = "deals(orderBy: %s, first: 1, filter: {%s}) {totalCount pageInfo {hasNextPage}}" % (order, which)
+            yield "{%s}" % page
+            yield "{%s}" % times(2, page)
+    for names in (
+        'customers(first: 1, orderBy: LAST_DEAL_ASC, filter: {username: {contains: "e"}}) {totalCount nodes {id}}',
+        'gems(first: 1, orderBy: BUYER_COUNT_ASC, filter: {name: {contains: "а"}}) {totalCount nodes {id}}',
+    ):
+        yield "{%s}" % times(20, names)
+
+
+def _relations() -> Iterator[str]:
+    of_customers = "{customers(first: $n) {nodes {%s}}}"
+    yield of_customers % "deals(first: 1, orderBy: TOTAL_DESC) {nodes {id}}"
+    yield of_customers % "deals(first: 1, orderBy: TOTAL_DESC, filter: {%s}) {totalCount nodes {id}}" % _NAMES
+    yield of_customers % times(10, "deals(first: 1) {nodes {id}}")
+    yield of_customers % times(20, "gems(first: 1) {nodes {id}}")
+    yield of_customers % times(20, "purchases(first: 1) {totalCount pageInfo {hasNextPage}}")
+    yield of_customers % "gems(first: $n) {nodes {buyers(first: 2) {nodes {username}}}}"
+    of_gems = "{gems(first: $n) {nodes {%s}}}"
+    yield of_gems % "buyers(first: 2) {nodes {username}} purchases(first: 2) {nodes {id}}"
+    yield of_gems % "buyers(first: $n) {nodes {gems(first: $n) {nodes {name}}}}"
+    yield "{topClients(limit: $n) {gems customer {deals(first: 1) {nodes {id}}}}}"
+    yield "{topClients(limit: 100) {%s}}" % times(20, "gems")
+    # Where a row may be null, each refusal in it is told.
+    for refused in ("deals(first: 100) {nodes {gem {name}}}", 'deals(after: "x") {totalCount}'):
+        yield "{dealStats(by: [CUSTOMER], limit: $n) {%s}}" % times(10, "customer {%s}" % refused)
+
+
+def _rows() -> Iterator[str]:
+    yield "{deals(first: $n) {edges {cursor node {id date total quantity customer {id} gem {id}}}}}"
+    for leaf in ("id", "username", "lastDeal", "spentMoney"):
+        yield "{customers(first: $n) {nodes {gems(first: $n) {nodes {id name}} %s}}}" % times(28, leaf)
+    purchase = "{cursor node {id customer {id username} gem {id name}}}"
+    yield "{customers(first: 100) {nodes {purchases(first: $n) {edges %s}}}}" % purchase
+    counts = times(28, "deals(first: 0) {totalCount}")
+    yield "{customers(first: $n) {nodes {gems(first: 4) {nodes {name}} %s}}}" % counts
+
+
+def _shapes() -> Iterator[str]:
+    """Documents that take long before they are executed, if nobody stops them."""
+    deal = "{deals(first: 0) {nodes {%s}}}"
+    yield deal % ("customer {id} " * 240)
+    yield deal % ("customer {} " * 320)
+    yield deal % "...F0 ...F0" + _fragments(90, lambda place: f"...F{place + 1} ...F{place + 1}")
+    yield deal % "...F0" + _fragments(26, lambda place: " ".join(f"...F{other}" for other in range(place + 1, 27)))
+    yield deal % " ".join(f"...F{place}" for place in range(80)) + _fragments(80, lambda _: "customer {id}")
+    yield "{%s}" % ("deals(first: 0) {nodes {id}} " * 20)
+    yield "{customers {nodes {deals {nodes {customer {deals {nodes {customer {deals {nodes {id" + "}" * 11
+    yield deal % " ".join(f"customer {{gems(first: {place}) {{id}}}}" for place in range(80))
+    yield deal % " ".join(f"x{place} @include(if: true)" for place in range(150))
+    yield "{deals(filter: %s1%s) {totalCount}}" % ("{a: " * 190, "}" * 190)
+
+
+def _fragments(number: int, body: Callable[[int], str]) -> str:
+    """So many, and one more that is empty."""
+    each = (f" fragment F{place} on Deal {{{body(place)}}}" for place in range(number))
+    return "".join(each) + f" fragment F{number} on Deal {{}}"
+
+
+def _introspection() -> Iterator[str]:
+    yield get_introspection_query()
+    fields = "fields {name description args {name description type {name kind ofType {name}}} type {name kind}}"
+    yield "{%s}" % times(20, "__schema {types {name description %s}}" % fields)
+    yield "{__schema {types {%s}}}" % times(29, fields)
+
+
+def _filters(words: Words) -> Iterator[Question]:
+    """Long lists, written out and as variables, for every row."""
+    customers = "query ($n: Int! = 20, $f: DealFilter) {customers(first: $n) {nodes {%s}}}"
+    fields = times(15, "deals(first: 0, filter: $f) {totalCount}")
+    numbers = list(range(100))
+    lists = {
+        "total": {"in": [str(amount) for amount in numbers]},
+        "quantity": {"in": numbers},
+        "date": {"in": list(words.moments) * 30},
+        "customer": {"in": [name[:50] for name in words.names["username"]] * 5},
+        "gem": {"in": [name[:50] for name in words.names["gem"]] * 9},
+    }
+    yield Question(customers % fields, {"f": lists})
+    yield Question(customers % fields, {"f": {"customer": {"in": ["é" * 1000] * 50}}})
+    written = times(3, f"deals(first: 1, filter: {{quantity: {{in: {numbers}}}}}) {{totalCount}}")
+    yield Question(f"query ($n: Int! = 20) {{customers(first: $n) {{nodes {{{written}}}}}}}")
