@@ -63,7 +63,10 @@ class Stage:
 
     def post(self, query: str, variables: dict[str, Any]) -> httpx.Response:
         body = {"query": f"{query} # {next(_numbers)}", "variables": variables}
-        return self.client.post("/graphql/", json=body)
+        try:
+            return self.client.post("/graphql/", json=body)
+        except httpx.RemoteProtocolError:  # the connection was idle for so long that it was hung up
+            return self.client.post("/graphql/", json=body)
 
     def data(self, query: str, **variables: Any) -> Any:
         answer = self.ask(query, **variables)
