@@ -38,8 +38,8 @@ def ingest_deals(file: IO[bytes], file_name: str, progress: Progress | None = No
         same.came_again = True
         return same
     upload = Upload.objects.create(file_name=_clean(file_name), sha256=sha256, size=size)
-    batches = read_deals(file, limits)
     try:
+        batches = read_deals(file, limits)  # which refuses an empty file at once
         store.store_snapshot(upload, _followed(batches, file, progress) if progress else batches, limits)
     except DealsError as refusal:
         store.note_refusal(upload, refusal.message)

@@ -22,6 +22,8 @@ from tests.servers import Server, serving
 #: How long they go on; the long form takes DEALS_TEST_SECONDS.
 SECONDS = float(os.environ.get("DEALS_TEST_SECONDS", "10"))
 
+ENOUGH_WRITES = 5
+
 READ = "{ topClients { username spentMoney gems } currentUpload { rows } deals { totalCount } }"
 UPLOADS = "{ uploads(first: 8) { nodes { id fileName state } } }"
 ACTIVATE = "mutation ($id: ID!) { activateUpload(id: $id) { __typename } }"
@@ -82,9 +84,13 @@ class Crowd:
     def run(self, *clients: Callable[[httpx.Client, random.Random], None]) -> None:
         with ThreadPoolExecutor(len(clients)) as pool:
             running = [pool.submit(self.repeat, client, seed) for seed, client in enumerate(clients)]
-            deadline = time.monotonic() + SECONDS
-            while time.monotonic() < deadline and not any(one.done() for one in running):
+            begun = time.monotonic()
+            while not any(one.done() for one in running):
                 time.sleep(0.1)
+                passed = time.monotonic() - begun
+                # A busy machine takes longer to have a history worth a look.
+                if passed > SECONDS and (len(self.history.writes) > ENOUGH_WRITES or passed > 10 * SECONDS):
+                    break
             self.done.set()
             for one in running:
                 one.result()
@@ -191,7 +197,7 @@ def test_every_answer_is_of_one_upload_and_never_of_the_past(
         log = server.log.read_text()
     history = crowd.history
     assert history.impossible() == []
-    assert len(history.writes) > 5
+    assert len(history.writes) > ENOUGH_WRITES
     assert len(history.reads) > 100
     assert crowd.busy <= len(history.reads) / 20
     record_property("history", f"{len(history.writes)} writes, {len(history.reads)} reads")
