@@ -161,6 +161,7 @@ def test_a_stopped_load_ends_with_130_and_changes_nothing(tables: dict[str, str]
     running = subprocess.Popen(
         [sys.executable, "manage.py", "load_deals", str(tmp_path / "large.csv")],
         cwd=ROOT, env=os.environ | tables, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
     wait_until(lambda: loading(tables["DATABASE_URL"]))
     time.sleep(0.3)
