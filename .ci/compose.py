@@ -138,7 +138,8 @@ def stop_waits_for_the_upload(stack: Stack) -> None:
         client.putheader("Content-Type", "multipart/form-data; boundary=edge")
         client.putheader("Content-Length", str(len(body)))
         client.endheaders(body[: len(body) // 2])
-        wait_until(lambda: stack.inside("ls /tmp"), 60, "no half of a file lay in web's /tmp")
+        received = "ls -l /proc/[0-9]*/fd 2>/dev/null | grep upload || true"
+        wait_until(lambda: stack.inside(received), 60, "web held no half of a file")
         log = stack.clone.parent / "stop.log"
         with running(f"{stack.compose} stop", log, cwd=stack.clone, env=stack.environment) as stop:
             wait_until(lambda: "Handling signal: term" in stack.logs("web"), 60, "web had not heard of the stop")

@@ -6,6 +6,7 @@ Answers for multipart bodies; knows nothing of what is inside the file.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import IO, Any
 
 from django.conf import settings
@@ -100,6 +101,8 @@ class OneFileHandler(TemporaryFileUploadHandler):
         if hasattr(self, "file"):
             raise ParseError("Send one file; the request has more.")
         super().new_file(*args, **kwargs)
+        # Open, but without a name from here on: a process that is killed leaves nothing on the disk.
+        Path(self.file.temporary_file_path()).unlink()
 
 
 def too_large() -> UploadTooLarge:
