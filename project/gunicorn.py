@@ -6,7 +6,7 @@ from project import settings
 
 wsgi_app = "project.wsgi:application"
 bind = f"0.0.0.0:{settings.PORT}"
-worker_class = "project.worker.PatientWorker"  # gthread, whose threads no slow client can hold
+worker_class = "project.worker.PatientWorker"  # gthread, whose threads a slow client holds for a bounded time only
 workers = settings.WEB_WORKERS
 threads = settings.WEB_THREADS
 

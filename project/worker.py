@@ -1,4 +1,4 @@
-"""gunicorn's gthread worker, whose threads no slow client can hold.
+"""gunicorn's gthread worker, whose threads a slow client can hold for a bounded time only.
 
 gunicorn itself waits for the rest of a request, or for a client to take its answer, as long as that takes;
 eight clients that send a byte a minute would be all that a process serves. Knows nothing of what is sent.
