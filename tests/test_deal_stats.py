@@ -51,11 +51,13 @@ ORDERS = [order.name for order in DealStatsOrder]
 QUESTION = """
     query ($by: [DealStatsKey!], $filter: DealFilter, $having: DealStatsFilter, $order: DealStatsOrder!, $limit: Int!) {
         dealStats(by: $by, filter: $filter, having: $having, orderBy: $order, limit: $limit) {
-            customer {username} gem {name} year month day
-            dealCount quantity total minTotal maxTotal averageTotal
+            customer {username} gem {name} year month day dealCount quantity total averageTotal %s
         }
     }
 """
+#: What is not stored with customers and gems, so that each deal must be looked at.
+EXTREMES = ("minTotal", "maxTotal")
+WHOLE = QUESTION % " ".join(EXTREMES)
 
 
 def average(totals: list[Decimal]) -> Decimal:
@@ -107,11 +109,15 @@ def allowed(order: str, by: Iterable[str]) -> bool:
 
 
 def asked(by: Iterable[str], order: str = "TOTAL_DESC", limit: int = 100, **more: Any) -> list[Any]:
-    groups = data(QUESTION, by=list(by), order=order, limit=limit, **more)["dealStats"]
+    """The groups, which must be the same where stored sums are enough for them."""
+    variables = {"by": list(by), "order": order, "limit": limit, **more}
+    groups: list[Any] = data(WHOLE, **variables)["dealStats"]
+    without = [{name: value for name, value in group.items() if name not in EXTREMES} for group in groups]
+    assert {"YEAR", "MONTH", "DAY"} & set(by) or data(QUESTION % "", **variables)["dealStats"] == without
     for group in groups:
         group["customer"] = group["customer"] and group["customer"]["username"]
         group["gem"] = group["gem"] and group["gem"]["name"]
-    return list(groups)
+    return groups
 
 
 def written(groups: list[Group]) -> list[Any]:
@@ -146,7 +152,7 @@ def test_an_order_by_what_is_not_grouped_by_is_refused() -> None:
     load(*ROWS)
     for by, order in product(COMBINATIONS, ORDERS):
         if not allowed(order, by):
-            told = error(QUESTION, by=by, order=order, limit=1)
+            told = error(WHOLE, by=by, order=order, limit=1)
             assert told["extensions"] == {"code": "bad_input"}
             name = order.rsplit("_", 1)[0].lower()
             assert told["message"] == f"The groups can be ordered by {name} only if they are grouped by it."
@@ -236,6 +242,16 @@ def test_an_average_is_rounded_half_up(totals: list[str], average: str) -> None:
     assert asked([])[0]["averageTotal"] == average
 
 
+def test_measures_are_given_wherever_in_the_question_they_stand() -> None:
+    load(deal("ann", "ruby", "1"), deal("ann", "ruby", "3"))
+    question = """
+        {dealStats(by: [GEM]) {...A} dealStats(by: [GEM]) {__typename ... on DealStats {low: minTotal}}}
+        fragment A on DealStats {total ... {...B}} fragment B on DealStats {high: maxTotal gem {name}}
+    """
+    expected = {"total": "4", "high": "3", "gem": {"name": "ruby"}, "__typename": "DealStats", "low": "1"}
+    assert data(question) == {"dealStats": [expected]}
+
+
 def test_a_key_given_twice_is_one() -> None:
     load(*ROWS)
     assert asked(["GEM", "YEAR", "GEM"]) == asked(["YEAR", "GEM"])
@@ -262,7 +278,7 @@ def test_groups_are_counted_before_they_are_made(limits: Any) -> None:
         asked(by)
         if most > 1:
             limits(max_groups=most - 1)
-            told = error(QUESTION, by=by, order="TOTAL_DESC", limit=1)
+            told = error(WHOLE, by=by, order="TOTAL_DESC", limit=1)
             assert told["message"].startswith(f"These deals could make more than {most - 1} groups;")
             assert told["extensions"] == {"code": "limit_exceeded"}
 
@@ -272,14 +288,14 @@ def test_a_selection_makes_room_for_groups(limits: Any) -> None:
     load(*rows)
     limits(max_groups=6)
     everything = {"by": ["CUSTOMER", "GEM", "DAY"], "order": "TOTAL_DESC", "limit": 1}
-    assert code(QUESTION, **everything) == "limit_exceeded"
+    assert code(WHOLE, **everything) == "limit_exceeded"
     for filter_ in (
         {"customer": {"in": ["c1"]}, "gem": {"in": ["g1"]}, "date": {"lte": "2020-01-05 00:00:00"}},
         {"customer": {"eq": "nobody"}},
         {"gem": {"eq": "nothing"}},
         {"date": {"gte": "2021-01-01 00:00:00"}, "customer": {"eq": "c1"}, "gem": {"eq": "g1"}},
     ):
-        data(QUESTION, filter=filter_, **everything)
+        data(WHOLE, filter=filter_, **everything)
 
 
 def test_there_are_never_more_groups_than_were_counted(limits: Any) -> None:
@@ -291,7 +307,7 @@ def test_there_are_never_more_groups_than_were_counted(limits: Any) -> None:
             found = len(asked([key], filter={"date": {"gte": first, "lte": last}}))
             limits(max_groups=found - 1 or 1)
             if found > 1:
-                assert code(QUESTION, by=[key], order="TOTAL_DESC", limit=1) == "limit_exceeded", (first, last, key)
+                assert code(WHOLE, by=[key], order="TOTAL_DESC", limit=1) == "limit_exceeded", (first, last, key)
             limits(max_groups=200_000)
 
 

@@ -8,6 +8,7 @@ import unicodedata
 import uuid
 from datetime import datetime
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import pytest
@@ -540,6 +541,31 @@ def test_conditions_are_joined_by_and() -> None:
     assert 1 < len(expected) < len(FACTS) / 2
     found = all_of("deals", "customer {username} gem {name}", filter_)
     assert [(row["customer"]["username"], row["gem"]["name"]) for row in found] == expected
+
+
+def test_any_number_of_names_can_be_selected() -> None:
+    """Few names are written out in a statement; of many it has the condition."""
+    rows = [deal(f"c{number}", f"g{number * 7 % 250}", str(number)) for number in range(250)]
+    load(*rows)
+    facts = oracle.read(csv_of(*rows).decode())
+    everyone, every_gem, some_gems = {"contains": "c"}, {"contains": "g"}, {"contains": "g1"}
+    question = """query ($filter: DealFilter) {
+        deals(filter: $filter) {totalCount}
+        dealStats(filter: $filter) {dealCount total}
+        looked: dealStats(filter: $filter) {dealCount total maxTotal}
+    }"""
+    asked = product((None, everyone, {"eq": "c7"}), (None, every_gem, some_gems), (None, {"gte": 99}))
+    for customers, gems, totals in asked:
+        found = [
+            fact.total
+            for fact in facts
+            if holds(customers, fact.customer) and holds(gems, fact.item) and holds(totals, fact.total)
+        ]
+        answer = data(question, filter={"customer": customers, "gem": gems, "total": totals})
+        assert answer["deals"]["totalCount"] == len(found)
+        sums = [{"dealCount": len(found), "total": str(sum(found))}] if found else []
+        assert answer["dealStats"] == sums
+        assert answer["looked"] == [{**one, "maxTotal": str(max(found))} for one in sums]
 
 
 def test_the_deals_of_each_customer_are_filtered_alike() -> None:
