@@ -200,8 +200,11 @@ def related(
     def ids_of(some: list[Any], *, ranked: bool = False) -> list[int]:
         """The ids of the peers, whose lists are about to be read. (Two lists may have brought the same row.)"""
         different = {one.pk: getattr(one, stored_count) for one in some}
-        account = info.context.account
-        (account.rank_rows if ranked and len(different) > 1 else account.fetch_rows)(sum(different.values()))
+        account, number = info.context.account, sum(different.values())
+        if ranked and len(different) > 1:
+            account.rank_rows(number, elsewhere="__" in parent)
+        else:
+            account.fetch_rows(number)
         return list(different)
 
     def read_pages(some: list[Any]) -> dict[int, list[Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from graphql import get_introspection_query
 
 from tests.builders import deal, load, many
 from tests.graphql import ask, data, error, forget, post
@@ -201,6 +202,21 @@ def test_deals_that_must_be_read_cost_too() -> None:
     counted = cost('{deals(first: 1, filter: {gem: {contains: "x"}}) {totalCount nodes {id}}}')
     assert counted > filtered
     assert cost("{dealStats {total}}") > by_sum
+
+
+def test_lists_in_order_of_another_table_cost_more() -> None:
+    load(*(deal(customer, f"gem {number}") for customer in ("ann", "bob") for number in range(300)))
+    relation = "{customers {nodes {%s(first: 1) {nodes {id}}}}}"
+    assert cost(relation % "gems") > 1.5 * (cost(relation % "purchases") - cost("{customers {nodes {id}}}"))
+
+
+def test_introspection_costs_what_it_returns() -> None:
+    whole = cost(get_introspection_query())
+    assert 500 < whole < 3_000
+    fields = "fields {name description type {name kind} args {name description type {name kind}}}"
+    assert cost(f"{{__schema {{types {{name {fields}}}}}}}") < whole
+    many = " ".join(f"a{number}: {fields}" for number in range(29))
+    must_be_refused(f"{{__schema {{types {{{many}}}}}}}", "The operation costs")
 
 
 # Statements and seconds
