@@ -16,6 +16,12 @@ from django.db import Error, connection
 _STEPS: Final = 20_000
 
 
+def take_as_long_as_needed() -> None:
+    """The statements of this transaction are not ended: a load takes what its file takes."""
+    if connection.vendor == "postgresql":
+        _execute("SET LOCAL statement_timeout = 0")
+
+
 @contextlib.contextmanager
 def statements_end(seconds: int) -> Iterator[None]:
     """Any statement of this thread that runs longer is stopped with an OperationalError."""
@@ -29,16 +35,16 @@ def statements_end(seconds: int) -> Iterator[None]:
             if connection.connection is not None:
                 connection.connection.set_progress_handler(None, 0)
         return
-    _set_statement_timeout(1000 * seconds)
+    _execute(f"SET statement_timeout = '{seconds:d}s'")
     try:
         yield
     finally:
         try:
-            _set_statement_timeout(0)
+            _execute("RESET statement_timeout")
         except Error:
             connection.close()  # it is of no use to the next request either
 
 
-def _set_statement_timeout(milliseconds: int) -> None:
+def _execute(statement: str) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', %s, false)", [str(milliseconds)])
+        cursor.execute(statement)

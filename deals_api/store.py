@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from deals_api.cache import LEASE_SECONDS
 from deals_api.csv_rows import DealBatch
+from deals_api.database import take_as_long_as_needed
 from deals_api.errors import DatabaseBusy, UploadNotKept
 from deals_api.limits import Limits
 from deals_api.models import (
@@ -58,6 +59,7 @@ def store_snapshot(upload: Upload, batches: Iterable[DealBatch], limits: Limits)
     tally = Tally(limits)
     announced = Announcement()  # by the row of a LOADING upload, which is committed
     with transaction.atomic():
+        take_as_long_as_needed()
         _hold(upload)
         _write(Deal, _deal_columns(upload, batches, tally))
         _write(Purchase, _purchase_columns(upload, tally))  # completes the sums of names

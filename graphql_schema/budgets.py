@@ -163,8 +163,7 @@ class _ShapeWalk:
         if not isinstance(node, FieldNode):
             return inside
         field = Shape(fields=1, aliases=int(node.alias is not None))
-        deeper = replace(inside, depth=0 if _looks_at_the_schema(node) else inside.depth + 1)
-        return deeper.beside(field)
+        return replace(inside, depth=inside.depth + 1).beside(field)
 
     def spread(self, name: str) -> Shape:
         if name not in self.known:

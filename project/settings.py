@@ -148,6 +148,15 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 # Where data live
 
+#: What no mistake of ours and no broken cable may exceed; a load lifts the first one for its transaction.
+POSTGRES_OPTIONS = {
+    "options": "-c statement_timeout=60s -c lock_timeout=30s -c idle_in_transaction_session_timeout=60s",
+    "connect_timeout": 5,
+    # A database whose machine has vanished is noticed in 20 to 30 seconds.
+    "keepalives_idle": 20, "keepalives_interval": 5, "keepalives_count": 2,
+    "tcp_user_timeout": 20_000,
+}  # fmt: skip
+
 
 def database(url: str) -> dict[str, Any]:
     """Django's entry for one ``DATABASE_URL``."""
@@ -164,7 +173,9 @@ def database(url: str) -> dict[str, Any]:
             "timeout": 60,
             **entry.get("OPTIONS", {}),
         }
-    elif not entry["ENGINE"].endswith("postgresql"):
+    elif entry["ENGINE"].endswith("postgresql"):
+        entry["OPTIONS"] = {**POSTGRES_OPTIONS, **entry.get("OPTIONS", {})}
+    else:
         raise ImproperlyConfigured("DATABASE_URL must begin with sqlite:// or postgres://")
     return entry
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from django.conf import settings
 from django.core.cache import cache as backend
 from django.db import connection
 from pytest_django import Settings
@@ -53,11 +55,19 @@ def on_postgres() -> bool:
     return connection.vendor == "postgresql"
 
 
-@pytest.fixture
-def database_url(on_postgres: bool, tmp_path: Path) -> Iterator[str]:
-    """An empty database for a server process: on PostgreSQL or SQLite, like the run itself."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What no database has a part in is tested once: in the run on SQLite."""
+    if settings.DATABASES["default"]["ENGINE"].endswith("postgresql"):
+        alike = [item for item in items if item.get_closest_marker("alike_on_both")]
+        config.hook.pytest_deselected(items=alike)
+        items[:] = [item for item in items if item not in alike]
+
+
+@contextlib.contextmanager
+def empty_database(on_postgres: bool, folder: Path) -> Iterator[str]:
+    """The address of a database for a server process: on PostgreSQL or SQLite, like the run itself."""
     if not on_postgres:
-        yield f"sqlite:///{tmp_path / 'deals.sqlite3'}"
+        yield f"sqlite:///{folder / 'deals.sqlite3'}"
         return
     entry = connection.settings_dict
     name = f"served_{services.free_port()}"
@@ -70,6 +80,12 @@ def database_url(on_postgres: bool, tmp_path: Path) -> Iterator[str]:
     with admin.cursor() as cursor:
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
     admin.close()
+
+
+@pytest.fixture
+def database_url(on_postgres: bool, tmp_path: Path) -> Iterator[str]:
+    with empty_database(on_postgres, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture
@@ -95,6 +111,17 @@ def url_of(redis: services.Service) -> str:
 def server(tmp_path: Path, environment: dict[str, str]) -> Iterator[Server]:
     with serving(tmp_path, **environment) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def shared_server(on_postgres: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for the tests of a module that do it no harm; what it holds is what the one before left."""
+    folder = tmp_path_factory.mktemp("shared")
+    with contextlib.ExitStack() as stack:
+        environment = {"DATABASE_URL": stack.enter_context(empty_database(on_postgres, folder))}
+        if on_postgres:
+            environment["REDIS_URL"] = url_of(stack.enter_context(services.redis())[0])
+        yield stack.enter_context(serving(folder, **environment))
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ import pytest
 
 from tests.servers import ROOT
 
+pytestmark = pytest.mark.alike_on_both
+
 PACKAGES = [name for name in ("project", "deals_api", "graphql_schema", "tests") if (ROOT / name).is_dir()]
 MODULES = sorted(
     path.relative_to(ROOT)

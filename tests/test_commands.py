@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,10 +40,21 @@ def command(environment: dict[str, str], *arguments: str, stdin: bytes | IO[byte
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the tables, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "deals.sqlite3"
+    assert command({"DATABASE_URL": f"sqlite:///{path}"}, "migrate", "-v0").returncode == 0
+    return path
+
+
 @pytest.fixture
-def tables(environment: dict[str, str]) -> dict[str, str]:
+def tables(environment: dict[str, str], on_postgres: bool, request: pytest.FixtureRequest) -> dict[str, str]:
     """The environment of commands whose database has tables, and nothing in them."""
-    assert command(environment, "migrate", "-v0").returncode == 0
+    if on_postgres:
+        assert command(environment, "migrate", "-v0").returncode == 0
+    else:
+        shutil.copy(request.getfixturevalue("migrated"), environment["DATABASE_URL"].removeprefix("sqlite:///"))
     return environment
 
 

@@ -13,11 +13,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from deals_api.limits import Limits
 from project import gunicorn
 from tests.servers import ROOT, serving
+
+pytestmark = pytest.mark.alike_on_both
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 WEB: dict[str, Any] = COMPOSE["services"]["web"]

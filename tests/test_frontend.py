@@ -16,6 +16,8 @@ from tests import node
 from tests.builders import csv_of, deal
 from tests.servers import ROOT, Server
 
+pytestmark = pytest.mark.alike_on_both
+
 
 @pytest.fixture(scope="module")
 def compiled() -> None:

@@ -19,6 +19,8 @@ from graphql_schema.graphiql import ready_queries
 from tests.needs import needs
 from tests.servers import REAL_FILE, Server, serving
 
+pytestmark = pytest.mark.alike_on_both
+
 #: Without these the browser itself looks for its maker's hosts.
 FLAGS: Final = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -88,9 +90,7 @@ class Visit:
 
 
 @pytest.fixture(scope="module")
-def browser(on_postgres: bool) -> Iterator[Browser]:
-    if on_postgres:
-        pytest.skip("a browser sees the same page whatever database is behind it")
+def browser() -> Iterator[Browser]:
     needs("chromium")
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:

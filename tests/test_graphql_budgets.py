@@ -84,9 +84,20 @@ def test_fragments_nobody_spreads_and_unknown_directives_count_too(limits: Any) 
 
 
 def test_fragments_that_spread_each_other_are_refused_and_not_walked_for_ever() -> None:
-    told = error("{gems {...A}} fragment A on GemConnection {...B} fragment B on GemConnection {...A}")
-    assert told["extensions"] == {"code": "graphql_invalid"}
-    assert told["message"].startswith("Cannot spread fragment 'A' within itself")
+    for kind, query in (("GemConnection", "{gems {...A}}"), ("Query", "{...A}")):
+        told = error(f"{query} fragment A on {kind} {{...B}} fragment B on {kind} {{...A}}")
+        assert told["extensions"] == {"code": "graphql_invalid"}
+        assert told["message"].startswith("Cannot spread fragment 'A' within itself")
+
+
+def test_a_fragment_is_walked_once_however_often_it_is_spread(limits: Any) -> None:
+    """Each spreads the next one twice: two to the power of forty, if somebody counted on his fingers."""
+    load(deal())
+    limits(max_query_fields=10**15, max_query_tokens=10_000)
+    each = " ".join(f"fragment F{number} on Gem {{...F{number + 1} ...F{number + 1}}}" for number in range(40))
+    must_be_refused(f"{{gems {{nodes {{...F0}}}}}} {each} fragment F40 on Gem {{id}}", "The operation costs")
+    each = each.replace("on Gem", "on Query")
+    must_be_refused(f"{{...F0}} {each} fragment F40 on Query {{gems {{totalCount}}}}", "The operation costs")
 
 
 # The size of values
@@ -167,6 +178,19 @@ def test_the_cost_is_that_of_full_pages_however_their_size_is_given(limits: Any)
     assert 4.5 < of_100 / of_20 < 5.5
     limits(page_size=40)
     assert 1.9 < cost("{deals {nodes {id}}}") / of_20 < 2.1
+
+
+def test_long_arguments_cost_wherever_they_are_written() -> None:
+    """Each is read anew for every row that it is asked of."""
+    load(deal())
+    relation = "{customers(first: 50) {nodes {deals(first: 0, filter: {quantity: {%s}}) {totalCount}}}}"
+    numbers = list(range(100))
+    short, long = cost(relation % "eq: 1"), cost(relation % f"in: {numbers}")
+    assert long > short + 200
+    of_all = "{customers(first: 50) {nodes {deals(first: 0, filter: $f) {totalCount}}}}"
+    variable = f"query ($f: DealFilter = {{quantity: {{in: {numbers}}}}}) {of_all}"
+    assert cost(variable) == cost(variable, f={"quantity": {"in": numbers}}) > short + 200
+    assert cost(variable, f={"quantity": {"in": [1]}}) < short + 20
 
 
 def test_the_cost_multiplies_down_the_tree_and_adds_up_beside_it() -> None:

@@ -15,6 +15,8 @@ from tests.servers import REAL_FILE, ROOT, Server
 from tests.test_admin import PASSWORD, create_admin
 from tests.test_graphiql import FLAGS, PATIENCE_MS
 
+pytestmark = pytest.mark.alike_on_both
+
 
 @pytest.fixture
 def page(server: Server) -> Iterator[Page]:

@@ -63,6 +63,12 @@ def wait_until(true: Any, seconds: float = 20) -> None:
         time.sleep(0.05)
 
 
+@pytest.fixture(scope="module")
+def server(shared_server: Server) -> Server:
+    """Tests that need one of their own start it."""
+    return shared_server
+
+
 # The main job
 
 
@@ -160,6 +166,12 @@ MUCH = """{
 
 def test_readers_see_one_file_or_the_other_while_uploads_land(server: Server) -> None:
     """Each file says its number in the client, the sum and the gem; a mixture would show."""
+
+    def upload_number(number: int) -> None:
+        twins = [deal(f"{name}{number}", f"gem {number}", str(number)) for name in ("a", "b")]
+        assert server.upload(csv_of(*twins)).status_code == 200
+
+    upload_number(0)
     upload_done = threading.Event()
     seen: list[set[str]] = []
 
@@ -178,8 +190,7 @@ def test_readers_see_one_file_or_the_other_while_uploads_land(server: Server) ->
     for thread in threads:
         thread.start()
     for number in range(1, 31):
-        twins = [deal(f"{name}{number}", f"gem {number}", str(number)) for name in ("a", "b")]
-        assert server.upload(csv_of(*twins)).status_code == 200
+        upload_number(number)
     upload_done.set()
     for thread in threads:
         thread.join()
@@ -501,10 +512,11 @@ def test_memory_does_not_grow_with_rows(tmp_path: Path, environment: dict[str, s
     assert peaks[1] - peaks[0] < 25 * 1024
 
 
-def test_nothing_of_a_request_is_printed_when_all_is_well(server: Server) -> None:
-    upload(server, "ann")
-    richest(server)
-    for path in ("/api/top-clients/", "/api/nothing", "/health/live"):
-        httpx.head(server.url + path)
-    lines = [line for line in server.log.read_text().splitlines() if "[INFO]" not in line]
-    assert lines == [f"Serving on http://localhost:{server.port}/api/upload/"]
+def test_nothing_of_a_request_is_printed_when_all_is_well(tmp_path: Path, environment: dict[str, str]) -> None:
+    with serving(tmp_path, **environment) as server:
+        upload(server, "ann")
+        richest(server)
+        for path in ("/api/top-clients/", "/api/nothing", "/health/live"):
+            httpx.head(server.url + path)
+        lines = [line for line in server.log.read_text().splitlines() if "[INFO]" not in line]
+        assert lines == [f"Serving on http://localhost:{server.port}/api/upload/"]

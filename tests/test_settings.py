@@ -17,6 +17,8 @@ from django.core.exceptions import ImproperlyConfigured
 from deals_api.limits import Limits
 from tests.servers import ROOT
 
+pytestmark = pytest.mark.alike_on_both
+
 #: Variable, where its value ends up in the settings, least, most, default.
 NUMBERS: dict[str, tuple[str, int, int, int]] = {
     "PORT": ("PORT", 1, 65535, 8000),

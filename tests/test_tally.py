@@ -10,6 +10,8 @@ from deals_api.errors import UploadTooLarge
 from deals_api.limits import Limits
 from deals_api.tally import NameTally, Tally
 
+pytestmark = pytest.mark.alike_on_both
+
 Row = tuple[str, str, int, int, str]
 
 #: customer, gem, hundredths, pieces, date

@@ -12,6 +12,8 @@ import pytest
 from project.worker import GRACE_SECONDS
 from tests.servers import Server
 
+pytestmark = pytest.mark.alike_on_both
+
 #: More than the service has threads.
 MANY = 40
 HALF_A_HEAD = b"GET /api/top"
