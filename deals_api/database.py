@@ -6,11 +6,13 @@ Knows no model.
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import time
 from collections.abc import Iterator
 from typing import Final
 
 from django.db import Error, connection
+from psycopg2.errors import DiskFull
 
 #: SQLite looks at the clock every so many of its steps.
 _STEPS: Final = 20_000
@@ -20,6 +22,12 @@ def take_as_long_as_needed() -> None:
     """The statements of this transaction are not ended: a load takes what its file takes."""
     if connection.vendor == "postgresql":
         _execute("SET LOCAL statement_timeout = 0")
+
+
+def is_full(error: Error) -> bool:
+    """Whether its disk has no room left."""
+    cause = error.__cause__
+    return isinstance(cause, DiskFull) or getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@
   - NotAllowed          asked for by a page that has no business here
   - TooManyRequests     asked too often; trying again later helps
   - DatabaseBusy        another upload holds the database; trying again helps
+  - NoRoom              a disk of the service is full
 
 Knows neither HTTP nor GraphQL: each face translates ``code`` in one place.
 """
@@ -96,3 +97,8 @@ class TooManyRequests(DealsError):
 class DatabaseBusy(DealsError):
     code = "database_busy"
     retry_after = 2
+
+
+class NoRoom(DealsError):
+    code = "no_room"
+    retry_after = 60

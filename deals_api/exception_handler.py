@@ -6,6 +6,7 @@ the bad cells of a refused file.
 
 from __future__ import annotations
 
+import errno
 import logging
 from dataclasses import asdict
 from http import HTTPStatus
@@ -24,7 +25,8 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from deals_api.cache import SnapshotGone
-from deals_api.errors import DatabaseBusy, DealsError, RowProblem, TokenRequired
+from deals_api.database import is_full
+from deals_api.errors import DatabaseBusy, DealsError, NoRoom, RowProblem, TokenRequired
 from deals_api.serializers import exact_json
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,10 @@ _STATUS: Final = {
     "not_allowed": HTTPStatus.FORBIDDEN,
     "too_many_requests": HTTPStatus.TOO_MANY_REQUESTS,
     "database_busy": HTTPStatus.SERVICE_UNAVAILABLE,
+    "no_room": HTTPStatus.INSUFFICIENT_STORAGE,
 }
+#: What a full disk, a quota and the limit of one file are called.
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def refuse(error: Exception, _context: dict[str, Any] | None = None) -> Response | None:
@@ -50,6 +55,9 @@ def refuse(error: Exception, _context: dict[str, Any] | None = None) -> Response
         return Response(
             body(error.message, error.code, error.problems), _STATUS[error.code], headers=headers_of(error)
         )
+    if _means_no_room(error):
+        log.error("There is no room left: %s", error)
+        return refuse(NoRoom("The service has no room left on its disk; its operator has to make some."))
     if isinstance(error, OperationalError | InterfaceError | SnapshotGone):
         log.warning("The database does not answer: %s", error)
         return refuse(DatabaseBusy("The database does not answer just now; try again in a moment."))
@@ -66,6 +74,12 @@ def refuse(error: Exception, _context: dict[str, Any] | None = None) -> Response
     if isinstance(error, SuspiciousOperation | UnreadablePostError):
         return refuse(exceptions.ParseError(str(error) or "The request cannot be read."))
     return None
+
+
+def _means_no_room(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _NO_ROOM
+    return isinstance(error, OperationalError) and is_full(error)
 
 
 def headers_of(error: DealsError) -> dict[str, str]:

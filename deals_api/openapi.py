@@ -99,6 +99,9 @@ REFUSALS: Final = {
     "database_busy": Refusal(
         HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer just now; try again in a moment."
     ),
+    "no_room": Refusal(
+        HTTPStatus.INSUFFICIENT_STORAGE, "The service has no room left on its disk; its operator has to make some."
+    ),
 }
 REFUSALS_OF_READING: Final = {
     **REFUSALS,
@@ -226,7 +229,7 @@ _KEPT: Final = [
 ]
 _REFUSED: Final = [
     _header("WWW-Authenticate", [401], "`Bearer`."),
-    _header("Retry-After", [429, 503], "Seconds."),
+    _header("Retry-After", [429, 503, 507], "Seconds."),
 ]
 #: A token, or none: whether one is needed is the operator's choice.
 _AUTH: Final[Any] = [{}, {"token": []}]

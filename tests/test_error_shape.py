@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -43,6 +44,7 @@ STATUS = {
     "too_many_requests": 429,
     "internal_error": 500,
     "database_busy": 503,
+    "no_room": 507,
 }
 #: DRF's own, for which the service has other words; see ``access``.
 OF_DRF = {"authentication_failed", "not_authenticated", "permission_denied", "throttled"}
@@ -158,6 +160,14 @@ def test_trouble_that_passes_is_told_with_the_time_to_wait(error: Exception) -> 
     assert "gone" not in answer.data["Desc"]
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_told_as_such_and_no_other_trouble_with_files(number: int) -> None:
+    answer = refuse(OSError(number, "no room"))
+    assert answer is not None
+    assert (answer.status_code, answer.data["Code"], answer.headers["Retry-After"]) == (507, "no_room", "60")
+    assert refuse(OSError(errno.EACCES, "forbidden")) is None
+
+
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
@@ -185,5 +195,5 @@ def test_what_fails_outside_drf_is_told_in_the_same_words(status: int) -> None:
 
 
 def test_every_code_of_the_table_was_earned_here() -> None:
-    others = {"upload_too_large", "internal_error", "database_busy", "token_required", "too_many_requests"}
+    others = {"upload_too_large", "internal_error", "database_busy", "no_room", "token_required", "too_many_requests"}
     assert REQUESTS.keys() | others == STATUS.keys()

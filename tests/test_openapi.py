@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -215,6 +216,15 @@ class Asking:
             self.patch.setattr(module, name, fail)
         answer = self.ask()
         assert answer["Retry-After"] == "2"
+        return answer
+
+    def no_room(self) -> Any:
+        def fail(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "no space left on device")
+
+        self.patch.setattr(ingest, "ingest_deals", fail)
+        answer = self.ask()
+        assert answer["Retry-After"] == "60"
         return answer
 
 
