@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from django.db import Error, connection
+from django.db.models import Model
 from psycopg2.errors import DiskFull
 
 #: SQLite looks at the clock every so many of its steps.
@@ -22,6 +23,16 @@ def take_as_long_as_needed() -> None:
     """The statements of this transaction are not ended: a load takes what its file takes."""
     if connection.vendor == "postgresql":
         _execute("SET LOCAL statement_timeout = 0")
+
+
+def count_anew(*models: type[Model]) -> None:
+    """Have the planner know how many rows there are, which PostgreSQL finds out by itself within minutes.
+
+    Until then it takes a table that was empty for one that still is, and joins thousands of rows one by one.
+    """
+    if connection.vendor == "postgresql":
+        tables = ", ".join(connection.ops.quote_name(model._meta.db_table) for model in models)
+        _execute(f"ANALYZE {tables}")
 
 
 def is_full(error: Error) -> bool:

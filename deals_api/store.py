@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from deals_api.cache import LEASE_SECONDS
 from deals_api.csv_rows import DealBatch
-from deals_api.database import take_as_long_as_needed
+from deals_api.database import count_anew, take_as_long_as_needed
 from deals_api.errors import DatabaseBusy, UploadNotKept
 from deals_api.limits import Limits
 from deals_api.models import (
@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 _CHUNK_ROWS: Final = 2048
 _DELETED_AT_ONCE: Final = 20_000
+#: Rows of an upload that no bad plan makes slow.
+_WORTH_COUNTING: Final = 1_000
 #: Far longer than an upload takes from its registration to the lock on its row.
 _UNHELD_SECONDS: Final = 10
 
@@ -71,6 +73,8 @@ def store_snapshot(upload: Upload, batches: Iterable[DealBatch], limits: Limits)
         upload.state = Upload.State.LOADED
         upload.finished_at = timezone.now()
         upload.save(update_fields=["rows", "customer_count", "gem_count", "state", "finished_at"])
+        if upload.rows >= _WORTH_COUNTING:
+            count_anew(Deal, Purchase, Customer, Gem)
         announced.wait()
         pointer = _locked_pointer()
         if upload.pk > pointer.arrival:

@@ -16,7 +16,7 @@ from django.db.utils import ConnectionHandler
 
 from deals_api.database import statements_end, take_as_long_as_needed
 from deals_api.ingest import ingest_deals
-from tests.builders import csv_of, deal
+from tests.builders import csv_of, deal, load
 from tests.test_settings import settings_of
 
 
@@ -130,3 +130,19 @@ def test_an_operator_may_have_other_bounds() -> None:
     entry: dict[str, Any] = settings_of(DATABASE_URL="postgres://db/deals?options=-c%20jit%3Doff")["DATABASES"]
     assert entry["default"]["OPTIONS"]["options"] == "-c jit=off"
     assert entry["default"]["OPTIONS"]["connect_timeout"] == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_large_upload_is_counted_before_the_database_would_do_so_itself() -> None:
+    """Else it would be read by plans for empty tables."""
+    execute("ANALYZE")
+    load(*(deal(f"c{number % 300}", f"g{number % 40}") for number in range(5000)))
+    assert {name: counted(name) for name in ("customer", "gem", "purchase", "deal")} == {
+        "customer": 300, "gem": 40, "purchase": 600, "deal": 5000
+    }  # fmt: skip
+
+
+def counted(table: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reltuples FROM pg_class WHERE relname = %s", [f"deals_api_{table}"])
+        return int(cursor.fetchone()[0])
