@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from django.core.exceptions import (
+    DisallowedHost,
     PermissionDenied,
     RequestDataTooBig,
     SuspiciousOperation,
@@ -117,6 +118,10 @@ def _outside(status: HTTPStatus, sentence: str, code: str) -> HttpResponse:
 
 
 def bad_request(_request: HttpRequest, exception: Exception) -> HttpResponse:
+    if isinstance(exception, DisallowedHost):
+        return _outside(
+            HTTPStatus.BAD_REQUEST, "The service does not answer to this name; see ALLOWED_HOSTS.", "bad_request"
+        )
     return _outside(HTTPStatus.BAD_REQUEST, "The request cannot be read.", "bad_request")
 
 

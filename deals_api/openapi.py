@@ -57,7 +57,9 @@ _BAD_CELL: Final = {
 
 #: What an operation of this face can refuse, by code; those that read say two of them in other words.
 REFUSALS: Final = {
-    "bad_request": Refusal(HTTPStatus.BAD_REQUEST, "The request cannot be read."),
+    "bad_request": Refusal(
+        HTTPStatus.BAD_REQUEST, "The service does not answer to this name; see ALLOWED_HOSTS."
+    ),
     "invalid": Refusal(HTTPStatus.BAD_REQUEST, "limt: There is no parameter 'limt'."),
     "parse_error": Refusal(
         HTTPStatus.BAD_REQUEST,

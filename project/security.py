@@ -1,10 +1,15 @@
-"""What a browser may do with our answers: with a page, load what comes from here; with the rest, nothing."""
+"""What a browser may do with our answers: with a page, load what comes from here; with the rest, nothing.
+
+And by which names it may know us, where the operator names none.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 
 HEADER: Final = "Content-Security-Policy"
@@ -28,3 +33,26 @@ def content_security_policy(respond: Callable[[HttpRequest], HttpResponse]) -> C
         return response
 
     return respond_with_policy
+
+
+#: Addresses, names without a dot, and names under what nobody can register.
+_PRIVATE: Final = re.compile(
+    r"(\[[0-9a-f:.]+\]|[0-9.]+|[^.:]+|[^:]+\.(localhost|local|lan|internal|intranet|home|home\.arpa|test|example))\.?"
+    r"(:[0-9]*)?",
+    re.IGNORECASE,
+)
+
+
+def private_names_only(respond: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Middleware: a name that a stranger could register is not ours.
+
+    He could have it lead here, and a page of his would then be one of our own to a visitor's browser (DNS rebinding).
+    """
+
+    def respond_to_private_name(request: HttpRequest) -> HttpResponse:
+        name = request.META.get("HTTP_HOST", "")
+        if name and not _PRIVATE.fullmatch(name):
+            raise DisallowedHost(f"The service does not answer to the name {name!r}; see ALLOWED_HOSTS.")
+        return respond(request)
+
+    return respond_to_private_name

@@ -51,7 +51,8 @@ DEALS_BUILD = build_digest(BASE_DIR)
 OPERATORS_SECRET_KEY = os.environ.get("SECRET_KEY", "")
 SECRET_KEY = OPERATORS_SECRET_KEY or get_random_secret_key()
 DEBUG = False
-ALLOWED_HOSTS = [name.strip() for name in (os.environ.get("ALLOWED_HOSTS") or "*").split(",")]
+_names = os.environ.get("ALLOWED_HOSTS", "").strip()
+ALLOWED_HOSTS = [name.strip() for name in (_names or "*").split(",")]
 # Whoever watches the service from inside asks this very machine, by no public name.
 ALLOWED_HOSTS += ["localhost", "127.0.0.1"]
 
@@ -76,6 +77,8 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "project.sessions.for_the_admin",
 ]
+if not _names:
+    MIDDLEWARE.insert(0, "project.security.private_names_only")
 SILENCED_SYSTEM_CHECKS = [
     # A cookie carries somebody's authority in the admin only, and each of its views is ``csrf_protect``ed.
     "security.W003",

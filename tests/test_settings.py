@@ -145,7 +145,7 @@ def test_a_postgres_url_names_user_host_and_database(scheme: str) -> None:
     assert entry["ENGINE"] == "django.db.backends.postgresql"
     assert (entry["USER"], entry["PASSWORD"]) == ("ann", "p@ss/word")
     assert (entry["HOST"], entry["PORT"], entry["NAME"]) == ("db.example", 5433, "deals")
-    assert entry["OPTIONS"] == {"sslmode": "require"}
+    assert entry["OPTIONS"] == {**settings_of()["POSTGRES_OPTIONS"], "sslmode": "require"}
     assert (entry["CONN_MAX_AGE"], entry["CONN_HEALTH_CHECKS"]) == (None, True)
 
 
@@ -179,7 +179,7 @@ def test_what_is_no_redis_url_is_refused_with_the_name_of_the_variable(url: str)
 # Who may ask, and how
 
 
-def test_any_host_name_is_answered_to_unless_some_are_named() -> None:
+def test_hosts_are_those_that_are_named() -> None:
     itself = ["localhost", "127.0.0.1"]
     assert settings_of()["ALLOWED_HOSTS"] == ["*", *itself]
     assert settings_of(ALLOWED_HOSTS="a.example, b.example")["ALLOWED_HOSTS"] == ["a.example", "b.example", *itself]

@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz``: schemathesis against the REST face of a service started for it.
+"""``python -m tests.fuzz``: schemathesis against both faces of a service started for it.
 
 Arguments go to schemathesis. ``DATABASE_URL`` and ``REDIS_URL``, where set, name the servers to use.
 """
@@ -20,12 +20,20 @@ def main(arguments: list[str]) -> int:
     servers = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL") if os.environ.get(name)}
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder), **servers) as server:
         server.upload(REAL_FILE.read_bytes())
-        command = [
-            str(Path(sys.executable).with_name("st")), "--config-file", str(HERE / "rest.toml"), "run",
-            f"{server.url}/api/schema/", "--url", server.url, *arguments,
-        ]  # fmt: skip
-        environment = os.environ | {"SCHEMATHESIS_HOOKS": str(HERE / "hooks.py")}
-        return subprocess.run(command, cwd=folder, env=environment, timeout=500, check=False).returncode
+        rest = run(folder, "rest.toml", f"{server.url}/api/schema/", "--url", server.url, *arguments)
+        graphql = run(folder, "graphql.toml", f"{server.url}/graphql/", *arguments)
+        log = server.log.read_text()
+    if "Traceback" in log:
+        print(log)  # noqa: T201
+        return 1
+    return rest or graphql
+
+
+def run(folder: str, config: str, *arguments: str) -> int:
+    st = str(Path(sys.executable).with_name("st"))
+    environment = os.environ | {"SCHEMATHESIS_HOOKS": str(HERE / "hooks.py")}
+    command = [st, "--config-file", str(HERE / config), "run", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, timeout=500, check=False).returncode
 
 
 if __name__ == "__main__":

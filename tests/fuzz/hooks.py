@@ -1,11 +1,13 @@
-"""What schemathesis cannot know of a file of deals: how to make a good one."""
+"""What schemathesis cannot know: how to make a good file of deals, values of our scalars, and what is a failure."""
 
 from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
 import schemathesis
+from graphql import IntValueNode, StringValueNode
 from hypothesis import strategies as st
 
 _COLUMNS = ("customer", "item", "total", "quantity", "date")
@@ -23,3 +25,27 @@ def _file(rows: list[tuple[str, ...]]) -> bytes:
 
 
 schemathesis.openapi.media_type("text/csv", st.lists(_rows, min_size=1, max_size=20).map(_file))
+
+
+# GraphQL
+
+
+def _written(values: st.SearchStrategy[Any]) -> st.SearchStrategy[StringValueNode]:
+    return values.map(lambda value: StringValueNode(value=str(value)))
+
+
+schemathesis.graphql.scalar("Money", _written(_totals))
+schemathesis.graphql.scalar("DateTime", _written(st.datetimes().map(lambda one: f"{one.isoformat()}Z")))
+schemathesis.graphql.scalar("Date", _written(st.dates()))
+schemathesis.graphql.scalar(
+    "BigInt", st.integers(-(2**63) + 1, 2**63 - 1).map(lambda number: IntValueNode(value=str(number)))
+)
+
+
+@schemathesis.check
+def nothing_failed(_context: Any, response: Any, case: Any) -> None:
+    """A refusal says why; a failure says that it is one, or has a status of 5xx."""
+    assert response.status_code < 500
+    if response.request.url.split("?")[0].endswith("/graphql/"):
+        codes = [error["extensions"]["code"] for error in response.json().get("errors", ())]
+        assert "internal_error" not in codes
