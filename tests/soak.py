@@ -1,0 +1,192 @@
+"""``python -m tests.soak``: large uploads every few seconds for ten minutes, while everybody reads. Prints a table.
+
+PostgreSQL, Redis and the service are real. Every answer is held against what may have happened (``history``), and
+memory and connections against what they were when everything was warm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import psycopg2
+from redis import Redis
+
+from tests import services
+from tests.bench.files import write_deals
+from tests.history import History, Operation
+from tests.servers import Server, serving
+
+#: Seconds from one upload to the next.
+EVERY: Final = 3.0
+#: A reader's rest, so that some processor is left for the uploads.
+REST: Final = 0.005
+THREADS: Final = 8
+QUESTIONS: Final = (
+    "topClients(limit: 1) {username spentMoney}",
+    "deals(first: 20, orderBy: TOTAL_DESC) {nodes {total customer {username} gem {name}}}",
+    "dealStats(by: [GEM, MONTH], limit: 50) {gem {name} month total}",
+    "customers(first: 5) {nodes {username gems(first: 3) {nodes {name}}}}",
+)
+
+
+@dataclass
+class Sample:
+    """What the service holds at one moment."""
+
+    megabytes: float
+    database_connections: int
+    redis_connections: int
+
+
+@dataclass
+class Soak:
+    """One run of it, and what came out."""
+
+    server: Server
+    database_url: str
+    redis_port: int
+    body: bytes
+    history: History = field(default_factory=History)
+    done: threading.Event = field(default_factory=threading.Event)
+    errors: list[str] = field(default_factory=list)
+    upload_seconds: list[float] = field(default_factory=list)
+    read_seconds: list[float] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    numbers: Any = field(default_factory=lambda: itertools.count(1))
+
+    def run(self, seconds: float) -> None:
+        clients = [self.upload, self.read_rest, self.read_rest, self.read_graphql, self.read_graphql]
+        threads = [threading.Thread(target=self.repeat, args=(client,)) for client in clients]
+        for thread in threads:
+            thread.start()
+        for share in (0.3, 0.2, 0.2, 0.2):
+            self.done.wait(seconds * share)
+            self.samples.append(self.sample())
+        self.done.wait(seconds * 0.1)
+        self.done.set()
+        for thread in threads:
+            thread.join()
+
+    def repeat(self, client: Callable[[httpx.Client], None]) -> None:
+        with httpx.Client(base_url=self.server.url, timeout=120) as connection:
+            while not self.done.is_set():
+                try:
+                    client(connection)
+                except (AssertionError, LookupError, ValueError, httpx.HTTPError) as error:
+                    self.errors.append(repr(error))
+
+    def upload(self, client: httpx.Client) -> None:
+        """An ordinary file, in which one more client leads who says the number of the file."""
+        number = next(self.numbers)
+        content = self.body + f"c{number},g{number},900000000000,1,2020-01-01 00:00:00\n".encode()
+        sent = time.monotonic()
+        answer = client.post("/api/upload/", files={"deals": (f"{number}.csv", content)})
+        answered = time.monotonic()
+        assert answer.status_code == 200, answer.text
+        self.history.writes.append(Operation(f"c{number}", sent, answered))
+        self.upload_seconds.append(answered - sent)
+        self.done.wait(EVERY - (answered - sent))
+
+    def read_rest(self, client: httpx.Client) -> None:
+        self.read(lambda: client.get("/api/top-clients/"), lambda found: found["response"])
+
+    def read_graphql(self, client: httpx.Client) -> None:
+        question = f"{{topClients {{username}} more: {QUESTIONS[len(self.read_seconds) % len(QUESTIONS)]}}}"
+        self.read(
+            lambda: client.post("/graphql/", json={"query": question}), lambda found: found["data"]["topClients"]
+        )
+
+    def read(self, ask: Callable[[], httpx.Response], clients_in: Callable[[Any], Any]) -> None:
+        sent = time.monotonic()
+        answer = ask()
+        answered = time.monotonic()
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        assert "errors" not in found, found
+        if clients := clients_in(found):
+            self.history.reads.append(Operation(clients[0]["username"], sent, answered))
+        self.read_seconds.append(answered - sent)
+        self.done.wait(REST)
+
+    def sample(self) -> Sample:
+        with contextlib.closing(psycopg2.connect(self.database_url)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
+            (in_database,) = cursor.fetchone() or (0,)
+        with Redis(port=self.redis_port) as redis:
+            in_redis = redis.info("clients")["connected_clients"]
+        memory = sum(worker.memory_info().rss for worker in self.server.workers()) / 2**20
+        return Sample(memory, in_database - 1, in_redis - 1)
+
+    def complaints(self) -> list[str]:
+        """What is wrong, in words."""
+        warm, last = self.samples[0], self.samples[-1]
+        found = [*self.errors[:10], *self.history.impossible()[:10]]
+        if last.megabytes > 1.25 * warm.megabytes + 20:
+            found.append(f"memory grew from {warm.megabytes:.0f} to {last.megabytes:.0f} MB")
+        most = len(self.server.workers()) * THREADS
+        found += [
+            f"too many connections: {sample}"
+            for sample in self.samples
+            if max(sample.database_connections, sample.redis_connections) > most
+        ]
+        if "Traceback" in self.server.log.read_text():
+            found.append("a traceback in the log")
+        return found
+
+    def table(self) -> str:
+        warm, last = self.samples[0], self.samples[-1]
+        lines = [
+            ("uploads", f"{len(self.upload_seconds)}, median {statistics.median(self.upload_seconds):.2f} s"),
+            (
+                "reads", f"{len(self.read_seconds):,}, median {1000 * statistics.median(self.read_seconds):.1f} ms,"
+                f" 99 of 100 under {1000 * statistics.quantiles(self.read_seconds, n=100)[98]:.0f} ms"
+            ),
+            ("errors", str(len(self.errors))),
+            ("answers that cannot have been", str(len(self.history.impossible()))),
+            ("memory of the processes, when warm and at the end", f"{warm.megabytes:.0f}, {last.megabytes:.0f} MB"),
+            ("connections to PostgreSQL", f"{warm.database_connections}, {last.database_connections}"),
+            ("connections to Redis", f"{warm.redis_connections}, {last.redis_connections}"),
+        ]  # fmt: skip
+        return "\n".join(f"| {what} | {found} |" for what, found in lines)
+
+
+@contextlib.contextmanager
+def soaking(folder: Path, rows: int) -> Any:
+    """Everything there is, ready to run."""
+    file = folder / "large.csv"
+    write_deals(file, rows)
+    with services.postgres() as (_, database_url), services.redis() as (redis, redis_url):
+        environment = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "WEB_THREADS": str(THREADS)}
+        no_limits = {"UPLOADS_PER_MINUTE": "0", "COMPUTATIONS_PER_MINUTE": "0"}
+        with serving(folder, **environment, **no_limits) as server:
+            yield Soak(server, database_url, redis.port, file.read_bytes())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--rows", type=int, default=100_000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, soaking(Path(folder), arguments.rows) as soak:
+        soak.run(arguments.seconds)
+        title = f"in {arguments.seconds:.0f} s, with files of {arguments.rows:,} deals"
+        print(f"| {title} | found |\n| --- | --- |\n{soak.table()}")  # noqa: T201
+        complaints = soak.complaints()
+    print("\n".join(complaints))  # noqa: T201
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,21 @@
+"""The short form of ``python -m tests.soak``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.soak import soaking
+
+
+def test_large_uploads_harm_no_reader_and_leave_nothing(tmp_path: Path, on_postgres: bool) -> None:
+    if not on_postgres:
+        pytest.skip("it brings its own PostgreSQL and Redis, once")
+    tmp_path.chmod(0o755)
+    with soaking(tmp_path, 20_000) as soak:
+        soak.run(12)
+        assert soak.complaints() == []
+        assert len(soak.upload_seconds) >= 2
+        assert len(soak.read_seconds) > 100
+        print(soak.table())  # noqa: T201
