@@ -211,6 +211,14 @@ def test_the_map_names_every_module_of_its_packages() -> None:
     assert named == [name for name in modules if not name.endswith("__init__.py")]
 
 
+def test_each_promise_of_the_page_names_tests_that_there_are() -> None:
+    written = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    for promise, tests, _ in rows_under("What we promise and how it is tested"):
+        names = codes_in(tests)
+        assert names, promise
+        assert [name for name in names if f"def {name}(" not in written] == [], promise
+
+
 def test_what_the_page_says_to_run_is_what_is_run_before_a_merge() -> None:
     commands = [codes_in(row[1])[0] for row in rows_under("Change it")]
     checks = (ROOT / ".ci" / "run").read_text()
