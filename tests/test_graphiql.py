@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,21 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect
 
 from graphql_schema.graphiql import ready_queries
-from tests.needs import needs
+from tests.chromium import PATIENCE_MS, chromium
 from tests.servers import REAL_FILE, Server, serving
 
 pytestmark = pytest.mark.alike_on_both
 
-#: Without these the browser itself looks for its maker's hosts.
-FLAGS: Final = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-#: Generous, because machines are slow at times; nothing waits so long that goes well.
-PATIENCE_MS: Final = 30_000
 NAMES: Final = ["TopFive", "MoneyByGemAndMonth", "WhoBoughtWhat", "DealsPageByPage", "HistoryOfUploads"]
 PHONE: Final = {"width": 390, "height": 844}
 
@@ -91,12 +83,8 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    needs("chromium")
-    expect.set_options(timeout=PATIENCE_MS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

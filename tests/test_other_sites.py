@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import http.server
-import shutil
 import threading
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from tests.builders import csv_of, deal
-from tests.needs import needs
+from tests.chromium import PATIENCE_MS, chromium
 from tests.servers import Server
-from tests.test_graphiql import FLAGS, PATIENCE_MS
 
 pytestmark = pytest.mark.alike_on_both
 
@@ -51,11 +49,8 @@ const read = async (path, options) => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    needs("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*FLAGS, NAMES])
+    with chromium(NAMES) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

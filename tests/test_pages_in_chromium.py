@@ -3,41 +3,23 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from tests.builders import csv_of, deal
-from tests.needs import needs
+from tests.chromium import chromium, window
 from tests.servers import REAL_FILE, ROOT, Server
 from tests.test_admin import PASSWORD, create_admin
-from tests.test_graphiql import FLAGS, PATIENCE_MS
 
 pytestmark = pytest.mark.alike_on_both
 
 
 @pytest.fixture
 def page(server: Server) -> Iterator[Page]:
-    """A window in which nothing is blocked and nothing is loaded from elsewhere."""
-    needs("chromium")
-    expect.set_options(timeout=PATIENCE_MS)
-    mishaps: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        window = browser.new_page(base_url=server.url)
-        window.set_default_timeout(PATIENCE_MS)
-        window.on("pageerror", lambda error: mishaps.append(str(error)))
-        window.on("console", lambda message: mishaps.append(message.text) if "Security" in message.text else None)
-        window.on("request", lambda one: None if one.url.startswith((server.url, "data:")) else mishaps.append(one.url))
-        window.expose_function("tell", lambda violation: mishaps.append(violation))
-        window.add_init_script(
-            "addEventListener('securitypolicyviolation', (one) => tell(one.violatedDirective + ' ' + one.blockedURI))"
-        )
-        yield window
-        assert mishaps == []
-        browser.close()
+    with chromium() as browser, window(browser, server) as page:
+        yield page
 
 
 def test_swagger_ui_shows_every_operation_and_tries_one(page: Page, server: Server, real_file: bytes) -> None:

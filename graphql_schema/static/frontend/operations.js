@@ -1,0 +1,66 @@
+// Every operation of the page, to be copied and tried in GraphiQL as it stands.
+
+export const CURRENT = `query Current {
+  currentUpload { id fileName rows customerCount gemCount arrivedAt }
+}`;
+
+export const TOP_CLIENTS = `query TopClients($upload: ID) {
+  topClients(limit: 5, upload: $upload) { username spentMoney gems }
+}`;
+
+export const MONEY_BY_MONTH = `query MoneyByMonth {
+  dealStats(by: [MONTH], orderBy: DATE_DESC, limit: 36) { month total dealCount }
+}`;
+
+export const MONEY_BY_GEM = `query MoneyByGem {
+  dealStats(by: [GEM], orderBy: TOTAL_DESC, limit: 12) { gem { name } total dealCount }
+}`;
+
+export const CUSTOMERS = `query Customers($orderBy: CustomerOrder!, $filter: CustomerFilter, $after: String) {
+  customers(first: 50, orderBy: $orderBy, filter: $filter, after: $after) {
+    totalCount
+    nodes { id username spentMoney dealCount gemCount lastDeal }
+    pageInfo { hasNextPage endCursor }
+  }
+}`;
+
+export const GEMS = `query Gems($orderBy: GemOrder!, $filter: GemFilter, $after: String) {
+  gems(first: 50, orderBy: $orderBy, filter: $filter, after: $after) {
+    totalCount
+    nodes { id name total dealCount buyerCount lastDeal }
+    pageInfo { hasNextPage endCursor }
+  }
+}`;
+
+export const DEALS = `query Deals($orderBy: DealOrder!, $filter: DealFilter, $after: String) {
+  deals(first: 50, orderBy: $orderBy, filter: $filter, after: $after) {
+    totalCount
+    nodes { id date customer { username } gem { name } quantity total }
+    pageInfo { hasNextPage endCursor }
+  }
+}`;
+
+export const UPLOADS = `query Uploads($after: String) {
+  uploads(first: 20, after: $after) {
+    nodes { id fileName arrivedAt state isCurrent rows customerCount gemCount error }
+    pageInfo { hasNextPage endCursor }
+  }
+}`;
+
+// Two versions side by side, each root with the upload that it is to read.
+export const COMPARE = `query Compare($then: ID!, $now: ID!) {
+  then: upload(id: $then) { fileName arrivedAt rows customerCount gemCount }
+  now: upload(id: $now) { fileName arrivedAt rows customerCount gemCount }
+  totalThen: dealStats(upload: $then) { total }
+  totalNow: dealStats(upload: $now) { total }
+  topThen: topClients(limit: 5, upload: $then) { username spentMoney }
+  topNow: topClients(limit: 5, upload: $now) { username spentMoney }
+}`;
+
+export const MAKE_CURRENT = `mutation MakeCurrent($id: ID!) {
+  activateUpload(id: $id) {
+    __typename
+    ... on UploadActivated { upload { id } }
+    ... on UploadNotKept { message }
+  }
+}`;
