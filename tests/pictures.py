@@ -17,7 +17,7 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name, serving(Path(name)) as server, chromium() as browser:
         server.upload(REAL_FILE.read_bytes())
-        size = {"viewport": {"width": 1100, "height": 960}, "locale": "en-US", "color_scheme": "light"}
+        size = {"viewport": {"width": 1100, "height": 1140}, "locale": "en-US", "color_scheme": "light"}
         with window(browser, server, **size) as page:
             page.goto("/")
             expect(page.locator(".bars li").first).to_be_visible()

@@ -228,6 +228,30 @@ def test_deals_that_must_be_read_cost_too() -> None:
     assert cost("{dealStats {total}}") > by_sum
 
 
+def test_sums_cost_by_what_the_database_does_for_them() -> None:
+    load(*many(4000, [f"c{number}" for number in range(1000)]))
+    whole = cost("{dealStats {minTotal}}")
+    by_gem = cost("{dealStats(by: [GEM]) {minTotal}}")
+    assert whole - 1 <= by_gem < cost("{dealStats(by: [MONTH]) {minTotal}}") - 4
+    assert by_gem + 50 < cost("{dealStats(by: [CUSTOMER]) {minTotal}}")
+    in_a_set = cost('{deals(first: 0, filter: {customer: {contains: "c"}}) {totalCount}}')
+    by_itself = cost("{deals(first: 0, filter: {quantity: {gte: 1}}) {totalCount}}")
+    assert in_a_set > by_itself + 5
+
+
+def test_names_that_python_takes_into_its_hands_cost() -> None:
+    load(*(deal(f"c{customer}", f"g{gem}") for customer in range(30) for gem in range(30)))
+    without = cost("{topClients(limit: 30) {username}}")
+    assert cost("{topClients(limit: 30) {gems}}") >= without + 900 // 40
+    assert cost("{topClients {username}}") < cost("{topClients(limit: 20) {username}}") / 2
+
+
+def test_a_page_of_less_than_nothing_pays_for_no_other() -> None:
+    load(deal())
+    dear = "customers(first: 100) {nodes {deals(first: 100) {nodes {id customer {id}}}}}"
+    must_be_refused(f"{{{dear} deals(first: -1000000) {{nodes {{id}}}}}}", "The operation costs")
+
+
 def test_lists_in_order_of_another_table_cost_more() -> None:
     load(*(deal(customer, f"gem {number}") for customer in ("ann", "bob") for number in range(300)))
     relation = "{customers {nodes {%s(first: 1) {nodes {id}}}}}"
