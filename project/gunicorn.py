@@ -1,6 +1,7 @@
 """How the service is served: gunicorn's settings, each from ``project.settings`` or with its reason."""
 
 import gc
+from typing import Any
 
 from project import settings
 
@@ -21,6 +22,8 @@ worker_tmp_dir = "/dev/shm"  # noqa: S108
 preload_app = True
 # Nobody manages it over a socket in a home folder.
 control_socket_disable = True
+# Its own lines are like all others.
+logconfig_dict = settings.LOGGING
 
 
 def post_fork(_server: object, _worker: object) -> None:
@@ -28,3 +31,20 @@ def post_fork(_server: object, _worker: object) -> None:
     millions of short-lived objects without a cycle among them (a fifth of a load's time, measured)."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    if settings.TRACES:
+        from project import tracing
+
+        tracing.start()
+
+
+def child_exit(_server: object, worker: Any) -> None:
+    # Not before there is a folder for the numbers: its library looks for one when it is imported.
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)
+
+
+def on_exit(server: Any) -> None:
+    from project.metrics import remove_folder
+
+    remove_folder(server.cfg.env["PROMETHEUS_MULTIPROC_DIR"])
