@@ -287,6 +287,16 @@ def increment(key: str, seconds: int) -> int | None:
     return number
 
 
+def answers() -> bool:
+    """Whether the shared cache does; asked at most every ``REST_SECONDS`` while it does not."""
+    return bool(_shared.call(_ping, otherwise=False))
+
+
+def _ping() -> bool:
+    backend.get("ping")
+    return True
+
+
 class _Turn:
     """First among the threads of this process, then among the processes that share the cache.
 

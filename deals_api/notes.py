@@ -20,10 +20,14 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 class Notes:
     """Of one request."""
 
-    __slots__ = ("cache", "code", "cost", "database_seconds", "operation", "request_id", "rows", "statements", "upload")
+    __slots__ = (
+        "answered", "cache", "code", "cost", "database_seconds", "operation", "request_id", "rows", "statements", "upload"
+    )  # fmt: skip
 
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
+        #: What is done from then on, such as tidying up, is no part of it.
+        self.answered = False
         #: The name of a GraphQL operation, as the client wrote it.
         self.operation = ""
         #: What a GraphQL operation took of ``MAX_NODES``.
@@ -77,5 +81,6 @@ def _noted(run: Callable[..., Any], *statement: Any) -> Any:
         return run(*statement)
     finally:
         notes = _here.notes
-        notes.statements += 1
-        notes.database_seconds += time.perf_counter() - began
+        if not notes.answered:
+            notes.statements += 1
+            notes.database_seconds += time.perf_counter() - began

@@ -11,7 +11,11 @@ urlpatterns = [
     re_path(r"^exports/deals\.csv$", ExportViewSet.as_view({"get": "deals_csv"}), name="deals-csv"),
     re_path(r"^exports/deals\.ndjson$", ExportViewSet.as_view({"get": "deals_ndjson"}), name="deals-ndjson"),
     re_path(r"^exports/top-clients\.csv$", ExportViewSet.as_view({"get": "top_clients_csv"}), name="top-clients-csv"),
-    re_path(r"^exports/top-clients\.ndjson$", ExportViewSet.as_view({"get": "top_clients_ndjson"}), name="top-clients-ndjson"),
+    re_path(
+        r"^exports/top-clients\.ndjson$",
+        ExportViewSet.as_view({"get": "top_clients_ndjson"}),
+        name="top-clients-ndjson",
+    ),
     re_path(r"^schema/?$", SchemaView.as_view(), name="schema"),
     re_path(r"^docs/?$", DocsView.as_view(), name="docs"),
 ]

@@ -230,7 +230,7 @@ def _no_constant(name: str) -> None:
 
 
 def name_of(question: Question) -> str:
-    """What the operation is called, as far as it can be seen without parsing; for people who watch, not to decide by."""
+    """What the operation is called, as far as can be seen without parsing; for people who watch, not to decide by."""
     if question.operation_name is not None:
         return question.operation_name if _NAME.fullmatch(question.operation_name) else ""
     named = _NAMED.search(question.query)

@@ -41,7 +41,7 @@ def child_exit(_server: object, worker: Any) -> None:
     # Not before there is a folder for the numbers: its library looks for one when it is imported.
     from prometheus_client.multiprocess import mark_process_dead
 
-    mark_process_dead(worker.pid)
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 def on_exit(server: Any) -> None:

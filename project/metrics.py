@@ -11,8 +11,11 @@ import os
 import re
 import shutil
 import tempfile
+from collections import Counter as Counts
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
@@ -23,9 +26,11 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from deals_api import access
 from deals_api.errors import TokenRequired
 from deals_api.exception_handler import refuse
-from deals_api.notes import Notes
 from deals_api.serializers import exact_json
 from graphql_schema.graphiql import ready_queries
+
+if TYPE_CHECKING:
+    from project.observing import Told
 
 #: Names of GraphQL operations, beside those of the ready queries, that one process tells apart.
 MOST_OPERATIONS: Final = 50
@@ -51,31 +56,40 @@ _operations: Final = {
     *(name for one in ready_queries() for name in re.findall(r"^query (\w+)", one["query"], re.MULTILINE)),
 }  # fmt: skip
 _MOST: Final = len(_operations) + MOST_OPERATIONS
-#: Found once for each row of labels, because finding them takes longer than counting.
-_found: Final[dict[tuple[Any, ...], tuple[Any, Any]]] = {}
 
 
-def count(endpoint: str, method: str, status: int, seconds: float, notes: Notes) -> None:
-    """One request was answered."""
-    operation = notes.operation
-    if operation not in _operations:
-        if len(_operations) < _MOST:
-            _operations.add(operation)
-        else:
-            operation = _OTHER
-    labels = (endpoint, method if method in _METHODS else _OTHER, operation, status, notes.cache)
-    found = _found.get(labels)
-    if found is None:
-        found = _found[labels] = (_requests.labels(*labels), _seconds.labels(endpoint, operation))
-    found[0].inc()
-    found[1].observe(seconds)
-    if notes.statements:
-        _statements.labels(endpoint).inc(notes.statements)
-    if notes.upload:
-        _uploads.labels(notes.upload).inc()
-        _rows.inc(notes.rows)
-    if notes.code:
-        _refusals.labels(notes.code).inc()
+def count(requests: Iterable[Told]) -> None:
+    """These were answered."""
+    alike: Counts[tuple[str, ...]] = Counts()
+    for told in requests:
+        its, operation = told.its, _known(told.its.operation)
+        method = told.method if told.method in _METHODS else _OTHER
+        alike[told.endpoint, method, operation, str(told.status), its.cache] += 1
+        _timed(told.endpoint, operation).observe(told.seconds)
+        if its.statements:
+            _statements.labels(told.endpoint).inc(its.statements)
+        if its.upload:
+            _uploads.labels(its.upload).inc()
+            _rows.inc(its.rows)
+        if its.code:
+            _refusals.labels(its.code).inc()
+    for labels, number in alike.items():
+        _requests.labels(*labels).inc(number)
+
+
+#: Found once for each of its few values: finding one takes longer than counting.
+@cache
+def _timed(endpoint: str, operation: str) -> Histogram:
+    return _seconds.labels(endpoint, operation)
+
+
+def _known(operation: str) -> str:
+    if operation in _operations:
+        return operation
+    if len(_operations) == _MOST:
+        return _OTHER
+    _operations.add(operation)
+    return operation
 
 
 @require_safe
@@ -88,7 +102,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     except TokenRequired as error:
         refusal: Any = refuse(error)
         return HttpResponse(exact_json(refusal.data), "application/json", refusal.status_code, headers=refusal.headers)
-    return HttpResponse(generate_latest(_of_all_processes()), CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
+    counted = generate_latest(_of_all_processes())
+    return HttpResponse(counted, CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 
 
 def _of_all_processes() -> CollectorRegistry:
