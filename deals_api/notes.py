@@ -21,7 +21,8 @@ class Notes:
     """Of one request."""
 
     __slots__ = (
-        "answered", "cache", "code", "cost", "database_seconds", "operation", "request_id", "rows", "statements", "upload"
+        "answered", "cache", "code", "cost", "database_seconds", "operation", "request_id", "rows", "statements",
+        "upload",
     )  # fmt: skip
 
     def __init__(self, request_id: str) -> None:

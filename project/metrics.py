@@ -6,15 +6,10 @@ are told apart, and the first others that a process meets.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import shutil
-import tempfile
 from collections import Counter as Counts
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
@@ -113,21 +108,3 @@ def _of_all_processes() -> CollectorRegistry:
     except ValueError:
         return _registry  # nobody gave them a folder: this process is the only one
     return registry
-
-
-# Where processes add up
-
-
-def make_folder() -> str:
-    """A folder of this process's own, in memory where there is such a place, for the workers to count in."""
-    memory = "/dev/shm"  # noqa: S108
-    place = memory if os.access(memory, os.W_OK) else tempfile.gettempdir()
-    for left in Path(place).glob("deals-metrics-*"):
-        if not Path("/proc", left.name.split("-")[2]).exists():  # its master was killed
-            remove_folder(str(left))
-    return tempfile.mkdtemp(prefix=f"deals-metrics-{os.getpid()}-", dir=place)
-
-
-def remove_folder(folder: str) -> None:
-    with contextlib.suppress(OSError):
-        shutil.rmtree(folder)

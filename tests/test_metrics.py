@@ -49,8 +49,9 @@ def ask(name: str | None = None, query: str = "{ __typename }") -> None:
     assert Client().post("/graphql/", body, content_type="application/json").status_code < 500
 
 
-def send(content: bytes) -> None:
-    Client().post("/api/upload/", {"deals": SimpleUploadedFile("deals.csv", content)})
+def send(*files: bytes) -> None:
+    for content in files:
+        Client().post("/api/upload/", {"deals": SimpleUploadedFile("deals.csv", content)})
 
 
 def test_requests_are_counted_by_what_was_asked_and_how_it_was_answered() -> None:
@@ -68,7 +69,7 @@ def test_times_are_counted_by_endpoint_and_operation() -> None:
 
 def test_uploads_rows_and_refusals_are_counted() -> None:
     file, bad = csv_of(deal(), deal()), csv_of(deal(total="x"))
-    outcomes = grown(lambda: [send(one) for one in (file, file, bad)], "deals_uploads_total")
+    outcomes = grown(lambda: send(file, file, bad), "deals_uploads_total")
     assert outcomes == {'outcome="loaded"': 1, 'outcome="again"': 1, 'outcome="refused"': 1}
     assert grown(lambda: send(csv_of(deal(), deal(), deal())), "deals_rows_total") == {"": 3}
     assert grown(lambda: send(bad), "deals_refusals_total") == {'code="bad_cells"': 1}
@@ -89,8 +90,7 @@ def test_ten_thousand_names_of_operations_are_few_labels() -> None:
 
 
 def test_no_address_method_or_status_of_a_clients_own_is_a_label() -> None:
-    act = [lambda: Client().generic("MINE", "/nothing/mine")]
-    grew = grown(lambda: [one() for one in act], "deals_requests_total")
+    grew = grown(lambda: Client().generic("MINE", "/nothing/mine"), "deals_requests_total")
     assert list(grew) == ['cache="",endpoint="other",method="other",operation="",status="404"']
 
 

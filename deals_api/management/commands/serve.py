@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection
 
 from deals_api import store
 from deals_api.models import Installation
-from project.metrics import make_folder
+from project.gunicorn import make_folder
 
 _TRIES = 30
 
