@@ -126,8 +126,8 @@ def commands_work(stack: Stack) -> None:
     must(ranking == RIGHT_ANSWER, f"top_clients said {ranking}")
     said = stack.inside("printf nonsense | python manage.py load_deals - 2>&1; echo $?")
     must(said.startswith("Refused: ") and said.split()[-1] == "1", f"load_deals said {said}")
-    password = "DJANGO_SUPERUSER_PASSWORD=gems-and-more"
-    stack.inside(f"{password} python manage.py createsuperuser --no-input --username root --email root@example.org")
+    chosen = "--no-input --username root --email root@example.org"
+    stack.inside(f"DJANGO_SUPERUSER_PASSWORD=gems-and-more python manage.py createsuperuser {chosen}")
     must("deals_uploads_total" in stack.get("/metrics", "text/plain"), "nothing was counted")
 
 
