@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg2
 import pytest
+from django.conf import settings as django_settings
 from django.core.cache import cache as backend
 from django.db import connection
 from pytest_django import Settings
@@ -30,6 +31,12 @@ def _nothing_remembered() -> None:
     backend.clear()
     cache.near.clear()
     reports.current_upload.end()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_lines_between_the_dots() -> None:
+    """Requests are told by a thread, whenever; the tests of the log ask for their lines."""
+    django_settings.LOG_REQUESTS = False
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from django.test import Client, override_settings
+from pytest_django import Settings
 
 from deals_api import reports
 from project import logs
@@ -29,8 +30,9 @@ FIELDS = {"time", "level", "event", "request_id", "client", "method", "path", "e
 
 
 @pytest.fixture
-def told(capfdbinary: pytest.CaptureFixture[bytes]) -> Told:
+def told(capfdbinary: pytest.CaptureFixture[bytes], settings: Settings) -> Told:
     """The lines that were written since the last time."""
+    settings.LOG_REQUESTS = True
     waiting.tell()
     capfdbinary.readouterr()
 
