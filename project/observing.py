@@ -7,6 +7,7 @@ it; a thread of each process writes and counts that ten times a second, many at 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import threading
 import time
 from collections import deque
@@ -133,7 +134,8 @@ class _Waiting:
     def _go_on(self) -> None:
         while True:
             time.sleep(_SECONDS_BETWEEN)
-            self.tell()
+            with contextlib.suppress(OSError):  # nobody reads the log any more; what is counted goes on
+                self.tell()
 
     def tell(self) -> None:
         """All that waits."""
