@@ -10,7 +10,7 @@ import re
 from collections import Counter as Counts
 from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
@@ -20,7 +20,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from deals_api import access
 from deals_api.errors import TokenRequired
-from deals_api.exception_handler import refuse
+from deals_api.exception_handler import body, headers_of
 from deals_api.serializers import exact_json
 from graphql_schema.graphiql import ready_queries
 
@@ -95,8 +95,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     try:
         access.must_be_allowed_to_read(request.META)
     except TokenRequired as error:
-        refusal: Any = refuse(error)
-        return HttpResponse(exact_json(refusal.data), "application/json", refusal.status_code, headers=refusal.headers)
+        refused = exact_json(body(error.message, error.code))
+        return HttpResponse(refused, "application/json", 401, headers=headers_of(error))
     counted = generate_latest(_of_all_processes())
     return HttpResponse(counted, CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 
