@@ -95,6 +95,12 @@ def test_a_stream_is_told_when_it_ends_with_the_bytes_that_were_sent(told: Told)
     assert (line["endpoint"], line["bytes"]) == ("deals-csv", len(content))
 
 
+def test_what_is_done_after_the_answer_is_no_part_of_it(told: Told) -> None:
+    Client().get("/nothing")
+    load(deal())
+    assert [line["sql"] for line in told()] == [0]
+
+
 def test_a_refusal_is_told_by_its_code(told: Told) -> None:
     Client().get("/api/top-clients/?limit=x")
     graphql("{ nothing }")
