@@ -59,6 +59,8 @@ def everything_holds(stack: Stack) -> None:
             say("  up, as the README says: web starts when db and redis are healthy, and the answer is right")
             web_may_do_little(stack)
             say("  web is not root, has no capabilities and cannot write its code; the image holds only what runs")
+            commands_work(stack)
+            say("  in the container, the commands of the README do their work, and metrics are counted")
             pages_are_whole(stack)
             say("  every address that the pages name is there")
             stop_waits_for_the_upload(stack)
@@ -116,6 +118,17 @@ def web_may_do_little(stack: Stack) -> None:
     must(not stray, f"the image has {stray}")
     told = stack.docker("history", "--no-trunc", image) + stack.docker("inspect", "-f", "{{.Config.Env}}", image)
     must(not any(word in told for word in ("PASSWORD", "SECRET", "TOKEN")), f"the image tells a secret: {told}")
+
+
+def commands_work(stack: Stack) -> None:
+    """As ``docker-compose exec web`` starts them, where only /tmp can be written to."""
+    ranking = json.loads(stack.inside("python manage.py top_clients --format json"))
+    must(ranking == RIGHT_ANSWER, f"top_clients said {ranking}")
+    said = stack.inside("printf nonsense | python manage.py load_deals - 2>&1; echo $?")
+    must(said.startswith("Refused: ") and said.split()[-1] == "1", f"load_deals said {said}")
+    chosen = "--no-input --username root --email root@example.org"
+    stack.inside(f"DJANGO_SUPERUSER_PASSWORD=gems-and-more python manage.py createsuperuser {chosen}")
+    must("deals_uploads_total" in stack.get("/metrics", "text/plain"), "nothing was counted")
 
 
 def pages_are_whole(stack: Stack) -> None:

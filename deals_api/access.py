@@ -18,6 +18,8 @@ from deals_api.errors import NotAllowed, TokenRequired, TooManyRequests
 from deals_api.tokens import holder_of
 
 _MINUTE: Final = 60
+#: Tries of one address to log in to the admin, right ones and wrong ones.
+LOGINS_PER_MINUTE: Final = 10
 
 #: A request's headers and addresses, as WSGI names them.
 Headers = Mapping[str, Any]
@@ -64,6 +66,11 @@ def count_upload(headers: Headers) -> None:
 def count_computation(headers: Headers) -> None:
     """For an answer that no cache had. Raises: TooManyRequests."""
     _count("computation", headers, settings.DEALS_LIMITS.computations_per_minute)
+
+
+def count_login(headers: Headers) -> None:
+    """Before a password is looked at, which takes a quarter of a second. Raises: TooManyRequests."""
+    _count("login", headers, LOGINS_PER_MINUTE)
 
 
 def _count(what: str, headers: Headers, most: int) -> None:

@@ -20,7 +20,7 @@ from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.html import format_html
 
-from deals_api import store
+from deals_api import access, store
 from deals_api.admin_lists import (
     CustomerFilter,
     GemFilter,
@@ -32,7 +32,7 @@ from deals_api.admin_lists import (
     listed_upload,
     once,
 )
-from deals_api.errors import UploadNotKept
+from deals_api.errors import TooManyRequests, UploadNotKept
 from deals_api.models import Customer, Deal, Gem, Purchase, SnapshotRow, Upload, place_of
 
 if TYPE_CHECKING:
@@ -45,6 +45,16 @@ class DealsSite(admin.AdminSite):
     site_title = site_header = "Deals in gems"
     index_title = "Uploads and their rows"
     site_url = None  # the service has no page to go back to
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Passwords cannot be tried out at will."""
+        if request.method == "POST":
+            try:
+                access.count_login(request.META)
+            except TooManyRequests as error:
+                headers = {"Retry-After": str(error.retry_after)}
+                return HttpResponse(error.message, "text/plain; charset=utf-8", 429, headers=headers)
+        return super().login(request, extra_context)
 
     def catch_all_view(self, request: HttpRequest, url: str) -> HttpResponse:
         """An address without its last slash means the one with it, though APPEND_SLASH is off for the API."""

@@ -1,8 +1,14 @@
 """How Django knows this package."""
 
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
+
+from deals_api import notes
 
 
 class DealsApiConfig(AppConfig):
     name = "deals_api"
     verbose_name = "Deals in gems"
+
+    def ready(self) -> None:
+        connection_created.connect(notes.count_statements)

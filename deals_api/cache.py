@@ -31,6 +31,8 @@ from django.utils.http import parse_etags
 from django_redis.serializers.base import BaseSerializer
 from redis.exceptions import RedisError
 
+from deals_api import notes
+
 log = logging.getLogger(__name__)
 
 #: How long a process may go on with the pointer it has read; see ``Lease``.
@@ -105,12 +107,15 @@ class Lease(Generic[S]):
 # Ready answers of this process
 
 
+Ready = tuple[bytes, str, str, str]
+
+
 class KeptResponse(HttpResponse):
     """An answer that ``served`` may give again; ``snapshot`` names what it was computed from."""
 
     def __init__(self, body: bytes, media_type: str, etag: str, snapshot: str | None) -> None:
         super().__init__(body, content_type=media_type)
-        self.ready = (body, media_type, etag)
+        self.ready: Ready = (body, media_type, etag, notes.current().operation)
         self.snapshot = snapshot
         _label(self, etag)
 
@@ -123,17 +128,17 @@ class _Near:
         self._guard = threading.Lock()
 
     def clear(self) -> None:
-        self._ready: OrderedDict[Hashable, tuple[bytes, str, str]] = OrderedDict()
+        self._ready: OrderedDict[Hashable, Ready] = OrderedDict()
         self._bytes = 0
 
-    def get(self, key: Hashable) -> tuple[bytes, str, str] | None:
+    def get(self, key: Hashable) -> Ready | None:
         with self._guard:
             ready = self._ready.get(key)
             if ready is not None:
                 self._ready.move_to_end(key)
             return ready
 
-    def put(self, key: Hashable, ready: tuple[bytes, str, str]) -> None:
+    def put(self, key: Hashable, ready: Ready) -> None:
         with self._guard:
             if key in self._ready or len(ready[0]) > NEAR_BYTES // 64:
                 return
@@ -143,7 +148,7 @@ class _Near:
                 self._bytes -= _weight(*self._ready.popitem(last=False))
 
 
-def _weight(key: Hashable, ready: tuple[bytes, str, str]) -> int:
+def _weight(key: Hashable, ready: Ready) -> int:
     return 1000 + len(ready[0]) + len(str(key))
 
 
@@ -162,7 +167,9 @@ def served(
     """
     ready = near.get((_name(snapshot), as_it_came))
     if ready is not None:
-        body, media_type, etag = ready
+        body, media_type, etag, operation = ready
+        its = notes.current()
+        its.cache, its.operation = "hit", operation
         if _client_has(request, etag):
             return _label(HttpResponseNotModified(), etag)
         return _label(HttpResponse(body, content_type=media_type), etag)
@@ -255,11 +262,14 @@ def _vouched(compute: Callable[[S | None], Answer], snapshot: S | None) -> Answe
 
 def remember(key: str, compute: Callable[[], Answer]) -> Answer:
     """The kept answer, or the computed one; at most one computation of it at a time."""
+    its = notes.current()
+    its.cache = "hit"
     if (body := _shared.call(backend.get, key)) is not None:
         return Answer(body)
     with _Turn(key):
         if (body := _shared.call(backend.get, key)) is not None:
             return Answer(body)
+        its.cache = "miss"
         answer = compute()
         if answer.kept:
             _shared.call(backend.set, key, answer.body, KEPT_SECONDS)
@@ -275,6 +285,16 @@ def increment(key: str, seconds: int) -> int | None:
     except ValueError:  # thrown out between the two
         return None
     return number
+
+
+def answers() -> bool:
+    """Whether the shared cache does; asked at most every ``REST_SECONDS`` while it does not."""
+    return bool(_shared.call(_ping, otherwise=False))
+
+
+def _ping() -> bool:
+    backend.get("ping")
+    return True
 
 
 class _Turn:

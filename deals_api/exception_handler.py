@@ -25,6 +25,7 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from deals_api import notes
 from deals_api.cache import SnapshotGone
 from deals_api.database import is_full
 from deals_api.errors import DatabaseBusy, DealsError, NoRoom, RowProblem, TokenRequired
@@ -95,6 +96,7 @@ def headers_of(error: DealsError) -> dict[str, str]:
 
 def body(sentence: str, code: str, problems: tuple[RowProblem, ...] = ()) -> dict[str, Any]:
     sentence = sentence if sentence.endswith(".") else f"{sentence.rstrip(' :')}."
+    notes.current().code = code
     refusal: dict[str, Any] = {"Status": "Error", "Desc": sentence, "Code": code}
     if problems:
         refusal["Errors"] = [asdict(problem) for problem in problems]

@@ -11,7 +11,7 @@ from typing import IO
 
 from django.conf import settings
 
-from deals_api import store
+from deals_api import notes, store
 from deals_api.csv_rows import DealBatch, read_deals
 from deals_api.errors import DealsError, UploadTooLarge
 from deals_api.limits import Limits
@@ -36,6 +36,7 @@ def ingest_deals(file: IO[bytes], file_name: str, progress: Progress | None = No
     sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     if same := store.confirm_current(sha256):
         same.came_again = True
+        notes.current().upload = "again"
         return same
     upload = Upload.objects.create(file_name=_clean(file_name), sha256=sha256, size=size)
     try:
@@ -43,10 +44,13 @@ def ingest_deals(file: IO[bytes], file_name: str, progress: Progress | None = No
         store.store_snapshot(upload, _followed(batches, file, progress) if progress else batches, limits)
     except DealsError as refusal:
         store.note_refusal(upload, refusal.message)
+        notes.current().upload = "refused"
         raise
     except KeyboardInterrupt:
         store.note_interruption(upload)
         raise
+    its = notes.current()
+    its.upload, its.rows = "loaded", upload.rows or 0
     return upload
 
 

@@ -8,10 +8,14 @@ from deals_api.views import ExportViewSet, UploadViewSet
 urlpatterns = [
     re_path(r"^upload/?$", UploadViewSet.as_view({"get": "list", "post": "create"}), name="upload"),
     re_path(r"^top-clients/?$", UploadViewSet.as_view({"get": "list"}), name="top-clients"),
-    re_path(r"^exports/deals\.csv$", ExportViewSet.as_view({"get": "deals_csv"})),
-    re_path(r"^exports/deals\.ndjson$", ExportViewSet.as_view({"get": "deals_ndjson"})),
-    re_path(r"^exports/top-clients\.csv$", ExportViewSet.as_view({"get": "top_clients_csv"})),
-    re_path(r"^exports/top-clients\.ndjson$", ExportViewSet.as_view({"get": "top_clients_ndjson"})),
+    re_path(r"^exports/deals\.csv$", ExportViewSet.as_view({"get": "deals_csv"}), name="deals-csv"),
+    re_path(r"^exports/deals\.ndjson$", ExportViewSet.as_view({"get": "deals_ndjson"}), name="deals-ndjson"),
+    re_path(r"^exports/top-clients\.csv$", ExportViewSet.as_view({"get": "top_clients_csv"}), name="top-clients-csv"),
+    re_path(
+        r"^exports/top-clients\.ndjson$",
+        ExportViewSet.as_view({"get": "top_clients_ndjson"}),
+        name="top-clients-ndjson",
+    ),
     re_path(r"^schema/?$", SchemaView.as_view(), name="schema"),
     re_path(r"^docs/?$", DocsView.as_view(), name="docs"),
 ]

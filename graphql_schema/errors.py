@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.db import InterfaceError, OperationalError
 from graphql import GraphQLError, GraphQLSyntaxError
 
+from deals_api import notes
 from deals_api.errors import DatabaseBusy, DealsError, LimitExceeded, NotAllowed, TokenRequired, TooManyRequests
 
 log = logging.getLogger(__name__)
@@ -28,13 +29,14 @@ INVALID: Final = "graphql_invalid"
 INTERNAL: Final = "internal_error"
 
 
-def told(errors: list[GraphQLError], request_id: str) -> list[dict[str, Any]]:
+def told(errors: list[GraphQLError]) -> list[dict[str, Any]]:
     """The errors of an answer as clients see them; what is ours to mend is logged under the request's id."""
-    return [_told(error, request_id) for error in errors[:_MOST]]
+    return [_told(error) for error in errors[:_MOST]]
 
 
 def refusal(message: str, code: str) -> dict[str, Any]:
     """A whole answer for what was refused before any operation."""
+    notes.current().code = code
     return {"errors": [{"message": message, "extensions": {"code": code}}]}
 
 
@@ -63,7 +65,7 @@ def cause(error: GraphQLError) -> BaseException | None:
     return raised
 
 
-def _told(error: GraphQLError, request_id: str) -> dict[str, Any]:
+def _told(error: GraphQLError) -> dict[str, Any]:
     raised = cause(error)
     answer: dict[str, Any] = dict(error.formatted)
     extensions: dict[str, Any] = {}
@@ -75,7 +77,9 @@ def _told(error: GraphQLError, request_id: str) -> dict[str, Any]:
     elif isinstance(raised, DealsError):
         answer["message"], extensions["code"] = raised.message, raised.code
     else:
+        request_id = notes.current().request_id
         log.error("Request %s failed at %s", request_id, error.path, exc_info=raised)
         answer["message"] = "Something went wrong on our side; it has been logged."
         extensions |= {"code": INTERNAL, "requestId": request_id}
+    notes.current().code = extensions["code"]
     return answer | {"extensions": extensions}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -24,7 +23,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from deals_api import access, cache, reports
+from deals_api import access, cache, notes, reports
 from deals_api.cache import Answer, SnapshotGone
 from deals_api.errors import DatabaseBusy, DealsError, LimitExceeded
 from deals_api.ids import write_id
@@ -46,7 +45,9 @@ _UTF8: Final = ("utf-8", "utf8")
 _MOST_DIGITS: Final = 18
 #: Lists and objects in each other; the deepest input of the schema, with its variables around it, has six.
 _MOST_LEVELS: Final = 50
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+#: How an operation is named, for people who watch; what is longer than a name needs to be is none.
+_NAME: Final = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,63}")
+_NAMED: Final = re.compile(rf"\b(?:query|mutation)\s+({_NAME.pattern})\b")
 
 
 class Refused(Exception):
@@ -113,6 +114,7 @@ class GraphQLView(View):
 
     def parse_and_answer(self, request: HttpRequest, body: bytes, media_type: str) -> HttpResponseBase:
         question = read_question(request, body)
+        notes.current().operation = name_of(question)
         ask = partial(execute, request, question, media_type)
         if _MUTATION.search(question.query):
             answer = ask(reports.current_upload())
@@ -227,6 +229,14 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+def name_of(question: Question) -> str:
+    """What the operation is called, as far as can be seen without parsing; for people who watch, not to decide by."""
+    if question.operation_name is not None:
+        return question.operation_name if _NAME.fullmatch(question.operation_name) else ""
+    named = _NAMED.search(question.query)
+    return named[1] if named else ""
+
+
 # What goes out
 
 
@@ -263,11 +273,12 @@ def execute(request: HttpRequest, question: Question, media_type: str, upload: U
     reading.must_be_whole()
     if its_own := of_the_request(result.errors or []):
         raise its_own
-    return _answer(result, reading, media_type, request_id(request))
+    return _answer(result, reading, media_type)
 
 
-def _answer(result: ExecutionResult, reading: Reading, media_type: str, its_id: str) -> Answer:
+def _answer(result: ExecutionResult, reading: Reading, media_type: str) -> Answer:
     account = reading.account
+    notes.current().cost = account.requested
     extensions: dict[str, Any] = {"cost": {"requested": account.requested, "limit": account.limit}}
     if reading.upload is not None:
         extensions["upload"] = write_id("Upload", reading.upload.snapshot)
@@ -277,18 +288,13 @@ def _answer(result: ExecutionResult, reading: Reading, media_type: str, its_id: 
     nothing_ran = result.data is None and all(error.path is None for error in result.errors)
     if nothing_ran:
         del body["data"]
-    answer = _json({"errors": told(result.errors, its_id), **body})
+    answer = _json({"errors": told(result.errors), **body})
     return Answer(answer, kept=False, status=_status_of_request_errors(media_type) if nothing_ran else 200)
 
 
 def _status_of_request_errors(media_type: str) -> int:
     """What the audits want; the draft of 2026 would have other numbers for some, for both media types."""
     return 400 if media_type == RESPONSE else 200
-
-
-def request_id(request: HttpRequest) -> str:
-    given = request.META.get("HTTP_X_REQUEST_ID", "")
-    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 def _json(value: Any) -> bytes:

@@ -38,11 +38,21 @@ try:
     SECURE = whole_number(os.environ, "SECURE", least=0, most=1, default=0)
     API_TOKENS = read_tokens(os.environ.get("API_TOKENS", ""))
     READ_REQUIRES_TOKEN = bool(whole_number(os.environ, "READ_REQUIRES_TOKEN", least=0, most=1, default=0))
+    LOG_REQUESTS = bool(whole_number(os.environ, "LOG_REQUESTS", least=0, most=1, default=1))
+    METRICS = bool(whole_number(os.environ, "METRICS", least=0, most=1, default=1))
     PROXIES = whole_number(os.environ, "PROXIES", least=0, most=10, default=0)
 except ValueError as error:
     raise ImproperlyConfigured(str(error)) from None
 if READ_REQUIRES_TOKEN and not API_TOKENS:
     raise ImproperlyConfigured("READ_REQUIRES_TOKEN needs API_TOKENS: nobody could read")
+# OpenTelemetry's own variables, which its library reads; there too an empty one means the default.
+for _name in (
+    "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
+):  # fmt: skip
+    if not os.environ.get(_name):
+        os.environ.pop(_name, None)
+TRACES = bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
 DEALS_BUILD = build_digest(BASE_DIR)
 
 # Django's
@@ -88,10 +98,11 @@ SILENCED_SYSTEM_CHECKS = [
 # Pages of other sites that may use the service from a browser.
 CORS_ALLOWED_ORIGINS = list(filter(None, map(str.strip, os.environ.get("CORS_ORIGINS", "").split(","))))
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "x-request-id"]
-CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Retry-After"]
+CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Retry-After", "Server-Timing", "X-Request-ID"]
 if CORS_ALLOWED_ORIGINS:
     INSTALLED_APPS.append("corsheaders")
     MIDDLEWARE.insert(0, "corsheaders.middleware.CorsMiddleware")
+MIDDLEWARE.insert(0, "project.observing.observed")
 ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"
 APPEND_SLASH = False  # each URL works with and without it, POST included
@@ -250,11 +261,12 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"briefly": {"()": "django.utils.log.CallbackFilter", "callback": _briefly}},
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "formatters": {"line": {"()": "project.logs.formatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["briefly"]}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "django": {"handlers": [], "level": "ERROR", "propagate": True},
+        "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},
         # It warns of each HEAD, whose body Django leaves to the server to drop.
         "gunicorn.http.wsgi": {"level": "ERROR"},
     },

@@ -5,15 +5,16 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from deals_api import admin
-from project import health
+from project import health, metrics
 
 urlpatterns = [
     path("api/", include("deals_api.urls")),
     path("", include("graphql_schema.urls")),
-    path("admin", RedirectView.as_view(url=settings.ADMIN_PATH)),
+    path("admin", RedirectView.as_view(url=settings.ADMIN_PATH), name="admin"),
     path("admin/", admin.site.urls),
     re_path(r"^health/live/?$", health.live, name="live"),
     re_path(r"^health/ready/?$", health.ready, name="ready"),
+    re_path(r"^metrics/?$", metrics.metrics, name="metrics"),
 ]
 
 handler400 = "deals_api.exception_handler.bad_request"

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg2
 import pytest
-from django.conf import settings
+from django.conf import settings as django_settings
 from django.core.cache import cache as backend
 from django.db import connection
 from pytest_django import Settings
@@ -32,6 +32,12 @@ def _nothing_remembered() -> None:
     backend.clear()
     cache.near.clear()
     reports.current_upload.end()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_lines_between_the_dots() -> None:
+    """Requests are told by a thread, whenever; the tests of the log ask for their lines."""
+    django_settings.LOG_REQUESTS = False
 
 
 @pytest.fixture
@@ -57,7 +63,7 @@ def on_postgres() -> bool:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What no database has a part in is tested once: in the run on SQLite."""
-    if settings.DATABASES["default"]["ENGINE"].endswith("postgresql"):
+    if django_settings.DATABASES["default"]["ENGINE"].endswith("postgresql"):
         alike = [item for item in items if item.get_closest_marker("alike_on_both")]
         config.hook.pytest_deselected(items=alike)
         items[:] = [item for item in items if item not in alike]

@@ -23,7 +23,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from deals_api import admin, admin_lists
+from deals_api import access, admin, admin_lists
 from deals_api.errors import UploadHasProblems
 from deals_api.models import Customer, Deal, Gem, Upload
 from tests.builders import deal, load, many
@@ -566,3 +566,22 @@ def test_the_admin_opens_after_the_database_restarted(server: Server, environmen
     assert all(enters(server, session) for _ in range(threads))
 
 
+
+
+# How often
+
+
+def test_passwords_cannot_be_tried_out_at_will(client: Client) -> None:
+    User.objects.create_superuser("root", password=PASSWORD)
+    wrong = {"username": "root", "password": "wrong"}
+    tried = [client.post("/admin/login/", wrong).status_code for _ in range(access.LOGINS_PER_MINUTE + 1)]
+    # A minute may have ended between two of them.
+    assert set(tried) == {200, 429} or tried.count(200) > access.LOGINS_PER_MINUTE
+    refused = client.post("/admin/login/", {"username": "root", "password": PASSWORD})
+    assert refused.status_code == 429 or tried[-1] == 200
+    if refused.status_code == 429:
+        assert 1 <= int(refused["Retry-After"]) <= 60
+        assert "sessionid" not in client.cookies
+    assert client.get("/admin/login/").status_code == 200
+    elsewhere = {"username": "root", "password": PASSWORD}
+    assert client.post("/admin/login/", elsewhere, REMOTE_ADDR="192.0.2.7").status_code == 302

@@ -223,7 +223,7 @@ def test_refusals_are_not_kept_ready() -> None:
 def kept_ready(bodies: dict[str, bytes]) -> set[str]:
     """Puts these answers, in turn; returns those that are there in the end."""
     for key, body in bodies.items():
-        cache.near.put(key, (body, "text/plain", "etag"))
+        cache.near.put(key, (body, "text/plain", "etag", ""))
     return {key for key in bodies if cache.near.get(key)}
 
 
@@ -275,7 +275,7 @@ def test_threads_may_use_ready_answers_at_once(monkeypatch: pytest.MonkeyPatch) 
 
     def use(begin: int) -> None:
         for number in range(begin, begin + 20_000):
-            cache.near.put(number % 3, (b"{}", "text/plain", "etag"))
+            cache.near.put(number % 3, (b"{}", "text/plain", "etag", ""))
             cache.near.get((number + 1) % 3)
 
     interval = sys.getswitchinterval()

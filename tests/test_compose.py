@@ -31,7 +31,8 @@ FIXED = {"DATABASE_URL", "REDIS_URL", "PGPASSWORD"}
 def variables_of_the_service() -> set[str]:
     """What ``project/settings.py`` reads: the limits' variables and those it names itself."""
     settings = (ROOT / "project" / "settings.py").read_text()
-    named = set(re.findall(r'os\.environ(?:\.get\(|\[|, )"([A-Z_]+)"', settings))
+    named = set(re.findall(r'os\.environ(?:\.get\(|\[|, )"([A-Z_]+)"|"(?=OTEL_)([A-Z_]+)"', settings))
+    named = {one for pair in named for one in pair if one}
     assert {"PORT", "DATABASE_URL", "SECURE"} < named
     return named | {bound.metadata["env"] for bound in fields(Limits)}
 

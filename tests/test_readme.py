@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from decimal import Decimal
@@ -56,14 +58,15 @@ def examples_of(page: str) -> Iterator[Example]:
             yield Example(language, text, next_language if answered else "", next_text if answered else "")
 
 
-def ask(example: Example, server: Server, folder: Path) -> str:
+def ask(example: Example, server: Server, folder: Path, environment: dict[str, str]) -> str:
     """What comes out of an example."""
     if example.language == "graphql":
         return httpx.post(f"{server.url}/graphql/", json={"query": example.asked}, timeout=60).text
     command = example.asked.replace(ADDRESS, server.url)
     done = subprocess.run(
-        ["sh", "-ec", command], cwd=folder, capture_output=True, text=True, timeout=60, check=False
-    )
+        ["sh", "-ec", command], cwd=folder, env=os.environ | environment,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, f"{command}\n{done.stderr}"
     return done.stdout
 
@@ -81,11 +84,11 @@ def check(example: Example, printed: str) -> None:
     assert found == told, f"{example.asked}printed\n{printed}"
 
 
-def try_out(page: str, server: Server, folder: Path) -> int:
+def try_out(page: str, server: Server, folder: Path, environment: dict[str, str]) -> int:
     """Runs every example of a page; returns how many there were."""
     examples = list(examples_of(page))
     for example in examples:
-        printed = ask(example, server, folder)
+        printed = ask(example, server, folder, environment)
         if example.answer_language:
             check(example, printed)
     return len(examples)
@@ -96,12 +99,13 @@ def folder(tmp_path: Path) -> Path:
     """Where a reader would be, but that whatever the commands leave behind lies elsewhere."""
     if shutil.which("curl") is None:
         pytest.skip("the README's commands need curl")
-    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    for name, there in {"tests": ROOT / "tests", "manage.py": ROOT / "manage.py", ".venv": Path(sys.prefix)}.items():
+        (tmp_path / name).symlink_to(there)
     return tmp_path
 
 
-def test_every_command_answers_what_the_page_says(server: Server, folder: Path) -> None:
-    assert try_out(README, server, folder) >= 6
+def test_every_command_answers_what_the_page_says(server: Server, folder: Path, environment: dict[str, str]) -> None:
+    assert try_out(README, server, folder, environment) >= 6
 
 
 def test_every_json_of_the_page_is_an_answer_to_a_command() -> None:
@@ -131,10 +135,10 @@ curl --silent -F deals=@tests/data/deals.csv http://localhost:8000/api/upload/
 """
 
 
-def test_an_example_of_graphql_is_asked_over_http(server: Server, folder: Path) -> None:
-    assert try_out(SAMPLE.replace("SUM", '"451731"'), server, folder) == 2
+def test_an_example_of_graphql_is_asked_over_http(server: Server, folder: Path, environment: dict[str, str]) -> None:
+    assert try_out(SAMPLE.replace("SUM", '"451731"'), server, folder, environment) == 2
     with pytest.raises(AssertionError, match="printed"):
-        try_out(SAMPLE.replace("SUM", '"451732"'), server, folder)
+        try_out(SAMPLE.replace("SUM", '"451732"'), server, folder, environment)
 
 
 # Tables

@@ -512,11 +512,15 @@ def test_memory_does_not_grow_with_rows(tmp_path: Path, environment: dict[str, s
     assert peaks[1] - peaks[0] < 25 * 1024
 
 
-def test_nothing_of_a_request_is_printed_when_all_is_well(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_nothing_is_printed_but_requests_when_all_is_well(tmp_path: Path, environment: dict[str, str]) -> None:
     with serving(tmp_path, **environment) as server:
         upload(server, "ann")
         richest(server)
         for path in ("/api/top-clients/", "/api/nothing", "/health/live"):
             httpx.head(server.url + path)
-        lines = [line for line in server.log.read_text().splitlines() if "[INFO]" not in line]
-        assert lines == [f"Serving on http://localhost:{server.port}/api/upload/"]
+    first, *lines = server.log.read_text().splitlines()
+    assert first == f"Serving on http://localhost:{server.port}/api/upload/"
+    told = [json.loads(line) for line in lines]
+    assert {(one["event"] == "request" or one["logger"] == "gunicorn.error", one["level"]) for one in told} == {
+        (True, "info")
+    }

@@ -27,10 +27,14 @@ NUMBERS: dict[str, tuple[str, int, int, int]] = {
     "SECURE": ("SECURE", 0, 1, 0),
     "GRAPHIQL": ("GRAPHIQL", 0, 1, 1),
     "PROXIES": ("PROXIES", 0, 10, 0),
+    "LOG_REQUESTS": ("LOG_REQUESTS", 0, 1, 1),
+    "METRICS": ("METRICS", 0, 1, 1),
     **{bound.metadata["env"]: (bound.name, *bound.metadata["taken"].values()) for bound in fields(Limits)},
 }
 OTHERS = {
-    "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "API_TOKENS", "READ_REQUIRES_TOKEN", "CORS_ORIGINS"
+    "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "API_TOKENS", "READ_REQUIRES_TOKEN", "CORS_ORIGINS",
+    "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
 }  # fmt: skip
 
 
@@ -199,6 +203,17 @@ def test_secure_asks_for_tls_and_nothing_else_does() -> None:
     assert secure["SECURE_PROXY_SSL_HEADER"] == ("HTTP_X_FORWARDED_PROTO", "https")
     for variables in ({}, {"SECURE": ""}, {"SECURE": "0"}):
         assert "SECURE_SSL_REDIRECT" not in settings_of(**variables)
+
+
+# Traces
+
+
+def test_traces_are_sent_where_a_collector_is_named_and_an_empty_variable_names_none() -> None:
+    assert settings_of(OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:4318")["TRACES"] is True
+    assert settings_of()["TRACES"] is False
+    variables = Environment({"OTEL_EXPORTER_OTLP_ENDPOINT": "", "OTEL_TRACES_SAMPLER": ""})
+    assert settings_in(variables)["TRACES"] is False
+    assert variables == {}
 
 
 # As a user meets it

@@ -14,6 +14,7 @@ from django.db import DatabaseError, connection
 
 from deals_api import store
 from deals_api.models import Installation
+from project.gunicorn import make_folder
 
 _TRIES = 30
 
@@ -29,7 +30,8 @@ class Command(BaseCommand):
         self.stdout.write(f"Serving on http://localhost:{settings.PORT}/api/upload/")
         self.stdout.flush()
         os.chdir(settings.BASE_DIR)
-        os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", "python:project.gunicorn"])  # noqa: S606
+        gunicorn = [sys.executable, "-m", "gunicorn", "-c", "python:project.gunicorn"]
+        os.execv(sys.executable, [*gunicorn, "--env", f"PROMETHEUS_MULTIPROC_DIR={make_folder()}"])  # noqa: S606
 
     def prepare_database(self) -> str:
         """The tables; and the key to sign with, the operator's or the one that the first start made.
