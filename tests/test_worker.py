@@ -92,7 +92,9 @@ def test_what_comes_in_pieces_is_answered_when_it_is_there(server: Server) -> No
 
 def test_a_client_that_is_told_to_go_on_goes_on(server: Server) -> None:
     with clients(server, 1, ASKED.replace(b"Host: x", b"Host: x\r\nExpect: 100-continue").partition(b"{")[0]) as (one,):
+        begin = time.monotonic()
         assert answer_of(one) == b"HTTP/1.1 100 Continue"
+        assert time.monotonic() - begin < GRACE_SECONDS / 2
         one.sendall(QUESTION)
         assert answer_of(one) == b"HTTP/1.1 200 OK"
 
