@@ -232,3 +232,41 @@ def test_what_the_page_says_to_run_is_what_is_run_before_a_merge() -> None:
         (command,) = [command for command in commands if program in command]
         assert command in checks
     assert all((ROOT / word).exists() for command in commands for word in command.split() if word.startswith("tests/"))
+
+
+# The Russian page
+
+RUSSIAN = (ROOT / "README.ru.md").read_text()
+
+
+def shape_of(page: str) -> list[object]:
+    """What two languages have in common: headings by their depth, blocks by their text, tables by their code."""
+    shape: list[object] = []
+    for block in re.split(r"(^```\w+\n.*?^```$)", page, flags=re.MULTILINE | re.DOTALL):
+        if block.startswith("```"):
+            shape.append(block)
+            continue
+        for line in block.splitlines():
+            if line.startswith("#"):
+                shape.append(len(line) - len(line.lstrip("#")))
+            elif line.startswith("|"):
+                shape.append((line.count(" |"), codes_in(line), re.findall(r"\b\d+(?:\.\d+)?\b", line.split("|")[1])))
+    return shape
+
+
+def test_the_russian_page_is_the_same_whole() -> None:
+    for english, russian in zip(shape_of(README), shape_of(RUSSIAN), strict=True):
+        if isinstance(english, tuple):
+            assert isinstance(russian, tuple)
+            assert english[:2] == russian[:2]
+        else:
+            assert english == russian
+    assert README.count("](") == RUSSIAN.count("](")
+
+
+def test_the_figures_of_both_pages_are_the_same() -> None:
+    def figures(page: str, heading: str) -> list[str]:
+        section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+        return re.findall(r"[0-9]+(?:\.[0-9]+)?(?= ?[×%])", section)
+
+    assert figures(README, "How fast") == figures(RUSSIAN, "Насколько быстро")
