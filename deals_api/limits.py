@@ -44,7 +44,7 @@ class Limits:
     max_query_bytes: int = _bound(64 * 1024, "MAX_QUERY_BYTES", "bytes", most=2_621_440)
     #: Words and signs of a document.
     max_query_tokens: int = _bound(1_000, "MAX_QUERY_TOKENS", "tokens")
-    #: Levels of fields, ``edges`` and ``node`` included, introspection not.
+    #: Levels of fields, ``edges`` and ``node`` included, introspection not; and of values in values.
     max_query_depth: int = _bound(12, "MAX_QUERY_DEPTH", "levels")
     #: Fields of a document, and spreads of fragments; those of a fragment counted wherever it is spread.
     max_query_fields: int = _bound(500, "MAX_QUERY_FIELDS", "fields")

@@ -211,11 +211,25 @@ def check_values(document: DocumentNode, variables: dict[str, Any]) -> None:
 
 
 class _Values(Visitor):
-    """Collects the strings and lists that a document writes out."""
+    """Collects the strings and lists that a document writes out, none of them within too many others.
+
+    (Documents are compared by a function that calls itself at each level, so Python would give up in its middle.)
+    """
 
     def __init__(self, values: list[Any]) -> None:
         super().__init__()
         self.values = values
+        self.levels = 0
+
+    def go_in(self, *_: Any) -> None:
+        self.levels += 1
+        _must_be_within("levels of values", self.levels, settings.DEALS_LIMITS.max_query_depth)
+
+    def come_out(self, *_: Any) -> None:
+        self.levels -= 1
+
+    enter_object_value = enter_list_type = go_in
+    leave_object_value = leave_list_type = leave_list_value = come_out
 
     def enter_string_value(self, node: StringValueNode, *_: Any) -> None:
         self.values.append(node.value)
@@ -225,6 +239,7 @@ class _Values(Visitor):
             raise LimitExceeded(f"A number has more than {_MOST_DIGITS} digits.")
 
     def enter_list_value(self, node: ListValueNode, *_: Any) -> None:
+        self.go_in()
         self.values.append([None] * len(node.values))
 
 

@@ -12,7 +12,7 @@ from django.db import connection
 from graphql import get_introspection_query
 
 from tests.builders import deal, load, many
-from tests.graphql import ask, data, error, forget, post
+from tests.graphql import ask, code, data, error, forget, post
 
 pytestmark = pytest.mark.django_db
 
@@ -118,6 +118,22 @@ def test_lists_are_bounded_wherever_they_stand(limits: Any) -> None:
 
 def refuses(sentence: str) -> Callable[..., None]:
     return lambda query, **variables: must_be_refused(query, sentence, **variables)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"{{deals(filter: {'{a: ' * 190}1{'}' * 190}) {{totalCount}}}}",
+        f"{{deals(filter: {{quantity: {{in: {'[' * 190}{']' * 190}}}}}) {{totalCount}}}}",
+        f"query ($f: {'[' * 190}Int{']' * 190}) {{deals {{totalCount}}}}",
+        f"query ($f: DealFilter = {'{a: ' * 190}1{'}' * 190}) {{deals(filter: $f) {{totalCount}}}}",
+    ],
+    ids=["object", "list", "type", "default"],
+)  # fmt: skip
+def test_values_in_values_are_bounded(query: str) -> None:
+    """Twice, because what a document is like is remembered, and the second is compared with the first."""
+    for number in range(3):
+        assert code(f"{query} # {number}") == "limit_exceeded"
 
 
 def test_strings_are_bounded_wherever_they_stand(limits: Any) -> None:
