@@ -249,6 +249,20 @@ def test_hands_on_the_keyboard_reach_everything_and_each_control_has_a_name(real
     assert real_page.evaluate("document.querySelectorAll('h1').length") == 1
 
 
+def test_from_graphiql_to_a_frontend_it_takes_one_copy(real_page: Page) -> None:
+    """What stands in GraphiQL's editor is asked as it stands by the page's own client."""
+    client = real_page.evaluate("document.querySelector('script[type=module]').src").replace("main.js", "graphql.js")
+    real_page.goto("/graphql/")
+    expect(real_page.locator(".graphiql-query-editor .CodeMirror-line").first).to_be_visible()
+    copied = real_page.evaluate("document.querySelector('.graphiql-query-editor .CodeMirror').CodeMirror.getValue()")
+    assert "topClients" in copied
+    real_page.goto("/")
+    answer = real_page.evaluate(
+        "async ([client, query]) => (await import(client)).ask(query)", [client, copied]
+    )
+    assert [one["username"] for one in answer["topClients"]] == [username for username, *_ in TOP_FIVE]
+
+
 def test_where_a_token_is_asked_for_it_is_given_once(browser: Browser, tmp_path: Path) -> None:
     closed = {"API_TOKENS": "ann:a-long-secret-word", "READ_REQUIRES_TOKEN": "1"}
     with serving(tmp_path, **closed) as server, window(browser, server, **DESKTOP) as page:
