@@ -133,11 +133,14 @@ def commands_work(stack: Stack) -> None:
 
 def pages_are_whole(stack: Stack) -> None:
     """Only in the image are the files of pages collected; elsewhere they are served from where they lie."""
-    for page in ("/graphql/", "/api/docs/", "/api/upload/"):
+    for page in ("/", "/graphql/", "/api/docs/", "/api/upload/"):
         named = re.findall(r"""(?:src|href)=["'](/[^"']+)""", stack.get(page, "text/html"))
         must([address for address in named if address.startswith("/static/")], f"{page} loads nothing: {named}")
         for address in named:
-            must(stack.get(address), f"{page} names {address}, which is empty")
+            script = stack.get(address)
+            must(script, f"{page} names {address}, which is empty")
+            for module in re.findall(r'^import .* from "\./(\w+\.js)";$', script, re.MULTILINE):
+                must(stack.get(f"{address.rpartition('/')[0]}/{module}"), f"{address} imports {module}, which is empty")
 
 
 def stop_waits_for_the_upload(stack: Stack) -> None:

@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 from graphql import get_introspection_query
 
+from graphql_schema.budgets import Account
 from tests.builders import deal, load, many
 from tests.graphql import ask, code, data, error, forget, post
 
@@ -253,6 +254,15 @@ def test_sums_cost_by_what_the_database_does_for_them() -> None:
     in_a_set = cost('{deals(first: 0, filter: {customer: {contains: "c"}}) {totalCount}}')
     by_itself = cost("{deals(first: 0, filter: {quantity: {gte: 1}}) {totalCount}}")
     assert in_a_set > by_itself + 5
+
+
+def test_a_file_of_more_than_a_million_deals_costs_what_one_of_a_million_does() -> None:
+    """What may be asked of the one may be asked of the other; it only takes longer."""
+    account = Account()
+    account.read_rows(1_000_000)
+    of_a_million = account.requested
+    account.read_rows(3_000_000)
+    assert account.requested == 2 * of_a_million > 0
 
 
 def test_names_that_python_takes_into_its_hands_cost() -> None:

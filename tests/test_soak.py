@@ -18,4 +18,3 @@ def test_large_uploads_harm_no_reader_and_leave_nothing(tmp_path: Path, on_postg
         assert soak.complaints() == []
         assert len(soak.upload_seconds) >= 2
         assert len(soak.read_seconds) > 100
-        print(soak.table())  # noqa: T201
