@@ -339,6 +339,37 @@ def test_seconds_of_the_database_are_bounded(where: str, limits: Any) -> None:
     assert data(query) == {"deals": {"nodes": [{"gem": {"name": "ruby"}}]}}
 
 
+@contextmanager
+def before_rows_are_read(action: Callable[[Any], object]) -> Iterator[None]:
+    """``action`` is given what executes a statement."""
+
+    def wrap(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if 'FROM "deals_api_deal"' in sql or 'FROM "deals_api_gem"' in sql:
+            action(lambda other: execute(other, None, many, context))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(wrap):
+        yield
+
+
+def test_seconds_are_those_of_all_statements_together(limits: Any) -> None:
+    load(deal())
+    limits(max_query_seconds=1)
+    query = "{deals {nodes {gem {name}}} a: deals(first: 1) {nodes {id}} b: deals(first: 2) {nodes {id}}}"
+    with before_rows_are_read(lambda _: time.sleep(0.6)):
+        must_be_refused(query, "The database needs more than 1 s for the operation.")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_fails_at_once_has_not_needed_too_long() -> None:
+    load(deal())
+    forget()
+    ends = {"sqlite": "SELECT * FROM nowhere", "postgresql": "SELECT pg_terminate_backend(pg_backend_pid())"}
+    with before_rows_are_read(lambda execute: execute(ends[connection.vendor])):
+        answer = post("{deals {nodes {gem {name}}}}")
+    assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (503, "database_busy")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_the_next_who_uses_the_connection_has_no_such_bound(limits: Any) -> None:
     load(deal())
