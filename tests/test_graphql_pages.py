@@ -440,3 +440,11 @@ def must_be_a_page_or_a_refusal(cursor: str) -> None:
     codes = [told["extensions"]["code"] for told in answer.get("errors", ())]
     assert codes in ([], ["bad_input"], ["cursor_outdated"]), (cursor, answer)
     assert bool(codes) == (answer["data"] is None)
+
+
+def test_a_cursor_with_a_sign_too_many_is_none_of_ours() -> None:
+    load(*many(3))
+    cursor = data("{deals(first: 1) {pageInfo {endCursor}}}")["deals"]["pageInfo"]["endCursor"]
+    for place in (0, 5, len(cursor)):
+        query = "query ($after: String) {deals(after: $after) {totalCount}}"
+        assert code(query, after=f"{cursor[:place]}!{cursor[place:]}") == "bad_input"
