@@ -130,9 +130,10 @@ def folders_of(server: Server) -> list[Path]:
 
 
 def test_what_a_killed_service_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    """Whichever comes next: other tests start services at the same time."""
     with serving(tmp_path) as server:
         (folder,) = folders_of(server)
+        assert folder.exists()
         server.kill()
-    assert folder.exists()
     with serving(tmp_path):
         assert not folder.exists()
