@@ -192,6 +192,30 @@ def test_what_others_upload_appears_by_itself_and_nothing_is_sent_twice(real_pag
     expect(real_page.locator("#deals-table .status")).to_have_text("1 found")
 
 
+def test_what_was_typed_outlives_a_new_file_and_another_language(real_page: Page, server: Server) -> None:
+    table = real_page.locator("#deals-table")
+    table.get_by_label("Gem contains").fill("op")
+    expect(table.locator(".status")).to_have_text("0 found")
+    server.upload(csv_of(deal(item="opal"), deal(item="topaz"), deal(item="ruby")))
+    expect(table.locator(".status")).to_have_text("2 found")
+    expect(table.get_by_label("Gem contains")).to_have_value("op")
+    real_page.get_by_label("Language").select_option("ru")
+    expect(table.locator(".status")).to_have_text("найдено: 2")
+    expect(table.get_by_label("Камень содержит")).to_have_value("op")
+
+
+def test_a_comparison_that_is_refused_says_why(real_page: Page, server: Server) -> None:
+    server.upload(csv_of(deal("older")), name="older.csv")
+    server.upload(csv_of(deal("newer")), name="newer.csv")
+    compare = real_page.locator("#uploads tbody tr", has_text="older.csv").first.get_by_role("button").last
+    expect(compare).to_be_visible()
+    real_page.route("**/graphql/?query=query+Current*", lambda route: route.abort())
+    for number in range(3):  # it is kept no longer, and the page does not hear of it
+        server.upload(csv_of(deal(f"c{number}")))
+    compare.click()
+    expect(real_page.locator("#told")).to_contain_text("no longer kept")
+
+
 def test_an_older_file_is_compared_and_made_current_again(real_page: Page, server: Server) -> None:
     server.upload(csv_of(deal("resplendent", total="0.01")), name="newer.csv")
     older = real_page.locator("#uploads tbody tr", has_text="767").first

@@ -16,7 +16,7 @@ export async function historyOf(changed) {
     body,
   );
   const box = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": words.history }, table);
-  const more = element("button", { type: "button", onclick: () => read() }, words.more);
+  const more = element("button", { type: "button", onclick: () => telling(read) }, words.more);
   let after = null;
   let current;
   async function read() {
@@ -38,7 +38,7 @@ function row(upload, current, changed) {
     const back = () => makeCurrent(upload, changed);
     actions.append(element("button", { type: "button", onclick: back }, words.makeCurrent));
     if (current) {
-      const compare = () => drawComparison(upload, current);
+      const compare = () => telling(() => drawComparison(upload, current));
       actions.append(element("button", { type: "button", onclick: compare }, words.compare));
     }
   }
@@ -54,15 +54,22 @@ function row(upload, current, changed) {
   );
 }
 
-async function makeCurrent(upload, changed) {
+/** Does it, and says what it was refused. */
+async function telling(action) {
   try {
-    const outcome = (await change(MAKE_CURRENT, { id: upload.id })).activateUpload;
-    const went = outcome.__typename === "UploadActivated";
-    show("told", went ? words.madeCurrent(upload.fileName) : outcome.message);
+    await action();
   } catch (error) {
     show("told", error.message);
     if (error.code === "token_required") byId("token").hidden = false;
   }
+}
+
+async function makeCurrent(upload, changed) {
+  await telling(async () => {
+    const outcome = (await change(MAKE_CURRENT, { id: upload.id })).activateUpload;
+    const went = outcome.__typename === "UploadActivated";
+    show("told", went ? words.madeCurrent(upload.fileName) : outcome.message);
+  });
   await changed();
 }
 

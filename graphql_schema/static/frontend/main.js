@@ -78,11 +78,14 @@ const TABLES = [
 
 // What is on it
 
-/** Each part by itself: what one is refused keeps no other from being seen. */
+/** Each part by itself: what one is refused keeps no other from being seen, and what comes too late is not shown. */
 async function draw(id, make) {
+  const asked = shown;
   try {
-    show(id, ...[await make()].flat());
+    const made = [await make()].flat();
+    if (asked === shown) show(id, ...made);
   } catch (error) {
+    if (asked !== shown) return;
     show(id, element("p", { class: "bad" }, error.code === "no_answer" ? words.noAnswer : error.message));
     if (error.code === "token_required") byId("token").hidden = false;
   }

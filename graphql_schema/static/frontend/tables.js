@@ -4,9 +4,6 @@ import { element } from "./dom.js";
 import { ask } from "./graphql.js";
 import { number, words } from "./words.js";
 
-/** How often a table begins again, if files replace each other faster than it can be read. */
-const TRIES = 5;
-
 /**
  * A table of what one root of the graph lists.
  *
@@ -18,6 +15,7 @@ export class EndlessTable {
     Object.assign(this, { id, root, query, columns, orderBy, filters });
     this.run = 0;
     this.filter = null;
+    this.typed = {}; // what stands in the fields, which outlives a new file and another language
   }
 
   /** All of it, in words of the moment; the rows follow. */
@@ -39,7 +37,8 @@ export class EndlessTable {
     }).observe(this.end);
     const fields = element("form", { class: "filters", onsubmit: (event) => event.preventDefault() });
     for (const { name, type, label } of this.filters.fields()) {
-      const field = element("input", { name, type, id: `${this.id}-${name}`, oninput: () => this.filterSoon(fields) });
+      const id = `${this.id}-${name}`;
+      const field = element("input", { name, type, id, value: this.typed[name], oninput: () => this.filterSoon(fields) });
       fields.append(element("label", { for: field.id }, element("span", {}, label), field));
     }
     this.begin();
@@ -53,7 +52,8 @@ export class EndlessTable {
   filterSoon(fields) {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
-      this.filter = this.filters.from(Object.fromEntries(new FormData(fields)));
+      this.typed = Object.fromEntries(new FormData(fields));
+      this.filter = this.filters.from(this.typed);
       this.begin();
     }, 250);
   }
@@ -84,7 +84,7 @@ export class EndlessTable {
     return element("th", { scope: "col", class: classes, "aria-sort": sorted }, button);
   }
 
-  async more(tries = TRIES) {
+  async more() {
     if (this.reading || this.isWhole) return;
     const run = this.run;
     this.reading = true;
@@ -99,7 +99,7 @@ export class EndlessTable {
       this.status.textContent = words.found(number(list.totalCount));
     } catch (error) {
       if (run !== this.run) return;
-      if (error.code === "cursor_outdated" && tries) return this.begin();
+      if (error.code === "cursor_outdated") return this.begin(); // another file came; its first page needs no cursor
       this.status.textContent = error.message;
       this.isWhole = true;
     } finally {
