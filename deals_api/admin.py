@@ -44,7 +44,7 @@ else:
 class DealsSite(admin.AdminSite):
     site_title = site_header = "Deals in gems"
     index_title = "Uploads and their rows"
-    site_url = None  # the service has no page to go back to
+    site_url = "/"
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Passwords cannot be tried out at will."""

@@ -82,13 +82,12 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "project.security.content_security_policy",
+    *([] if _names else ["project.security.private_names_only"]),
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "project.sessions.for_the_admin",
 ]
-if not _names:
-    MIDDLEWARE.insert(0, "project.security.private_names_only")
 SILENCED_SYSTEM_CHECKS = [
     # A cookie carries somebody's authority in the admin only, and each of its views is ``csrf_protect``ed.
     "security.W003",

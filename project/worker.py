@@ -38,15 +38,6 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*(?:\r
 #: What a client may wait for before it sends the body, and what has no length.
 _COMES_LATER: Final = re.compile(rb"\r\n(?:expect|transfer-encoding):", re.IGNORECASE)
 
-_BODY: Final = (
-    b'{"Status":"Error","Desc":"Too many files are being received; try again in a moment.","Code":"database_busy"}'
-)
-_BUSY: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 5\r\n"
-    b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
-)
-
-
 class Arrival(Enum):
     """How much of a request is there."""
 
@@ -133,6 +124,21 @@ class _Listener:
         return getattr(self._listener, name)
 
 
+def _one_too_many() -> bytes:
+    """The answer to who has waited in line for nothing: as the service refuses, though nothing of it was asked."""
+    from deals_api.errors import DatabaseBusy  # which need Django, and gunicorn reads this module before that is there
+    from deals_api.exception_handler import body, headers_of
+    from deals_api.serializers import exact_json
+
+    busy = DatabaseBusy("Too many files are being received; try again in a moment.")
+    told = exact_json(body(busy.message, busy.code))
+    headers = {
+        "Content-Type": "application/json", "Content-Length": str(len(told)), "Connection": "close", **headers_of(busy)
+    }  # fmt: skip
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 503 Service Unavailable\r\n{head}\r\n".encode() + told
+
+
 class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     def run(self) -> None:
         #: Connections with a part of a request, by their number; ``news`` tells when more of one has come.
@@ -208,7 +214,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         while self.in_line and self.in_line[0].timeout < now:
             conn = self.in_line.popleft()
             with contextlib.suppress(OSError):
-                conn.sock.send(_BUSY, socket.MSG_DONTWAIT)
+                conn.sock.send(_one_too_many(), socket.MSG_DONTWAIT)
             self.nr_conns -= 1
             conn.close(graceful=True)
 

@@ -30,8 +30,8 @@ from tests.servers import Server, serving
 
 #: Seconds from one upload to the next.
 EVERY: Final = 3.0
-#: A reader's rest, so that some processor is left for the uploads.
-REST: Final = 0.005
+#: What a reader waits between two questions, so that some processor is left for the uploads.
+PAUSE: Final = 0.005
 THREADS: Final = 8
 QUESTIONS: Final = (
     "topClients(limit: 1) {username spentMoney}",
@@ -118,7 +118,7 @@ class Soak:
         if clients := clients_in(found):
             self.history.reads.append(Operation(clients[0]["username"], sent, answered))
         self.read_seconds.append(answered - sent)
-        self.done.wait(REST)
+        self.done.wait(PAUSE)
 
     def sample(self) -> Sample:
         with contextlib.closing(psycopg2.connect(self.database_url)) as connection, connection.cursor() as cursor:

@@ -585,3 +585,7 @@ def test_passwords_cannot_be_tried_out_at_will(client: Client) -> None:
     assert client.get("/admin/login/").status_code == 200
     elsewhere = {"username": "root", "password": PASSWORD}
     assert client.post("/admin/login/", elsewhere, REMOTE_ADDR="192.0.2.7").status_code == 302
+
+
+def test_the_admin_leads_to_the_page(admin_client: Client) -> None:
+    assert '<a href="/">' in admin_client.get("/admin/").content.decode()

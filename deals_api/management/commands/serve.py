@@ -27,7 +27,7 @@ class Command(BaseCommand):
         os.putenv("SECRET_KEY", self.prepare_database())
         store.tidy_if_possible(settings.DEALS_LIMITS)
         connection.close()
-        self.stdout.write(f"Serving on http://localhost:{settings.PORT}/api/upload/")
+        self.stdout.write(f"Serving on http://localhost:{settings.PORT}/")
         self.stdout.flush()
         os.chdir(settings.BASE_DIR)
         gunicorn = [sys.executable, "-m", "gunicorn", "-c", "python:project.gunicorn"]
