@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from deals_api.renderers import ExactJSONRenderer
+from deals_api.serializers import reject_unknown
 
 
 class _ByFormat(DefaultContentNegotiation):
@@ -28,6 +29,13 @@ class _ByFormat(DefaultContentNegotiation):
 class _RefusesInJSON(APIView):
     """What is refused has the one body here too."""
 
+    #: Query parameters of the view.
+    parameters: tuple[str, ...] = ()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        reject_unknown(request.query_params, self.parameters)
+
     def handle_exception(self, error: Exception) -> Response:
         response = super().handle_exception(error)
         self.request.accepted_renderer = ExactJSONRenderer()
@@ -39,9 +47,11 @@ class SchemaView(_RefusesInJSON, SpectacularAPIView):
     """OpenAPI, as YAML or as JSON."""
 
     content_negotiation_class = _ByFormat
+    parameters = ("format",)
 
 
 class DocsView(_RefusesInJSON, SpectacularSwaggerSplitView):
     """Swagger UI, from this server alone and without a script in the page."""
 
     template_name = "deals_api/docs.html"
+    parameters = ("script",)  # the page asks for its script under its own address

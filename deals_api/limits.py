@@ -71,6 +71,11 @@ class Limits:
     #: Groups that one ``dealStats`` may have to make.
     max_groups: int = _bound(150_000, "MAX_GROUPS", "groups")
 
+    @property
+    def max_body_bytes(self) -> int:
+        """Largest accepted body of a request: a file, and the boundaries, headers and small fields of its form."""
+        return self.max_upload_bytes + 64 * 1024
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Limits:
         """The published bounds, moved by the variables that are set.

@@ -121,7 +121,7 @@ _ALWAYS: Final = (
 )  # fmt: skip
 _OF_READING: Final = {code: REFUSALS_OF_READING[code] for code in (*_ALWAYS, "invalid", "not_acceptable")}
 _OF_EXPORTS: Final = {code: REFUSALS_OF_READING[code] for code in (*_ALWAYS, "invalid", "upload_not_kept")}
-_OF_WRITING: Final = {code: REFUSALS[code] for code in REFUSALS if code not in ("invalid", "upload_not_kept")}
+_OF_WRITING: Final = {code: REFUSALS[code] for code in REFUSALS if code != "upload_not_kept"}
 
 
 def _refused(refusals: dict[str, Refusal]) -> dict[Any, OpenApiResponse]:

@@ -41,7 +41,7 @@ class PagesForBrowsers(DefaultContentNegotiation):
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         liked = request.get_preferred_type([ExactJSONRenderer.media_type, PageRenderer.media_type])
-        as_page = liked == PageRenderer.media_type
+        as_page = liked == PageRenderer.media_type and "format" not in request.query_params
         fitting = [renderer for renderer in renderers if isinstance(renderer, PageRenderer) == as_page]
         chosen: tuple[BaseRenderer, str] = super().select_renderer(request, fitting, format_suffix)
         return chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -9,11 +10,13 @@ from uuid import UUID
 import simplejson
 from django.conf import settings
 from django.http import QueryDict
+from django.utils.datastructures import MultiValueDict
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.fields import empty
 
 from deals_api.ids import snapshot_named
+from deals_api.parameters import first_error
 from deals_api.reports import TopClient
 
 # What may be asked
@@ -55,15 +58,20 @@ class SnapshotField(_Parameter):
         return snapshot_named(data)
 
 
+def reject_unknown(
+    parameters: MultiValueDict[str, Any], known: Container[str] = (), kind: str = "parameter"
+) -> None:
+    """Raises: ValidationError for the first unknown or repeated name."""
+    if error := first_error(parameters, known, kind):
+        name, sentence = error
+        raise serializers.ValidationError({name: [sentence]})
+
+
 class Query(serializers.Serializer[Any]):
-    """The parameters of an address: those that are named here, each once, and no other."""
+    """Query parameters: the fields of this serializer, each once, and no other."""
 
     def to_internal_value(self, data: QueryDict) -> Any:
-        for name, values in data.lists():
-            if name not in self.fields:
-                raise serializers.ValidationError({name: [f"There is no parameter {name!r}."]})
-            if len(values) > 1:
-                raise serializers.ValidationError({name: ["Give it once."]})
+        reject_unknown(data, self.fields)
         return super().to_internal_value(data)
 
 

@@ -18,10 +18,9 @@ from rest_framework.parsers import DataAndFiles, MultiPartParser
 from rest_framework.request import Request
 
 from deals_api.errors import UploadTooLarge
+from deals_api.serializers import reject_unknown
 
 FIELD = "deals"
-#: What a multipart body may hold beside the file: boundaries, headers, small fields.
-_WRAPPING_BYTES = 64 * 1024
 
 
 class LengthRequired(APIException):
@@ -33,12 +32,13 @@ class LengthRequired(APIException):
 def the_file(request: Request) -> UploadedFile[bytes]:
     """The file in the field ``deals``.
 
-    Raises: ParseError where there is not exactly one, and whatever the body is refused for.
+    Raises: ParseError where there is not exactly one, ValidationError for any other form field.
     """
     if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
         raise LengthRequired
-    fields = request.data
+    fields: Any = request.data
     if FIELD in request.FILES:
+        reject_unknown(fields, known=(FIELD,), kind="field")
         file: UploadedFile[bytes] = request.FILES[FIELD]
         return file
     for elsewhere in request.FILES:
@@ -59,7 +59,7 @@ class WholeMultiPartParser(MultiPartParser):
     ) -> DataAndFiles[Any, Any]:
         request = (parser_context or {})["request"]
         length = int(request.META.get("CONTENT_LENGTH") or 0)
-        if length > settings.DEALS_LIMITS.max_upload_bytes + _WRAPPING_BYTES:
+        if length > settings.DEALS_LIMITS.max_body_bytes:
             raise too_large()
         watched = _Watched(stream)
         try:

@@ -26,6 +26,7 @@ from deals_api.serializers import (
     TopClientsQuery,
     UploadForm,
     read_exact_json,
+    reject_unknown,
     top_clients_json,
 )
 from deals_api.uploads import the_file
@@ -76,6 +77,7 @@ class UploadViewSet(ViewSet):
         """Replaces the data by one file, whole or not at all."""
         access.must_be_allowed_to_write(request.META)
         access.count_upload(request.META)
+        reject_unknown(request.query_params)  # before the file is read
         file = the_file(request)
         ingest.ingest_deals(file, file.name or "")
         return _Accepted({"Status": "OK"})

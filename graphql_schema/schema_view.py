@@ -13,7 +13,7 @@ from django.views.decorators.http import condition
 from deals_api import access
 from deals_api.errors import DealsError
 from graphql_schema.schema import sdl
-from graphql_schema.view import JSON, Refused, answer_to
+from graphql_schema.view import JSON, Refused, answer_to, query_parameters
 
 
 class SchemaView(View):
@@ -24,6 +24,7 @@ class SchemaView(View):
             if request.method not in ("GET", "HEAD"):
                 raise Refused(405, "The schema comes by GET.", headers={"Allow": "GET, HEAD"})
             access.must_be_allowed_to_read(request.META)
+            query_parameters(request)
         except Refused as refused:
             return answer_to(refused, JSON)
         except DealsError as error:

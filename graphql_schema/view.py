@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -16,7 +17,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.exceptions import TooManyFieldsSent
 from django.db import Error
-from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.views import View
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
@@ -28,6 +29,7 @@ from deals_api.cache import Answer, SnapshotGone
 from deals_api.errors import DatabaseBusy, DealsError, LimitExceeded
 from deals_api.ids import write_id
 from deals_api.models import Upload
+from deals_api.parameters import first_error
 from graphql_schema import graphiql
 from graphql_schema.budgets import Account
 from graphql_schema.errors import INVALID, STATUS, UNREADABLE, headers_of, of_the_request, refusal, told
@@ -37,6 +39,8 @@ from graphql_schema.schema import schema
 RESPONSE: Final = "application/graphql-response+json"
 JSON: Final = "application/json"
 METHODS: Final = "GET, HEAD, OPTIONS, POST"
+#: Parameters of a URL that asks a question.
+_PARAMETERS: Final = ("query", "operationName", "variables", "extensions")
 #: A document without this word, which has no other spelling, has no mutation in it.
 _MUTATION: Final = re.compile(r"\bmutation\b")
 _WEIGHT: Final = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
@@ -99,7 +103,11 @@ class GraphQLView(View):
 
     def answer(self, request: HttpRequest, media_type: str) -> HttpResponseBase:
         access.must_be_allowed_to_read(request.META)
-        body = _body(request) if request.method == "POST" else b""
+        if request.method == "POST":
+            query_parameters(request)
+            body = _body(request)
+        else:
+            body = b""
         as_it_came = (
             "graphql",
             request.method == "POST",
@@ -191,18 +199,24 @@ def read_question(request: HttpRequest, body: bytes) -> Question:
     return Question(query, name or None, variables)
 
 
-def _from_url(request: HttpRequest) -> dict[str, Any]:
+def query_parameters(request: HttpRequest, known: Collection[str] = ()) -> QueryDict:
+    """The parameters of the URL.
+
+    Raises: Refused, where there are too many, or one is unknown or repeated.
+    """
     try:
         parameters = request.GET
     except TooManyFieldsSent:
         raise Refused(400, "The address has too many parameters.", LimitExceeded.code) from None
-    asked: dict[str, Any] = {}
-    for name in ("query", "operationName", "variables", "extensions"):
-        values = parameters.getlist(name)
-        if len(values) > 1:
-            raise Refused(400, f"Give {name} once.")
-        if any(values):
-            asked[name] = values[0]
+    if error := first_error(parameters, known):
+        name, sentence = error
+        raise Refused(400, f"{name}: {sentence}")
+    return parameters
+
+
+def _from_url(request: HttpRequest) -> dict[str, Any]:
+    parameters = query_parameters(request, _PARAMETERS)
+    asked: dict[str, Any] = {name: parameters[name] for name in _PARAMETERS if parameters.get(name)}
     for name in asked.keys() & {"variables", "extensions"}:
         asked[name] = _loads(asked[name].encode(), name)
     return asked

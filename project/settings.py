@@ -232,7 +232,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["deals_api.renderers.ExactJSONRenderer", "deals_api.renderers.PageRenderer"],
     "DEFAULT_SCHEMA_CLASS": "deals_api.openapi.Description",
     "EXCEPTION_HANDLER": "deals_api.exception_handler.refuse",
-    "URL_FORMAT_OVERRIDE": None,  # ``?format=`` is a parameter like any other that there is not
+    "URL_FORMAT_OVERRIDE": None,  # ``?format=`` is validated with the other parameters
 }
 
 SPECTACULAR_SETTINGS = {

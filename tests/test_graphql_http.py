@@ -228,10 +228,6 @@ def test_an_address_with_too_many_parameters_is_refused() -> None:
     refusal(call(query="query=%7B__typename%7D" + "&a=b" * 200), 400, "limit_exceeded")
 
 
-def test_parameters_that_nobody_knows_change_nothing() -> None:
-    assert call(query="query=%7B__typename%7D&cache=1&cache=2").status == 200
-
-
 def test_an_address_is_utf8_whatever_the_type_of_a_body_is() -> None:
     address = "query=" + quote('{ gem(name: "Сапфир") { id } }')
     plain = call(query=address)

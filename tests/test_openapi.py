@@ -140,7 +140,7 @@ class Asking:
     def ask(self, query: str = "", content: bytes | None = None, **headers: str) -> Any:
         if self.method == "get":
             return self.client.get(self.path + query, headers=headers)
-        return post(self.client, csv_of(deal()) if content is None else content, headers=headers)
+        return post(self.client, csv_of(deal()) if content is None else content, self.path + query, headers=headers)
 
     def bad_request(self) -> Any:
         return self.ask(Host="not a host")

@@ -1,0 +1,145 @@
+"""Unknown query parameters and form fields are rejected by every endpoint; a few that clients add are ignored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from pytest_django import Settings
+
+from deals_api import ingest
+from deals_api.models import Upload
+from tests.builders import csv_of, deal, load
+from tests.test_rest import UPLOAD, multipart, part, post, refusal
+
+pytestmark = pytest.mark.django_db
+
+QUERY = quote("{ topClients { username } }")
+ENDPOINTS = {
+    "top clients": "/api/top-clients/?",
+    "upload": "/api/upload/?",
+    "deals as csv": "/api/exports/deals.csv?",
+    "deals as ndjson": "/api/exports/deals.ndjson?",
+    "ranking as csv": "/api/exports/top-clients.csv?",
+    "ranking as ndjson": "/api/exports/top-clients.ndjson?",
+    "openapi": "/api/schema/?",
+    "docs": "/api/docs/?",
+    "graphql": f"/graphql/?query={QUERY}&",
+    "sdl": "/graphql/schema.graphql?",
+}
+IGNORED = ["_=1764340000000", "format=json", "utm_source=mail&utm_campaign=x", "gclid=1", "fbclid=1", "_=1&_=2"]
+UNKNOWN = ["dry_run=1", "mode=append", "Limit=2", "utm=1", "format=xml", "format=json&format=xml", "=1", "__=1"]
+
+
+def post_graphql(client: Client, query: str) -> Any:
+    body = json.dumps({"query": "{ topClients { username } }"})
+    return client.post(f"/graphql/?{query}", body, content_type="application/json")
+
+
+def post_file(client: Client, query: str) -> Any:
+    return post(client, csv_of(deal("new")), f"{UPLOAD}?{query}")
+
+
+def message_of(answer: Any) -> str:
+    body = answer.json()
+    return str(body["Desc"] if "Desc" in body else body["errors"][0]["message"])
+
+
+@pytest.mark.parametrize("path", ENDPOINTS.values(), ids=ENDPOINTS)
+@pytest.mark.parametrize("query", UNKNOWN)
+def test_get_rejects_an_unknown_parameter_by_name(client: Client, path: str, query: str) -> None:
+    answer = client.get(path + query)
+    if path == ENDPOINTS["openapi"] and "format" in query:
+        assert answer.status_code == (404 if query.endswith("xml") else 200)  # its formats are JSON and YAML
+        return
+    assert answer.status_code == 400
+    assert query.partition("=")[0] in message_of(answer)
+
+
+@pytest.mark.parametrize("path", ENDPOINTS.values(), ids=ENDPOINTS)
+@pytest.mark.parametrize("query", IGNORED)
+def test_get_ignores_what_clients_add_by_themselves(client: Client, path: str, query: str) -> None:
+    load(deal("ann"))
+    assert client.get(path + query).status_code == 200
+
+
+@pytest.mark.parametrize("send", [post_file, post_graphql])
+@pytest.mark.parametrize("query", [*UNKNOWN, "limit=2", "query=%7Ba%7D"])
+def test_post_rejects_an_unknown_parameter_by_name(
+    client: Client, send: Callable[[Client, str], Any], query: str
+) -> None:
+    load(deal("old"))
+    before = client.get(UPLOAD)
+    answer = send(client, query)
+    assert answer.status_code == 400
+    assert query.partition("=")[0] in message_of(answer)
+    after = client.get(UPLOAD)
+    assert (after.content, after["ETag"], Upload.objects.count()) == (before.content, before["ETag"], 1)
+
+
+@pytest.mark.parametrize("send", [post_file, post_graphql])
+@pytest.mark.parametrize("query", IGNORED)
+def test_post_ignores_what_clients_add_by_themselves(
+    client: Client, send: Callable[[Client, str], Any], query: str
+) -> None:
+    assert send(client, query).status_code == 200
+
+
+def test_upload_with_an_unknown_parameter_is_rejected_before_its_body(client: Client) -> None:
+    answer = client.generic("POST", f"{UPLOAD}?dry_run=1", b"not a form", "multipart/form-data; boundary=b")
+    assert refusal(answer, 400)["Desc"] == "dry_run: There is no parameter 'dry_run'."
+
+
+FILE = part(csv_of(deal("new")))
+TEXT = part(b"append", 'form-data; name="mode"')
+TOKEN = part(b"x", 'form-data; name="csrfmiddlewaretoken"')
+DEALS_AS_TEXT = part(b"x", 'form-data; name="deals"')
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (FILE + TEXT, "mode: There is no field 'mode'."),
+        (TEXT + FILE, "mode: There is no field 'mode'."),
+        (FILE + DEALS_AS_TEXT, "deals: Give it once."),
+        (DEALS_AS_TEXT + FILE, "deals: Give it once."),
+        (FILE + FILE, "Send one file; the request has more."),
+        (FILE + part(b"x", 'form-data; name="more"; filename="m.csv"'), "Send one file; the request has more."),
+    ],
+)
+def test_upload_with_another_form_field_changes_nothing(
+    client: Client, monkeypatch: pytest.MonkeyPatch, body: bytes, named: str
+) -> None:
+    load(deal("old"))
+    before = client.get(UPLOAD)
+    monkeypatch.setattr(ingest, "ingest_deals", None)  # the file is not read
+    assert refusal(multipart(client, body + b"--b--\r\n"), 400)["Desc"] == named
+    after = client.get(UPLOAD)
+    assert (after.content, after["ETag"], Upload.objects.count()) == (before.content, before["ETag"], 1)
+
+
+def test_upload_with_the_token_of_a_form_is_accepted(client: Client) -> None:
+    assert multipart(client, TOKEN + FILE + b"--b--\r\n").status_code == 200
+
+
+def test_format_json_gives_json_to_a_browser(client: Client) -> None:
+    answer = client.get(f"{UPLOAD}?format=json", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
+
+
+def test_ignored_parameters_share_one_computation(client: Client, settings: Settings, limits: Any) -> None:
+    limits(computations_per_minute=1)
+    load(deal("ann"))
+    answers = [client.get(f"{UPLOAD}?_={number}") for number in range(5)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer["ETag"] for answer in answers}) == 1
+
+
+def test_deals_given_as_text_is_named_as_such(client: Client) -> None:
+    answer = client.post(UPLOAD, {"deals": "x", "file": SimpleUploadedFile("d.csv", b"x")})
+    assert refusal(answer, 400)["Code"] == "parse_error"
