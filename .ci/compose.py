@@ -116,6 +116,8 @@ def web_may_do_little(stack: Stack) -> None:
     must(there == what_runs, f"the image holds {there}, not {what_runs}")
     stray = stack.inside("find /app -name '.*' -o -name '*.sqlite3*' -o -name '*.csv' -o -name tests").split()
     must(not stray, f"the image has {stray}")
+    unused = stack.inside("find /opt/venv /app -type d -name LC_MESSAGES -o -type d -name redoc").split()
+    must(not unused, f"the image contains unused translations or Redoc: {unused[:3]}")
     told = stack.docker("history", "--no-trunc", image) + stack.docker("inspect", "-f", "{{.Config.Env}}", image)
     must(not any(word in told for word in ("PASSWORD", "SECRET", "TOKEN")), f"the image tells a secret: {told}")
 

@@ -25,7 +25,7 @@ from trial import (
     wait_until,
 )
 
-SUPPORTED = ("3.11", "3.12", "3.13")
+SUPPORTED = ("3.11", "3.12", "3.13", "3.14")
 PORT = 8000  # the README's
 
 
