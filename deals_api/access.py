@@ -6,7 +6,7 @@ reach the service: a browser says which page asks (``Origin``, ``Sec-Fetch-Site`
 
 from __future__ import annotations
 
-import threading
+import ipaddress
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,6 +15,7 @@ from django.conf import settings
 
 from deals_api import cache
 from deals_api.errors import NotAllowed, TokenRequired, TooManyRequests
+from deals_api.rate_counters import RateCounters
 from deals_api.tokens import holder_of
 
 _MINUTE: Final = 60
@@ -78,7 +79,7 @@ def _count(what: str, headers: Headers, most: int) -> None:
         return
     now = time.time()
     window = int(now // _MINUTE)
-    if _counters.add(f"{what}:{client_of(headers)}:{window}", window) > most:
+    if _number(f"{what}:{network_of(client_of(headers))}", window) > most:
         wait = max(1, round((window + 1) * _MINUTE - now))
         raise TooManyRequests(f"There may be {most} of these a minute; try again in {wait} s.", wait)
 
@@ -91,24 +92,31 @@ def client_of(headers: Headers) -> str:
     return seen[max(-len(seen), -settings.PROXIES - 1)]
 
 
-class _Counters:
-    """Counts of this minute, in the shared cache; while that is in trouble, in this process."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._window = 0
-        self._here: dict[str, int] = {}
-
-    def add(self, key: str, window: int) -> int:
-        """One more; returns how many there are now."""
-        shared = cache.increment(f"rate:{key}", 2 * _MINUTE)
-        if shared is not None:
-            return shared
-        with self._guard:
-            if window != self._window:
-                self._window, self._here = window, {}
-            self._here[key] = self._here.get(key, 0) + 1
-            return self._here[key]
+def network_of(address: str) -> str:
+    """What is counted as one client: an IPv4 address, or the /64 of an IPv6 address; without a port."""
+    host = address[1:].partition("]")[0] if address.startswith("[") else address
+    if host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        ip = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    return str(ip.ipv4_mapped or ipaddress.ip_network((ip, 64), strict=False))
 
 
-_counters = _Counters()
+#: Made before gunicorn forks its workers, which therefore share them.
+counters: Final = RateCounters()
+
+
+def _number(key: str, minute: int) -> int:
+    """Requests under a key in this minute, this one included.
+
+    Redis counts for all machines, but may evict a count or be away; this machine's own count cannot be lost. Machines
+    whose clocks differ count in different minutes: together they then allow up to the limit of each.
+    """
+    number = counters.add(key, minute)
+    if settings.CACHES["default"]["BACKEND"] == "django_redis.cache.RedisCache":
+        number = max(number, cache.increment(f"rate:{key}:{minute}", 2 * _MINUTE) or 0)
+    return number

@@ -15,7 +15,7 @@ from django.core.cache import cache as backend
 from django.db import connection
 from pytest_django import Settings
 
-from deals_api import cache, reports
+from deals_api import access, cache, reports
 from tests import services
 from tests.servers import REAL_FILE, Server, serving
 
@@ -31,6 +31,7 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
 def _nothing_remembered() -> None:
     backend.clear()
     cache.near.clear()
+    access.counters.clear()
     reports.current_upload.end()
 
 

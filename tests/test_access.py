@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.core.cache import cache as backend
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django import Settings
 
 from deals_api import access, cache
+from deals_api.errors import TooManyRequests
 from deals_api.ids import write_id
 from deals_api.models import Upload
+from deals_api.rate_counters import RateCounters
 from deals_api.tokens import holder_of, read_tokens
 from tests import services
 from tests.builders import csv_of, deal, load
@@ -200,6 +204,68 @@ def test_a_new_minute_begins_at_nothing(client: Client, limits: Any, monkeypatch
     assert upload(client).status_code == 200
 
 
+def test_counts_survive_whatever_else_is_cached(client: Client, limits: Any) -> None:
+    limits(uploads_per_minute=1)
+    statuses = []
+    for _ in range(3):  # of which two at least come in the same minute
+        statuses.append(upload(client).status_code)
+        backend.clear()
+    assert 429 in statuses
+
+
+@pytest.mark.parametrize(
+    ("addresses", "clients"),
+    [
+        ([f"2001:db8:0:1::{number:x}" for number in range(1, 25)], 1),
+        (["2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8::1"], 3),
+        (["192.0.2.1", "::ffff:192.0.2.1", "::FFFF:c000:201", "192.0.2.1:5000", "192.0.2.1:5001"], 1),
+        (["192.0.2.1", "192.0.2.2", "::ffff:192.0.2.3"], 3),
+        (["2001:db8::1", "[2001:db8::2]", "[2001:db8::3]:443", "2001:DB8:0:0:1::1"], 1),
+        (["fe80::1%eth0", "fe80::2%eth1"], 1),
+        (["", "unknown", "_hidden"], 3),
+    ],
+)
+def test_an_ipv6_network_counts_as_one_client(addresses: list[str], clients: int) -> None:
+    assert len({access.network_of(address) for address in addresses}) == clients
+
+
+@pytest.mark.parametrize("count", [access.count_upload, access.count_computation, access.count_login])
+def test_every_limit_counts_networks(limits: Any, count: Callable[[dict[str, str]], None]) -> None:
+    limits(uploads_per_minute=10, computations_per_minute=10)
+
+    def count_thirty() -> None:
+        for number in range(30):  # of which eleven at least come in the same minute
+            count({"REMOTE_ADDR": f"2001:db8::{number:x}"})
+
+    with pytest.raises(TooManyRequests):
+        count_thirty()
+
+
+def test_processes_count_together_and_exactly() -> None:
+    counters = RateCounters()
+    children = []
+    for _ in range(4):
+        if (child := os.fork()) == 0:
+            for _ in range(500):
+                counters.add("upload:192.0.2.1", 7)
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+    assert counters.add("upload:192.0.2.1", 7) == 2001
+    assert counters.add("upload:192.0.2.2", 7) == 1
+    assert counters.add("upload:192.0.2.1", 8) == 1
+
+
+def test_counts_of_many_clients_are_never_too_low() -> None:
+    counters = RateCounters()
+    for number in range(20_000):
+        counters.add(f"login:{number}", 7)
+    again = [counters.add(f"login:{number}", 7) for number in range(20_000)]
+    assert min(again) == 2
+    assert sum(count > 2 for count in again) < 400
+
+
 def test_zero_is_no_limit(client: Client, limits: Any) -> None:
     limits(uploads_per_minute=0)
     assert {upload(client).status_code for _ in range(5)} == {200}
@@ -235,4 +301,4 @@ def test_counting_goes_on_in_the_process_while_redis_is_away(
         limits(uploads_per_minute=3)
         assert upload(client).status_code == 200
         redis.stop()
-        assert [upload(client).status_code for _ in range(4)] == [200, 200, 200, 429]
+        assert [upload(client).status_code for _ in range(4)] == [200, 200, 429, 429]
