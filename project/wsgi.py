@@ -11,6 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import parse_header_parameters
 
+from project.request_body import count_body
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
 
@@ -32,6 +34,18 @@ class Request(WSGIRequest):
 
 class Application(WSGIHandler):
     request_class = Request
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """The response, behind the whole request: whatever of the body was not read is discarded first."""
+        body = count_body(environ)
+        if body is None:
+            return super().__call__(environ, start_response)
+
+        def start(*arguments: Any) -> Any:
+            body.finish(environ.get("gunicorn.socket"))
+            return start_response(*arguments)
+
+        return super().__call__(environ, start)
 
     def get_response(self, request: HttpRequest) -> HttpResponseBase:
         """The answer, without its body where a client asks for the head alone; gunicorn would warn of each."""

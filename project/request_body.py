@@ -1,0 +1,83 @@
+"""Request bodies that the application has not read to their end.
+
+A connection can carry another request only behind the whole body of this one. gunicorn discards no more than 64 KiB,
+and only after a response that has already promised the client to keep the connection open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from typing import Any, Final
+
+from django.conf import settings
+from gunicorn.http.errors import ParseException
+
+#: Discarding a body may hold a thread for so long.
+DISCARD_SECONDS: Final = 30.0
+_PIECE_BYTES: Final = 64 * 1024
+
+Environ = dict[str, Any]
+
+
+class RequestBody:
+    """The input stream of a WSGI request, counted while it is read.
+
+    ``length`` is None for a chunked body, whose reader knows where it ends.
+    """
+
+    def __init__(self, stream: Any, length: int | None) -> None:
+        self._stream = stream
+        self._length = length
+        self._received = 0
+
+    def read(self, size: int = -1) -> bytes:
+        return self._count(self._stream.read(size))
+
+    def readline(self, size: int = -1) -> bytes:
+        return self._count(self._stream.readline(size))
+
+    def _count(self, data: bytes) -> bytes:
+        self._received += len(data)
+        return data
+
+    def finish(self, client: socket.socket | None) -> None:
+        """Discard the rest, or have the response announce that the connection closes."""
+        if self._received != self._length and not self._discard(client) and hasattr(self._stream, "force_close"):
+            self._stream.force_close()  # see project.gunicorn
+
+    def _discard(self, client: socket.socket | None) -> bool:
+        """Whether the end of the body was reached."""
+        limit = settings.DEALS_LIMITS.max_body_bytes
+        if self._length is not None and self._length > limit:
+            return False
+        timer = threading.Timer(DISCARD_SECONDS, _stop_receiving, [client])
+        timer.start()
+        try:
+            while self._received <= limit and timer.is_alive():
+                if not self.read(_PIECE_BYTES):
+                    return self._length in (None, self._received)
+        except (OSError, ParseException):
+            pass  # the client hung up, or its chunks are malformed
+        finally:
+            timer.cancel()
+        return False
+
+
+def _stop_receiving(client: socket.socket | None) -> None:
+    """End a read that waits for the client."""
+    with contextlib.suppress(OSError):
+        if client is not None:
+            client.shutdown(socket.SHUT_RD)
+
+
+def count_body(environ: Environ) -> RequestBody | None:
+    """Put a counted stream in the place of ``wsgi.input``; None for a request without a body."""
+    chunked = "HTTP_TRANSFER_ENCODING" in environ
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not chunked and not (length.isdecimal() and int(length)):
+        return None
+    body = RequestBody(environ["wsgi.input"], None if chunked else int(length))
+    environ["wsgi.input"] = body
+    return body

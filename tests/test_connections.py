@@ -1,0 +1,178 @@
+"""Connections stay usable after a rejected request, or the response announces that they close."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import requests
+
+from project.request_body import DISCARD_SECONDS
+from tests.builders import csv_of, deal, many
+from tests.servers import Server, serving
+
+pytestmark = pytest.mark.alike_on_both
+
+WORDS = "correct horse battery"
+MEGABYTE = 1024 * 1024
+FORM = "multipart/form-data; boundary=b"
+BODY = b"x" * (3 * MEGABYTE)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service that accepts uploads with a token only, up to 8 MiB."""
+    environment = {"API_TOKENS": f"ann:{WORDS}", "MAX_UPLOAD_BYTES": str(8 * MEGABYTE), "WEB_WORKERS": "1"}
+    with serving(tmp_path_factory.mktemp("connections"), **environment) as server:
+        yield server
+
+
+#: Rejected requests with a body that nobody reads: method, path, headers and status.
+REJECTED: dict[str, tuple[str, str, dict[str, str], int]] = {
+    "no token": ("POST", "/api/upload/", {"Content-Type": FORM}, 401),
+    "foreign host": ("POST", "/api/upload/", {"Content-Type": FORM, "Host": "evil.org"}, 400),
+    "unknown path": ("POST", "/api/nothing/", {"Content-Type": FORM}, 404),
+    "method": ("PUT", "/api/upload/", {"Content-Type": FORM, "Authorization": f"Bearer {WORDS}"}, 405),
+    "media type": ("POST", "/api/upload/", {"Content-Type": "text/csv", "Authorization": f"Bearer {WORDS}"}, 415),
+    "parameter": ("POST", "/api/upload/?dry_run=1", {"Content-Type": FORM, "Authorization": f"Bearer {WORDS}"}, 400),
+    "graphql size": ("POST", "/graphql/", {"Content-Type": "application/json"}, 413),
+    "graphql method": ("PUT", "/graphql/", {"Content-Type": "application/json"}, 405),
+    "health": ("POST", "/health/live", {}, 405),
+    "admin": ("PUT", "/admin/", {}, 403),
+    "page": ("POST", "/", {}, 405),
+    "static file": ("POST", "/static/nothing.js", {}, 404),
+    "a GET with a body": ("GET", "/api/top-clients/", {}, 200),
+    "a HEAD with a body": ("HEAD", "/api/top-clients/", {}, 200),
+}
+
+
+@pytest.mark.parametrize("size", [100_000, len(BODY)])
+@pytest.mark.parametrize(("method", "path", "headers", "status"), REJECTED.values(), ids=REJECTED)
+def test_connection_carries_another_request_after_an_unread_body(
+    server: Server, method: str, path: str, headers: dict[str, str], status: int, size: int
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    for _ in range(2):
+        connection.request(method, path, BODY[:size], headers)
+        answer = connection.getresponse()
+        answer.read()
+        assert (answer.status, answer.getheader("Connection")) == (status, "keep-alive")
+        used = connection.sock
+        connection.request("GET", "/api/top-clients/")
+        assert connection.getresponse().read() == b'{"response":[]}'
+        assert connection.sock is used
+    connection.close()
+
+
+@pytest.mark.parametrize("client", [requests.Session, httpx.Client])
+def test_thirty_rejected_uploads_break_no_following_request(server: Server, client: Any) -> None:
+    with client() as session:
+        statuses = [
+            (
+                session.post(f"{server.url}/api/upload/", files={"deals": ("d.csv", BODY)}, timeout=60).status_code,
+                session.get(f"{server.url}/api/top-clients/", timeout=60).status_code,
+            )
+            for _ in range(30)
+        ]
+    assert statuses == [(401, 200)] * 30
+
+
+def chunked(path: str, *chunks: bytes) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head.encode() + b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in chunks) + b"0\r\n\r\n"
+
+
+def raw(server: Server, sent: bytes) -> socket.socket:
+    client = socket.create_connection(("127.0.0.1", server.port), 2 * DISCARD_SECONDS)
+    threading.Thread(target=_send, args=(client, sent)).start()
+    return client
+
+
+def _send(client: socket.socket, sent: bytes) -> None:
+    with contextlib.suppress(OSError):  # where the server has closed the connection, as it announced
+        client.sendall(sent)
+
+
+def answer_on(client: socket.socket) -> http.client.HTTPResponse:
+    answer = http.client.HTTPResponse(client)
+    answer.begin()
+    answer.read()
+    return answer
+
+
+GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def test_connection_carries_another_request_after_an_unread_chunked_body(server: Server) -> None:
+    client = raw(server, chunked("/api/nothing/", BODY, b"y" * 1000))
+    assert answer_on(client).status == 404
+    client.sendall(GET)
+    assert answer_on(client).status == 200
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        chunked("/api/nothing/", *[BODY] * 4),
+        b"POST /api/nothing/ HTTP/1.1\r\nHost: x\r\nContent-Length: 20000000\r\n\r\n" + BODY,
+        chunked("/api/nothing/", BODY)[:-5] + b"zz\r\n",
+    ],
+    ids=["too many chunks", "too long", "a malformed chunk"],
+)
+def test_response_announces_the_end_of_a_connection_that_cannot_go_on(server: Server, sent: bytes) -> None:
+    client = raw(server, sent)
+    answer = answer_on(client)
+    assert (answer.status, answer.getheader("Connection")) == (404, "close")
+    client.close()
+
+
+def test_body_that_never_arrives_is_answered_and_announced_as_closed(server: Server) -> None:
+    """Beyond 64 KiB at once, after which the worker itself would wait for hours."""
+    begin = time.monotonic()
+    head = b"POST /api/nothing/ HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n"
+    client = raw(server, head + BODY)
+    answer = answer_on(client)
+    assert (answer.status, answer.getheader("Connection")) == (404, "close")
+    assert time.monotonic() - begin < DISCARD_SECONDS + 60
+    client.close()
+
+
+def test_client_that_expects_100_continue_keeps_its_connection(server: Server) -> None:
+    head = b"POST /api/nothing/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 200000\r\n\r\n"
+    client = raw(server, head)
+    assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client.sendall(BODY[:200_000])
+    assert answer_on(client).status == 404
+    client.sendall(GET)
+    assert answer_on(client).status == 200
+    client.close()
+
+
+def test_rejected_file_keeps_the_connection(server: Server) -> None:
+    """The form was read to its end; the file in it is rejected."""
+    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {WORDS}"}, timeout=60) as client:
+        for _ in range(3):
+            bad = {"deals": ("d.csv", csv_of(*many(2000), deal(total="x")))}
+            answer = client.post("/api/upload/", files=bad)
+            assert (answer.status_code, answer.headers["Connection"]) == (400, "keep-alive")
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["SCRIPT_NAME: /evil", "SCRIPT_NAME: /", "PATH_INFO: /admin/", "REMOTE_ADDR: 192.0.2.1", "REMOTE_USER: root",
+     "X_FORWARDED_FOR: 192.0.2.1", "CONTENT_LENGTH: 5", "WSGI.URL_SCHEME: https", "HTTP_HOST: evil.example",
+     "X-Forwarded-Proto: https", "X-Forwarded-Protocol: ssl", "X-Forwarded-Ssl: on", "X-Script-Name: /evil"],
+)  # fmt: skip
+def test_headers_of_a_forwarder_are_no_variables_of_the_server(server: Server, header: str) -> None:
+    client = raw(server, b"GET /api/top-clients/ HTTP/1.1\r\nHost: x\r\n" + header.encode() + b"\r\n\r\n")
+    answer: Any = answer_on(client)
+    assert answer.status == 200
+    client.close()
