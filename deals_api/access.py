@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
-from deals_api import cache
+from deals_api import cache, notes
 from deals_api.errors import NotAllowed, TokenRequired, TooManyRequests
 from deals_api.rate_counters import RateCounters
 from deals_api.tokens import holder_of
@@ -31,22 +31,30 @@ Headers = Mapping[str, Any]
 
 def must_be_allowed_to_read(headers: Headers) -> None:
     """Raises: TokenRequired."""
-    if settings.READ_REQUIRES_TOKEN and not _has_token(headers):
+    if settings.READ_REQUIRES_TOKEN and not token_holder(headers):
         raise TokenRequired("Reading needs a token: Authorization: Bearer <token>.")
 
 
-def must_be_allowed_to_write(headers: Headers) -> None:
-    """Raises: TokenRequired, NotAllowed."""
+def must_be_allowed_to_write(headers: Headers) -> str:
+    """Return the holder of the request's token; empty where no tokens are configured.
+
+    Raises: TokenRequired, NotAllowed.
+    """
     if settings.API_TOKENS:
-        if not _has_token(headers):
+        if not (holder := token_holder(headers)):
             raise TokenRequired("Changing the data needs a token: Authorization: Bearer <token>.")
-        return  # no page of somebody else's knows it
+        return holder  # a page of another site does not have the token
     if not _asked_by_us_or_a_program(headers):
         raise NotAllowed("A page of another site asks for this; the service takes changes from its own pages only.")
+    return ""
 
 
-def _has_token(headers: Headers) -> bool:
-    return holder_of(headers.get("HTTP_AUTHORIZATION", ""), settings.API_TOKENS) is not None
+def token_holder(headers: Headers) -> str:
+    """Return the holder of the request's token and record it for the log; empty without a valid token."""
+    holder = holder_of(headers.get("HTTP_AUTHORIZATION", ""), settings.API_TOKENS) or ""
+    if holder:
+        notes.current().user = holder
+    return holder
 
 
 def _asked_by_us_or_a_program(headers: Headers) -> bool:

@@ -20,7 +20,7 @@ from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.html import format_html
 
-from deals_api import access, store
+from deals_api import access, notes, store
 from deals_api.admin_lists import (
     CustomerFilter,
     GemFilter,
@@ -88,16 +88,16 @@ class ReadOnly(ModelAdmin):
 
 @admin.register(Upload, site=site)
 class UploadAdmin(ReadOnly):
-    list_display = ["id", "file_name", "current", "outcome", "deals", "customers", "gems", "file_size", "arrived",
-                    "finished", "error"]  # fmt: skip
+    list_display = ["id", "file_name", "current", "outcome", "deals", "customers", "gems", "file_size",
+                    "uploaded_by", "arrived", "finished", "error"]  # fmt: skip
     list_display_links = ["id", "file_name"]
-    list_filter = ["state"]
+    list_filter = ["state", "uploaded_by"]
     list_select_related = ["pointer"]
     search_fields = ["file_name"]
     search_help_text = "Part of a file's name."
     ordering = ["-id"]
     fields = ["file_name", "sha256", "size", "current", "state", "error", "rows", "customer_count", "gem_count",
-              "arrived", "finished"]  # fmt: skip
+              "uploaded_by", "arrived", "finished"]  # fmt: skip
     readonly_fields = ["current", "arrived", "finished"]
     # An action sends a field for each marked row, and a request may have a hundred fields.
     list_per_page = 50
@@ -145,6 +145,7 @@ class UploadAdmin(ReadOnly):
             self.message_user(request, "Choose one upload: only one can be current.", messages.ERROR)
             return
         (upload,) = uploads
+        notes.current().user = request.user.get_username()
         try:
             store.activate(upload.snapshot)
         except UploadNotKept:

@@ -16,6 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Count, Exists, F, Q, Window
 
 from deals_api.errors import UploadNotKept
+from deals_api.tokens import MAX_HOLDER_LENGTH
 
 if TYPE_CHECKING:
     MoneyColumn = models.BigIntegerField[Decimal, Decimal]
@@ -158,6 +159,11 @@ class Upload(models.Model):
     gem_count = models.BigIntegerField(default=0, help_text="Different gems in the file.")
     state = models.CharField(max_length=16, choices=State.choices, default=State.LOADING)
     error = models.TextField(blank=True, help_text="The sentence of the refusal.")
+    #: The database has the default too, so that processes of the previous release can still insert rows.
+    uploaded_by = models.CharField(
+        max_length=MAX_HOLDER_LENGTH, blank=True, default="", db_default="",
+        help_text="Holder of the token it was sent with, or the command that loaded it; empty where neither is known.",
+    )  # fmt: skip
     arrived_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
 

@@ -10,11 +10,13 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+UploadOutcome = Literal["loaded", "again", "refused"]
 
 
 class Notes:
@@ -22,7 +24,7 @@ class Notes:
 
     __slots__ = (
         "answered", "cache", "code", "cost", "database_seconds", "operation", "request_id", "rows", "statements",
-        "upload",
+        "upload", "user",
     )  # fmt: skip
 
     def __init__(self, request_id: str) -> None:
@@ -39,9 +41,11 @@ class Notes:
         self.code = ""
         self.statements = 0
         self.database_seconds = 0.0
-        #: What became of a file: ``loaded``, ``again`` or ``refused``; and its deals, where they were loaded.
-        self.upload = ""
+        #: The outcome of an upload, and the number of deals that it stored.
+        self.upload: UploadOutcome | Literal[""] = ""
         self.rows = 0
+        #: The holder of the token that was checked for the request.
+        self.user = ""
 
 
 class _Here(threading.local):

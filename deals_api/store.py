@@ -141,6 +141,8 @@ def activate(snapshot: uuid.UUID) -> Upload:
             pointer.save()
         if upload is None:
             raise UploadNotKept("There is no such upload, or its rows are no longer kept.")
+        if pointer.upload_id == upload.pk:
+            log.info("Upload %d activated.", upload.pk)
         return upload
 
 

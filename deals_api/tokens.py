@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 _LEAST_LENGTH: Final = 16
+#: Characters of a holder's name, which is written to the log and the database.
+MAX_HOLDER_LENGTH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,15 @@ def read_tokens(text: str) -> tuple[Token, ...]:
     tokens = []
     for part in filter(None, map(str.strip, text.split(","))):
         holder, _, secret = part.partition(":")
-        if not (holder.strip() and len(secret) >= _LEAST_LENGTH and secret.isascii() and secret.isprintable()):
+        holder = holder.strip()
+        if not (holder and len(secret) >= _LEAST_LENGTH and secret.isascii() and secret.isprintable()):
             raise ValueError(
                 "API_TOKENS must be holder:secret pairs with commas between them, "
                 f"each secret {_LEAST_LENGTH} characters or longer"
             )
-        tokens.append(Token(holder.strip(), _digest(secret)))
+        if len(holder) > MAX_HOLDER_LENGTH or not holder.isprintable():
+            raise ValueError(f"The holders in API_TOKENS must be 1 to {MAX_HOLDER_LENGTH} printable characters long")
+        tokens.append(Token(holder, _digest(secret)))
     return tuple(tokens)
 
 

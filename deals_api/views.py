@@ -75,11 +75,11 @@ class UploadViewSet(ViewSet):
     @openapi.upload
     def create(self, request: Request) -> Response:
         """Replaces the data by one file, whole or not at all."""
-        access.must_be_allowed_to_write(request.META)
+        holder = access.must_be_allowed_to_write(request.META)
         access.count_upload(request.META)
         reject_unknown(request.query_params)  # before the file is read
         file = the_file(request)
-        ingest.ingest_deals(file, file.name or "")
+        ingest.ingest_deals(file, file.name or "", holder)
         return _Accepted({"Status": "OK"})
 
 

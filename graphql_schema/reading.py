@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import strawberry
 from django.db.models import Q
@@ -31,6 +32,12 @@ class Reading:
     #: Whether the answer follows from the rows of ``upload`` alone, so that it can be kept under its name.
     of_upload_alone: bool = True
     _others: list[Upload] = field(default_factory=list)
+
+    @cached_property
+    def has_token(self) -> bool:
+        """Whether the request carries a valid token. The cache key does not include it."""
+        self.of_upload_alone = False
+        return bool(access.token_holder(self.headers))
 
     def of(self, upload_id: strawberry.ID | None) -> Upload | None:
         """The upload to read: the one that is asked for, or the current one.

@@ -437,6 +437,15 @@ class Upload(Node):
     gem_count: BigInt = column("Number of different gems in the file; 0 where it was refused.")
     error: str = column("Why the file was refused; empty where it was not.")
     arrived_at: datetime = column("When the file arrived.")
+
+    @strawberry.field(
+        description="Holder of the token that the file was sent with, or the command that loaded it. Empty where "
+        "neither is known, and for requests without a token: the history is public, the names of people are not."
+    )
+    @staticmethod
+    def uploaded_by(root: strawberry.Parent[models.Upload], info: Info) -> str:
+        return root.uploaded_by if info.context.has_token else ""
+
     finished_at: datetime | None = column("When it was loaded or refused; null while it is being loaded.")
 
     @strawberry.field(description="What became of the file.")

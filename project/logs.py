@@ -52,8 +52,11 @@ def _pieces(lines: bytes) -> Iterator[bytes]:
 
 
 def _with_request(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    if its_id := notes.current().request_id:
-        event["request_id"] = its_id
+    context = notes.current()
+    if context.request_id:
+        event["request_id"] = context.request_id
+    if context.user:
+        event["user"] = context.user
     return event
 
 

@@ -164,6 +164,7 @@ def _line(told: Told) -> dict[str, Any]:
         "event": "request",
         "request_id": its.request_id,
         "client": told.client[:_MOST_CHARACTERS],
+        "user": its.user,
         "method": told.method[:_MOST_CHARACTERS],
         "path": told.path[:_MOST_CHARACTERS],
         "endpoint": told.endpoint,

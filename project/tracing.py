@@ -56,6 +56,7 @@ def _describe(span: trace.Span, request: HttpRequest, response: HttpResponseBase
         "http.request.method": request.method,
         "http.response.status_code": response.status_code,
         "url.path": request.path,
+        "enduser.id": its.user,
         "deals.request_id": its.request_id,
         "deals.cache": its.cache,
         "deals.sql": its.statements,

@@ -242,7 +242,7 @@ def test_progress_is_told_in_rows_and_bytes(tmp_path: Path) -> None:
     write_deals(tmp_path / "some.csv", 10_000)
     told: list[tuple[int, int]] = []
     with (tmp_path / "some.csv").open("rb") as file:
-        ingest_deals(file, "some.csv", lambda rows, bytes_read: told.append((rows, bytes_read)))
+        ingest_deals(file, "some.csv", progress=lambda rows, bytes_read: told.append((rows, bytes_read)))
     assert len(told) > 2
     assert told == sorted(told)
     assert told[0][0] < 10_000

@@ -25,8 +25,8 @@ from tests.servers import Server, serving
 pytestmark = pytest.mark.django_db
 Told = Callable[[], list[dict[str, Any]]]
 
-FIELDS = {"time", "level", "event", "request_id", "client", "method", "path", "endpoint", "operation", "status", "code",
-          "bytes", "ms", "cache", "sql", "cost"}  # fmt: skip
+FIELDS = {"time", "level", "event", "request_id", "client", "user", "method", "path", "endpoint", "operation", "status",
+          "code", "bytes", "ms", "cache", "sql", "cost"}  # fmt: skip
 
 
 @pytest.fixture
@@ -61,7 +61,8 @@ def test_a_request_is_one_line_that_says_what_it_took(told: Told) -> None:
     assert line.keys() == FIELDS
     said = {name: line[name] for name in FIELDS - {"time", "ms", "sql"}}
     assert said == {
-        "level": "info", "event": "request", "request_id": "abc-1.2", "client": "127.0.0.1", "method": "GET",
+        "level": "info", "event": "request", "request_id": "abc-1.2", "client": "127.0.0.1", "user": "",
+        "method": "GET",
         "path": "/api/top-clients/", "endpoint": "top-clients", "operation": "", "status": 200, "code": "",
         "bytes": len(answer.content), "cache": "miss", "cost": None,
     }  # fmt: skip

@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from tests.servers import REAL_FILE, ROOT, serving
 
+SECRET = "correct horse battery"  # noqa: S105
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -52,9 +53,16 @@ def attributes(one: Any) -> dict[str, Any]:
 
 def test_an_upload_and_a_question_are_followed_to_their_statements(tmp_path: Path) -> None:
     with collector() as (address, received):
-        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_SERVICE_NAME": "gems", "OTEL_TRACES_SAMPLER": ""}
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_SERVICE_NAME": "gems", "OTEL_TRACES_SAMPLER": "",
+                     "API_TOKENS": f"ann:{SECRET}"}  # fmt: skip
         with serving(tmp_path, **variables) as server:
-            assert server.upload(REAL_FILE.read_bytes()).status_code == 200
+            sent = httpx.post(
+                f"{server.url}/api/upload/",
+                files={"deals": REAL_FILE.read_bytes()},
+                headers={"Authorization": f"Bearer {SECRET}"},
+                timeout=60,
+            )
+            assert sent.status_code == 200
             asked = httpx.post(
                 f"{server.url}/graphql/",
                 json={"query": "query Mine { deals { totalCount } }"},
@@ -67,6 +75,8 @@ def test_an_upload_and_a_question_are_followed_to_their_statements(tmp_path: Pat
     (upload,) = [span for span in spans if span.name == "POST upload"]
     (question,) = [span for span in spans if span.name == "POST graphql"]
     assert attributes(upload)["http.response.status_code"] == 200
+    assert attributes(upload)["enduser.id"] == "ann"
+    assert SECRET not in str(received)
     said = attributes(question)
     assert (said["graphql.operation.name"], said["deals.request_id"], said["deals.cache"]) == ("Mine", "mine", "miss")
     assert question.trace_id.hex() == TRACE

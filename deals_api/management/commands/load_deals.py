@@ -24,12 +24,14 @@ from deals_api.models import Upload
 from deals_api.serializers import exact_json
 
 STANDARD_INPUT = "-"
+#: ``Upload.uploaded_by``. In a container or a scheduled job the name of the system user says nothing.
+UPLOADED_BY = "manage.py load_deals"
 
 
 class Command(BaseCommand):
     help = (
         "Replace the data by those of one file, whole or not at all."
-        " Exit codes: 0 loaded, or current already; 1 refused; 2 no such file; 3 no database."
+        " Exit codes: 0 loaded, or current already; 1 refused; 2 no such file; 3 no database; 130 interrupted."
     )
     requires_system_checks: list[str] = []
 
@@ -62,10 +64,10 @@ class Command(BaseCommand):
 
     def load(self, file: IO[bytes], name: str) -> Upload:
         if not self.stderr.isatty():
-            return ingest_deals(file, name)
+            return ingest_deals(file, name, UPLOADED_BY)
         bar = Bar(self.stderr, file.seek(0, 2))
         try:
-            return ingest_deals(file, name, bar)
+            return ingest_deals(file, name, UPLOADED_BY, bar)
         finally:
             bar.end()
 

@@ -8,21 +8,31 @@ import { moment, money, moneyLess, number, words } from "./words.js";
 /** The newest files, and more on demand. `changed` is called when another one was made current. */
 export async function historyOf(changed) {
   const body = element("tbody");
-  const heads = [words.file, words.arrived, words.state, words.deals, words.actions];
+  const heads = [
+    headOf(words.file),
+    headOf(words.arrived),
+    headOf(words.uploadedBy, "uploader"),
+    headOf(words.state),
+    headOf(words.deals, "numeric"),
+    headOf(words.actions),
+  ];
   const table = element(
     "table",
     {},
-    element("thead", {}, element("tr", {}, ...heads.map((head) => headOf(head, head === words.deals)))),
+    element("thead", {}, element("tr", {}, ...heads)),
     body,
   );
   const box = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": words.history }, table);
   const more = element("button", { type: "button", onclick: () => telling(read) }, words.more);
   let after = null;
   let current;
+  let hasUploaders = false; // the names come only with a token, and only where the service has tokens
   async function read() {
     const { nodes, pageInfo } = (await ask(UPLOADS, { after })).uploads;
     current = nodes.find((one) => one.isCurrent) ?? current;
     body.append(...nodes.map((one) => row(one, current, changed)));
+    hasUploaders ||= nodes.some((one) => one.uploadedBy);
+    for (const cell of table.querySelectorAll(".uploader")) cell.hidden = !hasUploaders;
     after = pageInfo.endCursor;
     more.hidden = !pageInfo.hasNextPage;
   }
@@ -30,7 +40,7 @@ export async function historyOf(changed) {
   return [box, more];
 }
 
-const headOf = (head, numeric) => element("th", { scope: "col", class: numeric ? "numeric" : null }, head);
+const headOf = (head, kind = null) => element("th", { scope: "col", class: kind }, head);
 
 function row(upload, current, changed) {
   const actions = element("td", { class: "actions" });
@@ -48,6 +58,7 @@ function row(upload, current, changed) {
     { class: upload.isCurrent ? "current" : null },
     element("th", { scope: "row" }, upload.fileName || "—"),
     element("td", {}, moment(upload.arrivedAt)),
+    element("td", { class: "uploader" }, upload.uploadedBy),
     element("td", { title: upload.error || null }, state),
     element("td", { class: "numeric" }, number(upload.rows)),
     actions,
@@ -87,7 +98,7 @@ async function drawComparison(then, now) {
   const table = element(
     "table",
     {},
-    element("thead", {}, element("tr", {}, ...heads.map((head, place) => headOf(head, place > 0)))),
+    element("thead", {}, element("tr", {}, ...heads.map((head, place) => headOf(head, place > 0 ? "numeric" : null)))),
     element("tbody", {}, ...[...facts, ...clients(found)].map((cells) => comparedRow(cells))),
   );
   const heading = element("h3", { tabindex: "-1" }, words.comparison);

@@ -42,7 +42,7 @@ export const DEALS = `query Deals($orderBy: DealOrder!, $filter: DealFilter, $af
 
 export const UPLOADS = `query Uploads($after: String) {
   uploads(first: 20, after: $after) {
-    nodes { id fileName arrivedAt state isCurrent rows customerCount gemCount error }
+    nodes { id fileName arrivedAt uploadedBy state isCurrent rows customerCount gemCount error }
     pageInfo { hasNextPage endCursor }
   }
 }`;

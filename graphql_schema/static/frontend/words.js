@@ -38,7 +38,7 @@ const WORDS = {
     found: (count) => `${count} found`,
     loading: "Loading…",
     history: "History of files",
-    file: "File", arrived: "Arrived", state: "State", actions: "What to do",
+    file: "File", arrived: "Arrived", uploadedBy: "Uploaded by", state: "State", actions: "What to do",
     states: {
       LOADED: "kept", LOADING: "being read", REFUSED: "refused", INTERRUPTED: "interrupted",
       RETIRED: "no longer kept", PRUNED: "no longer kept",
@@ -87,7 +87,7 @@ const WORDS = {
     found: (count) => `найдено: ${count}`,
     loading: "Загрузка…",
     history: "История файлов",
-    file: "Файл", arrived: "Получен", state: "Состояние", actions: "Что сделать",
+    file: "Файл", arrived: "Получен", uploadedBy: "Кто загрузил", state: "Состояние", actions: "Что сделать",
     states: {
       LOADED: "хранится", LOADING: "читается", REFUSED: "не принят", INTERRUPTED: "прерван",
       RETIRED: "больше не хранится", PRUNED: "больше не хранится",
