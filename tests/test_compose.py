@@ -9,17 +9,16 @@ import re
 import sqlite3
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from deals_api.limits import Limits
 from project import gunicorn
 from tests import services
 from tests.servers import ROOT, serving
+from tests.test_settings import variables_read
 
 pytestmark = pytest.mark.alike_on_both
 
@@ -29,17 +28,8 @@ WEB: dict[str, Any] = COMPOSE["services"]["web"]
 FIXED = {"DATABASE_URL", "REDIS_URL", "PGPASSWORD"}
 
 
-def variables_of_the_service() -> set[str]:
-    """What ``project/settings.py`` reads: the limits' variables and those it names itself."""
-    settings = (ROOT / "project" / "settings.py").read_text()
-    named = set(re.findall(r'os\.environ(?:\.get\(|\[|, )"([A-Z_]+)"|"(?=OTEL_)([A-Z_]+)"', settings))
-    named = {one for pair in named for one in pair if one}
-    assert {"PORT", "DATABASE_URL", "SECURE"} < named
-    return named | {bound.metadata["env"] for bound in fields(Limits)}
-
-
 def test_every_variable_of_the_service_reaches_the_container() -> None:
-    read = variables_of_the_service()
+    read = variables_read()
     passed_on = set(WEB["environment"]) | {"PORT"}
     assert read - passed_on == set(), "add these to docker-compose.yml as NAME: ${NAME:-}"
     assert passed_on - read - FIXED == set(), "nobody reads these: take them out of docker-compose.yml"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import json
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
+import grimp
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse, UnreadablePostError
@@ -17,39 +21,20 @@ from django.urls import get_resolver
 from pytest_django import Settings
 from rest_framework.exceptions import APIException
 
-from deals_api import exception_handler, reports
+from deals_api import exception_handler, openapi, reports
 from deals_api.cache import SnapshotGone
 from deals_api.errors import DatabaseBusy, DealsError
 from deals_api.exception_handler import refuse
 from deals_api.tokens import read_tokens
+from graphql_schema import errors
 from tests.builders import csv_of, deal, load
+from tests.servers import ROOT
 from tests.test_rest import UPLOAD, multipart, part, post, refusal
 
-#: Code → status. The README's table of errors is compared with this one.
-STATUS = {
-    "unreadable_upload": 400,
-    "bad_cells": 400,
-    "parse_error": 400,
-    "invalid": 400,
-    "bad_request": 400,
-    "token_required": 401,
-    "not_allowed": 403,
-    "not_found": 404,
-    "method_not_allowed": 405,
-    "not_acceptable": 406,
-    "length_required": 411,
-    "upload_too_large": 413,
-    "request_too_large": 413,
-    "unsupported_media_type": 415,
-    "too_many_requests": 429,
-    "internal_error": 500,
-    "database_busy": 503,
-    "no_room": 507,
-}
-#: DRF's own, for which the service has other words; see ``access``.
-OF_DRF = {"authentication_failed", "not_authenticated", "permission_denied", "throttled"}
-#: Those of questions that only GraphQL takes.
-OF_GRAPHQL = {"bad_input", "cursor_outdated", "limit_exceeded", "upload_not_kept"}
+#: DRF raises these only for classes that ``test_drf_is_not_asked_who_may_do_what`` keeps out of the settings.
+UNUSED_IN_DRF = {"authentication_failed", "not_authenticated", "throttled"}
+#: Modules that create an error which the callers in REST catch: ``ids.snapshot_named`` does.
+CAUGHT = {"bad_input": {"deals_api.ids"}}
 
 
 def kinds_of(error: type[Exception]) -> Iterator[Any]:
@@ -58,8 +43,8 @@ def kinds_of(error: type[Exception]) -> Iterator[Any]:
         yield from kinds_of(kind)
 
 
-def codes_of_the_code() -> set[str]:
-    """Everything that the handlers can write, as the code has it."""
+def statuses_of_the_code() -> dict[str, int]:
+    """The status of every code that the handlers can write, found by calling them with every error there is."""
     request, error = RequestFactory().get("/"), Exception()
     outside = [
         exception_handler.bad_request(request, error),
@@ -67,12 +52,65 @@ def codes_of_the_code() -> set[str]:
         exception_handler.not_found(request, error),
         exception_handler.server_error(request),
     ]
+    statuses = {json.loads(answer.content)["Code"]: answer.status_code for answer in outside}
+    for kind in (*kinds_of(DealsError), *kinds_of(APIException), RequestDataTooBig):
+        raised = kind.__new__(kind)
+        base: Any = next(base for base in (DealsError, APIException, Exception) if issubclass(kind, base))
+        base.__init__(raised, "The sentence.")  # constructors of subclasses differ
+        answer = refuse(raised)
+        assert answer is not None
+        statuses[answer.data["Code"]] = answer.status_code
+    return statuses
+
+
+def codes_of_the_code() -> set[str]:
+    return set(statuses_of_the_code())
+
+
+@cache
+def imports() -> Any:
+    return grimp.build_graph("deals_api", "graphql_schema", "project", cache_dir=None)
+
+
+@cache
+def creators() -> dict[str, set[str]]:
+    """The modules that create each error, by the name of its class."""
+    found: dict[str, set[str]] = {}
+    for module in imports().modules:
+        path = ROOT / (module.replace(".", "/") + ".py")
+        for node in ast.walk(ast.parse(path.read_text())) if path.exists() else ():
+            created = node.func if isinstance(node, ast.Call) else node.exc if isinstance(node, ast.Raise) else None
+            if isinstance(created, ast.Name):
+                found.setdefault(created.id, set()).add(module)
+    return found
+
+
+def codes_within(modules: set[str]) -> set[str]:
+    """Codes of the errors that these modules create, and of those that no module does."""
     return {
-        *(kind.code for kind in kinds_of(DealsError)),
-        *(kind.default_code for kind in kinds_of(APIException)),
-        *(json.loads(answer.content)["Code"] for answer in outside),
-        body_of(RequestDataTooBig())["Code"],
+        kind.code
+        for kind in kinds_of(DealsError)
+        if not (made := creators().get(kind.__name__)) or modules & (made - CAUGHT.get(kind.code, set()))
     }
+
+
+def statuses_of_rest() -> dict[str, int]:
+    """Status by code; the README's table of errors is compared with it."""
+    roots = ("deals_api.urls", "deals_api.exception_handler")
+    modules = set(roots).union(*(imports().find_upstream_modules(root) for root in roots))
+    elsewhere = {kind.code for kind in kinds_of(DealsError)} - codes_within(modules)
+    return {
+        code: status for code, status in statuses_of_the_code().items() if code not in elsewhere | UNUSED_IN_DRF
+    }
+
+
+def codes_of_graphql() -> set[str]:
+    """What modules of GraphQL create themselves, or call for in a module of ``deals_api``."""
+    graph = imports()
+    own = {module for module in graph.modules if module.startswith("graphql_schema")}
+    used = set().union(*(graph.find_modules_directly_imported_by(module) for module in own))
+    used.discard("deals_api.csv_rows")  # for ``read_date`` alone, which creates no error
+    return codes_within(own | used) | {errors.UNREADABLE, errors.INVALID, errors.INTERNAL}
 
 
 def body_of(error: Exception) -> dict[str, Any]:
@@ -82,8 +120,11 @@ def body_of(error: Exception) -> dict[str, Any]:
     return body
 
 
-def test_these_are_all_codes_there_are() -> None:
-    assert codes_of_the_code() == STATUS.keys() | OF_DRF | OF_GRAPHQL
+def test_every_code_that_no_operation_of_rest_has_is_listed_as_such() -> None:
+    """Repair it in deals_api/openapi.py: REFUSALS, if an operation of REST can give the code, else ELSEWHERE."""
+    outside = {"not_found", "permission_denied"}  # at addresses that are no operations of REST
+    assert set(openapi.ELSEWHERE) == codes_of_the_code() - statuses_of_rest().keys() | outside
+    assert set(openapi.REFUSALS) == statuses_of_rest().keys() - outside
 
 
 def test_drf_is_not_asked_who_may_do_what() -> None:
@@ -100,6 +141,11 @@ def of_unknown_length(client: Client) -> Any:
     return client.post(UPLOAD, {}, headers={"Transfer-Encoding": "chunked"})
 
 
+def without_permission(client: Client) -> Any:
+    client.force_login(User.objects.create_user("ann", is_staff=True))
+    return client.get("/admin/deals_api/upload/")
+
+
 REQUESTS: dict[str, Callable[[Client], Any]] = {
     "unreadable_upload": lambda client: post(client, b"%PDF-1.7"),
     "bad_cells": lambda client: post(client, csv_of(deal(total="x"))),
@@ -107,6 +153,7 @@ REQUESTS: dict[str, Callable[[Client], Any]] = {
     "invalid": lambda client: client.get(UPLOAD, {"limit": "0"}),
     "bad_request": from_a_stranger,
     "not_allowed": lambda client: post(client, headers={"Origin": "https://elsewhere.example"}),
+    "permission_denied": without_permission,
     "not_found": lambda client: client.get("/api/nothing/"),
     "method_not_allowed": lambda client: client.delete(UPLOAD),
     "not_acceptable": lambda client: client.get(UPLOAD, headers={"Accept": "text/csv"}),
@@ -119,7 +166,7 @@ REQUESTS: dict[str, Callable[[Client], Any]] = {
 @pytest.mark.django_db
 @pytest.mark.parametrize(("code", "request_with"), REQUESTS.items(), ids=REQUESTS)
 def test_a_request_that_earns_a_code_gets_it(code: str, request_with: Callable[[Client], Any]) -> None:
-    assert refusal(request_with(Client()), STATUS[code])["Code"] == code
+    assert refusal(request_with(Client()), statuses_of_rest()[code])["Code"] == code
 
 
 @pytest.mark.django_db
@@ -194,6 +241,6 @@ def test_what_fails_outside_drf_is_told_in_the_same_words(status: int) -> None:
     assert b"secret" not in answer.content
 
 
-def test_every_code_of_the_table_was_earned_here() -> None:
-    others = {"upload_too_large", "internal_error", "database_busy", "no_room", "token_required", "too_many_requests"}
-    assert REQUESTS.keys() | others == STATUS.keys()
+def test_every_code_of_rest_is_earned_by_a_request() -> None:
+    """Here, or in tests/test_openapi.py, which earns each of REFUSALS."""
+    assert statuses_of_rest().keys() <= REQUESTS.keys() | openapi.REFUSALS.keys()

@@ -13,6 +13,7 @@ from django.conf import settings
 from graphql import build_schema, parse, validate
 from playwright.sync_api import Browser, Page, expect
 
+from deals_api.models import Upload
 from tests import graphql
 from tests.builders import csv_of, deal, load, many
 from tests.chromium import chromium, window
@@ -63,6 +64,20 @@ def test_each_question_of_the_page_costs_a_third_of_what_it_may_at_most() -> Non
         answer = graphql.ask(query, **variables.get(name, {}))
         assert "errors" not in answer, answer
         assert answer["extensions"]["cost"]["requested"] < settings.DEALS_LIMITS.max_nodes / 3, name
+
+
+def test_page_texts_are_complete_in_both_languages() -> None:
+    words = re.sub(r'"[^"]*"|`[^`]*`', '""', (SCRIPTS / "words.js").read_text())
+    english, russian = (
+        re.findall(r"(\w+): ", words.split(f"  {name}: {{")[1].split("\n  },")[0]) for name in ("en", "ru")
+    )
+    assert english == russian
+    states = [name for name in english if name.isupper()]
+    assert sorted(states) == sorted(state.name for state in Upload.State)
+    sources = [path.read_text() for path in SCRIPTS.glob("*.js") if path.name != "words.js"]
+    sources.append((ROOT / "graphql_schema" / "templates" / "graphql" / "frontend.html").read_text())
+    used = set(re.findall(r'\bwords\.(?!js\b)(\w+)|data-word="(\w+)"', "\n".join(sources)))
+    assert {name for pair in used for name in pair if name} <= set(english)
 
 
 def test_nothing_of_a_file_can_become_more_than_text() -> None:
@@ -297,6 +312,8 @@ def test_where_a_token_is_asked_for_it_is_given_once(browser: Browser, tmp_path:
         page.set_input_files("#file", REAL_FILE)
         expect(page.locator(".clients .name").first).to_have_text("resplendent")
         expect(page.locator("#token")).to_be_hidden()
+        expect(page.get_by_role("columnheader", name="Uploaded by")).to_be_visible()
+        expect(page.locator("td.uploader")).to_have_text("ann")
 
 
 def test_a_service_that_is_gone_is_told_in_words(browser: Browser, tmp_path: Path) -> None:

@@ -15,20 +15,29 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
+from django.core.management.base import CommandError
+from django.urls import URLResolver, get_resolver
+from prometheus_client import Counter
+from prometheus_client.metrics import MetricWrapperBase
 
-from deals_api.csv_rows import read_deals
+from deals_api.csv_rows import COLUMNS, read_deals
 from deals_api.errors import UploadHasProblems
 from deals_api.limits import Limits
+from deals_api.management import terminal
+from deals_api.management.commands import load_deals
+from deals_api.notes import UploadOutcome
+from project import metrics
 from tests.servers import ROOT, Server
-from tests.test_error_shape import STATUS
-from tests.test_settings import NUMBERS, number_in, settings_of, variables_read
+from tests.test_error_shape import codes_of_graphql, kinds_of, statuses_of_rest
+from tests.test_logs import FIELDS
+from tests.test_settings import defaults_read, variables_read
 
 README = (ROOT / "README.md").read_text()
 ADDRESS = "http://localhost:8000"
@@ -144,10 +153,16 @@ def test_an_example_of_graphql_is_asked_over_http(server: Server, folder: Path, 
 # Tables
 
 
+def section(heading: str) -> str:
+    """The text below a heading, up to the next one of its level or above."""
+    found = re.search(rf"^(##+) {re.escape(heading)}\n(.*?)(?=^\1 |^## |\Z)", README, re.MULTILINE | re.DOTALL)
+    assert found, heading
+    return found[2]
+
+
 def rows_under(heading: str) -> list[list[str]]:
     """The rows of all tables in one section, without their heads."""
-    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")]
+    lines = [line for line in section(heading).splitlines() if line.startswith("|")]
     heads = [number - 1 for number, line in enumerate(lines) if set(line) <= set("|- ")]
     rows = [line for number, line in enumerate(lines) if number not in heads and number - 1 not in heads]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
@@ -164,17 +179,65 @@ def test_the_settings_of_the_page_are_those_that_the_service_reads() -> None:
 
 def test_the_defaults_of_the_page_are_those_of_the_service() -> None:
     defaults = {codes_in(row[0])[0]: codes_in(row[1]) for row in rows_under("Limits and settings")}
-    bare = settings_of()
-    for name in NUMBERS:
-        assert defaults[name] == [str(number_in(bare, name))], name
-    assert {bound.metadata["env"] for bound in fields(Limits)} <= defaults.keys()
+    numbers = defaults_read()
+    assert {name: defaults[name] for name in numbers} == {name: [str(value)] for name, value in numbers.items()}
 
 
 def test_the_errors_of_the_page_are_those_that_the_service_gives() -> None:
     table = {codes_in(code)[0]: int(status) for status, code, *_ in rows_under("Errors")}
-    assert table == STATUS
+    assert table == statuses_of_rest()
     statuses = [int(row[0]) for row in rows_under("Errors")]
     assert statuses == sorted(statuses)
+
+
+def test_graphql_error_table_lists_every_code() -> None:
+    assert {code for row in rows_under("Explore with GraphQL") for code in codes_in(row[0])} == codes_of_graphql()
+
+
+def test_metrics_table_lists_every_metric_with_its_labels() -> None:
+    table = {codes_in(name)[0]: codes_in(labels) for name, labels, _ in rows_under("Metrics")}
+    registered = {}
+    for metric in metrics._registry._collector_to_names:
+        assert isinstance(metric, MetricWrapperBase)
+        name = metric._name + ("_total" if isinstance(metric, Counter) else "")
+        registered[name] = [*metric._labelnames, *(get_args(UploadOutcome) if "outcome" in metric._labelnames else ())]
+    assert table == registered
+
+
+def test_log_table_and_example_have_every_field() -> None:
+    (line,) = [json.loads(text) for language, text in blocks_of(README) if language == "log"]
+    assert line.keys() == FIELDS
+    table = [field for row in rows_under("Logs") for field in codes_in(row[0])]
+    assert sorted(table) == sorted(FIELDS)
+
+
+def test_exit_code_table_lists_the_exit_code_of_every_error() -> None:
+    ends = {kind("").returncode for kind in kinds_of(CommandError) if kind.__module__ == terminal.__name__}
+    assert [int(codes_in(row[0])[0]) for row in rows_under("From the command line")] == sorted({0, *ends})
+    assert all(re.search(rf"\b{code} \w", load_deals.Command.help) for code in {0, *ends})
+    assert all(re.search(rf"\b{code} \w", terminal.__doc__ or "") for code in {0, *ends})
+
+
+def routes(patterns: list[Any], prefix: str = "") -> Iterator[str]:
+    """Every address of the service; one for all of the admin."""
+    for pattern in patterns:
+        path = prefix + re.sub(r"[\^$\\]|/\?", "", str(pattern.pattern))
+        if isinstance(pattern, URLResolver) and not pattern.namespace:
+            yield from routes(pattern.url_patterns, path)
+        else:
+            yield f"/{path}".rstrip("/")
+
+
+def test_route_table_lists_every_address() -> None:
+    listed = set()
+    for row in rows_under("Use"):
+        addresses = [code.split()[-1] for code in codes_in(row[0])]
+        for address in addresses:
+            if address.startswith("…"):
+                address = addresses[0].rpartition(".")[0] + address.removeprefix("…")
+            if address.startswith("/"):
+                listed.add(address.rstrip("/"))
+    assert listed == set(routes(get_resolver().url_patterns))
 
 
 GOOD = {"customer": "ann", "item": "ruby", "total": "1", "quantity": "1", "date": "2018-12-14 08:29:52"}
@@ -192,7 +255,7 @@ def read(column: str, cell: str) -> int:
 
 
 def test_the_page_has_a_row_for_each_column() -> None:
-    assert [column for column, *_ in CELLS] == list(GOOD)
+    assert [column for column, *_ in CELLS] == list(COLUMNS) == list(GOOD)
 
 
 @pytest.mark.parametrize(("column", "cell"), [(column, cell) for column, taken, _ in CELLS for cell in taken])
@@ -209,10 +272,11 @@ def test_a_cell_that_the_page_says_is_refused_is_refused(column: str, cell: str)
 def test_the_map_names_every_module_of_its_packages() -> None:
     """Repair it by a line in "How it is built"."""
     named = sorted(codes_in(row[0])[0] for row in rows_under("How it is built"))
-    packages = {name.split("/")[0] for name in named}
-    assert packages >= {"project", "deals_api"}
-    modules = sorted(f"{package}/{path.name}" for package in packages for path in (ROOT / package).glob("*.py"))
-    assert named == [name for name in modules if not name.endswith("__init__.py")]
+    packages = {path.parent for path in ROOT.glob("*/__init__.py")} - {ROOT / "tests"}
+    modules = {path.relative_to(ROOT) for package in packages for path in package.rglob("*.py")}
+    assert named == sorted(
+        str(path) for path in modules if path.name != "__init__.py" and "migrations" not in path.parts
+    )
 
 
 def test_each_promise_of_the_page_names_tests_that_there_are() -> None:

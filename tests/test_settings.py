@@ -7,6 +7,7 @@ import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from deals_api import limits
 from deals_api.limits import Limits
 from tests.servers import ROOT
 
@@ -76,6 +78,21 @@ def variables_read() -> set[str]:
     settings_in(bare)
     settings_in(full)
     return bare.asked | full.asked
+
+
+def defaults_read() -> dict[str, int]:
+    """The default of every variable that is read as a number."""
+    defaults: dict[str, int] = {}
+    read = limits.whole_number
+
+    def record(environment: Mapping[str, str], name: str, *, least: int, most: int, default: int) -> int:
+        defaults[name] = default
+        return read(environment, name, least=least, most=most, default=default)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "whole_number", record)
+        settings_of()
+    return defaults
 
 
 def number_in(settings: dict[str, Any], name: str) -> int:
