@@ -19,9 +19,9 @@ from deals_api.models import Customer, Deal, Gem, Upload
 
 #: Deals that are read by one statement.
 CHUNK_ROWS: Final = 2_000
-#: What a spreadsheet would take for a formula: at the beginning of a cell, and after a semicolon, where
-#: the spreadsheets of half of the world cut a line.
-FORMULA: Final = r"(^|;)([-=+@\t\r])"
+#: What a spreadsheet would take for a formula: at the beginning of a cell, and after a semicolon, where the
+#: spreadsheets of half of the world cut a line; also after blanks, and in full width or as small forms (OWASP's list).
+FORMULA: Final = "(^|;)([ \u00a0\u3000]*[-=+@\uff0d\uff1d\uff0b\uff20\ufe63\ufe66\ufe62\ufe6b\t\r])"
 
 Rows = list[tuple[Any, ...]]
 

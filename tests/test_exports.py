@@ -200,6 +200,8 @@ def test_no_row_is_lost_where_two_chunks_meet(client: Client, rows: int) -> None
         ("-2+3", "'-2+3"),
         ("@SUM(1)", "'@SUM(1)"),
         ("a;=1;b;-2", "a;'=1;b;'-2"),
+        ("a; =1;\u00a0+2", "a;' =1;'\u00a0+2"),
+        *((f"{sign}1;{sign}2", f"'{sign}1;'{sign}2") for sign in "\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"),
         ("a=1", "a=1"),
         ("'=1", "'=1"),
         ("a-b", "a-b"),
@@ -218,7 +220,7 @@ def file_name(answer: Any) -> str:
     return str(answer["Content-Disposition"]).partition("filename=")[2].strip('"')
 
 
-@pytest.mark.parametrize("name", ["=1", "a;-b"])
+@pytest.mark.parametrize("name", ["=1", "a;-b", "\uff1d1", "a; \uff20b"])
 @pytest.mark.parametrize("place", ["customer", "item"])
 def test_the_name_of_a_file_says_that_names_in_it_were_changed(client: Client, name: str, place: str) -> None:
     load(deal(**{place: name}))
