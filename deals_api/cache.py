@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 
 #: How long a process may go on with the pointer it has read; see ``Lease``.
 LEASE_SECONDS: Final = 0.05
+#: Linux's clock that counts while the machine is suspended; that of macOS is its CLOCK_MONOTONIC, on which
+#: ``time.monotonic`` is not based.
+_LEASE_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 #: Housekeeping only: how long an answer that nobody asks for takes up memory.
 KEPT_SECONDS: Final = 24 * 3600
 #: How long a reader waits for another's computation of the same answer before it computes it too.
@@ -81,9 +84,13 @@ class Lease(Generic[S]):
     """The current snapshot, as fresh as a read by every request and without its cost.
 
     ``read`` tells the current snapshot and whether a change of it is announced, in one statement. If
-    none is, the value is good for ``LEASE_SECONDS`` from when the read began. Whoever changes the
-    pointer announces it first and waits that long, so on the moment of the change no lease is left:
+    none is, the value is good for ``LEASE_SECONDS`` from when the read began. A process that changes the
+    pointer announces it first and waits that long, so at the moment of the change no lease is left:
     all were given before the announcement. (A read per request took two thirds of the throughput.)
+
+    Both sides measure with clocks of their own, and each may err in one direction only. The reader's clock
+    must never count less than the time that has passed, so it is one that also counts while the machine
+    is suspended. The writer's must never count more; if its machine is suspended, it waits longer.
     """
 
     def __init__(self, read: Callable[[], tuple[S | None, bool]]) -> None:
@@ -91,7 +98,7 @@ class Lease(Generic[S]):
         self._held: tuple[S | None, float] = (None, 0.0)
 
     def __call__(self) -> S | None:
-        now = time.monotonic()
+        now = time.clock_gettime(_LEASE_CLOCK)
         snapshot, until = self._held
         if now < until:
             return snapshot

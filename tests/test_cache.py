@@ -301,24 +301,46 @@ class Pointer:
 
 
 class Clock:
-    """Time that goes on when it is told to."""
+    """The clocks of a machine, which advance when a test says so."""
 
-    now = 0.0
+    CLOCK_BOOTTIME, CLOCK_MONOTONIC = time.CLOCK_BOOTTIME, time.CLOCK_MONOTONIC
+
+    def __init__(self) -> None:
+        self.awake, self.suspended = 1000.0, 0.0
 
     def monotonic(self) -> float:
-        return self.now
+        return self.awake
+
+    def clock_gettime(self, clock: int) -> float:
+        return self.awake + (self.suspended if clock == self.CLOCK_BOOTTIME else 0.0)
 
 
-def test_a_lease_spares_reads_for_its_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, pointer = Clock(), Pointer()
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
     monkeypatch.setattr(cache, "time", clock)
+    return clock
+
+
+def test_a_lease_spares_reads_for_its_time_only(clock: Clock) -> None:
+    pointer = Pointer()
     lease = Lease(pointer)
     reads = []
     for share in (0.0, 0.5, 0.99, 1.01, 1.5, 2.0, 2.02):
-        clock.now = 1000 + share * cache.LEASE_SECONDS
+        clock.awake = 1000 + share * cache.LEASE_SECONDS
         lease()
         reads.append(pointer.reads)
     assert reads == [1, 1, 1, 2, 2, 2, 3]
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="Linux alone has a clock of this name")
+def test_a_lease_expires_while_the_machine_is_suspended(clock: Clock) -> None:
+    pointer = Pointer()
+    lease = Lease(pointer)
+    lease()
+    pointer.value = Version("b")
+    clock.suspended += 60
+    assert lease() == Version("b")
 
 
 def test_no_lease_is_given_while_a_change_is_announced() -> None:
