@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db.models import Q
+from django.db.models import Exists, Q
 
 from deals_api import reports
 from deals_api.cache import SnapshotGone
@@ -40,10 +40,11 @@ def deals(upload: Upload | None) -> Table:
 
 
 def _deals(upload: Upload) -> Iterator[Rows]:
-    """Raises: SnapshotGone, where rows are missing: the upload has been pruned meanwhile."""
+    """Raises: SnapshotGone, where rows are missing: the upload has been pruned, or a restore has replaced it."""
+    readable = Exists(Upload.objects.readable().matching(upload))
     for first in range(1, upload.rows + 1, CHUNK_ROWS):
         beyond = min(first + CHUNK_ROWS, upload.rows + 1)
-        chunk = Deal.objects.places(upload, first, beyond).order_by("pk")
+        chunk = Deal.objects.places(upload, first, beyond).filter(readable).order_by("pk")
         rows = list(chunk.values_list("customer__username", "gem__name", "total", "quantity", "date"))
         if len(rows) < beyond - first:
             raise SnapshotGone

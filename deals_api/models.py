@@ -115,6 +115,10 @@ class UploadQuerySet(models.QuerySet["Upload"]):
             return None, True
         return pointer.upload, pointer.change_announced or pointer.announced is not None
 
+    def matching(self, upload: Upload) -> Self:
+        """This very upload: after a restore the database gives the same id to another file."""
+        return self.filter(pk=upload.pk, snapshot=upload.snapshot)
+
     def readable(self) -> Self:
         """Those whose rows can be read, whole."""
         return self.filter(state=Upload.State.LOADED)
@@ -179,8 +183,8 @@ class Upload(models.Model):
         return f"{self.pk} {self.file_name} ({self.state})"
 
     def is_readable(self) -> bool:
-        """Whether its rows are all there now; asked after reading them, it vouches for what was read."""
-        return Upload.objects.readable().filter(pk=self.pk).exists()
+        """Whether its rows exist now; a check after reading rows proves that they were its own."""
+        return Upload.objects.readable().matching(self).exists()
 
     def cache_name(self) -> str:
         return str(self.snapshot)

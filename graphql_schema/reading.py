@@ -67,12 +67,15 @@ class Reading:
         return next(upload for upload in self._uploads() if upload.pk == row.upload_id)
 
     def must_be_whole(self) -> None:
-        """After everything was read: that none of the uploads was pruned meanwhile.
+        """Check after reading that every upload still has its rows.
 
-        Raises: SnapshotGone.
+        Raises: SnapshotGone, where one was pruned, or replaced by a restore.
         """
-        read = {upload.pk for upload in self._uploads()}
-        if read and Upload.objects.readable().filter(pk__in=read).count() < len(read):
+        read = {(upload.pk, upload.snapshot) for upload in self._uploads()}
+        if not read:
+            return
+        found = Upload.objects.readable().filter(snapshot__in=[snapshot for _, snapshot in read])
+        if set(found.values_list("pk", "snapshot")) != read:
             raise SnapshotGone
 
     def _uploads(self) -> list[Upload]:

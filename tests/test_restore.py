@@ -1,0 +1,74 @@
+"""A backup that is restored while the service runs: the database gives the same ids to other rows."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.cache import cache as backend
+from django.db import connection
+from django.test import RequestFactory
+
+from deals_api import cache, exports, reports
+from deals_api.cache import Answer, SnapshotGone
+from deals_api.models import CurrentUpload, Customer, Deal, Gem, Purchase, Upload
+from graphql_schema.budgets import Account
+from graphql_schema.reading import Reading
+from tests.builders import deal, load, many
+
+pytestmark = pytest.mark.django_db
+
+
+def restore_before(upload: Upload) -> None:
+    """Restore the state before this upload, so that its id is given again."""
+    CurrentUpload.objects.update(upload=None, arrival=upload.pk - 1)
+    for model in (Deal, Purchase, Customer, Gem):
+        model.objects.filter(upload__gte=upload.pk).delete()
+    Upload.objects.filter(pk__gte=upload.pk).delete()
+    table = Upload._meta.db_table
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("UPDATE sqlite_sequence SET seq = %s WHERE name = %s", [upload.pk - 1, table])
+        else:
+            cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), %s, false)", [table, upload.pk])
+
+
+def replace(upload: Upload, *deals: str) -> Upload:
+    """Another upload with the same id."""
+    restore_before(upload)
+    other = load(*deals)
+    assert other.pk == upload.pk
+    return other
+
+
+def test_export_breaks_off_instead_of_mixing_two_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "CHUNK_ROWS", 2)
+    upload = load(*many(6, ["ann"]))
+    chunks = exports.deals(upload).chunks
+    next(chunks)
+    replace(upload, *many(6, ["bob"]))
+    with pytest.raises(SnapshotGone):
+        next(chunks)
+
+
+def test_answer_is_computed_again_after_a_restore() -> None:
+    """The first computation reads rows of the other file, which must not be cached under the first one's key."""
+    upload = load(deal("ann"))
+    found = [upload]
+
+    def compute(snapshot: Upload | None) -> Answer:
+        assert snapshot is not None
+        if snapshot.snapshot == upload.snapshot:
+            found.append(replace(upload, deal("bob")))
+        return Answer(reports.top_clients(snapshot, 5)[0].username.encode())
+
+    answer = cache.respond(RequestFactory().get("/"), lambda: found[-1], "test", [5], "text/plain", compute)
+    assert answer.content == b"bob"
+    assert backend.get(cache.key_of(upload, "test", [5], "text/plain")) is None
+
+
+def test_graphql_operation_notices_a_restore() -> None:
+    upload = load(deal("ann"))
+    reading = Reading(upload, Account(), {})
+    reading.must_be_whole()
+    replace(upload, deal("bob"))
+    with pytest.raises(SnapshotGone):
+        reading.must_be_whole()
