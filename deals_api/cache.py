@@ -40,6 +40,8 @@ LEASE_SECONDS: Final = 0.05
 #: Linux's clock that counts while the machine is suspended; that of macOS is its CLOCK_MONOTONIC, on which
 #: ``time.monotonic`` is not based.
 _LEASE_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+#: How often a change that stays announced is looked into.
+ANNOUNCED_SECONDS: Final = 2.0
 #: Housekeeping only: how long an answer that nobody asks for takes up memory.
 KEPT_SECONDS: Final = 24 * 3600
 #: How long a reader waits for another's computation of the same answer before it computes it too.
@@ -91,11 +93,18 @@ class Lease(Generic[S]):
     Both sides measure with clocks of their own, and each may err in one direction only. The reader's clock
     must never count less than the time that has passed, so it is one that also counts while the machine
     is suspended. The writer's must never count more; if its machine is suspended, it waits longer.
+
+    While a change stays announced, ``check_announcement`` is called every ``ANNOUNCED_SECONDS``: the
+    process that announced it may have been killed. It must neither wait nor fail.
     """
 
-    def __init__(self, read: Callable[[], tuple[S | None, bool]]) -> None:
+    def __init__(
+        self, read: Callable[[], tuple[S | None, bool]], check_announcement: Callable[[], None] = lambda: None
+    ) -> None:
         self._read = read
+        self._check_announcement = check_announcement
         self._held: tuple[S | None, float] = (None, 0.0)
+        self._next_check: float | None = None
 
     def __call__(self) -> S | None:
         now = time.clock_gettime(_LEASE_CLOCK)
@@ -105,10 +114,16 @@ class Lease(Generic[S]):
         snapshot, change_announced = self._read()
         if not change_announced:
             self._held = (snapshot, now + LEASE_SECONDS)
+            self._next_check = None
+        elif self._next_check is None:
+            self._next_check = now + ANNOUNCED_SECONDS
+        elif now >= self._next_check:
+            self._next_check = now + ANNOUNCED_SECONDS
+            self._check_announcement()
         return snapshot
 
     def end(self) -> None:
-        self._held = (None, 0.0)
+        self._held, self._next_check = (None, 0.0), None
 
 
 # Ready answers of this process

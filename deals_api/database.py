@@ -25,6 +25,19 @@ def take_as_long_as_needed() -> None:
         _execute("SET LOCAL statement_timeout = 0")
 
 
+@contextlib.contextmanager
+def no_wait_for_writers() -> Iterator[None]:
+    """On SQLite, a write fails at once while another connection writes, instead of waiting for it."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    _execute("PRAGMA busy_timeout = 0")
+    try:
+        yield
+    finally:
+        _execute(f"PRAGMA busy_timeout = {connection.settings_dict['OPTIONS']['timeout'] * 1000:.0f}")
+
+
 def count_anew(*models: type[Model]) -> None:
     """Have the planner know how many rows there are, which PostgreSQL finds out by itself within minutes.
 

@@ -51,7 +51,7 @@ def ingest_deals(
         store.note_refusal(upload, refusal.message)
         notes.current().upload = "refused"
         raise
-    except KeyboardInterrupt:
+    except BaseException:
         store.note_interruption(upload)
         raise
     its = notes.current()

@@ -14,6 +14,7 @@ from django.core.management.utils import get_random_secret_key
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Count, Exists, F, Q, Window
+from django.db.models.functions import Now
 
 from deals_api.errors import UploadNotKept
 from deals_api.tokens import MAX_HOLDER_LENGTH
@@ -168,7 +169,7 @@ class Upload(models.Model):
         max_length=MAX_HOLDER_LENGTH, blank=True, default="", db_default="",
         help_text="Holder of the token it was sent with, or the command that loaded it; empty where neither is known.",
     )  # fmt: skip
-    arrived_at = models.DateTimeField(auto_now_add=True)
+    arrived_at = models.DateTimeField(db_default=Now(), editable=False)
     finished_at = models.DateTimeField(null=True)
 
     objects = UploadQuerySet.as_manager()

@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from deals_api import store
 from deals_api.cache import Lease
 from deals_api.models import Customer, Purchase, Upload
 
 #: The upload to answer from, to be called once in each request; None before the first upload.
-current_upload: Lease[Upload] = Lease(Upload.objects.current_and_change)
+current_upload: Lease[Upload] = Lease(Upload.objects.current_and_change, store.sweep_in_background)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ database has it, ``bulk_create`` elsewhere. Knows neither files nor faces.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,13 +15,13 @@ from datetime import datetime, timedelta
 from itertools import islice, repeat
 from typing import Any, Final
 
-from django.db import DatabaseError, connection, models, transaction
-from django.db.models import Max
-from django.utils import timezone
+from django.db import DatabaseError, Error, connection, models, transaction
+from django.db.models import Exists, Max
+from django.db.models.functions import Now
 
 from deals_api.cache import LEASE_SECONDS
 from deals_api.csv_rows import DealBatch
-from deals_api.database import count_anew, take_as_long_as_needed
+from deals_api.database import count_anew, no_wait_for_writers, take_as_long_as_needed
 from deals_api.errors import DatabaseBusy, UploadNotKept
 from deals_api.limits import Limits
 from deals_api.models import (
@@ -43,7 +44,7 @@ _CHUNK_ROWS: Final = 2048
 _DELETED_AT_ONCE: Final = 20_000
 #: Rows of an upload that no bad plan makes slow.
 _WORTH_COUNTING: Final = 1_000
-#: Far longer than an upload takes from its registration to the lock on its row.
+#: Far longer than an upload usually takes from its registration to the lock on its row.
 _UNHELD_SECONDS: Final = 10
 
 #: A column of values as the database keeps them: numbers, names, or dates as ISO 8601 in UTC.
@@ -58,38 +59,49 @@ def store_snapshot(upload: Upload, batches: Iterable[DealBatch], limits: Limits)
 
     Raises: whatever the batches raise, after which nothing was stored.
     """
+    while True:
+        announced = Announcement()  # by the row of a LOADING upload, which is committed
+        with transaction.atomic():
+            take_as_long_as_needed()
+            if _lock_loading(upload):
+                _load(upload, batches, limits)
+                announced.wait()
+                pointer = _locked_pointer()
+                if upload.pk > pointer.arrival:
+                    pointer.upload, pointer.arrival = upload, upload.pk
+                    pointer.save()
+                return
+        _announce_again(upload)
+
+
+def _lock_loading(upload: Upload) -> bool:
+    """Lock its row until the transaction ends; False where it was taken for a crashed load before."""
+    loading = Upload.objects.matching(upload).filter(state=Upload.State.LOADING)
+    return loading.select_for_update().first() is not None
+
+
+def _announce_again(upload: Upload) -> None:
+    """Raises: DatabaseBusy, where the database has been restored, and does not know the upload."""
+    interrupted = Upload.objects.matching(upload).filter(state=Upload.State.INTERRUPTED)
+    if not interrupted.update(state=Upload.State.LOADING, finished_at=None):
+        raise DatabaseBusy("The database was restored during the upload; send the file again.")
+
+
+def _load(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
     tally = Tally(limits)
-    announced = Announcement()  # by the row of a LOADING upload, which is committed
-    with transaction.atomic():
-        take_as_long_as_needed()
-        _hold(upload)
-        _write(Deal, _deal_columns(upload, batches, tally))
-        _write(Purchase, _purchase_columns(upload, tally))  # completes the sums of names
-        _write(Customer, _name_columns(upload, tally.customers))
-        _write(Gem, _name_columns(upload, tally.gems))
-        upload.rows = tally.rows
-        upload.customer_count = len(tally.customers.numbers)
-        upload.gem_count = len(tally.gems.numbers)
-        upload.state = Upload.State.LOADED
-        upload.finished_at = timezone.now()
-        upload.save(update_fields=["rows", "customer_count", "gem_count", "state", "finished_at"])
-        if upload.rows >= _WORTH_COUNTING:
-            count_anew(Deal, Purchase, Customer, Gem)
-        announced.wait()
-        pointer = _locked_pointer()
-        if upload.pk > pointer.arrival:
-            pointer.upload, pointer.arrival = upload, upload.pk
-            pointer.save()
-
-
-def _hold(upload: Upload) -> None:
-    """Lock its row until the transaction ends: a LOADING upload that nobody holds was interrupted.
-
-    Raises: DatabaseBusy, if it looked so already; its change of the pointer is no longer announced.
-    """
-    held = Upload.objects.select_for_update().filter(pk=upload.pk, state=Upload.State.LOADING)
-    if held.first() is None:
-        raise DatabaseBusy("The upload waited too long for the database; send it again.")
+    _write(Deal, _deal_columns(upload, batches, tally))
+    _write(Purchase, _purchase_columns(upload, tally))  # completes the sums of names
+    _write(Customer, _name_columns(upload, tally.customers))
+    _write(Gem, _name_columns(upload, tally.gems))
+    upload.rows = tally.rows
+    upload.customer_count = len(tally.customers.numbers)
+    upload.gem_count = len(tally.gems.numbers)
+    upload.state = Upload.State.LOADED
+    upload.finished_at = Now()
+    upload.save(update_fields=["rows", "customer_count", "gem_count", "state", "finished_at"])
+    upload.refresh_from_db(fields=["finished_at"])
+    if upload.rows >= _WORTH_COUNTING:
+        count_anew(Deal, Purchase, Customer, Gem)
 
 
 class Announcement:
@@ -99,7 +111,10 @@ class Announcement:
         self.made = time.monotonic()
 
     def wait(self) -> None:
-        """Until no reader holds a lease from before."""
+        """Wait until no reader holds a lease from before.
+
+        A suspended machine does not count: the wait then takes longer than the leases, which is safe.
+        """
         time.sleep(max(0.0, self.made + LEASE_SECONDS * 1.1 - time.monotonic()))
 
 
@@ -113,7 +128,7 @@ def confirm_current(sha256: str) -> Upload | None:
         return None
     with transaction.atomic():
         pointer = _locked_pointer()
-        if pointer.upload_id != current.pk:
+        if pointer.upload is None or pointer.upload.snapshot != current.snapshot:
             return None
         pointer.arrival = _last_arrival()
         pointer.save()
@@ -160,16 +175,59 @@ def _last_arrival() -> int:
 
 
 def note_refusal(upload: Upload, sentence: str) -> None:
-    Upload.objects.filter(pk=upload.pk).update(
-        state=Upload.State.REFUSED, error=sentence, finished_at=timezone.now()
-    )
+    Upload.objects.matching(upload).update(state=Upload.State.REFUSED, error=sentence, finished_at=Now())
 
 
 def note_interruption(upload: Upload) -> None:
-    """Unless it was loaded already when somebody stopped it."""
-    Upload.objects.filter(pk=upload.pk, state=Upload.State.LOADING).update(
-        state=Upload.State.INTERRUPTED, finished_at=timezone.now()
-    )
+    """Mark an upload that failed, unless it was loaded already; without a database, ``sweep`` does it later."""
+    try:
+        with no_wait_for_writers():
+            _interrupt(Upload.objects.matching(upload))
+    except Error as error:
+        log.warning("Upload %s could not be marked as interrupted: %s", upload.pk, error)
+
+
+def _interrupt(uploads: models.QuerySet[Upload]) -> None:
+    """Mark those that are LOADING and that no transaction holds."""
+    with transaction.atomic():
+        loading = uploads.filter(state=Upload.State.LOADING).select_for_update(skip_locked=True)
+        abandoned = [upload.pk for upload in loading]
+        Upload.objects.filter(pk__in=abandoned).update(state=Upload.State.INTERRUPTED, finished_at=Now())
+
+
+def sweep() -> None:
+    """End what killed processes have announced: uploads that no transaction holds, and roll-backs.
+
+    Safe at any moment: a process that is alive finds its announcement gone, and makes it again.
+    """
+    with transaction.atomic():
+        _interrupt(Upload.objects.filter(arrived_at__lt=Now() - timedelta(seconds=_UNHELD_SECONDS)))
+        CurrentUpload.objects.exclude(announced=None).update(announced=None)
+
+
+_sweeping: Final = threading.Lock()
+
+
+def sweep_in_background() -> None:
+    """``sweep`` in a thread with a connection of its own, so that no reader waits for it or fails with it."""
+    if not _sweeping.acquire(blocking=False):
+        return
+    try:
+        threading.Thread(target=_sweep_and_release, name="sweep", daemon=True).start()
+    except RuntimeError:  # no more threads; the next reader tries again
+        _sweeping.release()
+
+
+def _sweep_and_release() -> None:
+    try:
+        # On SQLite a load that is alive holds the write lock; then there is nothing to sweep.
+        with no_wait_for_writers():
+            sweep()
+    except Error as error:
+        log.info("Interrupted uploads were not marked now: %s", error)
+    finally:
+        connection.close()
+        _sweeping.release()
 
 
 def tidy(limits: Limits) -> None:
@@ -177,23 +235,19 @@ def tidy(limits: Limits) -> None:
 
     Housekeeping: correct at any moment, in any number of processes, and after a crash in its middle.
     """
+    sweep()
     with transaction.atomic():
-        old = timezone.now() - timedelta(seconds=_UNHELD_SECONDS)
-        loading = Upload.objects.filter(state=Upload.State.LOADING, arrived_at__lt=old)
-        for upload in loading.select_for_update(skip_locked=True):
-            upload.state, upload.finished_at = Upload.State.INTERRUPTED, timezone.now()
-            upload.save(update_fields=["state", "finished_at"])
-    with transaction.atomic():
-        pointer = _locked_pointer()
-        if pointer.announced:  # perhaps by a process that died; one that lives announces again
-            CurrentUpload.objects.update(announced=None)
+        _locked_pointer()
         Upload.objects.beyond(limits.keep_uploads).update(state=Upload.State.RETIRED)
-    # From here on nobody reads those rows, and whoever was reading them notices: see Upload.is_readable.
-    for upload in Upload.objects.filter(state=Upload.State.RETIRED):
+    # From here on no new reader reads those rows, and earlier ones notice: see Upload.is_readable.
+    retired = Upload.objects.filter(state=Upload.State.RETIRED)
+    for upload in list(retired):
+        # Each statement checks it: after a restore these ids may belong to rows that are read.
+        still_retired = Exists(retired.matching(upload))
         for first in range(0, upload.rows + 1, _DELETED_AT_ONCE):
             for model in (Deal, Purchase, Customer, Gem):
-                model.objects.places(upload, first, first + _DELETED_AT_ONCE).delete()
-        Upload.objects.filter(pk=upload.pk).update(state=Upload.State.PRUNED)
+                model.objects.places(upload, first, first + _DELETED_AT_ONCE).filter(still_retired).delete()
+        retired.matching(upload).update(state=Upload.State.PRUNED)
 
 
 def tidy_if_possible(limits: Limits) -> None:

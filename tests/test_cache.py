@@ -343,6 +343,23 @@ def test_a_lease_expires_while_the_machine_is_suspended(clock: Clock) -> None:
     assert lease() == Version("b")
 
 
+def test_a_change_that_stays_announced_is_checked_now_and_then(clock: Clock) -> None:
+    pointer, checks = Pointer(), []
+    pointer.announced = True
+    lease = Lease(pointer, lambda: checks.append(clock.awake - 1000))
+    for tenths in range(100):
+        clock.awake = 1000 + tenths / 10
+        lease()
+    assert checks == pytest.approx([2, 4, 6, 8])
+    pointer.announced = False
+    lease()
+    pointer.announced = True
+    for second in (10, 11, 11.9, 12.1):
+        clock.awake = 1000 + second
+        lease()
+    assert checks == pytest.approx([2, 4, 6, 8, 12.1])
+
+
 def test_no_lease_is_given_while_a_change_is_announced() -> None:
     pointer = Pointer()
     pointer.announced = True

@@ -33,7 +33,7 @@ from redis import Redis
 from tests import services
 from tests.builders import csv_of, many
 from tests.servers import Server, serving
-from tests.test_service import BOTH_FACES, query, richest, upload, wait_until
+from tests.test_service import BOTH_FACES, activate, graph, query, richest, upload, wait_until
 
 SECONDS = float(os.environ.get("DEALS_TEST_SECONDS", "0"))
 #: Deals of an upload that somebody dies in: enough for ``COPY`` to be seen at work.
@@ -352,6 +352,60 @@ def test_after_all_deaths_no_row_is_left_of_those_who_died(stage: Stage) -> None
     stage.must_be_tidy()
     assert query(stage.url, "SELECT count(*) FROM deals_api_upload WHERE state = 'loading'") == [(0,)]
     assert richest(stage.server) == stage.current
+
+
+# Processes that are killed while they change the pointer
+
+
+def reads_without_statements(server: Server) -> bool:
+    """Whether one of some reads in a row found a lease on the pointer."""
+    with httpx.Client(timeout=60) as client:
+        reads = [client.get(f"{server.url}/api/top-clients/") for _ in range(20)]
+    return any("statements" not in read.headers["Server-Timing"] for read in reads)
+
+
+def kill_while(server: Server, url: str, condition: str, act: Callable[[], object]) -> bool:
+    """Kill the workers as soon as the database has such a row; False where ``act`` ended before it was seen."""
+    with ThreadPoolExecutor() as pool:
+        acting = pool.submit(act)
+        while not query(url, condition):
+            if acting.done():
+                return False
+            time.sleep(0.001)
+        for worker in server.workers():
+            worker.kill()
+        with contextlib.suppress(httpx.HTTPError):
+            acting.result(60)
+    return query(url, condition) != []
+
+
+LOADING: Final = "SELECT id FROM deals_api_upload WHERE state = 'loading'"
+ANNOUNCED: Final = "SELECT id FROM deals_api_currentupload WHERE announced IS NOT NULL"
+
+
+def test_killed_load_stops_slowing_readers_without_another_upload(tmp_path: Path, environment: dict[str, str]) -> None:
+    url = environment["DATABASE_URL"]
+    with serving(tmp_path, **environment, WEB_WORKERS="1") as server:
+        upload(server, "before")
+        content = csv_of(*many(100_000))
+        assert kill_while(server, url, LOADING, lambda: server.upload(content))
+        wait_until(lambda: reads_without_statements(server), 300)
+        assert query(url, "SELECT state FROM deals_api_upload ORDER BY id") == [("loaded",), ("interrupted",)]
+        assert richest(server) == "before"
+
+
+def test_killed_roll_back_stops_slowing_readers_without_another(tmp_path: Path, environment: dict[str, str]) -> None:
+    url = environment["DATABASE_URL"]
+    with serving(tmp_path, **environment, WEB_WORKERS="1") as server:
+        upload(server, "before")
+        key = graph(server, "{currentUpload {id}}")["currentUpload"]["id"]
+        upload(server, "after")
+        for _ in range(100):
+            server.wait_until_ready()
+            if kill_while(server, url, ANNOUNCED, lambda: activate(server, key)):
+                break
+        wait_until(lambda: reads_without_statements(server), 300)
+        assert query(url, ANNOUNCED) == []
 
 
 # PostgreSQL restarts while everybody reads

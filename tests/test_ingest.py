@@ -16,14 +16,15 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Sum
+from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from deals_api import reports, store
 from deals_api.csv_rows import read_deals
-from deals_api.errors import DatabaseBusy, DealsError, UploadHasProblems, UploadNotKept, UploadTooLarge
+from deals_api.errors import DealsError, UploadHasProblems, UploadNotKept, UploadTooLarge
 from deals_api.ingest import ingest_deals
 from deals_api.models import CurrentUpload, Customer, Deal, Gem, Purchase, Upload
 from tests.builders import csv_of, deal, load, many
@@ -255,13 +256,57 @@ def test_an_upload_whose_process_died_is_marked() -> None:
     assert states == {dead.pk: "interrupted", young.pk: "loading"}
 
 
-def test_an_upload_taken_for_dead_does_not_move_the_pointer() -> None:
-    """Its announcement is gone, so some reader may go on with the pointer as it is."""
-    upload, its_deals = register(deal())
-    Upload.objects.filter(pk=upload.pk).update(state=Upload.State.INTERRUPTED)
-    with pytest.raises(DatabaseBusy):
-        finish(upload, its_deals)
-    assert current() is None
+@pytest.mark.django_db(transaction=True)
+def test_an_upload_swept_before_its_load_is_announced_again() -> None:
+    """Otherwise readers would take leases during the load, and read the old pointer after its change."""
+    first = load(deal("ann"))
+    upload, batches = register(deal("bob"))
+    Upload.objects.filter(pk=upload.pk).update(state=Upload.State.INTERRUPTED, finished_at=Now())
+    assert Upload.objects.current_and_change() == (first, False)
+
+    def observed() -> Any:
+        with ThreadPoolExecutor() as pool:
+            reading = pool.submit(apart, Upload.objects.current_and_change)
+            assert reading.result(60) == (first, True)
+        yield from batches
+
+    finish(upload, observed())
+    assert current() == upload
+    assert Upload.objects.get(pk=upload.pk).state == Upload.State.LOADED
+
+
+def test_times_of_uploads_come_from_the_clock_of_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: now() + timedelta(hours=1))
+    upload, _ = register(deal())
+    loaded = load(deal("bob"))
+    with pytest.raises(DealsError):
+        load(deal(total="x"))
+    store.tidy(settings.DEALS_LIMITS)
+    upload.refresh_from_db()
+    assert upload.state == Upload.State.LOADING
+    refused = Upload.objects.get(state=Upload.State.REFUSED)
+    for moment in (upload.arrived_at, loaded.finished_at, refused.finished_at):
+        assert moment is not None
+        assert abs(now() - moment) < timedelta(minutes=10)
+
+
+@pytest.mark.parametrize("error", [OSError("the disk"), OperationalError("the database"), KeyboardInterrupt()])
+def test_a_failed_upload_is_marked_as_interrupted_at_once(error: BaseException) -> None:
+    first = load(deal("ann"))
+
+    class Broken(io.BytesIO):
+        """A file of which only the beginning can be read."""
+
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() > 100_000:
+                raise error
+            return super().read(size)
+
+    with pytest.raises(type(error)):
+        ingest_deals(Broken(csv_of(*many(20_000))), "deals.csv")
+    assert Upload.objects.get(pk=first.pk + 1).state == Upload.State.INTERRUPTED
+    assert Upload.objects.current_and_change() == (first, False)
 
 
 def test_a_file_over_the_byte_limit_is_refused(limits: Any) -> None:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import pytest
+from django.conf import settings
 from django.core.cache import cache as backend
 from django.db import connection
 from django.test import RequestFactory
 
-from deals_api import cache, exports, reports
+from deals_api import cache, exports, reports, store
 from deals_api.cache import Answer, SnapshotGone
+from deals_api.csv_rows import read_deals
+from deals_api.errors import DatabaseBusy
 from deals_api.models import CurrentUpload, Customer, Deal, Gem, Purchase, Upload
 from graphql_schema.budgets import Account
 from graphql_schema.reading import Reading
-from tests.builders import deal, load, many
+from tests.builders import csv_of, deal, load, many
 
 pytestmark = pytest.mark.django_db
 
@@ -72,3 +81,48 @@ def test_graphql_operation_notices_a_restore() -> None:
     replace(upload, deal("bob"))
     with pytest.raises(SnapshotGone):
         reading.must_be_whole()
+
+
+def test_load_that_was_running_stores_nothing_after_a_restore() -> None:
+    content = csv_of(deal("ann"))
+    upload = Upload.objects.create(file_name="f", sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+    other = replace(upload, deal("bob"))
+    with pytest.raises(DatabaseBusy):
+        store.store_snapshot(upload, read_deals(io.BytesIO(content), settings.DEALS_LIMITS), settings.DEALS_LIMITS)
+    store.note_refusal(upload, "The database is busy.")
+    store.note_interruption(upload)
+    assert Upload.objects.get().state == Upload.State.LOADED
+    assert reports.top_clients(other, 5)[0].username == "bob"
+
+
+def test_same_bytes_are_loaded_again_after_a_restore() -> None:
+    upload = load(deal("ann"))
+    with after("SELECT", lambda: replace(upload, deal("bob"))):
+        again = load(deal("ann"))
+    assert again.pk == upload.pk + 1
+    assert Upload.objects.current() == again
+
+
+def test_retention_spares_rows_that_a_restore_brought_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_DELETED_AT_ONCE", 2)
+    upload, _ = load(*many(6)), load(deal("bob"))
+    Upload.objects.filter(pk=upload.pk).update(state=Upload.State.RETIRED)
+    with after('DELETE FROM "deals_api_gem"', lambda: replace(upload, *many(6))):
+        store.tidy(settings.DEALS_LIMITS)
+    assert Upload.objects.get(pk=upload.pk).state == Upload.State.LOADED
+    assert Deal.objects.filter(upload=upload.pk).count() == 6
+
+
+@contextmanager
+def after(beginning: str, act: Callable[[], Any]) -> Iterator[None]:
+    """Act once after the first statement that begins so."""
+    acts = [act]
+
+    def execute(run: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+        result = run(sql, *arguments)
+        if sql.startswith(beginning) and acts:
+            acts.pop()()
+        return result
+
+    with connection.execute_wrapper(execute):
+        yield
