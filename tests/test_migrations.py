@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 import psycopg2
 import pytest
@@ -19,6 +21,30 @@ from deals_api.models import Upload
 from tests.builders import csv_of, deal
 from tests.servers import ROOT, Server, serving
 from tests.test_service import query, wait_until
+
+MIGRATIONS: Final = ROOT / "deals_api" / "migrations"
+
+
+#: SHA-256 of each landed migration.
+LANDED: Final = {
+    "0001_initial.py": "554a4215b5475bb5ff3ccfc36f7c0a2cb350be539cc0ce799dc0d527b69b8f0a",
+    "0002_installation.py": "9049496d87ad999bc1cbdadf120914ae83ba8676a5a91fb37297958636614d8a",
+    "0003_upload_uploaded_by.py": "2edd54bcd5b1e8ba7cb976942495b7f66c412018d2af7cfe0aacaf6d2226f687",
+    "0004_arrival_time_of_the_database.py": "8d0b98f4916456c4ed8e335b5cab67ecb3d00a96c04ebd9bd806c5816d9dd498",
+    "0005_repair_early_tables.py": "0551ad05b9e2bf69ba867bfc3172d00b728c0eee47cf43a15fd095e3b5105f11",
+    "0006_merge_repair_early_tables.py": "37b2db63a91ed4447cf38b91701fb579b01a4a702fa3fb803b91ec60abc12600",
+}
+
+
+def test_landed_migrations_are_never_edited() -> None:
+    """A database that recorded a migration never runs it again, so an edit reaches new databases only."""
+    files = {path.name: sha256(path.read_bytes()).hexdigest() for path in MIGRATIONS.glob("0*.py")}
+    for name in LANDED.keys() | files.keys():
+        assert name in LANDED, f"A new migration: add its line to LANDED: {name!r}: {files[name]!r},"
+        assert files.get(name) == LANDED[name], (
+            f"The landed migration {name} was edited: restore it (git checkout main -- deals_api/migrations/{name})"
+            " and put the change into a new migration (python manage.py makemigrations)."
+        )
 
 
 @pytest.mark.django_db
