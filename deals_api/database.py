@@ -11,12 +11,14 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from django.db import Error, connection
+from django.db import DataError, Error, IntegrityError, NotSupportedError, ProgrammingError, connection
 from django.db.models import Model
 from psycopg2.errors import DiskFull
 
 #: SQLite looks at the clock every so many of its steps.
 _STEPS: Final = 20_000
+#: The statement, its values or the tables are wrong, and not the database's condition.
+_PERMANENT: Final = (ProgrammingError, DataError, IntegrityError, NotSupportedError)
 
 
 def take_as_long_as_needed() -> None:
@@ -46,6 +48,16 @@ def count_anew(*models: type[Model]) -> None:
     if connection.vendor == "postgresql":
         tables = ", ".join(connection.ops.quote_name(model._meta.db_table) for model in models)
         _execute(f"ANALYZE {tables}")
+
+
+def is_temporary(error: BaseException) -> bool:
+    """Whether a database raised it, and the same statement may succeed later.
+
+    A missing table or column is permanent. SQLite reports it by its general code for an invalid statement.
+    """
+    if not isinstance(error, Error) or isinstance(error, _PERMANENT):
+        return False
+    return getattr(error.__cause__, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
 
 
 def is_full(error: Error) -> bool:

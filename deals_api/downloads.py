@@ -23,11 +23,12 @@ from itertools import chain
 from typing import IO, Any, Final
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import Error
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from deals_api import access, cache, exports
+from deals_api.database import is_temporary
 from deals_api.errors import TooManyRequests
 from deals_api.exports import FORMULA, Rows, Table
 from deals_api.models import Upload
@@ -164,7 +165,9 @@ def _or_broken_off(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Raises: BrokenPipeError, upon which the server hangs up without the last chunk, and without a traceback."""
     try:
         yield from chunks
-    except (OperationalError, InterfaceError, cache.SnapshotGone) as error:
+    except (Error, cache.SnapshotGone) as error:
+        if isinstance(error, Error) and not is_temporary(error):
+            raise
         log.warning("A download was broken off: %s", error)
         raise BrokenPipeError(errno.EPIPE, "broken off") from error
 

@@ -20,14 +20,14 @@ from django.core.exceptions import (
     TooManyFieldsSent,
     TooManyFilesSent,
 )
-from django.db import InterfaceError, OperationalError
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.response import Response
 
 from deals_api import notes
 from deals_api.cache import SnapshotGone
-from deals_api.database import is_full
+from deals_api.database import is_full, is_temporary
 from deals_api.errors import DatabaseBusy, DealsError, NoRoom, RowProblem, TokenRequired
 from deals_api.serializers import exact_json
 
@@ -60,7 +60,7 @@ def refuse(error: Exception, _context: dict[str, Any] | None = None) -> Response
     if _means_no_room(error):
         log.error("There is no room left: %s", error)
         return refuse(NoRoom("The service has no room left on its disk; its operator has to make some."))
-    if isinstance(error, OperationalError | InterfaceError | SnapshotGone):
+    if isinstance(error, SnapshotGone) or is_temporary(error):
         log.warning("The database does not answer: %s", error)
         return refuse(DatabaseBusy("The database does not answer just now; try again in a moment."))
     if isinstance(error, exceptions.APIException):

@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from django.db import InterfaceError, OperationalError
 from graphql import GraphQLError, GraphQLSyntaxError
 
 from deals_api import notes
+from deals_api.database import is_temporary
 from deals_api.errors import DatabaseBusy, DealsError, LimitExceeded, NotAllowed, TokenRequired, TooManyRequests
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,7 @@ STATUS: Final = {TokenRequired: 401, NotAllowed: 403, TooManyRequests: 429, Data
 UNREADABLE: Final = "graphql_unreadable"
 INVALID: Final = "graphql_invalid"
 INTERNAL: Final = "internal_error"
+INTERNAL_MESSAGE: Final = "Something went wrong on our side; it has been logged."
 
 
 def told(errors: list[GraphQLError]) -> list[dict[str, Any]]:
@@ -43,7 +44,7 @@ def refusal(message: str, code: str) -> dict[str, Any]:
 def of_the_request(errors: list[GraphQLError]) -> DealsError | None:
     """The error that is about the whole request, so that HTTP must say it; None where the answer can tell them all."""
     for raised in map(cause, errors):
-        if isinstance(raised, OperationalError | InterfaceError):
+        if raised is not None and is_temporary(raised):
             log.warning("The database does not answer: %s", raised)
             return DatabaseBusy("The database does not answer just now; try again in a moment.")
         if isinstance(raised, DealsError) and type(raised) in STATUS:
@@ -79,7 +80,7 @@ def _told(error: GraphQLError) -> dict[str, Any]:
     else:
         request_id = notes.current().request_id
         log.error("Request %s failed at %s", request_id, error.path, exc_info=raised)
-        answer["message"] = "Something went wrong on our side; it has been logged."
+        answer["message"] = INTERNAL_MESSAGE
         extensions |= {"code": INTERNAL, "requestId": request_id}
     notes.current().code = extensions["code"]
     return answer | {"extensions": extensions}

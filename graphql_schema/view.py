@@ -7,6 +7,7 @@ Source: the GraphQL-over-HTTP draft, by the audits of the npm package ``graphql-
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -26,15 +27,28 @@ from strawberry.types.graphql import OperationType
 
 from deals_api import access, cache, notes, reports
 from deals_api.cache import Answer, SnapshotGone
+from deals_api.database import is_temporary
 from deals_api.errors import DatabaseBusy, DealsError, LimitExceeded
 from deals_api.ids import write_id
 from deals_api.models import Upload
 from deals_api.parameters import first_error
 from graphql_schema import graphiql
 from graphql_schema.budgets import Account
-from graphql_schema.errors import INVALID, STATUS, UNREADABLE, headers_of, of_the_request, refusal, told
+from graphql_schema.errors import (
+    INTERNAL,
+    INTERNAL_MESSAGE,
+    INVALID,
+    STATUS,
+    UNREADABLE,
+    headers_of,
+    of_the_request,
+    refusal,
+    told,
+)
 from graphql_schema.reading import Reading
 from graphql_schema.schema import schema
+
+log = logging.getLogger(__name__)
 
 RESPONSE: Final = "application/graphql-response+json"
 JSON: Final = "application/json"
@@ -95,7 +109,10 @@ class GraphQLView(View):
             return self.answer(request, media_type)
         except Refused as refused:
             return answer_to(refused, media_type)
-        except (Error, SnapshotGone):
+        except (Error, SnapshotGone) as error:
+            if isinstance(error, Error) and not is_temporary(error):
+                log.exception("Request %s failed", notes.current().request_id)
+                return answer_to(Refused(500, INTERNAL_MESSAGE, INTERNAL), media_type)
             busy = DatabaseBusy("The database does not answer just now; try again in a moment.")
             return answer_to(Refused.because_of(busy), media_type)
         except DealsError as error:

@@ -2,8 +2,10 @@
 
 import contextlib
 import gc
+import logging
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,23 @@ control_socket_disable = True
 def pre_request(_worker: object, request: Any) -> None:
     """Let the application announce that the connection closes; gunicorn ignores its ``Connection`` header."""
     request.body.force_close = request.force_close
+
+
+def on_starting(_server: object) -> None:
+    """Exit with code 2 if the tables do not match the code; /health/ready repeats the check if the database is away."""
+    from django.db import Error, connection
+
+    from deals_api.database_schema import SchemaMismatch, require_matching_schema
+
+    try:
+        require_matching_schema()
+    except SchemaMismatch as mismatch:
+        sys.stderr.write(f"{mismatch}\n")
+        sys.exit(2)
+    except Error as error:
+        logging.getLogger(__name__).warning("The tables were not checked: %s", error)
+    finally:
+        connection.close()  # no worker may inherit it
 
 
 def post_fork(_server: object, _worker: object) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
+from django.db import Error
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
 from deals_api import cache
+from deals_api.database import is_temporary
+from deals_api.database_schema import SchemaMismatch, require_matching_schema
 from deals_api.models import Upload
 
 
@@ -21,22 +22,23 @@ def live(_request: HttpRequest) -> JsonResponse:
 def ready(_request: HttpRequest) -> JsonResponse:
     """The database answers too, and its tables are those of the code. Without the cache the service is slower only."""
     try:
+        _check_schema_once()
         Upload.objects.current()
-        if not _tables_are_up_to_date():
-            return JsonResponse({"status": "migrations are not applied"}, status=503)
-    except DatabaseError:
-        return JsonResponse({"status": "no database"}, status=503)
+    except SchemaMismatch as mismatch:
+        return JsonResponse({"status": "tables do not match", "detail": str(mismatch)}, status=503)
+    except Error as error:
+        return JsonResponse({"status": "no database" if is_temporary(error) else "tables do not match"}, status=503)
     return JsonResponse({"status": "ok"} | ({} if cache.answers() else {"cache": "degraded"}))
 
 
-def _tables_are_up_to_date() -> bool:
-    """Asked until it is so once: tables do not go back while the code that made them runs."""
-    if not _found:
-        executor = MigrationExecutor(connection)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            return False
-        _found.append(True)
-    return True
+def _check_schema_once() -> None:
+    """Until it has passed once: the tables do not change while the code that made them runs.
+
+    Raises: SchemaMismatch.
+    """
+    if not _passed:
+        require_matching_schema()
+        _passed.append(True)
 
 
-_found: list[bool] = []
+_passed: list[bool] = []

@@ -13,8 +13,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from django.core.management.base import CommandError, OutputWrapper
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import Error
 
+from deals_api.database import is_temporary
+from deals_api.database_schema import SchemaMismatch, require_matching_schema
 from deals_api.models import Upload
 
 #: How often the bar is drawn.
@@ -55,14 +57,25 @@ def database() -> Iterator[None]:
     """
     try:
         Upload.objects.current()
-    except DatabaseError as error:
-        raise DatabaseUnavailable(
-            f"The database cannot be used (its tables are made by the service's first start): {_line(error)}"
-        ) from error
+    except Error as error:
+        raise DatabaseUnavailable(f"The database cannot be used: {_reason(error)}") from error
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
-        raise DatabaseUnavailable(f"The database stopped answering: {_line(error)}") from error
+    except Error as error:
+        problem = "The database stopped answering" if is_temporary(error) else "The database cannot be used"
+        raise DatabaseUnavailable(f"{problem}: {_reason(error)}") from error
+
+
+def _reason(error: Error) -> str:
+    """Why it failed; if the tables do not match the code, what to do."""
+    if not is_temporary(error):
+        try:
+            require_matching_schema()
+        except SchemaMismatch as mismatch:
+            return str(mismatch)
+        except Error:
+            pass
+    return _line(error)
 
 
 def _line(error: Exception) -> str:

@@ -8,11 +8,12 @@ import time
 from typing import Any
 
 from django.conf import settings
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 
 from deals_api import store
+from deals_api.database_schema import SchemaMismatch, migrate_database
+from deals_api.management.terminal import Unusable
 from deals_api.models import Installation
 from project.gunicorn import make_folder
 
@@ -42,8 +43,10 @@ class Command(BaseCommand):
         while True:
             tries += 1
             try:
-                call_command("migrate", interactive=False, verbosity=0)
+                migrate_database()
                 return settings.OPERATORS_SECRET_KEY or self.own_key()
+            except SchemaMismatch as mismatch:
+                raise Unusable(str(mismatch)) from mismatch
             except DatabaseError as error:
                 connection.close()
                 if tries == _TRIES:

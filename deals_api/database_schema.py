@@ -1,0 +1,70 @@
+"""Whether the tables of the database match the code, and how to repair it if they do not.
+
+Knows no model by name.
+"""
+
+from __future__ import annotations
+
+from django.apps import apps
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+
+
+class SchemaMismatch(Exception):
+    """The tables do not match the code; the message is one sentence that says what to do."""
+
+
+def migrate_database() -> None:
+    """Create or update the tables.
+
+    Raises: SchemaMismatch, before a newer database is touched, or if the tables do not match afterwards.
+    """
+    _reject_newer_database(MigrationLoader(connection))
+    call_command("migrate", interactive=False, verbosity=0)
+    require_matching_schema()
+
+
+def require_matching_schema() -> None:
+    """Raises: SchemaMismatch."""
+    loader = MigrationLoader(connection)
+    _reject_newer_database(loader)
+    pending = sorted(loader.graph.nodes.keys() - loader.applied_migrations.keys())
+    if pending:
+        raise SchemaMismatch(
+            f"The database lacks {len(pending)} migrations, the first is {'.'.join(pending[0])}:"
+            " run `python manage.py migrate`, or start the service by `python manage.py serve`."
+        )
+    missing = _missing_table_or_column()
+    if missing:
+        raise SchemaMismatch(
+            f"The database has no {missing}, although its migrations are recorded as applied: restore a backup,"
+            " or set DATABASE_URL to an empty database and upload the file again."
+        )
+
+
+def _reject_newer_database(loader: MigrationLoader) -> None:
+    unknown = sorted(
+        (app, name)
+        for app, name in loader.applied_migrations
+        if app in loader.migrated_apps and (app, name) not in loader.disk_migrations
+    )
+    if unknown:
+        raise SchemaMismatch(
+            f"A newer version of the service migrated the database (this one does not know {'.'.join(unknown[0])}):"
+            " start that version, or restore a backup that was made before the upgrade."
+        )
+
+
+def _missing_table_or_column() -> str | None:
+    with connection.cursor() as cursor:
+        tables = set(connection.introspection.table_names(cursor))
+        for model in apps.get_models(include_auto_created=True):
+            table = model._meta.db_table
+            if table not in tables:
+                return f"table {table}"
+            columns = {column.name for column in connection.introspection.get_table_description(cursor, table)}
+            for field in model._meta.local_concrete_fields:
+                if field.column not in columns:
+                    return f"column {table}.{field.column}"
+    return None
