@@ -1,8 +1,9 @@
 """The README holds: its commands answer what it says, and its tables are those of the code.
 
 Blocks are run in the page's order, in one service and one folder: a ``sh`` block by a shell, a ``graphql`` block
-by a POST to ``/graphql/``; the ``json`` or ``text`` block that follows is what it must print. Two kinds of ``sh``
-blocks are left to others: those that start the service or the tests (.ci does that).
+by a POST to ``/graphql/``; the ``json`` or ``text`` block that follows is what it must print. Three kinds of ``sh``
+blocks are left to others: those that start the service or the tests (.ci does that), and those of backup and restore
+(tests/test_backup.py).
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ README = (ROOT / "README.md").read_text()
 ADDRESS = "http://localhost:8000"
 #: What marks a block that starts something for long.
 STARTS = ("manage.py serve", "docker-compose up", "-m tests")
+#: What marks the blocks of "Backup and restore".
+BACKUPS = ("VACUUM INTO", "deals.backup", "deals.dump")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def blocks_of(page: str) -> list[tuple[str, str]]:
 def examples_of(page: str) -> Iterator[Example]:
     blocks = blocks_of(page)
     for (language, text), (next_language, next_text) in zip(blocks, [*blocks[1:], ("", "")], strict=True):
-        if language in ("sh", "graphql") and not any(start in text for start in STARTS):
+        if language in ("sh", "graphql") and not any(mark in text for mark in STARTS + BACKUPS):
             answered = next_language in ("json", "text")
             yield Example(language, text, next_language if answered else "", next_text if answered else "")
 

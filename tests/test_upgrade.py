@@ -47,8 +47,8 @@ def early_database(request: pytest.FixtureRequest, database_url: str, on_postgre
         with contextlib.closing(psycopg2.connect(database_url)) as database, database, database.cursor() as cursor:
             cursor.execute(script)
     else:
-        with contextlib.closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as database:
-            database.executescript(script)
+        with contextlib.closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as file:
+            file.executescript(script)
     return database_url
 
 

@@ -1,0 +1,99 @@
+"""The commands under "Backup and restore" bring back the data of the moment of the backup, on both databases."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import psycopg2
+import pytest
+
+from tests import services
+from tests.builders import csv_of, deal
+from tests.servers import Server, serving
+from tests.test_readme import BACKUPS, README, blocks_of
+from tests.test_service import usernames_in
+
+BLOCKS: Final = [text for _, text in blocks_of(README) if any(mark in text for mark in BACKUPS)]
+
+
+def run(block: str, folder: Path, **environment: str) -> None:
+    done = subprocess.run(
+        ["sh", "-ec", block], cwd=folder, env=os.environ | environment,
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{block}\n{done.stderr}"
+
+
+def upload(server: Server, customer: str) -> None:
+    assert server.upload(csv_of(deal(customer))).status_code == 200
+
+
+def customers(server: Server) -> list[str]:
+    return usernames_in(server.get().json())
+
+
+def test_sqlite_backup_of_a_running_service_is_restored(tmp_path: Path, on_postgres: bool) -> None:
+    if on_postgres:
+        pytest.skip("the run on SQLite does it")
+    backup, restore = BLOCKS[:2]
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    with serving(tmp_path) as server:
+        upload(server, "before")
+        run(backup, tmp_path)
+        upload(server, "after")
+        server.kill()  # which leaves a write-ahead log that does not belong to the backup
+    assert (tmp_path / "deals.sqlite3-wal").exists()
+    run(restore, tmp_path)
+    with serving(tmp_path) as server:
+        assert customers(server) == ["before"]
+        upload(server, "new")
+        assert customers(server) == ["new"]
+
+
+#: ``docker-compose exec -T db PROGRAM ...`` runs the program on this machine; other commands do nothing.
+DOCKER_COMPOSE: Final = """#!/bin/sh
+[ "$1" = exec ] || exit 0
+shift 3
+program=$1
+shift
+exec "{binaries}/$program" -h 127.0.0.1 -p {port} "$@"
+"""
+
+
+@pytest.fixture
+def postgres(tmp_path: Path, on_postgres: bool) -> Iterator[tuple[str, str]]:
+    """The address of an empty database ``deals``, and a ``PATH`` with the stand-in for docker-compose."""
+    if not on_postgres:
+        pytest.skip("the run on PostgreSQL does it")
+    with services.postgres() as (service, url):
+        programs = tmp_path / "programs"
+        programs.mkdir()
+        script = programs / "docker-compose"
+        script.write_text(DOCKER_COMPOSE.format(binaries=services.postgres_binaries(), port=service.port))
+        script.chmod(0o755)
+        with contextlib.closing(psycopg2.connect(url)) as database:
+            database.autocommit = True
+            database.cursor().execute("CREATE DATABASE deals")
+        yield url.removesuffix("postgres") + "deals", f"{programs}:{os.environ['PATH']}"
+
+
+def test_postgresql_backup_of_a_running_service_is_restored(tmp_path: Path, postgres: tuple[str, str]) -> None:
+    backup, restore = BLOCKS[2:]
+    lines = restore.splitlines()
+    assert (lines[0], lines[-1]) == ("docker-compose stop web", "docker-compose start web")
+    url, path = postgres
+    with serving(tmp_path, DATABASE_URL=url) as server:
+        upload(server, "before")
+        run(backup, tmp_path, PATH=path)
+        upload(server, "after")
+    run(restore, tmp_path, PATH=path)
+    with serving(tmp_path, DATABASE_URL=url) as server:
+        assert customers(server) == ["before"]
+        upload(server, "new")
+        assert customers(server) == ["new"]
