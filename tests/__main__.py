@@ -1,4 +1,4 @@
-"""``python -m tests``: the whole suite, on SQLite and on PostgreSQL with Redis, both real, both at once.
+"""``python -m tests``: the whole suite, on SQLite and at the same time on PostgreSQL and Valkey.
 
 Arguments go to pytest. ``DATABASE_URL`` and ``REDIS_URL``, where set, name the servers to use.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,11 +16,14 @@ from typing import IO
 import pytest
 
 from tests import services
+from tests.needs import COMMANDS
+
+MINUTES = 12
 
 
 def start(arguments: list[str], output: IO[bytes] | None, **environment: str) -> subprocess.Popen[bytes]:
     clean = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
-    command = [sys.executable, "-m", "pytest", *arguments]
+    command = [sys.executable, "-m", "pytest", "-rs", *arguments]
     return subprocess.Popen(command, env=clean | environment, stdout=output, stderr=output)
 
 
@@ -27,7 +31,14 @@ def title(text: str) -> None:
     print(f"== {text}", flush=True)  # noqa: T201
 
 
+def announcement() -> str:
+    missing = [what for what, command in COMMANDS.items() if shutil.which(command) is None]
+    skipped = f" Tests that need {', '.join(missing)} are skipped." if missing else ""
+    return f"The whole suite takes about {MINUTES} minutes on two idle cores.{skipped}"
+
+
 def main(arguments: list[str]) -> int:
+    title(announcement())
     with contextlib.ExitStack() as stack:
         database = os.environ.get("DATABASE_URL") or stack.enter_context(services.postgres())[1]
         redis = os.environ.get("REDIS_URL") or stack.enter_context(services.redis())[1]
@@ -38,7 +49,7 @@ def main(arguments: list[str]) -> int:
             start(arguments, printed, DATABASE_URL=database, REDIS_URL=redis),
         ]
         codes = [run.wait() for run in runs]
-        title("PostgreSQL, Redis")
+        title("PostgreSQL, Valkey")
         printed.seek(0)
         sys.stdout.buffer.write(printed.read())
         sys.stdout.flush()

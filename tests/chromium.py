@@ -10,7 +10,7 @@ from typing import Any, Final
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.needs import needs
-from tests.servers import Server
+from tests.servers import TIMEOUT, Server
 
 # Without these the browser itself looks for its makers' hosts.
 FLAGS: Final = [
@@ -18,7 +18,7 @@ FLAGS: Final = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 #: Generous, because machines are slow at times; nothing waits so long that goes well.
-PATIENCE_MS: Final = 30_000
+PATIENCE_MS: Final = 1000 * TIMEOUT
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from pytest_django import Settings
 
 from deals_api import access, cache, reports
 from tests import services
-from tests.servers import REAL_FILE, Server, serving
+from tests.servers import REAL_FILE, TIMEOUT, Server, serving
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +39,14 @@ def _nothing_remembered() -> None:
 def _no_lines_between_the_dots() -> None:
     """Requests are told by a thread, whenever; the tests of the log ask for their lines."""
     django_settings.LOG_REQUESTS = False
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _generous_timeouts() -> None:
+    """The limits of production would fail tests on a loaded machine; tests about time set their own."""
+    django_settings.DEALS_LIMITS = replace(django_settings.DEALS_LIMITS, max_query_seconds=int(TIMEOUT))
+    options: Any = django_settings.CACHES["default"]["OPTIONS"]
+    options.update({name: TIMEOUT for name in options if name.startswith("SOCKET_")})
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 #: What a test needs, and the command that it is.
 COMMANDS = {
     "chromium": "chromium",
+    "curl": "curl",
     "node": "node",
     "npm's packages for tests/frontend": str(Path(__file__).parent / "frontend" / "node_modules" / ".bin" / "tsc"),
 }

@@ -5,12 +5,12 @@ from __future__ import annotations
 import subprocess
 
 from tests.needs import needs
-from tests.servers import ROOT
+from tests.servers import ROOT, TIMEOUT
 
 FOLDER = ROOT / "tests" / "frontend"
 
 
-def run(*command: str, seconds: float = 300) -> str:
+def run(*command: str, seconds: float = 2 * TIMEOUT) -> str:
     """What a command prints; all that it said is in the failure where it did not end well."""
     needs("node")
     needs("npm's packages for tests/frontend")

@@ -26,7 +26,7 @@ from redis import Redis
 from tests import services
 from tests.bench.files import write_deals
 from tests.history import History, Operation
-from tests.servers import Server, serving
+from tests.servers import TIMEOUT, Server, serving
 
 #: Seconds from one upload to the next.
 EVERY: Final = 3.0
@@ -80,7 +80,7 @@ class Soak:
             thread.join()
 
     def repeat(self, client: Callable[[httpx.Client], None]) -> None:
-        with httpx.Client(base_url=self.server.url, timeout=120) as connection:
+        with httpx.Client(base_url=self.server.url, timeout=TIMEOUT) as connection:
             while not self.done.is_set():
                 try:
                     client(connection)

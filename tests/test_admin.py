@@ -27,7 +27,7 @@ from deals_api import access, admin, admin_lists
 from deals_api.errors import UploadHasProblems
 from deals_api.models import Customer, Deal, Gem, Upload
 from tests.builders import deal, load, many
-from tests.servers import ROOT, Server, serving
+from tests.servers import ROOT, TIMEOUT, Server, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -484,7 +484,7 @@ def test_no_answer_elsewhere_depends_on_a_cookie(admin_client: Client, path: str
 def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
-        cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=120,
+        cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=TIMEOUT,
     )  # fmt: skip
 
 
@@ -498,7 +498,7 @@ def create_admin(environment: dict[str, str]) -> None:
 
 def log_in(server: Server) -> str:
     """The session's cookie."""
-    with httpx.Client(base_url=server.url, timeout=30) as browser:
+    with httpx.Client(base_url=server.url, timeout=TIMEOUT) as browser:
         browser.get("/admin/login/")
         form = {"username": "ann", "password": PASSWORD, "csrfmiddlewaretoken": browser.cookies["csrftoken"]}
         answer = browser.post("/admin/login/?next=/admin/", data=form)
@@ -551,7 +551,7 @@ def test_no_two_installations_share_a_key(tmp_path: Path) -> None:
 
 def test_the_admin_opens_after_the_database_restarted(server: Server, environment: dict[str, str]) -> None:
     if not environment["DATABASE_URL"].startswith("postgres"):
-        pytest.skip("SQLite does not restart")
+        pytest.skip("needs PostgreSQL")
     create_admin(environment)
     session = log_in(server)
     threads = settings.WEB_WORKERS * settings.WEB_THREADS

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT
+from tests.servers import ROOT, TIMEOUT
 
 pytestmark = pytest.mark.alike_on_both
 
@@ -26,7 +26,7 @@ MODULES = sorted(
 def test_imports_go_down_only() -> None:
     """Repair it by moving the code, not the contracts in pyproject.toml."""
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"]
-    linted = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    linted = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert linted.returncode == 0, linted.stdout + linted.stderr
     assert re.search(r"[1-9] kept, 0 broken", linted.stdout)
 

@@ -23,7 +23,7 @@ from deals_api.management.terminal import table
 from deals_api.models import Upload
 from tests.bench.files import write_deals
 from tests.builders import csv_of, deal, load, many
-from tests.servers import REAL_FILE, ROOT, Server
+from tests.servers import REAL_FILE, ROOT, TIMEOUT, Server
 from tests.test_service import loading, query, wait_until
 
 BAD = csv_of(deal(), deal(total="x", quantity="0"), deal("red\x1b[31m"))
@@ -36,7 +36,7 @@ def command(environment: dict[str, str], *arguments: str, stdin: bytes | IO[byte
     given: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
-        cwd=ROOT, env=os.environ | environment, capture_output=True, check=False, timeout=120, **given,
+        cwd=ROOT, env=os.environ | environment, capture_output=True, check=False, timeout=TIMEOUT, **given,
     )  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def test_a_stopped_load_ends_with_130_and_changes_nothing(tables: dict[str, str]
     wait_until(lambda: loading(tables["DATABASE_URL"]))
     time.sleep(0.3)
     running.send_signal(signal.SIGINT)
-    _, told = running.communicate(timeout=60)
+    _, told = running.communicate(timeout=TIMEOUT)
     assert (running.returncode, told) == (130, b"Interrupted: The load was stopped.\n")
     assert query(tables["DATABASE_URL"], "SELECT state FROM deals_api_upload ORDER BY id") == [
         ("loaded",),
@@ -200,7 +200,7 @@ def watched(environment: dict[str, str], *arguments: str) -> tuple[int, list[str
     os.close(its)
     written = b"".join(_read(ours))
     os.close(ours)
-    return process.wait(60), written.decode().split("\r\x1b[K")
+    return process.wait(TIMEOUT), written.decode().split("\r\x1b[K")
 
 
 def _read(terminal: int) -> Iterator[bytes]:

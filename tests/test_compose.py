@@ -17,7 +17,7 @@ import yaml
 
 from project import gunicorn
 from tests import services
-from tests.servers import ROOT, serving
+from tests.servers import ROOT, TIMEOUT, serving
 from tests.test_settings import variables_read
 
 pytestmark = pytest.mark.alike_on_both
@@ -81,7 +81,7 @@ def health_check(port: int) -> int:
     assert program == "python"
     environment = os.environ | {"PORT": str(port)}
     return subprocess.run(
-        [sys.executable, *arguments], env=environment, stderr=subprocess.DEVNULL, timeout=60, check=False
+        [sys.executable, *arguments], env=environment, stderr=subprocess.DEVNULL, timeout=TIMEOUT, check=False
     ).returncode
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.builders import csv_of, deal
 from tests.history import History, Operation
-from tests.servers import Server, serving
+from tests.servers import TIMEOUT, Server, serving
 
 #: How long they go on; the long form takes DEALS_TEST_SECONDS.
 SECONDS = float(os.environ.get("DEALS_TEST_SECONDS", "10"))
@@ -89,7 +89,7 @@ class Crowd:
                 time.sleep(0.1)
                 passed = time.monotonic() - begun
                 # A busy machine takes longer to have a history worth a look.
-                if passed > SECONDS and (len(self.history.writes) > ENOUGH_WRITES or passed > 10 * SECONDS):
+                if passed > SECONDS and (len(self.history.writes) > ENOUGH_WRITES or passed > TIMEOUT):
                     break
             self.done.set()
             for one in running:
@@ -97,7 +97,7 @@ class Crowd:
 
     def repeat(self, client: Callable[[httpx.Client, random.Random], None], seed: int) -> None:
         chance = random.Random(seed)  # noqa: S311
-        with httpx.Client(base_url=self.url, timeout=60) as connection:
+        with httpx.Client(base_url=self.url, timeout=TIMEOUT) as connection:
             while not self.done.is_set():
                 client(connection, chance)
 

@@ -23,7 +23,7 @@ from tests.test_settings import settings_of
 @pytest.fixture(autouse=True)
 def _only_postgres(on_postgres: bool) -> None:
     if not on_postgres:
-        pytest.skip("SQLite has no sessions")
+        pytest.skip("needs PostgreSQL")
 
 
 def execute(*statements: str, pause: float = 0) -> None:
@@ -65,7 +65,7 @@ def test_a_session_has_its_bounds() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_statement_that_takes_too_long_is_ended() -> None:
     with session(statement_timeout="100ms"), pytest.raises(OperationalError, match="statement timeout"):
-        execute("SELECT pg_sleep(20)")
+        execute("SELECT pg_sleep(600)")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -95,13 +95,13 @@ def test_nobody_waits_for_a_lock_for_ever() -> None:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("LOCK deals_api_currentupload")
             held.set()
-            done.wait(20)
+            done.wait(300)
         connections.close_all()
 
     holder = threading.Thread(target=hold)
     holder.start()
     try:
-        assert held.wait(20)
+        assert held.wait(300)
         with session(lock_timeout="100ms"), pytest.raises(OperationalError, match="lock timeout"):
             execute("SELECT * FROM deals_api_currentupload")
     finally:
@@ -123,7 +123,7 @@ def test_a_database_that_accepts_and_says_nothing_is_given_up() -> None:
         begin = time.monotonic()
         with pytest.raises(OperationalError, match="timeout expired"):
             ConnectionHandler(settings_of(DATABASE_URL=url)["DATABASES"])["default"].ensure_connection()
-        assert 1 < time.monotonic() - begin < 20
+        assert 1 < time.monotonic() - begin < 60
 
 
 def test_an_operator_may_have_other_bounds() -> None:

@@ -29,7 +29,7 @@ from deals_api.models import Customer, Upload
 from deals_api.tokens import read_tokens
 from tests.bench.files import write_deals
 from tests.builders import HEADER, csv_of, deal, load, many
-from tests.servers import Server, serving
+from tests.servers import TIMEOUT, Server, serving
 from tests.test_rest import refusal
 
 pytestmark = pytest.mark.django_db
@@ -510,7 +510,7 @@ def connect(server: Server, protocol: str) -> socket.socket:
     """Asks for all deals, and is slow to take them: little waits between it and the server."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    client.settimeout(60)
+    client.settimeout(TIMEOUT)
     client.connect(("127.0.0.1", server.port))
     client.sendall(f"GET {DEALS}.ndjson {protocol}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
     return client

@@ -14,7 +14,7 @@ import pytest
 from tests import oracle
 from tests.builders import csv_of, deal, load
 from tests.graphql import data
-from tests.servers import Server
+from tests.servers import TIMEOUT, Server
 
 NAMES = ["ann", "Ann", "bob", "ёлка", "Яна", "x y", "💎"]
 TOTALS = ["0", "0.01", "0.1", "10", "10.50", "99999999999.99", "999999999999.99", "3.33"]
@@ -66,7 +66,7 @@ def by_graphql(client: httpx.Client, limit: int) -> list[Any]:
 
 
 def test_both_faces_read_at_once_agree_to_the_digit(server: Server) -> None:
-    with ThreadPoolExecutor(4) as pool, httpx.Client(base_url=server.url, timeout=30) as client:
+    with ThreadPoolExecutor(4) as pool, httpx.Client(base_url=server.url, timeout=TIMEOUT) as client:
         for seed in range(25):
             rows = small_file(seed)
             client.post("/api/upload/", files={"deals": ("deals.csv", csv_of(*rows))}).raise_for_status()

@@ -32,7 +32,7 @@ from redis import Redis
 
 from tests import services
 from tests.builders import csv_of, many
-from tests.servers import Server, serving
+from tests.servers import TIMEOUT, Server, serving
 from tests.test_service import BOTH_FACES, activate, graph, query, richest, upload, wait_until
 
 SECONDS = float(os.environ.get("DEALS_TEST_SECONDS", "0"))
@@ -86,7 +86,7 @@ class Stage:
         victims = self.server.workers()
         for worker in victims:
             worker.kill()
-        psutil.wait_procs(victims, timeout=20)
+        psutil.wait_procs(victims, timeout=TIMEOUT)
 
     def kill_service(self) -> None:
         """All of it, as the end of a container does."""
@@ -104,7 +104,7 @@ class Stage:
         family = psutil.Process(self.database.process.pid).children()
         self.database.send(signal.SIGKILL)
         self.database.process.wait()
-        psutil.wait_procs(family, timeout=20)
+        psutil.wait_procs(family, timeout=TIMEOUT)
 
     def revive(self) -> None:
         """Whoever is gone is started again, as docker does it; the service itself only if it was killed."""
@@ -114,7 +114,7 @@ class Stage:
         if self.server.process.poll() is not None:
             self.stop()
             self.start()
-        wait_until(lambda: self.server.get("/health/ready").status_code == 200, 60)
+        wait_until(lambda: self.server.get("/health/ready").status_code == 200)
 
     # What must be so afterwards
 
@@ -130,7 +130,7 @@ class Stage:
 
     def what_is_read(self) -> tuple[str, int]:
         name = richest(self.server)
-        answer = httpx.post(f"{self.server.url}/graphql/", json={"query": WHOLE}, timeout=30).json()
+        answer = httpx.post(f"{self.server.url}/graphql/", json={"query": WHOLE}, timeout=TIMEOUT).json()
         rows = answer["data"]["currentUpload"]["rows"]
         assert answer["data"] == {
             "currentUpload": {"rows": rows},
@@ -171,7 +171,7 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage(on_postgres: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     if not on_postgres:
-        pytest.skip("SQLite is no process; its part is in test_service")
+        pytest.skip("needs PostgreSQL")
     folder = tmp_path_factory.mktemp("faults")
     with services.postgres() as (database, url), services.redis() as (_, redis_url):
         stage = Stage(folder, database, url, redis_url)
@@ -222,7 +222,7 @@ def sent(share: float) -> Moment:
             "POST /api/upload/ HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
-        with socket.create_connection(("127.0.0.1", flight.stage.server.port), 30) as client:
+        with socket.create_connection(("127.0.0.1", flight.stage.server.port), TIMEOUT) as client:
             client.sendall(start.encode() + body[: int(share * (len(body) - 1))])
             time.sleep(0.1)
             yield
@@ -305,7 +305,7 @@ def die_and_revive(stage: Stage, moment: Moment, kill: Callable[[Stage], None]) 
         flight = InFlight(stage, stage.name(), pool)
         with moment(flight) as answered:
             kill(stage)
-        acknowledged = answered is not None and answered.result(60)
+        acknowledged = answered is not None and answered.result(TIMEOUT)
     stage.revive()
     stage.must_hold_whole(flight.name, acknowledged)
     stage.must_have_left_nothing()
@@ -328,15 +328,15 @@ def test_workers_whose_master_was_killed_finish_and_end(stage: Stage) -> None:
         with waits_for("purchase")(flight) as answered:
             kill(stage)
         assert answered is not None
-        assert answered.result(60)
-    _, alive = psutil.wait_procs(stage.orphans, timeout=30)
+        assert answered.result(TIMEOUT)
+    _, alive = psutil.wait_procs(stage.orphans, timeout=TIMEOUT)
     assert alive == []
     stage.revive()
     stage.must_hold_whole(flight.name, acknowledged=True)
     stage.must_have_left_nothing()
 
 
-@pytest.mark.skipif(not SECONDS, reason="the long form takes DEALS_TEST_SECONDS")
+@pytest.mark.skipif(not SECONDS, reason="long form: needs DEALS_TEST_SECONDS")
 def test_every_victim_at_every_moment(stage: Stage) -> None:
     until = time.monotonic() + SECONDS
     for moment, kill in itertools.cycle(itertools.product(MOMENTS.values(), VICTIMS.values())):
@@ -419,7 +419,7 @@ def test_readers_of_a_database_that_restarts_wait_a_moment_and_are_answered(stag
 
     def read() -> None:
         """What no cache knows, over both faces."""
-        with httpx.Client(base_url=stage.server.url, timeout=60) as client:
+        with httpx.Client(base_url=stage.server.url, timeout=TIMEOUT) as client:
             while not over.is_set():
                 limit = next(limits)
                 question = {"query": f"{{topClients(limit: {limit}) {{username}}}} # {time.monotonic()}"}
@@ -464,7 +464,7 @@ def mount(folder: Path, options: str) -> None:
 def small_disk(folder: Path, size: str, owner: str | None = None) -> Iterator[Path]:
     """A folder with so much room."""
     if os.geteuid() != 0:
-        pytest.skip("only root may mount a small disk")
+        pytest.skip("needs root, to mount a small disk")
     folder.mkdir()
     mount(folder, f"size={size}")
     try:
@@ -505,7 +505,7 @@ def test_a_full_disk_for_what_is_received_is_told_and_harms_nobody(
 
 def test_a_full_sqlite_is_told_and_harms_nobody(tmp_path: Path, on_postgres: bool) -> None:
     if on_postgres:
-        pytest.skip("the other one has its own test")
+        pytest.skip("needs SQLite")
     small = tmp_path / "small"
     with small_disk(small, "8m"), serving(tmp_path, DATABASE_URL=f"sqlite:///{small / 'deals.sqlite3'}") as server:
         must_refuse_for_room(server)
@@ -560,7 +560,7 @@ def test_an_upload_whose_client_has_gone_is_taken_all_the_same(tmp_path: Path, e
                 "POST /api/upload/ HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
                 f"Content-Length: {len(body) + 9}\r\n\r\n"
             )
-            with socket.create_connection(("127.0.0.1", server.port), 30) as client:
+            with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as client:
                 client.sendall(head.encode() + body + b"\r\n--b--\r\n")
             wait_until(lambda name=f"gone{number}": richest(server) == name)
             assert server.get().json()["response"][0]["spent_money"] == 5000

@@ -334,8 +334,8 @@ def test_seconds_of_the_database_are_bounded(where: str, limits: Any) -> None:
     begin = time.monotonic()
     with slow(where):
         must_be_refused(query, "The database needs more than 1 s for the operation.")
-    assert time.monotonic() - begin < 30
-    limits(max_query_seconds=60)
+    assert time.monotonic() - begin < 50
+    limits(max_query_seconds=300)
     assert data(query) == {"deals": {"nodes": [{"gem": {"name": "ruby"}}]}}
 
 

@@ -21,7 +21,7 @@ from deals_api.ids import write_id
 from tests import services
 from tests.builders import csv_of, deal, load
 from tests.graphql import PATH, ask, data, error, post
-from tests.servers import serving
+from tests.servers import TIMEOUT, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -158,7 +158,7 @@ def test_a_database_that_fails_anywhere_is_a_503(where: str, failure: Exception)
 @pytest.mark.django_db(transaction=True)
 def test_a_connection_that_breaks_in_the_middle_is_a_503_and_the_next_request_has_a_new_one(on_postgres: bool) -> None:
     if not on_postgres:
-        pytest.skip("SQLite has no connections that break")
+        pytest.skip("needs PostgreSQL")
     load(deal())
     begun: list[str] = []
 
@@ -188,20 +188,18 @@ def test_a_database_that_is_stopped_is_a_503_until_it_is_started_again(tmp_path:
     with services.postgres() as (postgres, url), serving(tmp_path, DATABASE_URL=url) as server:
 
         def asked(query: str) -> httpx.Response:
-            return httpx.post(server.url + PATH, json={"query": query}, timeout=30)
+            return httpx.post(server.url + PATH, json={"query": query}, timeout=TIMEOUT)
 
         server.upload(csv_of(deal()))
         known = asked(NODES)
         assert known.status_code == 200
         postgres.stop()
         for _ in range(3):
-            begin = time.monotonic()
             must_be_told_to_wait(asked("{gems {totalCount}}"))
             must_be_told_to_wait(asked(NODES))
-            assert time.monotonic() - begin < 10
         assert server.get("/health/live").status_code == 200
         postgres.start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + TIMEOUT
         while asked(NODES).status_code == 503 and time.monotonic() < deadline:
             time.sleep(0.1)
         assert asked(NODES).content == known.content

@@ -407,11 +407,11 @@ def apart(act: Callable[[], Any]) -> Any:
 @pytest.fixture
 def _several_writers(on_postgres: bool) -> None:
     if not on_postgres:
-        pytest.skip("SQLite lets one write at a time")
+        pytest.skip("needs PostgreSQL")
 
 
 def wait_until_somebody_waits() -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     with connection.cursor() as cursor:
         while time.monotonic() < deadline:
             cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
@@ -431,7 +431,7 @@ def test_of_two_uploads_that_end_at_once_the_later_stays() -> None:
             finish(newer, newer_deals)
             finishing = pool.submit(apart, lambda: finish(older, its_deals))
             wait_until_somebody_waits()
-        finishing.result(60)
+        finishing.result(300)
     assert current() == newer
 
 
@@ -444,7 +444,7 @@ def test_a_file_that_is_sent_again_while_another_replaces_it_is_loaded_again() -
             load(deal("bob"))
             sending = pool.submit(apart, lambda: load(deal("ann")))
             wait_until_somebody_waits()
-        again = sending.result(60)
+        again = sending.result(300)
     assert again != first
     assert current() == again
 
@@ -458,16 +458,16 @@ def test_an_upload_that_takes_long_is_not_taken_for_dead() -> None:
 
     def slowly() -> Any:
         begun.set()
-        go_on.wait(10)
+        go_on.wait(300)
         yield from its_deals
 
     with ThreadPoolExecutor() as pool:
         finishing = pool.submit(apart, lambda: finish(upload, slowly()))
-        begun.wait(10)
+        begun.wait(300)
         store.tidy(settings.DEALS_LIMITS)
         assert Upload.objects.get(pk=upload.pk).state == Upload.State.LOADING
         go_on.set()
-        finishing.result(60)
+        finishing.result(300)
     assert Upload.objects.get(pk=upload.pk).state == Upload.State.LOADED
     assert current() == upload
 
@@ -543,7 +543,7 @@ def test_roll_backs_at_once_wait_for_one_another_and_not_for_ever(monkeypatch: p
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
     assert not any(thread.is_alive() for thread in threads)
     assert len(waits) <= 6 + 5 + 4 + 3 + 2 + 1  # each time one of them gets through
     assert current() in uploads

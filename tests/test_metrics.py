@@ -16,7 +16,7 @@ from deals_api.tokens import read_tokens
 from project import metrics
 from project.observing import waiting
 from tests.builders import csv_of, deal, load
-from tests.servers import REAL_FILE, Server, serving
+from tests.servers import REAL_FILE, TIMEOUT, Server, serving
 from tests.test_service import wait_until
 
 pytestmark = pytest.mark.django_db
@@ -118,7 +118,7 @@ def test_all_processes_are_one_and_leave_nothing(tmp_path: Path) -> None:
         assert len({path.stem.split("_")[-1] for path in folder.glob("counter_*.db")}) >= 2
         victim = server.workers()[0]
         victim.kill()
-        victim.wait(10)
+        victim.wait(TIMEOUT)
         wait_until(lambda: asked() >= 40)  # what a process has counted outlives it
         server.stop()
         assert not folder.exists()

@@ -19,7 +19,7 @@ from django.db import connection
 
 from deals_api.models import Upload
 from tests.builders import csv_of, deal
-from tests.servers import ROOT, Server, serving
+from tests.servers import ROOT, TIMEOUT, Server, serving
 from tests.test_service import query, wait_until
 
 MIGRATIONS: Final = ROOT / "deals_api" / "migrations"
@@ -64,7 +64,7 @@ def tables(database_url: str) -> set[str]:
 def migrate(database_url: str, *target: str) -> None:
     subprocess.run(
         [sys.executable, "manage.py", "migrate", *target],
-        cwd=ROOT, env=os.environ | {"DATABASE_URL": database_url}, capture_output=True, timeout=60, check=True,
+        cwd=ROOT, env=os.environ | {"DATABASE_URL": database_url}, capture_output=True, timeout=TIMEOUT, check=True,
     )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def test_migrations_make_every_table_from_nothing_and_take_it_back(database_url:
 @pytest.mark.django_db
 def test_names_are_compared_by_code_point_whatever_the_databases_locale(on_postgres: bool) -> None:
     if not on_postgres:
-        pytest.skip("SQLite knows no locale")
+        pytest.skip("needs PostgreSQL")
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT table_name, column_name, collation_name FROM information_schema.columns"
@@ -108,7 +108,7 @@ def test_a_server_whose_neighbour_just_made_a_table_goes_on_with_it(
 ) -> None:
     """Servers that start together rarely meet at the worst moment; this one always does."""
     if not on_postgres:
-        pytest.skip("SQLite lets one at a time make tables")
+        pytest.skip("needs PostgreSQL")
     url = environment["DATABASE_URL"]
     with (
         contextlib.closing(psycopg2.connect(url)) as neighbour,

@@ -12,7 +12,6 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,7 +34,8 @@ from deals_api.management import terminal
 from deals_api.management.commands import load_deals
 from deals_api.notes import UploadOutcome
 from project import metrics
-from tests.servers import ROOT, Server
+from tests.needs import needs
+from tests.servers import ROOT, TIMEOUT, Server
 from tests.test_error_shape import codes_of_graphql, kinds_of, statuses_of_rest
 from tests.test_logs import FIELDS
 from tests.test_settings import defaults_read, variables_read
@@ -73,11 +73,11 @@ def examples_of(page: str) -> Iterator[Example]:
 def ask(example: Example, server: Server, folder: Path, environment: dict[str, str]) -> str:
     """What comes out of an example."""
     if example.language == "graphql":
-        return httpx.post(f"{server.url}/graphql/", json={"query": example.asked}, timeout=60).text
+        return httpx.post(f"{server.url}/graphql/", json={"query": example.asked}, timeout=TIMEOUT).text
     command = example.asked.replace(ADDRESS, server.url)
     done = subprocess.run(
         ["sh", "-ec", command], cwd=folder, env=os.environ | environment,
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=TIMEOUT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{command}\n{done.stderr}"
     return done.stdout
@@ -109,8 +109,7 @@ def try_out(page: str, server: Server, folder: Path, environment: dict[str, str]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where a reader would be, but that whatever the commands leave behind lies elsewhere."""
-    if shutil.which("curl") is None:
-        pytest.skip("the README's commands need curl")
+    needs("curl")
     for name, there in {"tests": ROOT / "tests", "manage.py": ROOT / "manage.py", ".venv": Path(sys.prefix)}.items():
         (tmp_path / name).symlink_to(there)
     return tmp_path

@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from deals_api import limits
 from deals_api.limits import Limits
-from tests.servers import ROOT
+from tests.servers import ROOT, TIMEOUT
 
 pytestmark = pytest.mark.alike_on_both
 
@@ -243,7 +243,7 @@ def test_a_server_with_a_wrong_variable_ends_with_one_clear_line(tmp_path: Path)
         env={"PATH": os.environ["PATH"], "MAX_ROWS": "many", "DATABASE_URL": f"sqlite:///{tmp_path / 'x.sqlite3'}"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=TIMEOUT,
         check=False,
     )
     assert serve.returncode != 0

@@ -11,7 +11,7 @@ from tests.soak import soaking
 
 def test_large_uploads_harm_no_reader_and_leave_nothing(tmp_path: Path, on_postgres: bool) -> None:
     if not on_postgres:
-        pytest.skip("it brings its own PostgreSQL and Redis, once")
+        pytest.skip("needs PostgreSQL")
     tmp_path.chmod(0o755)
     with soaking(tmp_path, 20_000) as soak:
         soak.run(12)

@@ -16,7 +16,7 @@ import pytest
 
 from project.worker import GRACE_SECONDS, PatientSocket, PatientWorker
 from tests.builders import csv_of, deal
-from tests.servers import Server, serving
+from tests.servers import TIMEOUT, Server, serving
 
 pytestmark = pytest.mark.alike_on_both
 
@@ -47,7 +47,7 @@ def clients(server: Server, count: int, sent: bytes = b"") -> Iterator[list[sock
     """Clients that say so much and no more."""
     with contextlib.ExitStack() as stack:
         connected = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 60)) for _ in range(count)
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), TIMEOUT)) for _ in range(count)
         ]
         for client in connected:
             client.sendall(sent)
@@ -63,7 +63,7 @@ def must_be_quick(server: Server) -> None:
     for _ in range(10):  # so that each process is asked
         begin = time.monotonic()
         assert server.get().status_code == 200
-        assert time.monotonic() - begin < 2
+        assert time.monotonic() - begin < GRACE_SECONDS / 2
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_client_that_hangs_up_in_the_middle_is_let_go(server: Server) -> None:
         begin = time.monotonic()
         client.shutdown(socket.SHUT_WR)
         assert answer_of(client) == b"HTTP/1.1 400 Bad Request"
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < GRACE_SECONDS / 2
 
 
 def test_files_wait_in_line_while_slow_ones_are_received(server: Server) -> None:
@@ -117,7 +117,7 @@ def test_files_wait_in_line_while_slow_ones_are_received(server: Server) -> None
         sending.start()
         time.sleep(0.5)
         assert answers == []
-    sending.join(60)
+    sending.join(TIMEOUT)
     assert answers == [200]
 
 
@@ -160,7 +160,7 @@ def test_who_stops_in_the_middle_is_hung_up_on(server: Server) -> None:
         for thread in threads:
             thread.start()
         with contextlib.suppress(OSError):
-            while "trickle" not in ended and time.monotonic() - begin < 3 * GRACE_SECONDS:
+            while "trickle" not in ended and time.monotonic() - begin < 5 * GRACE_SECONDS:
                 trickle.sendall(b"x")
                 time.sleep(1)
         for thread in threads:
@@ -171,7 +171,7 @@ def test_who_stops_in_the_middle_is_hung_up_on(server: Server) -> None:
     }  # fmt: skip
     waited = [seconds for _, seconds in ended.values()]
     assert min(waited) > GRACE_SECONDS - 1
-    assert max(waited) < 2 * GRACE_SECONDS
+    assert max(waited) < 5 * GRACE_SECONDS
 
 
 def test_a_stop_does_not_wait_for_clients_that_send_a_half(server: Server) -> None:
@@ -179,4 +179,4 @@ def test_a_stop_does_not_wait_for_clients_that_send_a_half(server: Server) -> No
         time.sleep(0.5)
         begin = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - begin < 15
+        assert time.monotonic() - begin < 60  # gunicorn itself would wait 120 s
