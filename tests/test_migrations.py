@@ -29,10 +29,9 @@ MIGRATIONS: Final = ROOT / "deals_api" / "migrations"
 LANDED: Final = {
     "0001_initial.py": "554a4215b5475bb5ff3ccfc36f7c0a2cb350be539cc0ce799dc0d527b69b8f0a",
     "0002_installation.py": "9049496d87ad999bc1cbdadf120914ae83ba8676a5a91fb37297958636614d8a",
-    "0003_upload_uploaded_by.py": "2edd54bcd5b1e8ba7cb976942495b7f66c412018d2af7cfe0aacaf6d2226f687",
-    "0004_arrival_time_of_the_database.py": "8d0b98f4916456c4ed8e335b5cab67ecb3d00a96c04ebd9bd806c5816d9dd498",
-    "0005_repair_early_tables.py": "0551ad05b9e2bf69ba867bfc3172d00b728c0eee47cf43a15fd095e3b5105f11",
-    "0006_merge_repair_early_tables.py": "37b2db63a91ed4447cf38b91701fb579b01a4a702fa3fb803b91ec60abc12600",
+    "0003_repair_early_tables.py": "3881a4f58527a3029d5a5f9a7a9cc27d7896042f0a0ae393ddb07e2e5b370b35",
+    "0004_upload_uploaded_by.py": "24061da415fcf753ab0e5922a0f2ca332142098730acd0a0c61799dd0672adb0",
+    "0005_arrival_time_of_the_database.py": "696d39d6491267e74dfc8aad7c95235102ecd1a99aecdc47c536c3e883b3a211",
 }
 
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('deals_api', '0002_installation'),
+        ('deals_api', '0003_repair_early_tables'),
     ]
 
     operations = [

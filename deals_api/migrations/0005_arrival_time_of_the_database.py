@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('deals_api', '0003_upload_uploaded_by'),
+        ('deals_api', '0004_upload_uploaded_by'),
     ]
 
     operations = [

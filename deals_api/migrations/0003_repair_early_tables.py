@@ -5,10 +5,8 @@ lack columns, or have constraints under their first names. This migration looks 
 only the missing operations and computes the new columns from the stored rows. It changes nothing in a
 database that is complete. Counts of uploads whose rows are already deleted cannot be computed and stay 0.
 
-It depends on 0002 only, beside 0003 and 0004, because it must run before them on an early database: SQLite copies
-the table of uploads for them and would take the name of a missing column for a text. Django's plan puts it first
-because its name sorts last among the parents of 0006 (tests/test_upgrade.py fails otherwise). A database that has
-applied 0003 and 0004 already is complete or gets the missing columns now.
+It comes before all later migrations, because SQLite copies the table of uploads for them and would take the name
+of a missing column for a text.
 
 It imports nothing of the application, because a migration that has landed is never edited.
 """
