@@ -4,9 +4,11 @@ A key is made of the build, the snapshot and the question, and a snapshot never 
 value under a key is right for ever and a new upload simply asks under new keys. Nothing is deleted
 for correctness; therefore nothing can be forgotten, lost with a dead Redis, or raced.
 
-Three steps, each as fresh as the last: which snapshot is current (``Lease``), ready answers of
-this process by the request as it came (``served``), and answers shared by all processes by what
-was asked (``respond``, ``remember``). Knows no model and no face. Redis trouble costs speed only.
+Three steps, each as fresh as the last: which snapshot is current (``Lease``), the responses of this
+process by raw request (``served``), and responses by canonical question (``respond``, ``remember``),
+in this process first, then in Redis if there is one. Knows no model and no face. Redis trouble costs speed only.
+
+Memory of one process: ``LOCAL_BYTES`` here and ``graphql_schema.documents.MAX_BYTES`` for parsed documents.
 """
 
 from __future__ import annotations
@@ -17,11 +19,10 @@ import logging
 import threading
 import time
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Final, Generic, Protocol, TypeVar
+from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from django.conf import settings
 from django.core.cache import cache as backend
@@ -32,6 +33,8 @@ from django_redis.serializers.base import BaseSerializer
 from redis.exceptions import RedisError
 
 from deals_api import notes
+from deals_api.bounded_cache import BoundedCache
+from deals_api.limits import Limits
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +51,10 @@ KEPT_SECONDS: Final = 24 * 3600
 PATIENCE_SECONDS: Final = 2.0
 #: How long Redis is left alone after it failed once.
 REST_SECONDS: Final = 5.0
-#: What ready answers may take in one process.
-NEAR_BYTES: Final = 16 * 1024 * 1024
+#: Memory for cached responses in each process.
+LOCAL_BYTES: Final = 16 * 1024 * 1024
+#: Larger responses are not cached anywhere: a few of them would displace everything else.
+MAX_CACHED_BYTES: Final = 1024 * 1024
 
 
 class Snapshot(Protocol):
@@ -129,52 +134,26 @@ class Lease(Generic[S]):
 # Ready answers of this process
 
 
-Ready = tuple[bytes, str, str, str]
+class Ready(NamedTuple):
+    """How to answer a raw request: the key of the body, and what the body does not say."""
+
+    key: str
+    media_type: str
+    operation: str
 
 
 class KeptResponse(HttpResponse):
     """An answer that ``served`` may give again; ``snapshot`` names what it was computed from."""
 
-    def __init__(self, body: bytes, media_type: str, etag: str, snapshot: str | None) -> None:
+    def __init__(self, body: bytes, media_type: str, key: str, snapshot: str | None) -> None:
         super().__init__(body, content_type=media_type)
-        self.ready: Ready = (body, media_type, etag, notes.current().operation)
+        self.ready = Ready(key, media_type, notes.current().operation)
         self.snapshot = snapshot
-        _label(self, etag)
+        _label(self, _etag(key))
 
 
-class _Near:
-    """The ready answers used last, within a number of bytes."""
-
-    def __init__(self) -> None:
-        self.clear()
-        self._guard = threading.Lock()
-
-    def clear(self) -> None:
-        self._ready: OrderedDict[Hashable, Ready] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, key: Hashable) -> Ready | None:
-        with self._guard:
-            ready = self._ready.get(key)
-            if ready is not None:
-                self._ready.move_to_end(key)
-            return ready
-
-    def put(self, key: Hashable, ready: Ready) -> None:
-        with self._guard:
-            if key in self._ready or len(ready[0]) > NEAR_BYTES // 64:
-                return
-            self._ready[key] = ready
-            self._bytes += _weight(key, ready)
-            while self._bytes > NEAR_BYTES:
-                self._bytes -= _weight(*self._ready.popitem(last=False))
-
-
-def _weight(key: Hashable, ready: Ready) -> int:
-    return 1000 + len(ready[0]) + len(str(key))
-
-
-near = _Near()
+#: Bodies by ``key_of``, so that each is in memory once, and ``Ready`` by raw request.
+local: Final[BoundedCache[Any]] = BoundedCache(LOCAL_BYTES)
 
 
 def served(
@@ -187,22 +166,26 @@ def served(
 
     ``as_it_came`` is everything of the request that an answer may depend on, unparsed.
     """
-    ready = near.get((_name(snapshot), as_it_came))
+    ready: Ready | None = local.get((_variant(), _name(snapshot), as_it_came))
     if ready is not None:
-        body, media_type, etag, operation = ready
-        its = notes.current()
-        its.cache, its.operation = "hit", operation
-        if _client_has(request, etag):
-            return _label(HttpResponseNotModified(), etag)
-        return _label(HttpResponse(body, content_type=media_type), etag)
+        etag = _etag(ready.key)
+        body = None
+        if (has_it := _client_has(request, etag)) or (body := local.get(ready.key)) is not None:
+            its = notes.current()
+            its.cache, its.operation = "hit", ready.operation
+            return _label(HttpResponseNotModified() if has_it else HttpResponse(body, ready.media_type), etag)
     response = compute()
     if isinstance(response, KeptResponse):
-        near.put((response.snapshot, as_it_came), response.ready)
+        local.put((_variant(), response.snapshot, as_it_came), response.ready, 0)
     return response
 
 
 def _name(snapshot: Snapshot | None) -> str | None:
     return None if snapshot is None else snapshot.cache_name()
+
+
+def _etag(key: str) -> str:
+    return f'"{key}"'
 
 
 def _client_has(request: HttpRequest, etag: str) -> bool:
@@ -234,9 +217,23 @@ def key_of(snapshot: Snapshot | None, face: str, question: Sequence[object], med
 
     ``question`` is the canonical form: whatever JSON can write, equal for questions that mean the same.
     """
-    parts = [settings.DEALS_BUILD, _name(snapshot), face, question, media_type]
+    parts = [_variant(), _name(snapshot), face, question, media_type]
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _variant() -> str:
+    """A digest of what the process itself puts into responses: its code and its limits.
+
+    All limits count, so that a new one cannot be forgotten. The other settings decide whether a request is
+    answered at all, and they are checked before the cache: tokens, hosts, rate limits, GraphiQL.
+    """
+    return _digest(settings.DEALS_BUILD, settings.DEALS_LIMITS)
+
+
+@lru_cache(maxsize=4)
+def _digest(build: str, limits: Limits) -> str:
+    return hashlib.sha256(json.dumps([build, asdict(limits)]).encode()).hexdigest()
 
 
 def respond(
@@ -256,7 +253,7 @@ def respond(
     for _ in range(3):
         snapshot = find_snapshot()
         key = key_of(snapshot, face, question, media_type)
-        etag = f'"{key}"'
+        etag = _etag(key)
         if _client_has(request, etag):
             return _label(HttpResponseNotModified(), etag)
         try:
@@ -264,7 +261,7 @@ def respond(
         except SnapshotGone:
             continue
         if answer.kept:
-            return KeptResponse(answer.body, media_type, etag, _name(snapshot))
+            return KeptResponse(answer.body, media_type, key, _name(snapshot))
         return unkept(answer, media_type)
     raise SnapshotGone
 
@@ -286,16 +283,26 @@ def remember(key: str, compute: Callable[[], Answer]) -> Answer:
     """The kept answer, or the computed one; at most one computation of it at a time."""
     its = notes.current()
     its.cache = "hit"
-    if (body := _shared.call(backend.get, key)) is not None:
+    if (body := _find(key)) is not None:
         return Answer(body)
     with _Turn(key):
-        if (body := _shared.call(backend.get, key)) is not None:
+        if (body := _find(key)) is not None:
             return Answer(body)
         its.cache = "miss"
         answer = compute()
-        if answer.kept:
+        if answer.kept and len(answer.body) <= MAX_CACHED_BYTES:
+            local.put(key, answer.body, len(answer.body))
             _shared.call(backend.set, key, answer.body, KEPT_SECONDS)
         return answer
+
+
+def _find(key: str) -> bytes | None:
+    body: bytes | None = local.get(key)
+    if body is None:
+        body = _shared.call(backend.get, key)
+        if body is not None:
+            local.put(key, body, len(body))
+    return body
 
 
 def increment(key: str, seconds: int) -> int | None:
@@ -339,9 +346,10 @@ class _Turn:
         self.flagged = False
         until, pause = time.monotonic() + PATIENCE_SECONDS, 0.005
         while time.monotonic() < until:
-            self.flagged = _shared.call(backend.add, self.flag, b"1", PATIENCE_SECONDS, otherwise=False)
-            if self.flagged or _shared.call(backend.has_key, self.key, otherwise=True):
-                return
+            added = _shared.call(backend.add, self.flag, b"1", PATIENCE_SECONDS)
+            self.flagged = bool(added)
+            if added is not False or _shared.call(backend.has_key, self.key, otherwise=True):
+                return  # the turn is ours, Redis takes no flag, or the answer is there
             time.sleep(pause)
             pause = min(pause * 2, 0.1)
 
@@ -353,17 +361,20 @@ class _Turn:
 
 
 class Breaker:
-    """Lets calls through to the shared cache, and none for a while after one failed.
+    """Lets calls through to the shared cache, and none for a while after it stopped answering.
 
-    Django's local-memory cache never fails, so all this is about Redis.
+    A call that fails while ``probe`` succeeds was rejected for what it carries, such as a value that is too
+    large for Redis, so it does not cost the others their cache.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, probe: Callable[[], object] = _ping) -> None:
+        self.probe = probe
         self.resting_until = 0.0
         self.failing = False
+        self.rejected_once = False
 
     def call(self, operation: Callable[..., Any], *arguments: Any, otherwise: Any = None) -> Any:
-        """What ``operation`` returns, or ``otherwise`` while the cache is in trouble."""
+        """What ``operation`` returns, or ``otherwise`` if the cache is in trouble or rejects the call."""
         now = time.monotonic()
         if now < self.resting_until:
             return otherwise
@@ -372,6 +383,11 @@ class Breaker:
         try:
             result = operation(*arguments)
         except (RedisError, OSError) as error:
+            if not self.failing and self._answers():
+                if not self.rejected_once:
+                    log.warning("The cache answers, but a call to it failed (logged once by each process): %s", error)
+                self.rejected_once = True
+                return otherwise
             self.resting_until = time.monotonic() + REST_SECONDS
             if not self.failing:
                 log.warning("The cache does not answer; answers are computed until it does: %s", error)
@@ -381,6 +397,13 @@ class Breaker:
             log.warning("The cache answers again.")
             self.failing, self.resting_until = False, 0.0
         return result
+
+    def _answers(self) -> bool:
+        try:
+            self.probe()
+        except (RedisError, OSError):
+            return False
+        return True
 
 
 _shared = Breaker()

@@ -8,6 +8,7 @@
   - BadInput            a question that cannot be understood
   - CursorOutdated      a place in a list that is no longer, or never was, that list
   - LimitExceeded       asked for more than a limit
+    - ResponseTooLarge  the response would have more bytes than a limit
   - TokenRequired       closed to whoever holds no token
   - NotAllowed          asked for by a page that has no business here
   - TooManyRequests     asked too often; trying again later helps
@@ -76,6 +77,10 @@ class CursorOutdated(DealsError):
 
 class LimitExceeded(DealsError):
     code = "limit_exceeded"
+
+
+class ResponseTooLarge(LimitExceeded):
+    pass
 
 
 class TokenRequired(DealsError):

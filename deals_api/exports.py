@@ -59,7 +59,7 @@ def top_clients(upload: Upload | None, limit: int) -> Table:
 
 def _top_clients(upload: Upload, limit: int) -> Iterator[Rows]:
     """Raises: SnapshotGone."""
-    ranking = reports.top_clients(upload, limit)
+    ranking = reports.top_clients(upload, limit, bounded=False)
     if not upload.is_readable():
         raise SnapshotGone
     yield [(client.username, client.spent_money, client.gems) for client in ranking]

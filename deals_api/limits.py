@@ -38,6 +38,9 @@ class Limits:
     #: Answers that one client address may have computed, those from the cache not counted; 0 for any number.
     computations_per_minute: int = _bound(6_000, "COMPUTATIONS_PER_MINUTE", "answers a minute", least=0)
 
+    #: Largest response with data; exports are exempt, because they are streamed.
+    max_response_bytes: int = _bound(8 * 1024 * 1024, "MAX_RESPONSE_BYTES", "bytes")
+
     # What one GraphQL operation may ask
 
     #: Largest accepted body of a question. The most is what Django takes into memory.

@@ -17,6 +17,7 @@ from deals_api.downloads import CSV, NDJSON, RAW_CSV, Format, download
 from deals_api.errors import TokenRequired
 from deals_api.models import Upload
 from deals_api.renderers import ExactJSONRenderer, NoNegotiation, PageRenderer, PagesForBrowsers
+from deals_api.response_size import check_response_size
 from deals_api.serializers import (
     CsvExportQuery,
     ExportQuery,
@@ -60,7 +61,9 @@ class UploadViewSet(ViewSet):
         def compute(upload: Upload | None) -> cache.Answer:
             access.count_computation(request.META)
             ranking = reports.top_clients(upload, limit) if upload else []
-            return cache.Answer(top_clients_json(ranking))
+            body = top_clients_json(ranking)
+            check_response_size(len(body))
+            return cache.Answer(body)
 
         for_a_page = isinstance(request.accepted_renderer, PageRenderer)
         if for_a_page:

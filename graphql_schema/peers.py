@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, TypeVar
+from weakref import ref
 
 from django.db import models
 
@@ -17,16 +18,20 @@ Row = TypeVar("Row")
 
 
 class Peers:
-    """One batch of rows, and what was read for all of them, by what was asked."""
+    """One batch of rows, and what was read for all of them, by what was asked.
+
+    The rows refer to it, and it refers to them weakly: a cycle would keep megabytes of names until the garbage
+    collector looks for cycles, which it does by the number of objects and not by their size.
+    """
 
     def __init__(self, rows: list[Any]) -> None:
-        self.rows = rows
+        self._rows = [ref(row) for row in rows]
         self._ready: dict[Hashable, Any] = {}
 
     def once(self, question: Hashable, read: Callable[[list[Any]], T]) -> T:
         """What ``read`` makes of all rows, read once for each question."""
         if question not in self._ready:
-            self._ready[question] = read(self.rows)
+            self._ready[question] = read([row for one in self._rows if (row := one()) is not None])
         answer: T = self._ready[question]
         return answer
 

@@ -23,13 +23,15 @@ from graphql import (
     lexicographic_sort_schema,
     print_schema,
 )
-from strawberry.extensions import ParserCache, SchemaExtension, ValidationCache
+from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 from strawberry.types.graphql import OperationType
 
 from graphql_schema import types
 from graphql_schema.budgets import check_shape, check_values, nodes_of
+from graphql_schema.documents import DocumentCache
+from graphql_schema.executor import BoundedExecutor
 from graphql_schema.queries import Mutation, Query
 from graphql_schema.reading import Reading
 from graphql_schema.scalars import SCALARS
@@ -97,7 +99,8 @@ schema = DealsSchema(
     query=Query,
     mutation=Mutation,
     types=[types.Customer, types.Gem, types.Purchase, types.Deal, types.Upload],
-    extensions=[ParserCache, Guard, ValidationCache],
+    extensions=[DocumentCache, Guard],
+    execution_context_class=BoundedExecutor,
     config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
 )
 

@@ -365,7 +365,7 @@ class TopClient:
 
         def read(clients: list[TopClient]) -> dict[int, list[str]]:
             account.list_names(sum(client.gem_count for client in clients))
-            return reports.shared_gems([client.customer_id for client in clients])
+            return reports.shared_gems({client.customer_id: client.gem_count for client in clients})
 
         names = peers_of(self).once("gems", read)[self.customer_id]
         account.list_names(len(names))

@@ -21,6 +21,7 @@ from django.db import Error
 from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.views import View
+from graphql import GraphQLError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
@@ -28,10 +29,11 @@ from strawberry.types.graphql import OperationType
 from deals_api import access, cache, notes, reports
 from deals_api.cache import Answer, SnapshotGone
 from deals_api.database import is_temporary
-from deals_api.errors import DatabaseBusy, DealsError, LimitExceeded
+from deals_api.errors import DatabaseBusy, DealsError, LimitExceeded, ResponseTooLarge
 from deals_api.ids import write_id
 from deals_api.models import Upload
 from deals_api.parameters import first_error
+from deals_api.response_size import check_response_size
 from graphql_schema import graphiql
 from graphql_schema.budgets import Account
 from graphql_schema.errors import (
@@ -40,6 +42,7 @@ from graphql_schema.errors import (
     INVALID,
     STATUS,
     UNREADABLE,
+    cause,
     headers_of,
     of_the_request,
     refusal,
@@ -304,7 +307,18 @@ def execute(request: HttpRequest, question: Question, media_type: str, upload: U
     reading.must_be_whole()
     if its_own := of_the_request(result.errors or []):
         raise its_own
-    return _answer(result, reading, media_type)
+    try:
+        for raised in map(cause, result.errors or []):
+            if isinstance(raised, ResponseTooLarge):
+                raise ResponseTooLarge(raised.message)
+        return _answer(result, reading, media_type)
+    except ResponseTooLarge as error:
+        for one in result.errors or []:
+            one.__traceback__ = None
+            if raised := cause(one):
+                raised.__traceback__ = None  # its frames refer to everything that was read
+        rejection = ExecutionResult(data=None, errors=[GraphQLError(error.message, original_error=error)])
+        return _answer(rejection, reading, media_type)
 
 
 def _answer(result: ExecutionResult, reading: Reading, media_type: str) -> Answer:
@@ -329,4 +343,7 @@ def _status_of_request_errors(media_type: str) -> int:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    """Raises: ResponseTooLarge."""
+    body = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    check_response_size(len(body))
+    return body

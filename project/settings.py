@@ -216,8 +216,9 @@ def redis_cache(url: str) -> dict[str, Any]:
     }
 
 
-LOCAL_MEMORY = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 1000}}
-CACHES = {"default": redis_cache(os.environ["REDIS_URL"]) if os.environ.get("REDIS_URL") else LOCAL_MEMORY}
+# Without Redis there is no shared cache: ``deals_api.cache.local`` has every response that fits its bytes.
+NO_SHARED_CACHE = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
+CACHES = {"default": redis_cache(os.environ["REDIS_URL"]) if os.environ.get("REDIS_URL") else NO_SHARED_CACHE}
 
 # What comes in
 

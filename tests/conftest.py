@@ -30,7 +30,7 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
     backend.clear()
-    cache.near.clear()
+    cache.local.clear()
     access.counters.clear()
     reports.current_upload.end()
 

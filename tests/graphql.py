@@ -56,7 +56,7 @@ def id_of(upload: Upload) -> str:
 def forget() -> None:
     """Whatever was answered before is computed anew."""
     backend.clear()
-    cache.near.clear()
+    cache.local.clear()
     reports.current_upload.end()
 
 

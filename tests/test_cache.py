@@ -9,19 +9,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import pytest
 from django.core.cache import cache as backend
+from django.core.cache.backends.base import BaseCache
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.test import RequestFactory
 from django_redis.cache import RedisCache
 from pytest_django import Settings
+from redis import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from deals_api import cache
+from deals_api.bounded_cache import BoundedCache
 from deals_api.cache import Answer, Lease, SnapshotGone
+from deals_api.limits import Limits
 from tests import services
 
 request = RequestFactory().get("/")
@@ -57,7 +63,7 @@ class Counted:
 
 @pytest.fixture(autouse=True)
 def _breaker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "_shared", cache.Breaker())
+    monkeypatch.setattr(cache, "_shared", cache.Breaker(cache._ping))
 
 
 def asked(version: Version | None, compute: Counted, question: list[object] | None = None) -> HttpResponse:
@@ -80,7 +86,18 @@ def test_keys_differ_in_every_part(settings: Settings) -> None:
     }
     settings.DEALS_BUILD = "another build"
     keys.add(cache.key_of(*base))
-    assert len(keys) == 8
+    for limit in fields(Limits):
+        settings.DEALS_LIMITS = replace(Limits(), **{limit.name: 7})
+        keys.add(cache.key_of(*base))
+    assert len(keys) == 8 + len(fields(Limits))
+
+
+def test_raw_request_is_not_answered_from_the_cache_of_other_limits(limits: Any) -> None:
+    for number in (1, 2, 1):
+        limits(page_size=number)
+        answer = cache.served(request, Version("a"), "form", partial(asked, Version("a"), Counted(b"%d" % number)))
+        assert isinstance(answer, HttpResponse)
+        assert answer.content == b"%d" % number
 
 
 def test_equal_questions_have_equal_keys() -> None:
@@ -120,7 +137,7 @@ def test_the_etag_saves_the_answer() -> None:
     compute = Counted()
     etag = asked(Version("a"), compute)["ETag"]
     backend.clear()
-    cache.near.clear()
+    cache.local.clear()
     for header in (etag, f"W/{etag}", f'"x", {etag}', "*"):
         again = RequestFactory().get("/", headers={"If-None-Match": header})
         answer = cache.respond(again, lambda: Version("a"), "test", [5], "application/json", compute)
@@ -220,63 +237,59 @@ def test_refusals_are_not_kept_ready() -> None:
     assert answer.status_code == 200
 
 
-def kept_ready(bodies: dict[str, bytes]) -> set[str]:
-    """Puts these answers, in turn; returns those that are there in the end."""
-    for key, body in bodies.items():
-        cache.near.put(key, (body, "text/plain", "etag", ""))
-    return {key for key in bodies if cache.near.get(key)}
+# Bounds in bytes
 
 
 @pytest.fixture
-def _little_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "NEAR_BYTES", 64 * 2000)
+def small() -> BoundedCache[bytes]:
+    return BoundedCache(8 * 2000)
 
 
-@pytest.mark.usefixtures("_little_room")
-def test_ready_answers_stay_within_their_bytes() -> None:
-    bodies = {f"key {number}": b"x" * 1000 for number in range(1000)}
+def store(small: BoundedCache[bytes], *keys: str, size: int = 1000) -> set[str]:
+    """Put a value of ``size`` bytes under each key, in turn; return the keys that are left."""
+    for key in keys:
+        small.put(key, b"x" * size, size)
+    return {key for key in keys if small.get(key)}
+
+
+def test_cache_stays_within_its_bytes(small: BoundedCache[bytes]) -> None:
     for _ in range(2):
-        kept = kept_ready(bodies)
-        assert 50 < len(kept) < 65
-        assert "key 999" in kept
-        cache.near.clear()
+        left = store(small, *(f"key {number}" for number in range(1000)))
+        assert left == {f"key {number}" for number in range(990, 1000)}
+        assert small.bytes <= small.max_bytes
+        small.clear()
 
 
-@pytest.mark.usefixtures("_little_room")
-def test_what_was_asked_takes_room_too() -> None:
-    assert 20 < len(kept_ready({f"{number:03}" + "?" * 4000: b"{}" for number in range(100)})) < 28
+def test_long_keys_count_as_bytes(small: BoundedCache[bytes]) -> None:
+    assert len(store(small, *(f"{number:03}" + "?" * 1400 for number in range(100)), size=2)) == 8
 
 
-@pytest.mark.usefixtures("_little_room")
-def test_an_answer_too_large_is_not_kept_ready() -> None:
-    assert kept_ready({"large": b"x" * 2001, "small": b"x" * 2000}) == {"small"}
+def test_value_that_would_displace_the_others_is_not_stored(small: BoundedCache[bytes]) -> None:
+    assert store(small, "small") | store(small, "large", size=2001) == {"small"}
 
 
-@pytest.mark.usefixtures("_little_room")
-def test_the_answers_used_last_stay_ready() -> None:
-    kept_ready({"popular": b"{}", "forgotten": b"{}"})
+def test_entries_used_last_are_kept(small: BoundedCache[bytes]) -> None:
+    store(small, "popular", "forgotten")
     for number in range(200):
-        kept_ready({str(number): b"x" * 1000})
-        assert cache.near.get("popular")
-    assert cache.near.get("forgotten") is None
+        store(small, str(number))
+        assert small.get("popular")
+    assert small.get("forgotten") is None
 
 
-@pytest.mark.usefixtures("_little_room")
-def test_an_answer_put_twice_takes_its_room_once() -> None:
+def test_value_put_twice_counts_once(small: BoundedCache[bytes]) -> None:
     for _ in range(1000):
-        kept_ready({"same": b"x" * 1000})
-    kept_ready({"other": b"{}"})
-    assert cache.near.get("same")
+        store(small, "same")
+    assert small.bytes < 2000
 
 
-def test_threads_may_use_ready_answers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With room for two, each answer is pushed out while others look for it."""
-    monkeypatch.setattr(cache, "NEAR_BYTES", 2500)
+def test_threads_may_use_a_bounded_cache_at_once() -> None:
+    """With room for two, each entry is dropped while others look for it."""
+    small: BoundedCache[bytes] = BoundedCache(8 * 2000)
 
     def use(begin: int) -> None:
         for number in range(begin, begin + 20_000):
-            cache.near.put(number % 3, (b"{}", "text/plain", "etag", ""))
-            cache.near.get((number + 1) % 3)
+            small.put(number % 30, b"{}", 1000)
+            small.get((number + 1) % 30)
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -285,7 +298,63 @@ def test_threads_may_use_ready_answers_at_once(monkeypatch: pytest.MonkeyPatch) 
             list(pool.map(use, range(4)))
     finally:
         sys.setswitchinterval(interval)
-    assert len(kept_ready({str(number): b"{}" for number in range(9)})) == 2
+    assert len(store(small, *map(str, range(30)))) == 10
+    assert small.bytes == sum(size for _, size in small._entries.values())
+
+
+@pytest.mark.parametrize("bare", [True, False], ids=["without Redis", "with Redis"])
+def test_large_response_is_computed_each_time_but_keeps_its_etag(
+    bare: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with services.redis() as (service, url):
+        if not bare:
+            use_redis(url, monkeypatch)
+        compute, version = Counted(b"x" * (cache.MAX_CACHED_BYTES + 1)), Version("a")
+
+        def get(**headers: str) -> HttpResponseBase:
+            conditional = RequestFactory().get("/", headers=headers)
+            ask = partial(cache.respond, conditional, lambda: version, "test", [5], "application/json", compute)
+            return cache.served(conditional, version, "form", ask)
+
+        answers = [get() for _ in range(3)]
+        assert compute.runs == 3
+        assert local_bytes() < cache.MAX_CACHED_BYTES
+        assert len({answer["ETag"] for answer in answers}) == 1
+        assert get(**{"If-None-Match": answers[0]["ETag"]}).status_code == 304
+        version = Version("b")
+        assert get(**{"If-None-Match": answers[0]["ETag"]}).status_code == 200
+        assert compute.runs == 4
+        with Redis(port=service.port) as client:
+            assert client.dbsize() == 0
+
+
+def test_largest_cached_response_is_computed_once() -> None:
+    compute = Counted(b"x" * cache.MAX_CACHED_BYTES)
+    for _ in range(3):
+        assert len(asked(Version("a"), compute).content) == cache.MAX_CACHED_BYTES
+    assert compute.runs == 1
+
+
+def test_one_body_is_in_memory_once_whatever_the_form_of_the_request() -> None:
+    compute, version = Counted(b"x" * 500_000), Version("a")
+    for number in range(100):
+        cache.served(request, version, f"form {number}", lambda: asked(version, compute))
+    assert compute.runs == 1
+    assert local_bytes() < 600_000
+
+
+def test_evicted_body_is_computed_again() -> None:
+    compute, version = Counted(b"{1}"), Version("a")
+    answer = cache.served(request, version, "form", lambda: asked(version, compute))
+    cache.local.clear()
+    cache.local.put((cache._variant(), "a", "form"), cache.Ready(answer["ETag"][1:-1], "application/json", ""), 0)
+    again = cache.served(request, version, "form", lambda: asked(version, compute))
+    assert isinstance(again, HttpResponse)
+    assert again.content == b"{1}"
+
+
+def local_bytes() -> int:
+    return cache.local.bytes
 
 
 # Leases
@@ -436,21 +505,23 @@ def test_a_thread_that_hangs_is_not_waited_for_long(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("_much_patience")
-def test_another_process_computing_is_waited_for() -> None:
+def test_another_process_computing_is_waited_for(own_backend: BaseCache) -> None:
     key = cache.key_of(Version("a"), "test", [5], "application/json")
-    backend.add(f"{key}:computing", b"1", 30)
-    threading.Timer(0.2, backend.set, (key, b"theirs")).start()
+    own_backend.add(f"{key}:computing", b"1", 30)
+    threading.Timer(0.2, own_backend.set, (key, b"theirs")).start()
     compute = Counted()
     begin = time.monotonic()
     assert asked(Version("a"), compute).content == b"theirs"
     assert time.monotonic() - begin < 250
     assert compute.runs == 0
-    assert backend.has_key(f"{key}:computing")  # it is theirs to take away
+    assert own_backend.has_key(f"{key}:computing")  # it is theirs to take away
 
 
-def test_another_process_that_died_computing_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_process_that_died_computing_is_not_waited_for_long(
+    own_backend: BaseCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cache, "PATIENCE_SECONDS", 0.2)
-    backend.add(f"{cache.key_of(Version('a'), 'test', [5], 'application/json')}:computing", b"1", 60)
+    own_backend.add(f"{cache.key_of(Version('a'), 'test', [5], 'application/json')}:computing", b"1", 60)
     compute = Counted()
     begin = time.monotonic()
     asked(Version("a"), compute)
@@ -469,11 +540,20 @@ def own_redis(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
         yield service
 
 
-def use_redis(url: str, monkeypatch: pytest.MonkeyPatch, **changed: float) -> None:
+@pytest.fixture
+def own_backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[BaseCache]:
+    """Django's side of a Redis of this test's own."""
+    with services.redis() as (_, url):
+        yield use_redis(url, monkeypatch)
+
+
+def use_redis(url: str, monkeypatch: pytest.MonkeyPatch, **changed: float) -> BaseCache:
     from project import settings as published
 
     options = published.redis_cache(url)["OPTIONS"] | changed
-    monkeypatch.setattr(cache, "backend", RedisCache(url, {"OPTIONS": options}))
+    shared: BaseCache = RedisCache(url, {"OPTIONS": options})
+    monkeypatch.setattr(cache, "backend", shared)
+    return shared
 
 
 def seconds_of(version: Version, compute: Counted) -> float:
@@ -543,8 +623,9 @@ def test_a_redis_that_comes_back_is_used_again(
     asked(Version("a"), compute)
     own_redis.start()
     time.sleep(0.15)
-    asked(Version("a"), compute)
-    asked(Version("a"), compute)
+    for _ in range(3):
+        cache.local.clear()
+        asked(Version("a"), compute)
     assert compute.runs == 2
     assert [record.message for record in caplog.records][-1] == "The cache answers again."
 
@@ -559,6 +640,46 @@ def test_a_full_redis_costs_speed_only(own_redis: services.Service) -> None:
     compute = Counted()
     assert seconds_of(Version("a"), compute) < 30
     assert asked(Version("a"), compute).content == b"{}"
+
+
+#: What Redis accepts at most, and bytes of a response that is too large for it.
+TOO_SMALL: dict[str, tuple[dict[str, str], int]] = {
+    "memory": ({"maxmemory-policy": "allkeys-lru", "maxmemory": "3mb"}, cache.MAX_CACHED_BYTES),
+    "no memory": ({"maxmemory": "1"}, 1000),
+    "query buffer": ({"client-query-buffer-limit": "1mb"}, cache.MAX_CACHED_BYTES),
+    "output buffer": ({"client-output-buffer-limit": "normal 100kb 0 0"}, 500_000),
+}
+
+
+@pytest.mark.parametrize("case", TOO_SMALL)
+def test_response_too_large_for_redis_does_not_open_the_circuit_breaker(
+    case: str, own_redis: services.Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    configuration, size = TOO_SMALL[case]
+    small, large = Counted(b"small"), Counted(b"x" * size)
+    asked(Version("small"), small)
+    with Redis(port=own_redis.port) as client:
+        for name, value in configuration.items():
+            client.config_set(name, value)
+        for number in range(3):
+            for _ in range(2):
+                cache.local.clear()
+                assert seconds_of(Version(f"large {number}"), large) < 60
+                assert not cache._shared.failing
+        if case in ("no memory", "output buffer"):  # which evicts nothing
+            cache.local.clear()
+            asked(Version("small"), small)
+            assert small.runs == 1
+    assert len(caplog.records) <= 1
+
+
+def test_full_redis_does_not_delay_computing_by_the_single_flight_timeout(
+    own_redis: services.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "PATIENCE_SECONDS", 600.0)
+    with Redis(port=own_redis.port) as client:
+        client.config_set("maxmemory", "1")
+    assert seconds_of(Version("a"), Counted()) < 60
 
 
 def test_a_redis_that_refuses_connections_silently_costs_well_under_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -579,19 +700,23 @@ def fails(error: Exception) -> Callable[[], None]:
     return operation
 
 
+def breaker_of_a_dead_cache() -> cache.Breaker:
+    return cache.Breaker(fails(RedisError("down")))
+
+
 @pytest.mark.parametrize("error", [RedisError("down"), OSError("no network"), TimeoutError()], ids=repr)
 def test_trouble_with_the_shared_cache_is_no_error(error: Exception) -> None:
-    assert cache.Breaker().call(fails(error), otherwise="otherwise") == "otherwise"
+    assert breaker_of_a_dead_cache().call(fails(error), otherwise="otherwise") == "otherwise"
 
 
 def test_a_bug_is_not_taken_for_trouble() -> None:
     with pytest.raises(ZeroDivisionError):
-        cache.Breaker().call(fails(ZeroDivisionError()))
+        breaker_of_a_dead_cache().call(fails(ZeroDivisionError()))
 
 
 def test_trouble_that_lasts_is_told_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(cache, "REST_SECONDS", 0.0)
-    breaker, tries = cache.Breaker(), []
+    breaker, tries = breaker_of_a_dead_cache(), []
 
     def operation() -> None:
         tries.append(1)
@@ -604,7 +729,7 @@ def test_trouble_that_lasts_is_told_once(monkeypatch: pytest.MonkeyPatch, caplog
 
 def test_one_call_finds_out_whether_the_cache_is_back() -> None:
     """The others would each wait for a time-out."""
-    breaker, trying, done = cache.Breaker(), threading.Event(), threading.Event()
+    breaker, trying, done = breaker_of_a_dead_cache(), threading.Event(), threading.Event()
     breaker.call(fails(RedisError("down")))
     breaker.resting_until = 0.0
 

@@ -62,7 +62,7 @@ def test_a_question_asked_again_is_answered_without_parsing_it(executed: list[st
     assert (len(executed), len(captured)) == (1, 1)
 
 
-def test_processes_share_answers_by_what_is_asked_however_it_is_written(executed: list[str]) -> None:
+def test_equal_questions_share_one_answer_however_they_are_written(executed: list[str]) -> None:
     load(deal())
     query = "query A($a: Int, $b: [String!]) {deals(first: $a, filter: {gem: {in: $b}}) {totalCount}}"
     bodies = [
@@ -72,9 +72,7 @@ def test_processes_share_answers_by_what_is_asked_however_it_is_written(executed
     ]
     etags = set()
     for body in bodies:
-        cache.near.clear()
         etags.add(Client().post(PATH, body % json.dumps(query), content_type="application/json")["ETag"])
-    cache.near.clear()
     by_get = Client().get(PATH, {"query": query, "variables": '{"b": ["x"], "a": 1}'})
     assert etags == {by_get["ETag"]}
     assert len(executed) == 1
@@ -95,6 +93,27 @@ def test_different_questions_have_different_answers(executed: list[str]) -> None
     assert len(etags) == len(executed) == 7
 
 
+@pytest.mark.parametrize("body", [{"query": "{deals {nodes {id}}}"}, {"query": " {deals {nodes {id}}}"}], ids=repr)
+def test_limits_that_shape_a_response_are_part_of_its_key(body: dict[str, str], limits: Any) -> None:
+    load(*[deal()] * 30)
+    seen = []
+    for size in (20, 5, 20):
+        limits(page_size=size)
+        answer = Client().post(PATH, json.dumps(body), content_type="application/json")
+        assert len(answer.json()["data"]["deals"]["nodes"]) == size
+        seen.append(answer["ETag"])
+        conditional = Client().get(PATH, body, headers={"If-None-Match": seen[0]})
+        assert conditional.status_code == (304 if size == 20 else 200)
+    assert seen[0] == seen[2] != seen[1]
+
+
+def test_cached_page_is_rejected_when_the_limit_becomes_lower(limits: Any) -> None:
+    load(*[deal()] * 3)
+    assert "errors" not in ask("{deals(first: 100) {totalCount}}")
+    limits(max_page_size=10)
+    assert code("{deals(first: 100) {totalCount}}") == "limit_exceeded"
+
+
 def test_an_upload_makes_every_answer_new(executed: list[str]) -> None:
     for total in ("1", "2", "3"):
         load(deal(total=total))
@@ -107,7 +126,7 @@ def test_the_etag_spares_the_answer_as_long_as_the_upload_is_current(executed: l
     load(deal(total="1"))
     etag = get(TOTALS)["ETag"]
     backend.clear()
-    cache.near.clear()
+    cache.local.clear()
     again = get(TOTALS, **{"If-None-Match": etag})
     assert (again.status_code, again.content, again["ETag"]) == (304, b"", etag)
     assert len(executed) == 1

@@ -182,7 +182,7 @@ def test_another_database_is_refused_with_the_name_of_the_variable(url: str) -> 
 
 @pytest.mark.parametrize("variables", [{}, {"REDIS_URL": ""}])
 def test_without_a_redis_url_answers_are_kept_in_the_process(variables: dict[str, str]) -> None:
-    assert settings_of(**variables)["CACHES"]["default"]["BACKEND"].endswith(".LocMemCache")
+    assert settings_of(**variables)["CACHES"]["default"]["BACKEND"].endswith(".DummyCache")
 
 
 def test_a_redis_url_is_where_answers_are_kept() -> None:

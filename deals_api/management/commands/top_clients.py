@@ -53,7 +53,7 @@ def top_clients(number: int | None, limit: int) -> list[TopClient]:
     upload = Upload.objects.current() if number is None else Upload.objects.readable().filter(pk=number).first()
     if upload is None and number is None:
         return []
-    ranking = reports.top_clients(upload, limit) if upload else []
+    ranking = reports.top_clients(upload, limit, bounded=False) if upload else []
     if upload is None or not upload.is_readable():
         raise Unusable("There is no such upload, or its rows are no longer kept.")
     return ranking

@@ -1,0 +1,58 @@
+"""A client that asks for many different large responses does not fill the memory of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import httpx
+import psutil
+import pytest
+
+from tests import services
+from tests.builders import csv_of, deal
+from tests.servers import Server, serving
+
+#: The bound that the documents promise, with room above the 24 MB of all caches for fragments of memory.
+MAX_GROWTH: Final = 50 * 2**20
+#: 250 characters outside the Basic Multilingual Plane: the longest names that a file may hold, in bytes.
+GEMS: Final = "\N{GEM STONE}" * 250
+
+
+@pytest.fixture(params=["without Redis", "with Redis"])
+def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Server, psutil.Process]]:
+    """A service with one worker, and 100 customers who share ten gems."""
+    with services.redis() as (_, url):
+        shared = {"REDIS_URL": url} if request.param == "with Redis" else {}
+        with serving(tmp_path, WEB_WORKERS="1", **shared) as server:
+            file = csv_of(*(deal(f"{c:03}{GEMS}", f"{g:03}{GEMS}") for c in range(100) for g in range(10)))
+            assert server.upload(file).status_code == 200
+            (process,) = server.workers()
+            yield server, process
+
+
+def ask(client: httpx.Client, number: int, limit: int, fields: str) -> httpx.Response:
+    query = f"query Q{number} {{topClients(limit: {limit}) {{{fields}}}}}"
+    return client.post("/graphql/", json={"query": query})
+
+
+@pytest.mark.alike_on_both
+def test_memory_of_a_worker_is_bounded_under_many_large_responses(worker: tuple[Server, psutil.Process]) -> None:
+    server, process = worker
+    several = " ".join(f"a{number}: gems" for number in range(7))
+    too_many = " ".join(f"a{number}: gems" for number in range(30))
+    with httpx.Client(base_url=server.url, timeout=120) as client:
+        for number in range(20):
+            assert ask(client, number, 5, "username gems").status_code == 200
+        before = process.memory_info().rss
+        for number in range(40):
+            rejected = ask(client, 100 + number, 100, too_many).json()
+            assert rejected["errors"][0]["extensions"]["code"] == "limit_exceeded"
+        for number in range(40):
+            assert 7_000_000 < len(ask(client, 200 + number, 100, several).content) < 8 * 2**20
+        for number in range(120):
+            assert 800_000 < len(ask(client, 300 + number, 80, "gems").content) < 2**20
+        grown = process.memory_info().rss - before
+        assert grown < MAX_GROWTH
+        assert client.get("/health/ready").json() == {"status": "ok"}
