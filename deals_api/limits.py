@@ -69,7 +69,7 @@ class Limits:
     max_nodes: int = _bound(10_000, "MAX_NODES", "nodes")
     #: Statements that one operation may send to the database.
     max_sql_queries: int = _bound(50, "MAX_SQL_QUERIES", "statements")
-    #: Time that the database may take for one operation.
+    #: Time that all statements of one operation may take together; on SQLite, of the processor.
     max_query_seconds: int = _bound(5, "MAX_QUERY_SECONDS", "seconds", most=3_600)
     #: Groups that one ``dealStats`` may have to make.
     max_groups: int = _bound(150_000, "MAX_GROUPS", "groups")

@@ -29,6 +29,7 @@ else:
 _PLACES = 2**32
 
 CENT = Decimal("0.01")
+MAX_NAME_LENGTH = 255
 
 
 def row_id(upload_id: int, place: int) -> int:
@@ -85,7 +86,7 @@ class NameField(NameColumn):
     """A name, compared and sorted by code point on every database, whatever its locale."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("max_length", 255)
+        kwargs.setdefault("max_length", MAX_NAME_LENGTH)
         super().__init__(*args, **kwargs)
 
     def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
@@ -162,6 +163,8 @@ class Upload(models.Model):
     rows = models.BigIntegerField(default=0, help_text="Deals in the file.")
     customer_count = models.BigIntegerField(default=0, help_text="Different customers in the file.")
     gem_count = models.BigIntegerField(default=0, help_text="Different gems in the file.")
+    customer_characters = models.BigIntegerField(null=True, help_text="Characters of all its customers' names.")
+    gem_characters = models.BigIntegerField(null=True, help_text="Characters of all its gems' names.")
     state = models.CharField(max_length=16, choices=State.choices, default=State.LOADING)
     error = models.TextField(blank=True, help_text="The sentence of the refusal.")
     #: The database has the default too, so that processes of the previous release can still insert rows.

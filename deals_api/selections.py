@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from django.db.models import Q
 
-from deals_api.models import Customer, Deal, Gem, Purchase, SnapshotQuerySet, Upload
+from deals_api.models import MAX_NAME_LENGTH, Customer, Deal, Gem, Purchase, SnapshotQuerySet, Upload
 
 #: Names that are written out: as many as a statement may well hold.
 _FEW: Final = 200
@@ -25,10 +25,32 @@ SCATTERED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
+class NameScan:
+    """How many names a statement looks at, how many of them it searches for a text, and their characters."""
+
+    names: int = 0
+    searched: int = 0
+    characters: int = 0
+
+    @classmethod
+    def of(cls, names: int, characters: int | None, *, search: bool) -> NameScan:
+        """``characters``: None for an upload from before they were counted, whose names may be as long as any."""
+        if not search:
+            return cls(names)
+        return cls(names, names, names * MAX_NAME_LENGTH if characters is None else characters)
+
+    def __add__(self, other: NameScan) -> NameScan:
+        return NameScan(
+            self.names + other.names, self.searched + other.searched, self.characters + other.characters
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class DealSelection:
     """Some deals of an upload: conditions on their customers, their gems and themselves.
 
     None asks for nothing. ``since`` and ``until`` are what the conditions say of dates, both included.
+    ``search_customers`` and ``search_gems``: the names are searched for a text, which costs by their length.
     """
 
     customers: Q | None = None
@@ -36,6 +58,8 @@ class DealSelection:
     deals: Q | None = None
     since: datetime | None = None
     until: datetime | None = None
+    search_customers: bool = False
+    search_gems: bool = False
 
     def customers_of(self, upload: Upload) -> SnapshotQuerySet[Customer]:
         return Customer.objects.of(upload).filter(self.customers or Q())
@@ -52,10 +76,15 @@ class DealSelection:
             deals = deals.filter(_one_of_many("gem", self.gems_of(upload)))
         return deals
 
-    def names_to_read(self, upload: Upload) -> int:
-        """How many names the database must look at."""
-        customers = upload.customer_count if self.customers else 0
-        return customers + (upload.gem_count if self.gems else 0)
+    def names_to_read(self, upload: Upload) -> NameScan:
+        """The names that each statement with these conditions looks at."""
+        return self.customers_to_read(upload) + self.gems_to_read(upload)
+
+    def customers_to_read(self, upload: Upload) -> NameScan:
+        return customers_scan(upload, search=self.search_customers) if self.customers else NameScan()
+
+    def gems_to_read(self, upload: Upload) -> NameScan:
+        return gems_scan(upload, search=self.search_gems) if self.gems else NameScan()
 
     def by_themselves(self, upload: Upload, *, by_date: bool) -> SnapshotQuerySet[Deal]:
         """The deals of any names; ``by_date`` offers the index of dates, which begins with the upload."""
@@ -75,6 +104,14 @@ class DealSelection:
 
     def __bool__(self) -> bool:
         return bool(self.customers or self.gems or not self.names_only)
+
+
+def customers_scan(upload: Upload, *, search: bool) -> NameScan:
+    return NameScan.of(upload.customer_count, upload.customer_characters, search=search)
+
+
+def gems_scan(upload: Upload, *, search: bool) -> NameScan:
+    return NameScan.of(upload.gem_count, upload.gem_characters, search=search)
 
 
 def _one_of_many(column: str, names: SnapshotQuerySet[Any]) -> Q:
@@ -135,6 +172,17 @@ class SelectedDeals:
     def sets_to_look_in(self) -> list[int]:
         """The sizes of the sets of many names that each of these deals is looked up in."""
         return [names.count for names in (self.customers, self.gems) if names and not names.are_few]
+
+    @property
+    def names_to_search_again(self) -> NameScan:
+        """The names that each statement searches to make these sets, and one that counts the names in them."""
+        customers, gems, selection = self.customers, self.gems, self.selection
+        scan = NameScan()
+        if selection.search_customers and customers and not customers.are_few:
+            scan += selection.customers_to_read(self.upload)
+        if selection.search_gems and gems and not gems.are_few:
+            scan += selection.gems_to_read(self.upload)
+        return scan
 
     def deals(self, *, by_date: bool = False) -> SnapshotQuerySet[Deal]:
         """The deals; ``by_date`` where the order of their dates is asked for.

@@ -96,9 +96,15 @@ def _load(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
     upload.rows = tally.rows
     upload.customer_count = len(tally.customers.numbers)
     upload.gem_count = len(tally.gems.numbers)
+    upload.customer_characters = tally.customers.characters
+    upload.gem_characters = tally.gems.characters
     upload.state = Upload.State.LOADED
     upload.finished_at = Now()
-    upload.save(update_fields=["rows", "customer_count", "gem_count", "state", "finished_at"])
+    upload.save(
+        update_fields=[
+            "rows", "customer_count", "gem_count", "customer_characters", "gem_characters", "state", "finished_at"
+        ]
+    )  # fmt: skip
     upload.refresh_from_db(fields=["finished_at"])
     if upload.rows >= _WORTH_COUNTING:
         count_anew(Deal, Purchase, Customer, Gem)

@@ -48,6 +48,10 @@ class NameTally:
     def names(self) -> list[str]:
         return list(self.numbers)
 
+    @property
+    def characters(self) -> int:
+        return sum(map(len, self.numbers))
+
     def number(self, names: list[str], dates: list[str], most: int) -> list[int]:
         """Each name's number, from 0; notes each one's first and last date on the way."""
         numbers = list(map(self.numbers.__getitem__, names))

@@ -14,11 +14,12 @@ from typing import Any, Final
 
 import strawberry
 from django.db.models import F, Q, Value
-from django.db.models.functions import StrIndex
 from django.db.models.lookups import GreaterThan
 
+from deals_api.database import NamePosition
 from deals_api.deal_stats import MEASURE_COLUMNS
 from deals_api.limits import Limits
+from deals_api.models import MAX_NAME_LENGTH
 from deals_api.selections import DealSelection
 from graphql_schema.scalars import BigInt
 
@@ -44,9 +45,17 @@ class NameFilter:
         if self.in_ is not None:
             condition &= Q((f"{column}__in", list(map(clean_name, self.in_))))
         if self.contains is not None:
+            text = clean_name(self.contains)
             # LIKE would take ASCII letters of either case for equal on SQLite only.
-            condition &= Q(GreaterThan(StrIndex(F(column), Value(clean_name(self.contains))), 0))
+            contains = Q(GreaterThan(NamePosition(F(column), Value(text)), 0))
+            condition &= contains if len(text) <= MAX_NAME_LENGTH else Q(pk__in=())  # a name has no more
         return condition
+
+
+def searches(filter_: NameFilter | None) -> bool:
+    """Whether the database looks for a text in every name."""
+    text = None if filter_ is None else filter_.contains
+    return text is not None and len(clean_name(text)) <= MAX_NAME_LENGTH
 
 
 def clean_name(name: str) -> str:
@@ -143,6 +152,8 @@ class DealFilter:
             deals=_all(self, {"total": "total", "quantity": "quantity"}) & date.on("date", "eq", "in_"),
             since=date.gte,
             until=date.lte,
+            search_customers=searches(self.customer),
+            search_gems=searches(self.gem),
         )
 
 

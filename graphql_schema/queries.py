@@ -16,7 +16,7 @@ from deals_api.deal_stats import DealStatsKey, Grouping
 from deals_api.errors import UploadNotKept as NotKept
 from deals_api.ids import parse_id, read_id
 from deals_api.limits import Limits
-from deals_api.selections import DealSelection, SelectedDeals
+from deals_api.selections import DealSelection, NameScan, SelectedDeals, customers_scan, gems_scan
 from graphql_schema.budgets import fields_within
 from graphql_schema.inputs import (
     CustomerFilter,
@@ -28,6 +28,7 @@ from graphql_schema.inputs import (
     GemFilter,
     GemOrder,
     clean_name,
+    searches,
 )
 from graphql_schema.pages import Cut, Order, page_of, version_of
 from graphql_schema.peers import together
@@ -102,22 +103,39 @@ def nothing(rows: QuerySet[Any], order: Order, page: Cut) -> Connection[Any]:
     return Connection(page=page_of(rows.none(), version_of(None), order, page, int, no_charge))
 
 
+def select_deals(info: Info, version: models.Upload, selection: DealSelection) -> SelectedDeals:
+    """The deals of a selection, whose names are looked up here."""
+    account = info.context.account
+    account.read_names(selection.names_to_read(version))
+    selected = SelectedDeals(version, selection)
+    account.read_names(selected.names_to_search_again)
+    return selected
+
+
 def whole_list(
-    info: Info, rows: QuerySet[Any], version: models.Upload | None, condition: Q, order_by: Enum, page: Cut, stored: int
+    info: Info,
+    rows: QuerySet[Any],
+    version: models.Upload | None,
+    condition: Q,
+    order_by: Enum,
+    page: Cut,
+    scan: NameScan,
 ) -> Connection[Any]:
-    """A list of an upload's customers or gems; ``stored`` is how many it has in all."""
+    """A list of an upload's customers or gems; ``scan`` is of all of them."""
     order = Order.named(order_by.value)
     if version is None:
         return nothing(rows, order, page)
     found = rows.filter(condition, upload=version)
 
     def charge() -> None:
-        info.context.account.read_rows(stored)
+        info.context.account.read_names(scan)
+        if order.name not in _INDEXED:
+            info.context.account.sort_names(scan.names)
 
     def count() -> int:
         if not condition:
-            return stored
-        charge()
+            return scan.names
+        info.context.account.read_names(scan)
         return found.count()
 
     free = not condition and order.name in _INDEXED
@@ -160,7 +178,7 @@ class Query:
             condition,
             order_by,
             cut(first, after, last, before),
-            version.customer_count if version else 0,
+            customers_scan(version, search=filter is not None and searches(filter.username)) if version else NameScan(),
         )
 
     @strawberry.field(description="The gems of the file.")
@@ -184,7 +202,7 @@ class Query:
             condition,
             order_by,
             cut(first, after, last, before),
-            version.gem_count if version else 0,
+            gems_scan(version, search=filter is not None and searches(filter.name)) if version else NameScan(),
         )
 
     @strawberry.field(description="The deals of the file.")
@@ -204,11 +222,11 @@ class Query:
         order, page = Order.named(order_by.value), cut(first, after, last, before)
         if version is None:
             return nothing(models.Deal.objects.all(), order, page)
-        info.context.account.read_rows(selection.names_to_read(version))
-        selected = SelectedDeals(version, selection)
+        selected = select_deals(info, version, selection)
         rows = selected.deals(by_date="date" in order.fields)
 
         def charge() -> None:
+            info.context.account.read_names(selected.names_to_search_again)
             info.context.account.read_rows(selected.rows_to_read, sets=selected.sets_to_look_in)
 
         def count() -> int:
@@ -251,9 +269,9 @@ class Query:
             return []
         needed = measures_asked(info) | (having.measures() if having else set()) | {order_by.value.removeprefix("-")}
         selection = filter.selection() if filter else DealSelection()
-        info.context.account.read_rows(selection.names_to_read(version))
-        selected = SelectedDeals(version, selection)
+        selected = select_deals(info, version, selection)
         grouping = Grouping(selected, set(by or ()), needed)
+        info.context.account.read_names(selected.names_to_search_again)
         info.context.account.group_rows(
             grouping.rows, grouping.most, sets=selected.sets_to_look_in, by_period=bool(grouping.periods)
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import strawberry
 from django.conf import settings
+from django.db import OperationalError
 from graphql import (
     DocumentNode,
     GraphQLArgument,
@@ -29,8 +30,9 @@ from strawberry.types import ExecutionContext
 from strawberry.types.graphql import OperationType
 
 from graphql_schema import types
-from graphql_schema.budgets import check_shape, check_values, nodes_of
+from graphql_schema.budgets import check_shape, check_values, nodes_of, timed_out
 from graphql_schema.documents import DocumentCache
+from graphql_schema.errors import cause
 from graphql_schema.executor import BoundedExecutor
 from graphql_schema.queries import Mutation, Query
 from graphql_schema.reading import Reading
@@ -41,6 +43,13 @@ def must_hold_one_operation(document: DocumentNode) -> None:
     """Raises: GraphQLError. The specification wants a name where there are several; Strawberry takes the first."""
     if sum(isinstance(one, OperationDefinitionNode) for one in document.definitions) > 1:
         raise GraphQLError("The document has several operations; name one of them in operationName.")
+
+
+def explain_interruptions(errors: list[GraphQLError] | None) -> None:
+    """Name the limit in the errors of statements that SQLite interrupted while their rows were fetched."""
+    for error in errors or ():
+        if isinstance(cause(error), OperationalError):
+            error.original_error = timed_out()
 
 
 class Guard(SchemaExtension):
@@ -69,6 +78,8 @@ class Guard(SchemaExtension):
         if context.operation_type is OperationType.QUERY:
             with reading.account.watching():
                 yield
+            if reading.account.timer.has_expired:
+                explain_interruptions(context.result.errors if context.result else None)
         else:
             yield  # a change waits its turn behind other changes, however long they take
 

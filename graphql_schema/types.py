@@ -257,7 +257,7 @@ class Customer(Node):
 
         def selected() -> QuerySet[models.Deal]:
             upload, selection = info.context.upload_of(root), filter.selection()
-            info.context.account.read_rows(selection.names_to_read(upload))
+            info.context.account.read_names(selection.names_to_read(upload))
             return selection.deals_of(upload)
 
         return related(info, root, models.Deal, "customer_id", "deal_count", order_by, page, selected)

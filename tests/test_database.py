@@ -14,7 +14,7 @@ import pytest
 from django.db import OperationalError, connection, connections, transaction
 from django.db.utils import ConnectionHandler
 
-from deals_api.database import statements_end, take_as_long_as_needed
+from deals_api.database import StatementTimer, take_as_long_as_needed
 from deals_api.ingest import ingest_deals
 from tests.builders import csv_of, deal, load
 from tests.test_settings import settings_of
@@ -80,9 +80,10 @@ def test_a_load_may_take_longer_and_only_a_load() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_bound_of_one_operation_gives_way_to_that_of_the_session() -> None:
+def test_the_time_limit_of_an_operation_ends_with_its_statement() -> None:
+    """Nothing is left in a session, which a connection pool may hand to another client between two statements."""
     with session(statement_timeout="7s"):
-        with statements_end(3):
+        with connection.execute_wrapper(StatementTimer(3).execute):
             assert shown("statement_timeout") == "3s"
         assert shown("statement_timeout") == "7s"
 

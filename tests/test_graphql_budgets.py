@@ -11,6 +11,8 @@ import pytest
 from django.db import connection
 from graphql import get_introspection_query
 
+from deals_api.database import StatementsTimedOut, StatementTimer
+from deals_api.models import Upload
 from graphql_schema.budgets import Account
 from tests.builders import deal, load, many
 from tests.graphql import ask, code, data, error, forget, post
@@ -256,6 +258,41 @@ def test_sums_cost_by_what_the_database_does_for_them() -> None:
     assert in_a_set > by_itself + 5
 
 
+def test_searching_names_costs_by_their_length() -> None:
+    search = '{customers(first: 1, filter: {username: {contains: "x"}}) {nodes {id}}}'
+    load(*many(200, [f"{number:03}" for number in range(200)]))
+    short = cost(search)
+    load(*many(200, [f"{'é' * 252}{number:03}" for number in range(200)]))
+    long, equal = cost(search), cost('{customers(first: 1, filter: {username: {eq: "x"}}) {nodes {id}}}')
+    assert long - short == 200 * 255 // 7_000 > 0 == equal - short
+    of_customer = "filter: {customer: {%s}}"
+    for page in (f"deals(first: 1, {of_customer}) {{nodes {{id}}}}", f"dealStats({of_customer}) {{total}}"):
+        found, compared = (cost(f"{{{page % condition}}}") for condition in ('contains: "x"', 'eq: "x"'))
+        assert found - compared == 200 * 255 // 7_000
+    Upload.objects.update(customer_characters=None)
+    forget()
+    assert cost(search) == long
+
+
+def test_names_searched_in_several_statements_cost_for_each() -> None:
+    load(*many(300, [f"{'é' * 252}{number:03}" for number in range(300)]))
+    once = 300 * 255 // 7_000
+    deals = '{deals(first: 1, filter: {customer: {contains: "é"}}) {%s}}'
+    page, counted = cost(deals % "nodes {id}"), cost(deals % "totalCount nodes {id}")
+    assert page >= 3 * once  # the first ones, their number, and the set
+    assert counted - page >= once
+
+
+def test_a_text_longer_than_any_name_is_not_searched_for() -> None:
+    load(deal("é" * 255))
+    for text, found in (("é" * 255, 1), ("é" * 256, 0), ("é" * 255, 1)):
+        lists = "customers(filter: {username: $n}) {totalCount} deals(filter: {customer: $n}) {totalCount}"
+        answer = data(f"query ($n: NameFilter!) {{{lists}}}", n={"contains": text})
+        assert answer == {"customers": {"totalCount": found}, "deals": {"totalCount": found}}
+    relation = '{customers {nodes {deals(filter: {customer: {contains: "%s"}}) {totalCount}}}}' % ("é" * 256)
+    assert data(relation) == {"customers": {"nodes": [{"deals": {"totalCount": 0}}]}}
+
+
 def test_a_file_of_more_than_a_million_deals_costs_what_one_of_a_million_does() -> None:
     """What may be asked of the one may be asked of the other; it only takes longer."""
     account = Account()
@@ -352,12 +389,70 @@ def before_rows_are_read(action: Callable[[Any], object]) -> Iterator[None]:
         yield
 
 
-def test_seconds_are_those_of_all_statements_together(limits: Any) -> None:
+class Clock:
+    """Stands still unless a test sets it; ``thread_time`` is processor time."""
+
+    def __init__(self) -> None:
+        self.now = self.processor = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def thread_time(self) -> float:
+        return self.processor
+
+    def work(self, seconds: float) -> None:
+        self.now += seconds
+        self.processor += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("deals_api.database.time", clock)
+    return clock
+
+
+def test_the_time_of_all_statements_adds_up(clock: Clock) -> None:
+    timer = StatementTimer(1)
+    for seconds in (0.5, 0.25, 0.25):
+        timer.execute(lambda *_, seconds=seconds: clock.work(seconds), "")
+    with pytest.raises(StatementsTimedOut):
+        timer.execute(lambda *_: None, "")
+
+
+def test_the_time_of_python_between_statements_does_not_count(clock: Clock) -> None:
     load(deal())
+    with before_rows_are_read(lambda _: clock.work(1000)):
+        assert data("{deals {nodes {gem {name}}}}") == {"deals": {"nodes": [{"gem": {"name": "ruby"}}]}}
+
+
+def test_a_process_suspended_during_a_statement_is_not_refused(clock: Clock) -> None:
+    """As by SIGSTOP: PostgreSQL did not end the statement, so it did not take that long."""
+
+    def suspend(*_: Any) -> None:
+        clock.now += 100
+
+    timer = StatementTimer(5)
+    for _ in range(3):
+        timer.execute(suspend, "")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rows_that_take_too_long_to_fetch_name_the_limit(limits: Any) -> None:
+    """SQLite computes all rows but the first one while they are fetched."""
+    load(deal(), deal("bob"))
     limits(max_query_seconds=1)
-    query = "{deals {nodes {gem {name}}} a: deals(first: 1) {nodes {id}} b: deals(first: 2) {nodes {id}}}"
-    with before_rows_are_read(lambda _: time.sleep(0.6)):
-        must_be_refused(query, "The database needs more than 1 s for the operation.")
+
+    def wrap(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if 'FROM "deals_api_deal"' in sql:
+            delay = SLOW[connection.vendor].replace("pg_sleep(60)", "pg_sleep(60)::text")
+            first = 'SELECT MIN("id") FROM "deals_api_deal"'
+            sql = f'SELECT * FROM ({sql}) AS rows WHERE "id" = ({first}) OR ({delay}) IS NOT NULL'  # noqa: S608
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(wrap):
+        must_be_refused("{deals {nodes {id}}}", "The database needs more than 1 s for the operation.")
 
 
 @pytest.mark.django_db(transaction=True)

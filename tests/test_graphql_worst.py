@@ -61,10 +61,12 @@ class Here:
         return statistics.median(one.seconds for one in asked) / asked[0].cost
 
 
-@pytest.fixture
-def here(tmp_path: Path) -> Here:
+@pytest.fixture(params=[False, True], ids=["short names", "long names"])
+def here(tmp_path: Path, request: pytest.FixtureRequest) -> Here:
     path = tmp_path / "deals.csv"
-    write_deals(path, ROWS, customers=CUSTOMERS, gems=GEMS, shuffled=True)
+    long_names: bool = request.param
+    customers = 5_000 if long_names else CUSTOMERS
+    write_deals(path, ROWS, customers=customers, gems=GEMS, shuffled=True, long_names=long_names)
     with path.open("rb") as file:
         ingest_deals(file, path.name)
     return Here()

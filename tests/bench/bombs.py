@@ -20,6 +20,18 @@ def bombs(words: Words) -> Iterator[Question]:
     for text in (*_sums(), *_lists(), *_relations(), *_rows(), *_shapes(), *_introspection()):
         yield Question(f"query ($n: Int! = 20) {text}" if "$n" in text else text)
     yield from _filters(words)
+    yield from _searches(words)
+
+
+def _searches(words: Words) -> Iterator[Question]:
+    """Texts of any length in names of any length, as often as an operation may ask."""
+    condition = "filter: {%s: {contains: $text}}"
+    customers = f"customers(first: 1, {condition % 'username'}) {{totalCount nodes {{username}}}}"
+    deals = f"deals(first: 1, {condition % 'customer'}) {{totalCount nodes {{id}}}}"
+    for text in words.texts:
+        for field in (customers, deals, f"dealStats(by: [GEM], {condition % 'customer'}) {{total}}"):
+            for count in (1, 3, 20):
+                yield Question(f"query ($text: String!) {{{times(count, field)}}}", {"text": text})
 
 
 def times(count: int, field: str) -> str:

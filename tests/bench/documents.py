@@ -57,6 +57,8 @@ class Words:
     names: dict[str, Sequence[str]]
     moments: Sequence[str]
     ids: Sequence[str]
+    #: For ``contains``: parts of names, and texts that nearly are.
+    texts: Sequence[str] = ("e", "а", "1", "нет такого")
 
 
 def questions(schema: GraphQLSchema, words: Words) -> st.SearchStrategy[Question]:
@@ -150,6 +152,8 @@ class _Writer:
         return self.draw(st.sampled_from(list(self.scalars(kind.name, name))))
 
     def scalars(self, kind: str, name: str) -> Sequence[Any]:
+        if kind == "String" and name == "contains":
+            return self.words.texts
         if kind == "String":
             return self.words.names.get(name, ["", "e", "а", "1", "-2", "resplendent", "нет такого"])
         of_kind: dict[str, Sequence[Any]] = {

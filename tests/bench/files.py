@@ -19,6 +19,7 @@ SHAPES: Final[dict[str, dict[str, Any]]] = {
     "one moment": {"one_moment": True},
     "lopsided": {"lopsided": True, "shuffled": True},
     "many names": {"customers": 100_000, "gems": 100_000},
+    "long names": {"customers": 100_000, "long_names": True},
     "many gems each": {"customers": 100, "gems": 10_000},
 }
 
@@ -32,17 +33,21 @@ def write_deals(
     one_moment: bool = False,
     lopsided: bool = False,
     shuffled: bool = False,
+    long_names: bool = False,
     seed: int = 1,
 ) -> None:
     """``rows`` deals of ``customers`` clients in ``gems`` gems, in the order of their dates unless ``shuffled``.
 
     ``one_moment``: all dates are equal. ``lopsided``: one client and one gem have nearly all deals.
+    ``long_names``: clients' names are as long as they may be, in characters and in bytes, and differ at their ends.
     """
     chance = random.Random(seed)  # noqa: S311
     every = min(rows, gems)
     names = [f"{kind}{cut}" for kind in _KINDS for cut in _CUTS]
     names += [f"{_KINDS[number % 11]} {number}" for number in range(len(names), every)]
     logins = [f"{chance.choice(_LOGINS)}{number}" for number in range(min(rows, customers))]
+    if long_names:
+        logins = [f"{'💎' * 249}{number:06d}" for number in range(len(logins))]
     choose = _mostly_one if lopsided else _any
     login, gem = choose(chance, logins), choose(chance, names[:every])
     with path.open("w", encoding="utf-8", newline="") as file:

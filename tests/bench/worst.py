@@ -101,10 +101,15 @@ def words_of(asking: Asking) -> Words:
     usernames, gems = [one["username"] for one in customers], [one["name"] for one in rows["gems"]["nodes"]]
     first, last = rows["deals"]["nodes"][0], rows["late"]["nodes"][0]
     ids = [customers[0]["id"], rows["gems"]["nodes"][0]["id"], first["id"], rows["currentUpload"]["id"]]
+    longest = max(usernames, key=len)
+    half = len(longest) // 2
+    start, quarter = longest[:half], longest[: half // 2]
+    near = (f"x{start}", f"{start}x", f"{quarter}x{quarter}", f"{longest[:1]}x")
     return Words(
         names={"username": usernames, "customer": usernames, "name": gems, "gem": gems},
         moments=[first["date"], "2019-07-01T00:00:00Z", last["date"]],
         ids=ids,
+        texts=("", "e", "а", "1", longest[:1], longest[:half], longest, *near, "x" * 255, "x" * 256),
     )
 
 
