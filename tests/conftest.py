@@ -45,7 +45,7 @@ def _no_lines_between_the_dots() -> None:
 def _generous_timeouts() -> None:
     """The limits of production would fail tests on a loaded machine; tests about time set their own."""
     django_settings.DEALS_LIMITS = replace(django_settings.DEALS_LIMITS, max_query_seconds=int(TIMEOUT))
-    options: Any = django_settings.CACHES["default"]["OPTIONS"]
+    options: Any = django_settings.CACHES["default"].get("OPTIONS", {})
     options.update({name: TIMEOUT for name in options if name.startswith("SOCKET_")})
 
 
