@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Final
+
+#: Python refuses to read numbers of thousands of digits.
+_MAX_DIGITS: Final = 20
 
 
 def _bound(default: int, env: str, unit: str, least: int = 1, most: int = 2**53) -> int:
@@ -101,6 +105,6 @@ def whole_number(environment: Mapping[str, str], name: str, *, least: int, most:
     text = environment.get(name, "").strip()
     if not text:
         return default
-    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS and least <= int(text) <= most):
         raise ValueError(f"{name} must be a whole number from {least} to {most}, not {text!r}")
     return int(text)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,13 @@ import dj_database_url
 import django
 import drf_spectacular_sidecar
 import graphene_django_graphiql_static
+import psycopg2
 import rest_framework
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
+from psycopg2.extensions import make_dsn
+from redis import ConnectionPool, RedisError
 from redis.backoff import NoBackoff
-from redis.connection import parse_url
 from redis.retry import Retry
 
 from deals_api.limits import Limits, whole_number
@@ -26,6 +30,23 @@ from deals_api.tokens import read_tokens
 from project.build import build_digest
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+
+# Django prefers psycopg 3 wherever it can be imported; the bulk load and the error codes are those of psycopg2. An
+# import of ``None`` raises ImportError.
+sys.modules["psycopg"] = None  # type: ignore[assignment]
+
+
+def _values(name: str, pattern: str, meaning: str, separator: str = ",") -> list[str]:
+    """The values of one variable.
+
+    Raises: ValueError, naming the variable and what it may hold.
+    """
+    values = [value for value in map(str.strip, os.environ.get(name, "").split(separator)) if value]
+    for value in values:
+        if not re.fullmatch(pattern, value, re.IGNORECASE):
+            raise ValueError(f"{name} must be {meaning}, not {value!r}")
+    return values
+
 
 # The service's own
 
@@ -41,18 +62,31 @@ try:
     LOG_REQUESTS = bool(whole_number(os.environ, "LOG_REQUESTS", least=0, most=1, default=1))
     METRICS = bool(whole_number(os.environ, "METRICS", least=0, most=1, default=1))
     PROXIES = whole_number(os.environ, "PROXIES", least=0, most=10, default=0)
+    _names = _values(
+        "ALLOWED_HOSTS", r"\*|\.?[\w-]+(\.[\w-]+)*|\[[0-9a-f:.]+\]", "host names without ports, separated by commas"
+    )
+    CORS_ALLOWED_ORIGINS = _values(
+        "CORS_ORIGINS",
+        r"null|file://|[a-z][a-z0-9+.-]*://([^/?#@\s\[\]]+|\[[0-9a-f:.]+\](:[0-9]+)?)",
+        "origins such as https://example.com, separated by commas",
+    )
+    # OpenTelemetry's own variables. Its library reads them too, but only logs what is wrong with them.
+    TRACES = bool(_values("OTEL_EXPORTER_OTLP_ENDPOINT", r"https?://[^/?#\s\[\]]+\S*", "an http or https URL", "\n"))
+    if not all("=" in pair for pair in os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", "").split(",") if pair.strip()):
+        raise ValueError("OTEL_EXPORTER_OTLP_HEADERS must be name=value pairs, separated by commas")
+    _values("OTEL_TRACES_SAMPLER", "(parentbased_)?(always_on|always_off|traceidratio)", "a known sampler", "\n")
+    _values("OTEL_TRACES_SAMPLER_ARG", r"0*(\.[0-9]+)?|0+\.|0*1(\.0*)?", "a number from 0 to 1", "\n")
 except ValueError as error:
     raise ImproperlyConfigured(str(error)) from None
 if READ_REQUIRES_TOKEN and not API_TOKENS:
     raise ImproperlyConfigured("READ_REQUIRES_TOKEN needs API_TOKENS: nobody could read")
-# OpenTelemetry's own variables, which its library reads; there too an empty one means the default.
+# An empty variable means the default there too.
 for _name in (
     "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER",
     "OTEL_TRACES_SAMPLER_ARG",
 ):  # fmt: skip
     if not os.environ.get(_name):
         os.environ.pop(_name, None)
-TRACES = bool(os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
 DEALS_BUILD = build_digest(BASE_DIR)
 
 # Django's
@@ -61,8 +95,7 @@ DEALS_BUILD = build_digest(BASE_DIR)
 OPERATORS_SECRET_KEY = os.environ.get("SECRET_KEY", "")
 SECRET_KEY = OPERATORS_SECRET_KEY or get_random_secret_key()
 DEBUG = False
-_names = os.environ.get("ALLOWED_HOSTS", "").strip()
-ALLOWED_HOSTS = [name.strip() for name in (_names or "*").split(",")]
+ALLOWED_HOSTS = [*(_names or "*")]
 # Whoever watches the service from inside asks this very machine, by no public name.
 ALLOWED_HOSTS += ["localhost", "127.0.0.1"]
 
@@ -94,8 +127,7 @@ SILENCED_SYSTEM_CHECKS = [
     # Sessions, users and messages are there, inside ``project.sessions``.
     "admin.E408", "admin.E409", "admin.E410",
 ]
-# Pages of other sites that may use the service from a browser.
-CORS_ALLOWED_ORIGINS = list(filter(None, map(str.strip, os.environ.get("CORS_ORIGINS", "").split(","))))
+# Pages of other sites may use the service from a browser where CORS_ORIGINS names them.
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Retry-After", "Server-Timing", "X-Request-ID"]
 if CORS_ALLOWED_ORIGINS:
@@ -178,16 +210,29 @@ def database(url: str) -> dict[str, Any]:
         entry: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=None, conn_health_checks=True))
     except (ValueError, dj_database_url.UnknownSchemeError) as wrong:
         raise ImproperlyConfigured(f"DATABASE_URL is not understood: {wrong}") from None
+    if "%00" in url:
+        raise ImproperlyConfigured("DATABASE_URL must not contain %00")
+    options = entry.get("OPTIONS", {})
     if entry["ENGINE"].endswith("sqlite3"):
+        if entry.get("HOST"):
+            raise ImproperlyConfigured("DATABASE_URL must be sqlite:////folder/file, with four slashes, or sqlite:///file")
+        if options.keys() - {"timeout"} or not isinstance(options.get("timeout", 0), int):
+            raise ImproperlyConfigured("DATABASE_URL of SQLite has no options but ?timeout=, in seconds")
         entry["OPTIONS"] = {
             # Readers never wait for a writer; a writer waits its turn from the start, so it cannot deadlock.
             "init_command": "PRAGMA journal_mode=WAL",
             "transaction_mode": "IMMEDIATE",
             "timeout": 60,
-            **entry.get("OPTIONS", {}),
+            **options,
         }
     elif entry["ENGINE"].endswith("postgresql"):
-        entry["OPTIONS"] = {**POSTGRES_OPTIONS, **entry.get("OPTIONS", {})}
+        if not (entry["NAME"] or options.get("service")):
+            raise ImproperlyConfigured("DATABASE_URL must name a database: postgres://user:password@host:port/name")
+        try:
+            make_dsn(**options)
+        except psycopg2.ProgrammingError as wrong:
+            raise ImproperlyConfigured(f"DATABASE_URL is not understood: {wrong}") from None
+        entry["OPTIONS"] = {**POSTGRES_OPTIONS, **options}
     else:
         raise ImproperlyConfigured("DATABASE_URL must begin with sqlite:// or postgres://")
     return entry
@@ -200,8 +245,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 def redis_cache(url: str) -> dict[str, Any]:
     """Django's entry for one ``REDIS_URL``."""
     try:
-        parse_url(url)  # type: ignore[no-untyped-call]
-    except ValueError as wrong:
+        ConnectionPool.from_url(url).make_connection()  # which does not connect yet
+    except (ValueError, TypeError, RedisError) as wrong:
         raise ImproperlyConfigured(f"REDIS_URL is not understood: {wrong}") from None
     return {
         "BACKEND": "django_redis.cache.RedisCache",

@@ -5,11 +5,8 @@ from __future__ import annotations
 import os
 import re
 import runpy
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from deals_api import limits
 from deals_api.limits import Limits
-from tests.servers import ROOT, TIMEOUT
+from tests.servers import ROOT
 
 pytestmark = pytest.mark.alike_on_both
 
@@ -233,20 +230,58 @@ def test_traces_are_sent_where_a_collector_is_named_and_an_empty_variable_names_
     assert variables == {}
 
 
-# As a user meets it
+# Invalid values
+
+INVALID = {
+    "DATABASE_URL": [
+        "mysql://db/deals", "nonsense", "postgres://db:port/deals", "postgres://db:99999/deals", "postgres://db",
+        "postgres://db/deals?nonsense=1", "postgres://db/a%00b", "postgres://[::1/deals",
+        "sqlite://folder/file", "sqlite:////folder/a%00b", "sqlite:///file?nonsense=1", "sqlite:///file?timeout=soon",
+    ],
+    "REDIS_URL": [
+        "redis.example:6379", "http://redis", "redis://redis:port/0", "redis://redis:99999", "redis://redis?db=x",
+        "redis://redis?nonsense=1", "rediss://redis?ssl_cert_reqs=nonsense", "redis://[::1",
+    ],
+    "ALLOWED_HOSTS": ["http://a.example", "a.example:8000", "a.example/deals", "a b", "*.example", "::1"],
+    "CORS_ORIGINS": ["*", "a.example", "https://a.example/", "https://a.example b.example", "//a.example", "https://["],
+    "API_TOKENS": ["secret", "ann:short", ":0123456789abcdef", "ann:0123456789abcdeж"],
+    "READ_REQUIRES_TOKEN": ["1", "2", "yes"],
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ["collector:4318", "grpc://collector:4317", "http://", "http:// collector"],
+    "OTEL_EXPORTER_OTLP_HEADERS": ["secret", "a=b,secret"],
+    "OTEL_TRACES_SAMPLER": ["sometimes", "always_on,always_off"],
+    "OTEL_TRACES_SAMPLER_ARG": ["half", "2", "-1", "1.5", "0,5", "."],
+    **{name: ["x", "9" * 5_000] for name in NUMBERS},
+}  # fmt: skip
+VALID = {
+    "ALLOWED_HOSTS": ["*", "a.example", ".example", "10.0.0.1", "[::1]", "my_host", "пример.рф", "a.example,, b,"],
+    "CORS_ORIGINS": ["https://a.example", "http://localhost:3000, https://[::1]:8443", "null", "chrome-extension://abc"],
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ["http://collector:4318", "https://a.example/otlp?x=y"],
+    "OTEL_EXPORTER_OTLP_HEADERS": ["authorization=Bearer%20x", "a=b, c=d=e,"],
+    "OTEL_TRACES_SAMPLER": ["parentbased_traceidratio", "ALWAYS_ON"],
+    "OTEL_TRACES_SAMPLER_ARG": ["0", "0.25", ".5", "1", "1.0", "1."],
+    "DATABASE_URL": ["postgres:///deals?service=x", "postgres:///?service=x", "sqlite:////srv/deals.sqlite3?timeout=5"],
+    "REDIS_URL": ["redis://", "unix:///run/redis.sock?db=1", "redis://redis?socket_timeout=1.5"],
+}  # fmt: skip
 
 
-def test_a_server_with_a_wrong_variable_ends_with_one_clear_line(tmp_path: Path) -> None:
-    serve = subprocess.run(
-        [sys.executable, "manage.py", "serve"],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "MAX_ROWS": "many", "DATABASE_URL": f"sqlite:///{tmp_path / 'x.sqlite3'}"},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    assert serve.returncode != 0
-    assert serve.stderr.strip().splitlines()[-1].endswith(
-        "MAX_ROWS must be a whole number from 1 to 2147483648, not 'many'"
-    )
+def test_every_variable_has_invalid_values_but_free_text() -> None:
+    assert INVALID.keys() == (NUMBERS.keys() | OTHERS) - {"SECRET_KEY", "OTEL_SERVICE_NAME"}
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_value_is_rejected_with_the_name_of_its_variable(name: str) -> None:
+    for value in INVALID[name]:
+        with pytest.raises(ImproperlyConfigured, match=f"^{name} "):
+            settings_of(**{name: value})
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_unusual_but_valid_values_are_accepted(name: str) -> None:
+    for value in VALID[name]:
+        settings_of(**{name: value})
+
+
+def test_secret_headers_are_not_repeated_in_the_message() -> None:
+    with pytest.raises(ImproperlyConfigured) as raised:
+        settings_of(OTEL_EXPORTER_OTLP_HEADERS="hunter2")
+    assert "hunter2" not in str(raised.value)
