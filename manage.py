@@ -1,11 +1,16 @@
 #!/usr/bin/env python
-"""Django's command line."""
+"""Django's command line. Every Python can parse this file, so that it can reject an unsupported one."""
 
-import os
 import sys
 
-from django.core.management import execute_from_command_line
+if sys.version_info < (3, 11):
+    sys.stderr.write("Python 3.11 or newer is required; this is Python %d.%d.\n" % sys.version_info[:2])
+    sys.exit(2)
+if sys.platform == "win32":
+    sys.stderr.write("Windows is not supported; use WSL or docker-compose.\n")
+    sys.exit(2)
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-    execute_from_command_line(sys.argv)
+    from project.command_line import main
+
+    main()

@@ -29,6 +29,10 @@ from psycopg2.errors import DiskFull, QueryCanceled
 _STEPS: Final = 20_000
 #: The statement, its values or the tables are wrong, and not the database's condition.
 _PERMANENT: Final = (ProgrammingError, DataError, IntegrityError, NotSupportedError)
+_UNUSABLE_FILE: Final = (
+    sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_IOERR,
+)  # fmt: skip
 
 
 def take_as_long_as_needed() -> None:
@@ -74,6 +78,20 @@ def is_full(error: Error) -> bool:
     """Whether its disk has no room left."""
     cause = error.__cause__
     return isinstance(cause, DiskFull) or getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
+def is_unusable(error: Error) -> bool:
+    """Whether SQLite cannot open or write its file, which waiting does not change."""
+    code = getattr(error.__cause__, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in _UNUSABLE_FILE  # the higher bits are details
+
+
+def describe_error(error: Error) -> str:
+    """The database's message on one line; for a file that cannot be used also its path and the setting."""
+    message = " ".join(str(error).split())
+    if not is_unusable(error):
+        return message
+    return f"{message}: {connection.settings_dict['NAME']}. Set DATABASE_URL to a file that can be written."
 
 
 class StatementsTimedOut(Exception):

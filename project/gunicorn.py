@@ -5,12 +5,16 @@ import gc
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from project import settings
+from project.command_line import exit_on_invalid_setting
+
+with exit_on_invalid_setting():
+    from project import settings
 
 wsgi_app = "project.wsgi:application"
 bind = f"0.0.0.0:{settings.PORT}"
@@ -40,6 +44,10 @@ def pre_request(_worker: object, request: Any) -> None:
     request.body.force_close = request.force_close
 
 
+#: Signals that stop the service.
+_STOP = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+
+
 def on_starting(_server: object) -> None:
     """Exit with code 2 if the tables do not match the code; /health/ready repeats the check if the database is away."""
     from django.db import Error, connection
@@ -55,6 +63,25 @@ def on_starting(_server: object) -> None:
         logging.getLogger(__name__).warning("The tables were not checked: %s", error)
     finally:
         connection.close()  # no worker may inherit it
+    _block_signals_in_new_workers()
+
+
+def _block_signals_in_new_workers() -> None:
+    """Until a worker has its own handlers it inherits those of the master, which would lose the signal: the master
+    would wait ``graceful_timeout`` for the worker's end."""
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _STOP),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP),
+    )
+
+
+def post_worker_init(_worker: object) -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
+
+
+def when_ready(_server: object) -> None:
+    sys.stdout.write(f"Serving on http://localhost:{settings.PORT}/\n")
+    sys.stdout.flush()
 
 
 def post_fork(_server: object, _worker: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -185,6 +186,33 @@ def test_a_stopped_load_ends_with_130_and_changes_nothing(tables: dict[str, str]
         ("interrupted",),
     ]
     assert b"before" in command(tables, "top_clients").stdout
+
+
+#: Moments at which a load is interrupted; the long form takes DEALS_TEST_SECONDS.
+MOMENTS = 100 if os.environ.get("DEALS_TEST_SECONDS") else 12
+
+
+def test_load_interrupted_at_any_moment_ends_with_130(tables: dict[str, str], tmp_path: Path) -> None:
+    tables["KEEP_UPLOADS"] = "2"
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.interrupted_loads", str(tmp_path), str(MOMENTS), "10"],
+        cwd=ROOT, env=os.environ | tables, capture_output=True, check=True, timeout=1200,
+    )  # fmt: skip
+    ends = [tuple(end) for end in json.loads(done.stdout)]
+    assert set(ends) <= {
+        (130, "Interrupted: The load was stopped.\n"),
+        (130, "Interrupted: The file was loaded before it could be stopped.\n"),
+        (130, ""),  # while no file was being stored
+        (0, ""),  # the load was faster than the signal
+    }
+    assert (130, "Interrupted: The load was stopped.\n") in ends
+    states = [state for (state,) in query(tables["DATABASE_URL"], "SELECT state FROM deals_api_upload ORDER BY id")]
+    assert set(states) <= {"loaded", "interrupted", "retired", "pruned"}
+    # An upload that was not registered yet leaves none.
+    assert 0 < states.count("interrupted") <= ends.count((130, "Interrupted: The load was stopped.\n"))
+    rows = "SELECT DISTINCT state FROM deals_api_deal d JOIN deals_api_upload u ON u.id = d.upload_id"
+    assert {state for (state,) in query(tables["DATABASE_URL"], rows)} <= {"loaded", "retired"}
+    assert command(tables, "top_clients").returncode == 0
 
 
 # The bar

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from django.core.management.base import CommandError, OutputWrapper
-from django.db import Error
+from django.db import Error, connection
 
-from deals_api.database import is_temporary
+from deals_api.database import describe_error, is_temporary
 from deals_api.database_schema import SchemaMismatch, require_matching_schema
+from deals_api.formats import printable
 from deals_api.models import Upload
 
 #: How often the bar is drawn.
@@ -75,11 +77,45 @@ def _reason(error: Error) -> str:
             return str(mismatch)
         except Error:
             pass
-    return _line(error)
+    return describe_error(error)
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+class Interruption:
+    """Raise KeyboardInterrupt for the first Ctrl-C at the next call or statement; a second one ends the process.
+
+    The signal handler itself must not raise: psycopg2 and sqlite3 turn an exception that appears inside them into a
+    database error, or lose it.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._pending = False
+
+    def __call__(self) -> None:
+        if self._pending:
+            self._pending = False
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def handled(self) -> Iterator[None]:
+        """Handle SIGINT in this block, unless it is ignored, as in a background job of a shell."""
+        previous = signal.getsignal(signal.SIGINT)
+        if previous is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self._request)
+        try:
+            with connection.execute_wrapper(self._before_statement):
+                yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+    def _request(self, number: int, _frame: object) -> None:
+        if self.requested:
+            os._exit(128 + number)
+        self.requested = self._pending = True
+
+    def _before_statement(self, execute: Callable[..., Any], *arguments: Any) -> Any:
+        self()
+        return execute(*arguments)
 
 
 # Tables
@@ -97,11 +133,6 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[i
         for row in cells
     ]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
-
-
-def printable(text: str) -> str:
-    """The text without what a terminal would obey: it may come from anybody's file."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 # The bar

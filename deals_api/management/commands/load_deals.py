@@ -19,7 +19,16 @@ from deals_api import store
 from deals_api.errors import DatabaseBusy, DealsError
 from deals_api.exception_handler import body
 from deals_api.ingest import ingest_deals
-from deals_api.management.terminal import Bar, DatabaseUnavailable, Interrupted, Refused, Unusable, database, table
+from deals_api.management.terminal import (
+    Bar,
+    DatabaseUnavailable,
+    Interrupted,
+    Interruption,
+    Refused,
+    Unusable,
+    database,
+    table,
+)
 from deals_api.models import Upload
 from deals_api.serializers import exact_json
 
@@ -44,9 +53,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         as_json = options["format"] == "json"
         began = time.monotonic()
+        interruption = Interruption()
         try:
             with opened(options["file"]) as (file, name), database():
-                upload = self.load(file, name)
+                with interruption.handled():
+                    upload = self.load(file, name, interruption)
                 current = Upload.objects.current() == upload
         except DatabaseBusy as busy:
             raise DatabaseUnavailable(busy.message) from busy
@@ -56,20 +67,28 @@ class Command(BaseCommand):
             raise Refused(refusal.message if as_json else told(refusal)) from refusal
         except KeyboardInterrupt:
             raise Interrupted("The load was stopped.") from None
-        store.tidy_if_possible(settings.DEALS_LIMITS)
         if as_json:
             self.write_json(report(upload))
         else:
             self.stdout.write(sentence(upload, time.monotonic() - began, current=current))
+        self.stdout.flush()
+        store.tidy_if_possible(settings.DEALS_LIMITS)
+        if interruption.requested:
+            raise Interrupted("The file was loaded before it could be stopped.")
 
-    def load(self, file: IO[bytes], name: str) -> Upload:
-        if not self.stderr.isatty():
-            return ingest_deals(file, name, UPLOADED_BY)
-        bar = Bar(self.stderr, file.seek(0, 2))
+    def load(self, file: IO[bytes], name: str, stop_if_requested: Interruption) -> Upload:
+        bar = Bar(self.stderr, file.seek(0, 2)) if self.stderr.isatty() else None
+
+        def progress(rows: int, bytes_read: int) -> None:
+            stop_if_requested()
+            if bar:
+                bar(rows, bytes_read)
+
         try:
-            return ingest_deals(file, name, UPLOADED_BY, bar)
+            return ingest_deals(file, name, UPLOADED_BY, progress)
         finally:
-            bar.end()
+            if bar:
+                bar.end()
 
     def write_json(self, data: dict[str, Any]) -> None:
         self.stdout.write(exact_json(data).decode())

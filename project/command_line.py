@@ -1,0 +1,65 @@
+"""Entry point of ``manage.py``: signals, settings errors and exit codes before Django's own handling."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+
+#: Commands that a signal may end at any instruction: each transaction is stored whole or not at all. ``load_deals``
+#: has a handler of its own while it stores a file.
+_INTERRUPTIBLE = {"serve", "load_deals", "top_clients", "migrate"}
+
+
+def main() -> None:
+    """Run the command of ``sys.argv``. Exit codes: the command's own; 2 invalid setting; 3 unusable
+    database file; 130 interrupted."""
+    _exit_on(signal.SIGINT, signal.SIGTERM)
+    command = sys.argv[1:2]
+    if command == ["serve"] and sys.stdout.isatty():
+        sys.stdout.write("Starting…\n")
+        sys.stdout.flush()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+    with exit_on_invalid_setting():
+        import django
+        from django.core.management import execute_from_command_line
+        from django.db import Error
+
+        from deals_api.database import describe_error, is_unusable
+
+        django.setup()
+        if not _INTERRUPTIBLE.intersection(command):
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            execute_from_command_line(sys.argv)
+        except KeyboardInterrupt:
+            sys.exit(128 + signal.SIGINT)
+        except Error as error:
+            if not is_unusable(error):
+                raise
+            sys.stderr.write(f"The database cannot be used: {describe_error(error)}\n")
+            sys.exit(3)
+        finally:
+            # Only the interpreter's clean-up is left; a signal must not turn it into a traceback.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _exit_on(*signals: signal.Signals) -> None:
+    """End the process without a traceback. An exception raised by a handler could be printed or lost in a callback."""
+    for number in signals:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda received, _frame: os._exit(128 + received))
+
+
+@contextlib.contextmanager
+def exit_on_invalid_setting() -> Iterator[None]:
+    """Report an invalid setting as one line."""
+    from django.core.exceptions import ImproperlyConfigured
+
+    try:
+        yield
+    except ImproperlyConfigured as error:
+        sys.stderr.write(" ".join(str(error).split()) + "\n")
+        sys.exit(2)
