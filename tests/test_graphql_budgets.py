@@ -459,7 +459,10 @@ def test_rows_that_take_too_long_to_fetch_name_the_limit(limits: Any) -> None:
 def test_a_database_that_fails_at_once_has_not_needed_too_long() -> None:
     load(deal())
     forget()
-    ends = {"sqlite": "ATTACH '/nowhere/at/all' AS missing", "postgresql": "SELECT pg_terminate_backend(pg_backend_pid())"}
+    ends = {
+        "sqlite": "ATTACH '/nowhere/at/all' AS missing",
+        "postgresql": "SELECT pg_terminate_backend(pg_backend_pid())",
+    }
     with before_rows_are_read(lambda execute: execute(ends[connection.vendor])):
         answer = post("{deals {nodes {gem {name}}}}")
     assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (503, "database_busy")
