@@ -33,7 +33,7 @@ def title(text: str) -> None:
 
 def announcement() -> str:
     missing = [what for what, command in COMMANDS.items() if shutil.which(command) is None]
-    skipped = f" Tests that need {', '.join(missing)} are skipped." if missing else ""
+    skipped = f" Not installed, so their tests are skipped: {', '.join(missing)}." if missing else ""
     return f"The whole suite takes about {MINUTES} minutes on two idle cores.{skipped}"
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests import services
 from tests.builders import csv_of, deal
-from tests.servers import Server, serving
+from tests.servers import TIMEOUT, Server, serving
 from tests.test_readme import BACKUPS, README, blocks_of
 from tests.test_service import usernames_in
 
@@ -25,7 +25,7 @@ BLOCKS: Final = [text for _, text in blocks_of(README) if any(mark in text for m
 def run(block: str, folder: Path, **environment: str) -> None:
     done = subprocess.run(
         ["sh", "-ec", block], cwd=folder, env=os.environ | environment,
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=TIMEOUT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{block}\n{done.stderr}"
 
@@ -40,7 +40,7 @@ def customers(server: Server) -> list[str]:
 
 def test_sqlite_backup_of_a_running_service_is_restored(tmp_path: Path, on_postgres: bool) -> None:
     if on_postgres:
-        pytest.skip("the run on SQLite does it")
+        pytest.skip("needs SQLite")
     backup, restore = BLOCKS[:2]
     (tmp_path / ".venv").symlink_to(sys.prefix)
     with serving(tmp_path) as server:
@@ -70,7 +70,7 @@ exec "{binaries}/$program" -h 127.0.0.1 -p {port} "$@"
 def postgres(tmp_path: Path, on_postgres: bool) -> Iterator[tuple[str, str]]:
     """The address of an empty database ``deals``, and a ``PATH`` with the stand-in for docker-compose."""
     if not on_postgres:
-        pytest.skip("the run on PostgreSQL does it")
+        pytest.skip("needs PostgreSQL")
     with services.postgres() as (service, url):
         programs = tmp_path / "programs"
         programs.mkdir()

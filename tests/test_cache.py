@@ -29,6 +29,7 @@ from deals_api.bounded_cache import BoundedCache
 from deals_api.cache import Answer, Lease, SnapshotGone
 from deals_api.limits import Limits
 from tests import services
+from tests.servers import TIMEOUT
 
 request = RequestFactory().get("/")
 
@@ -188,16 +189,16 @@ def test_a_frozen_reader_cannot_store_the_old_answer_under_the_new_name() -> Non
         assert version is not None
         if version.name == "old":
             frozen.set()
-            thawed.wait(300)
+            thawed.wait(TIMEOUT)
         return Answer(version.name.encode())
 
     with ThreadPoolExecutor() as pool:
         reader = pool.submit(cache.respond, request, lambda: current[0], "test", [5], "application/json", compute)
-        frozen.wait(300)
+        frozen.wait(TIMEOUT)
         current[0] = Version("new")
         during = cache.respond(request, lambda: current[0], "test", [5], "application/json", compute)
         thawed.set()
-        assert reader.result(300).content == b"old"
+        assert reader.result(TIMEOUT).content == b"old"
     after = cache.respond(request, lambda: current[0], "test", [5], "application/json", compute)
     assert (during.content, after.content) == (b"new", b"new")
 
@@ -459,7 +460,7 @@ def test_a_lease_counts_from_when_its_read_began() -> None:
 @pytest.fixture
 def _much_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that whoever waited it out would be noticed."""
-    monkeypatch.setattr(cache, "PATIENCE_SECONDS", 300.0)
+    monkeypatch.setattr(cache, "PATIENCE_SECONDS", TIMEOUT)
 
 
 class Noted:
@@ -493,12 +494,12 @@ def test_a_thread_that_hangs_is_not_waited_for_long(monkeypatch: pytest.MonkeyPa
 
     def hang(_: object) -> Answer:
         hanging.set()
-        released.wait(300)
+        released.wait(TIMEOUT)
         return Answer(b"late")
 
     with ThreadPoolExecutor() as pool:
         late = pool.submit(cache.respond, request, lambda: Version("a"), "test", [5], "application/json", hang)
-        hanging.wait(300)
+        hanging.wait(TIMEOUT)
         assert asked(Version("a"), Counted(b"mine")).content == b"mine"
         assert not late.done()
         released.set()
@@ -536,7 +537,7 @@ def test_another_process_that_died_computing_is_not_waited_for_long(
 def own_redis(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[services.Service]:
     """The cache over a real Redis of this test's own, on both runs of the suite."""
     with services.redis() as (service, url):
-        use_redis(url, monkeypatch, SOCKET_TIMEOUT=300, SOCKET_CONNECT_TIMEOUT=300)
+        use_redis(url, monkeypatch, SOCKET_TIMEOUT=TIMEOUT, SOCKET_CONNECT_TIMEOUT=TIMEOUT)
         yield service
 
 
@@ -735,12 +736,12 @@ def test_one_call_finds_out_whether_the_cache_is_back() -> None:
 
     def operation() -> str:
         trying.set()
-        done.wait(300)
+        done.wait(TIMEOUT)
         return "back"
 
     with ThreadPoolExecutor() as pool:
         first = pool.submit(breaker.call, operation)
-        trying.wait(300)
+        trying.wait(TIMEOUT)
         assert breaker.call(lambda: "asked too", otherwise="rests on") == "rests on"
         done.set()
         assert first.result() == "back"

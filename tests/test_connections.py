@@ -16,7 +16,7 @@ import requests
 
 from project.request_body import DISCARD_SECONDS
 from tests.builders import csv_of, deal, many
-from tests.servers import Server, serving
+from tests.servers import TIMEOUT, Server, serving
 
 pytestmark = pytest.mark.alike_on_both
 
@@ -58,7 +58,7 @@ REJECTED: dict[str, tuple[str, str, dict[str, str], int]] = {
 def test_connection_carries_another_request_after_an_unread_body(
     server: Server, method: str, path: str, headers: dict[str, str], status: int, size: int
 ) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT)
     for _ in range(2):
         connection.request(method, path, BODY[:size], headers)
         answer = connection.getresponse()
@@ -73,11 +73,12 @@ def test_connection_carries_another_request_after_an_unread_body(
 
 @pytest.mark.parametrize("client", [requests.Session, httpx.Client])
 def test_thirty_rejected_uploads_break_no_following_request(server: Server, client: Any) -> None:
+    upload = {"deals": ("d.csv", BODY)}
     with client() as session:
         statuses = [
             (
-                session.post(f"{server.url}/api/upload/", files={"deals": ("d.csv", BODY)}, timeout=60).status_code,
-                session.get(f"{server.url}/api/top-clients/", timeout=60).status_code,
+                session.post(f"{server.url}/api/upload/", files=upload, timeout=TIMEOUT).status_code,
+                session.get(f"{server.url}/api/top-clients/", timeout=TIMEOUT).status_code,
             )
             for _ in range(30)
         ]
@@ -158,7 +159,7 @@ def test_client_that_expects_100_continue_keeps_its_connection(server: Server) -
 
 def test_rejected_file_keeps_the_connection(server: Server) -> None:
     """The form was read to its end; the file in it is rejected."""
-    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {WORDS}"}, timeout=60) as client:
+    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {WORDS}"}, timeout=TIMEOUT) as client:
         for _ in range(3):
             bad = {"deals": ("d.csv", csv_of(*many(2000), deal(total="x")))}
             answer = client.post("/api/upload/", files=bad)

@@ -17,6 +17,7 @@ from django.db.utils import ConnectionHandler
 from deals_api.database import StatementTimer, take_as_long_as_needed
 from deals_api.ingest import ingest_deals
 from tests.builders import csv_of, deal, load
+from tests.servers import TIMEOUT
 from tests.test_settings import settings_of
 
 
@@ -96,13 +97,13 @@ def test_nobody_waits_for_a_lock_for_ever() -> None:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("LOCK deals_api_currentupload")
             held.set()
-            done.wait(300)
+            done.wait(TIMEOUT)
         connections.close_all()
 
     holder = threading.Thread(target=hold)
     holder.start()
     try:
-        assert held.wait(300)
+        assert held.wait(TIMEOUT)
         with session(lock_timeout="100ms"), pytest.raises(OperationalError, match="lock timeout"):
             execute("SELECT * FROM deals_api_currentupload")
     finally:

@@ -24,7 +24,7 @@ from deals_api.management.terminal import DatabaseUnavailable
 from project import health
 from tests.builders import deal, load
 from tests.graphql import forget
-from tests.servers import ROOT
+from tests.servers import ROOT, TIMEOUT
 from tests.services import free_port
 from tests.test_migrations import migrate
 
@@ -126,7 +126,7 @@ def start(database_url: str, *command: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
     return subprocess.run(
         [sys.executable, *command], cwd=ROOT, env=clean | {"DATABASE_URL": database_url, "PORT": str(free_port())},
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=TIMEOUT, check=False,
     )  # fmt: skip
 
 

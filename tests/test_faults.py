@@ -359,7 +359,7 @@ def test_after_all_deaths_no_row_is_left_of_those_who_died(stage: Stage) -> None
 
 def reads_without_statements(server: Server) -> bool:
     """Whether one of some reads in a row found a lease on the pointer."""
-    with httpx.Client(timeout=60) as client:
+    with httpx.Client(timeout=TIMEOUT) as client:
         reads = [client.get(f"{server.url}/api/top-clients/") for _ in range(20)]
     return any("statements" not in read.headers["Server-Timing"] for read in reads)
 
@@ -375,7 +375,7 @@ def kill_while(server: Server, url: str, condition: str, act: Callable[[], objec
         for worker in server.workers():
             worker.kill()
         with contextlib.suppress(httpx.HTTPError):
-            acting.result(60)
+            acting.result(TIMEOUT)
     return query(url, condition) != []
 
 

@@ -28,6 +28,7 @@ from deals_api.errors import DealsError, UploadHasProblems, UploadNotKept, Uploa
 from deals_api.ingest import ingest_deals
 from deals_api.models import CurrentUpload, Customer, Deal, Gem, Purchase, Upload
 from tests.builders import csv_of, deal, load, many
+from tests.servers import TIMEOUT
 
 pytestmark = pytest.mark.django_db
 
@@ -267,7 +268,7 @@ def test_an_upload_swept_before_its_load_is_announced_again() -> None:
     def observed() -> Any:
         with ThreadPoolExecutor() as pool:
             reading = pool.submit(apart, Upload.objects.current_and_change)
-            assert reading.result(60) == (first, True)
+            assert reading.result(TIMEOUT) == (first, True)
         yield from batches
 
     finish(upload, observed())
@@ -411,7 +412,7 @@ def _several_writers(on_postgres: bool) -> None:
 
 
 def wait_until_somebody_waits() -> None:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + TIMEOUT
     with connection.cursor() as cursor:
         while time.monotonic() < deadline:
             cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
@@ -431,7 +432,7 @@ def test_of_two_uploads_that_end_at_once_the_later_stays() -> None:
             finish(newer, newer_deals)
             finishing = pool.submit(apart, lambda: finish(older, its_deals))
             wait_until_somebody_waits()
-        finishing.result(300)
+        finishing.result(TIMEOUT)
     assert current() == newer
 
 
@@ -444,7 +445,7 @@ def test_a_file_that_is_sent_again_while_another_replaces_it_is_loaded_again() -
             load(deal("bob"))
             sending = pool.submit(apart, lambda: load(deal("ann")))
             wait_until_somebody_waits()
-        again = sending.result(300)
+        again = sending.result(TIMEOUT)
     assert again != first
     assert current() == again
 
@@ -458,16 +459,16 @@ def test_an_upload_that_takes_long_is_not_taken_for_dead() -> None:
 
     def slowly() -> Any:
         begun.set()
-        go_on.wait(300)
+        go_on.wait(TIMEOUT)
         yield from its_deals
 
     with ThreadPoolExecutor() as pool:
         finishing = pool.submit(apart, lambda: finish(upload, slowly()))
-        begun.wait(300)
+        begun.wait(TIMEOUT)
         store.tidy(settings.DEALS_LIMITS)
         assert Upload.objects.get(pk=upload.pk).state == Upload.State.LOADING
         go_on.set()
-        finishing.result(300)
+        finishing.result(TIMEOUT)
     assert Upload.objects.get(pk=upload.pk).state == Upload.State.LOADED
     assert current() == upload
 
@@ -543,7 +544,7 @@ def test_roll_backs_at_once_wait_for_one_another_and_not_for_ever(monkeypatch: p
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(300)
+        thread.join(TIMEOUT)
     assert not any(thread.is_alive() for thread in threads)
     assert len(waits) <= 6 + 5 + 4 + 3 + 2 + 1  # each time one of them gets through
     assert current() in uploads

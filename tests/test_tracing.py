@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.servers import REAL_FILE, ROOT, serving
+from tests.servers import REAL_FILE, ROOT, TIMEOUT, serving
 
 SECRET = "correct horse battery"  # noqa: S105
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -60,7 +60,7 @@ def test_an_upload_and_a_question_are_followed_to_their_statements(tmp_path: Pat
                 f"{server.url}/api/upload/",
                 files={"deals": REAL_FILE.read_bytes()},
                 headers={"Authorization": f"Bearer {SECRET}"},
-                timeout=60,
+                timeout=TIMEOUT,
             )
             assert sent.status_code == 200
             asked = httpx.post(

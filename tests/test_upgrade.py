@@ -18,7 +18,7 @@ import pytest
 
 from tests.builders import csv_of, deal
 from tests.conftest import empty_database
-from tests.servers import ROOT, Server, serving
+from tests.servers import ROOT, TIMEOUT, Server, serving
 from tests.test_migrations import migrate
 from tests.test_service import query, usernames_in
 
@@ -56,7 +56,7 @@ def early_database(request: pytest.FixtureRequest, database_url: str, on_postgre
 
 
 def ask(server: Server, document: str, **variables: Any) -> Any:
-    response = httpx.post(f"{server.url}/graphql/", json={"query": document, "variables": variables}, timeout=60)
+    response = httpx.post(f"{server.url}/graphql/", json={"query": document, "variables": variables}, timeout=TIMEOUT)
     answer = response.json()
     assert "errors" not in answer, answer
     return answer["data"]
