@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
 from typing import Any, Final
 
@@ -75,9 +76,11 @@ def _stop_receiving(client: socket.socket | None) -> None:
 def count_body(environ: Environ) -> RequestBody | None:
     """Put a counted stream in the place of ``wsgi.input``; None for a request without a body."""
     chunked = "HTTP_TRANSFER_ENCODING" in environ
-    length = environ.get("CONTENT_LENGTH") or "0"
-    if not chunked and not (length.isdecimal() and int(length)):
+    header = environ.get("CONTENT_LENGTH") or "0"
+    # Python does not convert thousands of digits, and no limit has more than 18.
+    length = 0 if not header.isdecimal() else int(header) if len(header) <= 18 else sys.maxsize
+    if not chunked and length == 0:
         return None
-    body = RequestBody(environ["wsgi.input"], None if chunked else int(length))
+    body = RequestBody(environ["wsgi.input"], None if chunked else length)
     environ["wsgi.input"] = body
     return body
