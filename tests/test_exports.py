@@ -370,18 +370,24 @@ def reads(captured: CaptureQueriesContext) -> list[str]:
     return [statement["sql"] for statement in captured if "deals_api_deal" in statement["sql"]]
 
 
+def peak_of_download(client: Client, path: str) -> int:
+    tracemalloc.start()
+    try:
+        for piece in iter(client.get(path)):
+            assert piece
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("path", FILES[:2])
 def test_memory_does_not_grow_with_rows(client: Client, path: str) -> None:
     peaks = []
     for chunks in (2, 8):
         load(*many(chunks * exports.CHUNK_ROWS))
-        for piece in iter(client.get(path)):  # once without counting: what is made once is made
-            assert piece
-        tracemalloc.start()
-        for piece in iter(client.get(path)):
-            assert piece
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+        peak_of_download(client, path)  # not counted: objects that are created once exist from now on
+        # Threads of the service allocate memory too, at any time; not during each of three downloads.
+        peaks.append(min(peak_of_download(client, path) for _ in range(3)))
     assert peaks[1] < 1.3 * peaks[0]
 
 
