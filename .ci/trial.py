@@ -69,9 +69,7 @@ def wait_until(holds: Callable[[], object], seconds: float, otherwise: str) -> N
         time.sleep(0.3)
 
 
-def run(
-    command: Sequence[str], seconds: float, *, cwd: Path = ROOT, env: Mapping[str, str] | None = None
-) -> str:
+def run(command: Sequence[str], seconds: float, *, cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> str:
     """What a command prints; after so many seconds it and all that it started are ended.
 
     Into files, because a pipe stays open as long as anything that the command left behind.
@@ -108,8 +106,13 @@ def running(command: str, log: Path, *, cwd: Path, env: Mapping[str, str]) -> It
     """A shell command that goes on in the background; what it printed is shown if the trial fails."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ["bash", "-c", command], cwd=cwd, env=env,
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+            ["bash", "-c", command],
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
     try:
         yield process

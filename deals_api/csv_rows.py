@@ -51,9 +51,7 @@ _DATE: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?)"
     r" ?(Z|[+-][0-9]{2}(?::?[0-5][0-9])?)?"
 )
-_BLANKS: Final = "\t " + "".join(
-    chr(code) for code in (0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000)
-)
+_BLANKS: Final = "\t " + "".join(chr(code) for code in (0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,11 +346,7 @@ class _Sheet:
             return None
         columns = list(zip(*records, strict=True))
         customer, gem, total, quantity, date = (columns[position] for position in positions)
-        if not (
-            _all_like(_TOTAL, total)
-            and _all_like(_QUANTITY, quantity)
-            and _all_like(_DATE_IN_UTC, date)
-        ):
+        if not (_all_like(_TOTAL, total) and _all_like(_QUANTITY, quantity) and _all_like(_DATE_IN_UTC, date)):
             return None
         try:
             customers, gems = self._clean_names(customer), self._clean_names(gem)
@@ -377,11 +371,13 @@ class _Sheet:
         """The same, cell by cell, noting what is wrong."""
         batch = DealBatch([], [], [], [], [])
         targets: tuple[list[str] | list[int], ...] = (
-            batch.customers, batch.gems, batch.totals, batch.quantities, batch.dates
+            batch.customers,
+            batch.gems,
+            batch.totals,
+            batch.quantities,
+            batch.dates,
         )
-        readers: tuple[Callable[[str], str | int], ...] = (
-            read_name, read_name, read_total, read_quantity, read_date
-        )
+        readers: tuple[Callable[[str], str | int], ...] = (read_name, read_name, read_total, read_quantity, read_date)
         for record in records:
             if "".join(record).strip(_BLANKS):
                 if self._lacks_or_exceeds(record, positions):

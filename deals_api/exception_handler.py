@@ -54,9 +54,7 @@ _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def refuse(error: Exception, _context: dict[str, Any] | None = None) -> Response | None:
     """DRF's hook; None leaves what nobody foresaw to Django, which logs it and calls ``server_error``."""
     if isinstance(error, DealsError):
-        return Response(
-            body(error.message, error.code, error.problems), _STATUS[error.code], headers=headers_of(error)
-        )
+        return Response(body(error.message, error.code, error.problems), _STATUS[error.code], headers=headers_of(error))
     if _means_no_room(error):
         log.error("There is no room left: %s", error)
         return refuse(NoRoom("The service has no room left on its disk; its operator has to make some."))

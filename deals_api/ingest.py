@@ -21,9 +21,7 @@ from deals_api.models import Upload
 Progress = Callable[[int, int], None]
 
 
-def ingest_deals(
-    file: IO[bytes], file_name: str, uploaded_by: str = "", progress: Progress | None = None
-) -> Upload:
+def ingest_deals(file: IO[bytes], file_name: str, uploaded_by: str = "", progress: Progress | None = None) -> Upload:
     """One upload from bytes to stored deals; stores all of it or nothing.
 
     The same bytes as the current upload's change nothing and are no new upload: it ``came_again``,
@@ -41,9 +39,7 @@ def ingest_deals(
         same.came_again = True
         notes.current().upload = "again"
         return same
-    upload = Upload.objects.create(
-        file_name=_clean(file_name), sha256=sha256, size=size, uploaded_by=uploaded_by
-    )
+    upload = Upload.objects.create(file_name=_clean(file_name), sha256=sha256, size=size, uploaded_by=uploaded_by)
     try:
         batches = read_deals(file, limits)  # which refuses an empty file at once
         store.store_snapshot(upload, _followed(batches, file, progress) if progress else batches, limits)

@@ -244,9 +244,7 @@ class SnapshotRow(models.Model):
     """
 
     id = models.BigIntegerField(primary_key=True)
-    upload = models.ForeignKey(
-        Upload, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
-    )
+    upload = models.ForeignKey(Upload, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False)
 
     class Meta:
         abstract = True
@@ -334,9 +332,7 @@ class Purchase(SnapshotRow):
 class Deal(SnapshotRow):
     """One line of the file."""
 
-    customer = models.ForeignKey(
-        Customer, models.DO_NOTHING, related_name="deals", db_constraint=False, db_index=False
-    )
+    customer = models.ForeignKey(Customer, models.DO_NOTHING, related_name="deals", db_constraint=False, db_index=False)
     gem = models.ForeignKey(Gem, models.DO_NOTHING, related_name="deals", db_constraint=False, db_index=False)
     total = MoneyField()
     quantity = models.IntegerField()

@@ -57,9 +57,7 @@ _BAD_CELL: Final = {
 
 #: What an operation of this face can refuse, by code; those that read say two of them in other words.
 REFUSALS: Final = {
-    "bad_request": Refusal(
-        HTTPStatus.BAD_REQUEST, "The service does not answer to this name; see ALLOWED_HOSTS."
-    ),
+    "bad_request": Refusal(HTTPStatus.BAD_REQUEST, "The service does not answer to this name; see ALLOWED_HOSTS."),
     "invalid": Refusal(HTTPStatus.BAD_REQUEST, "limt: There is no parameter 'limt'."),
     "parse_error": Refusal(
         HTTPStatus.BAD_REQUEST,
@@ -78,9 +76,7 @@ REFUSALS: Final = {
         HTTPStatus.FORBIDDEN,
         "A page of another site asks for this; the service takes changes from its own pages only.",
     ),
-    "upload_not_kept": Refusal(
-        HTTPStatus.NOT_FOUND, "There is no such upload, or its rows are no longer kept."
-    ),
+    "upload_not_kept": Refusal(HTTPStatus.NOT_FOUND, "There is no such upload, or its rows are no longer kept."),
     "method_not_allowed": Refusal(HTTPStatus.METHOD_NOT_ALLOWED, 'Method "DELETE" not allowed.'),
     "not_acceptable": Refusal(HTTPStatus.NOT_ACCEPTABLE, "Could not satisfy the request Accept header."),
     "length_required": Refusal(

@@ -37,9 +37,7 @@ class RateCounters:
     def add(self, key: str, minute: int) -> int:
         """Count one more; returns the number in this minute."""
         digest = blake2b(key.encode(errors="replace"), digest_size=4 * _ROWS, key=self._seed).digest()
-        cells = [
-            1 + row * _COLUMNS + int.from_bytes(digest[4 * row : 4 * row + 4]) % _COLUMNS for row in range(_ROWS)
-        ]
+        cells = [1 + row * _COLUMNS + int.from_bytes(digest[4 * row : 4 * row + 4]) % _COLUMNS for row in range(_ROWS)]
         with self._lock():
             if self._cells[0] != minute:
                 self.clear()

@@ -40,9 +40,7 @@ class NameScan:
         return cls(names, names, names * MAX_NAME_LENGTH if characters is None else characters)
 
     def __add__(self, other: NameScan) -> NameScan:
-        return NameScan(
-            self.names + other.names, self.searched + other.searched, self.characters + other.characters
-        )
+        return NameScan(self.names + other.names, self.searched + other.searched, self.characters + other.characters)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,9 +58,7 @@ class SnapshotField(_Parameter):
         return snapshot_named(data)
 
 
-def reject_unknown(
-    parameters: MultiValueDict[str, Any], known: Container[str] = (), kind: str = "parameter"
-) -> None:
+def reject_unknown(parameters: MultiValueDict[str, Any], known: Container[str] = (), kind: str = "parameter") -> None:
     """Raises: ValidationError for the first unknown or repeated name."""
     if error := first_error(parameters, known, kind):
         name, sentence = error

@@ -64,10 +64,21 @@ UploadId = Annotated[
 _NEWEST_FIRST: Final = Order.named("-id")
 #: Orders that an index gives, so that a page takes no more than its own rows.
 _INDEXED: Final = {
-    "id", "-id", "date,id", "-date,-id", "-spent_money,username", "username", "-username", "name", "-name"
+    "id",
+    "-id",
+    "date,id",
+    "-date,-id",
+    "-spent_money,username",
+    "username",
+    "-username",
+    "name",
+    "-name",
 }
 _ROWS: Final[dict[str, type[models.SnapshotRow]]] = {
-    "Customer": models.Customer, "Deal": models.Deal, "Gem": models.Gem, "Purchase": models.Purchase
+    "Customer": models.Customer,
+    "Deal": models.Deal,
+    "Gem": models.Gem,
+    "Purchase": models.Purchase,
 }
 
 enum_of(
@@ -248,9 +259,7 @@ class Query:
         by: Annotated[
             list[DealStatsKey] | None, strawberry.argument(description="What to group by, in any combination.")
         ] = None,
-        filter: Annotated[
-            DealFilter | None, strawberry.argument(description="Which deals to add up.")
-        ] = None,
+        filter: Annotated[DealFilter | None, strawberry.argument(description="Which deals to add up.")] = None,
         having: Annotated[
             DealStatsFilter | None, strawberry.argument(description="Which groups to return, by what they add up to.")
         ] = None,

@@ -125,7 +125,9 @@ SILENCED_SYSTEM_CHECKS = [
     # A cookie carries somebody's authority in the admin only, and each of its views is ``csrf_protect``ed.
     "security.W003",
     # Sessions, users and messages are there, inside ``project.sessions``.
-    "admin.E408", "admin.E409", "admin.E410",
+    "admin.E408",
+    "admin.E409",
+    "admin.E410",
 ]
 # Pages of other sites may use the service from a browser where CORS_ORIGINS names them.
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "x-request-id"]
@@ -182,8 +184,10 @@ WHITENOISE_ALLOW_ALL_ORIGINS = False
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
-        "UserAttributeSimilarityValidator", "MinimumLengthValidator",
-        "CommonPasswordValidator", "NumericPasswordValidator",
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
     )
 ]
 # The cookies are the admin's alone: a browser shows them to no other address.
@@ -215,7 +219,9 @@ def database(url: str) -> dict[str, Any]:
     options = entry.get("OPTIONS", {})
     if entry["ENGINE"].endswith("sqlite3"):
         if entry.get("HOST"):
-            raise ImproperlyConfigured("DATABASE_URL must be sqlite:////folder/file, with four slashes, or sqlite:///file")
+            raise ImproperlyConfigured(
+                "DATABASE_URL must be sqlite:////folder/file, with four slashes, or sqlite:///file"
+            )
         if options.keys() - {"timeout"} or not isinstance(options.get("timeout", 0), int):
             raise ImproperlyConfigured("DATABASE_URL of SQLite has no options but ?timeout=, in seconds")
         entry["OPTIONS"] = {

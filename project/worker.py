@@ -38,6 +38,7 @@ _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*(?:\r
 #: What a client may wait for before it sends the body, and what has no length.
 _COMES_LATER: Final = re.compile(rb"\r\n(?:expect|transfer-encoding):", re.IGNORECASE)
 
+
 class Arrival(Enum):
     """How much of a request is there."""
 

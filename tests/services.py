@@ -110,8 +110,11 @@ def reachable_by(user: str | None, binaries: Path, folder: Path) -> Path:
     """The binaries, copied out when ``user`` may not enter the folder they lie in."""
     if user is None:
         return binaries
-    probe = subprocess.run([binaries / "postgres", "--version"], user=user, capture_output=True, check=False) \
-        if _enterable(binaries) else None
+    probe = (
+        subprocess.run([binaries / "postgres", "--version"], user=user, capture_output=True, check=False)
+        if _enterable(binaries)
+        else None
+    )
     if probe is not None and probe.returncode == 0:
         return binaries
     shutil.copytree(binaries.parent, folder / "pginstall", symlinks=True)
@@ -132,7 +135,11 @@ def postgres(*options: str) -> Iterator[tuple[Service, str]]:
         group = user and "nogroup"
         subprocess.run(
             [binaries / "initdb", "-D", data, "-U", "deals", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
-            user=user, group=group, cwd=folder, check=True, capture_output=True,
+            user=user,
+            group=group,
+            cwd=folder,
+            check=True,
+            capture_output=True,
         )
         command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1"]
         service = Service(command + [part for option in options for part in ("-c", option)], port, user)
@@ -164,8 +171,19 @@ def redis() -> Iterator[tuple[Service, str]]:
     port = free_port()
     with workplace(None) as folder:
         service = Service(
-            [str(valkey_binary()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-             "--dir", str(folder)],
+            [
+                str(valkey_binary()),
+                "--port",
+                str(port),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--dir",
+                str(folder),
+            ],
             port,
         )
         service.start()

@@ -104,9 +104,7 @@ class Soak:
 
     def read_graphql(self, client: httpx.Client) -> None:
         question = f"{{topClients {{username}} more: {QUESTIONS[len(self.read_seconds) % len(QUESTIONS)]}}}"
-        self.read(
-            lambda: client.post("/graphql/", json={"query": question}), lambda found: found["data"]["topClients"]
-        )
+        self.read(lambda: client.post("/graphql/", json={"query": question}), lambda found: found["data"]["topClients"])
 
     def read(self, ask: Callable[[], httpx.Response], clients_in: Callable[[Any], Any]) -> None:
         sent = time.monotonic()

@@ -35,9 +35,7 @@ def closed(settings: Settings) -> None:
 
 
 def upload(client: Client, **headers: str) -> Any:
-    return client.post(
-        "/api/upload/", {"deals": SimpleUploadedFile("d.csv", csv_of(deal("new")))}, headers=headers
-    )
+    return client.post("/api/upload/", {"deals": SimpleUploadedFile("d.csv", csv_of(deal("new")))}, headers=headers)
 
 
 def activate(client: Client, **headers: str) -> Any:

@@ -395,9 +395,7 @@ def test_a_kept_upload_is_made_current(admin_client: Client) -> None:
 def test_an_upload_whose_rows_are_gone_is_not_made_current(admin_client: Client, state: str) -> None:
     gone, now = load(deal("gone")), load(deal("new"))
     Upload.objects.filter(pk=gone.pk).update(state=state)
-    assert make_current(admin_client, gone) == [
-        f"Upload {gone.pk} cannot be made current: its rows are not kept."
-    ]
+    assert make_current(admin_client, gone) == [f"Upload {gone.pk} cannot be made current: its rows are not kept."]
     assert Upload.objects.current() == now
     assert not LogEntry.objects.exists()
 
@@ -564,8 +562,6 @@ def test_the_admin_opens_after_the_database_restarted(server: Server, environmen
         assert cursor.rowcount > 0
     past.close()
     assert all(enters(server, session) for _ in range(threads))
-
-
 
 
 # How often

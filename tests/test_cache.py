@@ -304,9 +304,7 @@ def test_threads_may_use_a_bounded_cache_at_once() -> None:
 
 
 @pytest.mark.parametrize("bare", [True, False], ids=["without Redis", "with Redis"])
-def test_large_response_is_computed_each_time_but_keeps_its_etag(
-    bare: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_response_is_computed_each_time_but_keeps_its_etag(bare: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     with services.redis() as (service, url):
         if not bare:
             use_redis(url, monkeypatch)
@@ -603,9 +601,7 @@ def test_a_dead_redis_costs_one_warning_and_little_time(
     assert len(caplog.records) == 1
 
 
-def test_a_hung_redis_costs_well_under_a_second(
-    own_redis: services.Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hung_redis_costs_well_under_a_second(own_redis: services.Service, monkeypatch: pytest.MonkeyPatch) -> None:
     import signal
 
     use_redis(f"redis://127.0.0.1:{own_redis.port}/0", monkeypatch)

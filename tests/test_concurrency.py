@@ -59,9 +59,7 @@ def test_a_history_that_may_have_been_is_not_complained_of(writes: list[Operatio
         ([op("a", 0, 1), op("b", 2, 9)], [op("b", 3, 4), op("a", 5, 6)], "went back"),
     ],
 )
-def test_a_history_that_cannot_have_been_is(
-    writes: list[Operation], reads: list[Operation], complaint: str
-) -> None:
+def test_a_history_that_cannot_have_been_is(writes: list[Operation], reads: list[Operation], complaint: str) -> None:
     (told,) = History(writes, reads).impossible()
     assert complaint in told
 

@@ -82,9 +82,9 @@ SPELLINGS: dict[str, bytes] = {
     "Excel's in Russian": TWO_DEALS.replace(",", ";").replace("\n", "\r\n").encode("utf-8-sig"),
     "1C's": TWO_DEALS.replace(",", ";").replace("\n", "\r\n").encode("cp1251"),
     "tabs": TWO_DEALS.replace(",", "\t").encode(),
-    "everything in quotes": "\n".join(
-        ",".join(map(quoted, line.split(","))) for line in TWO_DEALS.splitlines()
-    ).encode("utf-8-sig"),
+    "everything in quotes": "\n".join(",".join(map(quoted, line.split(","))) for line in TWO_DEALS.splitlines()).encode(
+        "utf-8-sig"
+    ),
     "no line break at the end": TWO_DEALS.removesuffix("\n").encode(),
     "CRLF but for the last line": TWO_DEALS.removesuffix("\n").replace("\n", "\r\n").encode(),
     "blank lines at the end": (TWO_DEALS + "\n\n  \n\r\n").encode(),
@@ -123,7 +123,7 @@ def test_a_cell_of_the_header_may_have_line_breaks(delimiter: str) -> None:
 
 
 def test_quoted_names_keep_what_is_in_the_quotes() -> None:
-    deal, = deals_in(lines(HEADER, '"Smith, ""Jo"" & Co; Ltd.","5\'\' ""A"" ruby",1,1,2018-12-14 08:29:52'))
+    (deal,) = deals_in(lines(HEADER, '"Smith, ""Jo"" & Co; Ltd.","5\'\' ""A"" ruby",1,1,2018-12-14 08:29:52'))
     assert (deal.customer, deal.item) == ('Smith, "Jo" & Co; Ltd.', "5'' \"A\" ruby")
 
 
@@ -193,8 +193,19 @@ def test_utf8_that_lost_or_changed_a_byte_is_never_taken_for_windows_1251(conten
         (lines(HEADER, GOOD) + "Рубин".encode("cp1251") + b"\x98", 3),
         (lines(HEADER, *[GOOD] * 20_000) + b"\xc0\x80", 20_002),
     ],
-    ids=["a letter cut", "no letter", "cut at the end", "a surrogate", "1251 under the mark of UTF-8", "DOS", "KOI8",
-         "Western", "Northern", "a byte that 1251 lacks", "far down"],
+    ids=[
+        "a letter cut",
+        "no letter",
+        "cut at the end",
+        "a surrogate",
+        "1251 under the mark of UTF-8",
+        "DOS",
+        "KOI8",
+        "Western",
+        "Northern",
+        "a byte that 1251 lacks",
+        "far down",
+    ],
 )
 def test_a_file_that_is_neither_utf8_nor_windows_1251_is_refused_with_its_first_bad_line(
     content: bytes, line: int
@@ -522,17 +533,14 @@ def test_a_line_is_read_up_to_its_most_bytes(rows_above: int) -> None:
     error = refusal_of(lines(header, *above, line_of(262_145), f",,{GOOD}"))
     assert isinstance(error, UnreadableUpload)
     assert error.message == (
-        f"The file is not a table of deals: line {rows_above + 2} is over 262144 bytes;"
-        " are its line breaks LF or CRLF?"
+        f"The file is not a table of deals: line {rows_above + 2} is over 262144 bytes; are its line breaks LF or CRLF?"
     )
 
 
 def test_a_row_of_endless_quoted_lines_is_refused_before_it_fills_the_memory() -> None:
     error = refusal_of(lines(HEADER, GOOD) + b'"a\n",' * 2_000_000)
     assert isinstance(error, UnreadableUpload)
-    assert error.message == (
-        "The file is not a table of deals: of the rows from line 2 on, one is over 262144 bytes."
-    )
+    assert error.message == ("The file is not a table of deals: of the rows from line 2 on, one is over 262144 bytes.")
 
 
 def peak_memory(path: Path) -> tuple[int, int]:

@@ -99,9 +99,7 @@ def statuses_of_rest() -> dict[str, int]:
     roots = ("deals_api.urls", "deals_api.exception_handler")
     modules = set(roots).union(*(imports().find_upstream_modules(root) for root in roots))
     elsewhere = {kind.code for kind in kinds_of(DealsError)} - codes_within(modules)
-    return {
-        code: status for code, status in statuses_of_the_code().items() if code not in elsewhere | UNUSED_IN_DRF
-    }
+    return {code: status for code, status in statuses_of_the_code().items() if code not in elsewhere | UNUSED_IN_DRF}
 
 
 def codes_of_graphql() -> set[str]:

@@ -274,9 +274,7 @@ def copies(flight: InFlight) -> Iterator[Future[bool]]:
 def is_committed(flight: InFlight) -> Iterator[Future[bool]]:
     """The pointer has moved; the answer may be under way."""
     answered = flight.send()
-    current = (
-        "SELECT c.username FROM deals_api_currentupload p JOIN deals_api_customer c ON c.upload_id = p.upload_id"
-    )
+    current = "SELECT c.username FROM deals_api_currentupload p JOIN deals_api_customer c ON c.upload_id = p.upload_id"
     wait_until(lambda: query(flight.stage.url, current) == [(flight.name,)])
     yield answered
 
@@ -496,9 +494,7 @@ def must_refuse_for_room(server: Server, make_room: Callable[[], None] = lambda:
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_full_disk_for_what_is_received_is_told_and_harms_nobody(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
+def test_a_full_disk_for_what_is_received_is_told_and_harms_nobody(tmp_path: Path, environment: dict[str, str]) -> None:
     with small_disk(tmp_path / "small", "4m") as small, serving(tmp_path, **environment, TMPDIR=str(small)) as server:
         must_refuse_for_room(server)
 

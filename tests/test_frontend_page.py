@@ -296,9 +296,7 @@ def test_from_graphiql_to_a_frontend_it_takes_one_copy(real_page: Page) -> None:
     copied = real_page.evaluate("document.querySelector('.graphiql-query-editor .CodeMirror').CodeMirror.getValue()")
     assert "topClients" in copied
     real_page.goto("/")
-    answer = real_page.evaluate(
-        "async ([client, query]) => (await import(client)).ask(query)", [client, copied]
-    )
+    answer = real_page.evaluate("async ([client, query]) => (await import(client)).ask(query)", [client, copied])
     assert [one["username"] for one in answer["topClients"]] == [username for username, *_ in TOP_FIVE]
 
 

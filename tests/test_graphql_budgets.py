@@ -239,7 +239,7 @@ def test_deals_that_must_be_read_cost_too() -> None:
     page = "{nodes {id}}"
     ordered = cost(f"{{deals(first: 1, orderBy: DATE_ASC) {page}}}")
     by_sum = cost(f"{{deals(first: 1, orderBy: TOTAL_ASC) {page}}}")
-    filtered = cost(f"{{deals(first: 1, filter: {{gem: {{contains: \"x\"}}}}) {page}}}")
+    filtered = cost(f'{{deals(first: 1, filter: {{gem: {{contains: "x"}}}}) {page}}}')
     of_one = cost(f'{{deals(first: 1, orderBy: TOTAL_ASC, filter: {{customer: {{eq: "ann"}}}}) {page}}}')
     assert ordered <= of_one < by_sum <= filtered
     counted = cost('{deals(first: 1, filter: {gem: {contains: "x"}}) {totalCount nodes {id}}}')

@@ -181,7 +181,7 @@ def test_answers_with_errors_are_never_kept(executed: list[str]) -> None:
         "{deals(first: 101) {totalCount}}",
         '{deals(after: "x") {totalCount}}',
         '{customer(username: "ann") {deals(after: "x") {totalCount}} topClients {username}}',
-        'query ($x: Int!) {deals(first: $x) {totalCount}}',
+        "query ($x: Int!) {deals(first: $x) {totalCount}}",
     ):
         assert "errors" in is_not_kept(query, executed)
 
@@ -387,7 +387,7 @@ def replace_all(*names: str) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("where", ['FROM "deals_api_purchase"', 'FROM "deals_api_gem"', 'GROUP BY'])
+@pytest.mark.parametrize("where", ['FROM "deals_api_purchase"', 'FROM "deals_api_gem"', "GROUP BY"])
 def test_an_upload_between_two_fields_of_an_operation_changes_nothing_for_it(where: str) -> None:
     replace_all("101")
     with interrupted(where, lambda: replace_all("1001")):

@@ -177,9 +177,12 @@ def test_a_connection_that_breaks_in_the_middle_is_a_503_and_the_next_request_ha
 def end_connection(pid: int) -> None:
     """As an operator does it, or a restart of the database."""
     entry = connection.settings_dict
-    with psycopg2.connect(
-        host=entry["HOST"], port=entry["PORT"], user=entry["USER"], password=entry["PASSWORD"], dbname=entry["NAME"]
-    ) as other, other.cursor() as cursor:
+    with (
+        psycopg2.connect(
+            host=entry["HOST"], port=entry["PORT"], user=entry["USER"], password=entry["PASSWORD"], dbname=entry["NAME"]
+        ) as other,
+        other.cursor() as cursor,
+    ):
         cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
     other.close()
 

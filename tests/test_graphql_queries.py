@@ -203,7 +203,7 @@ TOTALS_OF_ANN = [{"total": "0.25"}, {"total": "10.5"}]
 def test_every_id_leads_back_to_its_row() -> None:
     load(*FILE)
     lists = "customers {nodes {id}} gems {nodes {id}} deals {nodes {id}} uploads {nodes {id}}"
-    answer = data(f"{{{lists} customer(username: \"ann\") {{purchases {{nodes {{id}}}}}}}}")
+    answer = data(f'{{{lists} customer(username: "ann") {{purchases {{nodes {{id}}}}}}}}')
     answer |= answer.pop("customer")
     ids = [row["id"] for rows in answer.values() for row in rows["nodes"]]
     assert len(ids) == len(set(ids)) == 2 + 2 + 4 + 1 + 1
@@ -335,9 +335,9 @@ def test_sums_keep_every_digit() -> None:
         "maxTotal": "999999999999.99",
         "averageTotal": "999999999999.99",
     }
-    for having in ("{quantity: {eq: 900999999099}}", "{total: {gte: \"900999999999990.99\"}}"):
+    for having in ("{quantity: {eq: 900999999099}}", '{total: {gte: "900999999999990.99"}}'):
         assert data(f"{{dealStats(having: {having}) {measures}}}")["dealStats"] == [group]
-    for having in ("{quantity: {gte: 900999999100}}", "{total: {gte: \"900999999999991\"}}"):
+    for having in ("{quantity: {gte: 900999999100}}", '{total: {gte: "900999999999991"}}'):
         assert data(f"{{dealStats(having: {having}) {measures}}}")["dealStats"] == []
     purchase = data("{customers {nodes {purchases {nodes {quantity total}}}}}")["customers"]["nodes"][0]["purchases"]
     assert purchase["nodes"] == [{"quantity": group["quantity"], "total": group["total"]}]
@@ -345,7 +345,7 @@ def test_sums_keep_every_digit() -> None:
 
 # Scalars
 
-MONEY = 'customers(filter: {spentMoney: {gte: %s}})'
+MONEY = "customers(filter: {spentMoney: {gte: %s}})"
 WHOLE = "customers(filter: {dealCount: {gte: %s}})"
 MOMENT = "deals(filter: {date: {eq: %s}})"
 MOMENTS = [

@@ -57,7 +57,7 @@ COUNTS = {
     'customers(%s) {nodes {deals(filter: {gem: {contains: "1"}}) {totalCount}}}': 2,
     'customers(%s) {nodes {deals(filter: {gem: {eq: "g1"}}) {totalCount nodes {id}}}}': 3,
     'customers(%s) {nodes {a: deals(filter: {gem: {eq: "g1"}}) {totalCount} '
-    'b: deals(filter: {total: {gte: 5}}) {totalCount}}}': 3,
+    "b: deals(filter: {total: {gte: 5}}) {totalCount}}}": 3,
 }
 EMPTY = {
     'customers(%s) {nodes {deals(filter: {gem: {eq: "x"}}) {totalCount nodes {gem {id} customer {id}}}}}': 3,
@@ -68,9 +68,7 @@ EMPTY = {
 FRAGMENT = "fragment Theirs on Customer {deals(first: 1) {nodes {id}}}"
 
 
-@pytest.mark.parametrize(
-    ("field", "number"), {**ONE_RELATION, **DEEP, **ALIASES, **COUNTS, **EMPTY}.items(), ids=str
-)
+@pytest.mark.parametrize(("field", "number"), {**ONE_RELATION, **DEEP, **ALIASES, **COUNTS, **EMPTY}.items(), ids=str)
 def test_statements_are_as_many_for_seven_rows_as_for_one(field: str, number: int) -> None:
     load(*ROWS)
     size = "limit" if field.startswith(("topClients", "dealStats")) else "first"

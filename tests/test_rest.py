@@ -286,7 +286,8 @@ MALFORMED = {
     "wrong boundary": (part(csv_of(deal())) + b"--b--\r\n", "x"),
     "no closing boundary": (part(csv_of(deal())), "b"),
     "cut off after the file": (
-        part(csv_of(deal())) + b'--b\r\nContent-Disposition: form-data; name="note"\r\n\r\nhal', "b"
+        part(csv_of(deal())) + b'--b\r\nContent-Disposition: form-data; name="note"\r\n\r\nhal',
+        "b",
     ),
     "closing boundary of another": (part(csv_of(deal())) + b"--c--\r\n", "b"),
     "no boundary at all": (csv_of(deal()), "b"),

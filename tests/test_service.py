@@ -426,9 +426,7 @@ def test_a_redis_with_yesterdays_data_cannot_bring_back_yesterday(
 
 
 @BOTH_FACES
-def test_a_hung_redis_delays_nobody_by_a_second(
-    server_with_redis: Server, redis: services.Service, face: str
-) -> None:
+def test_a_hung_redis_delays_nobody_by_a_second(server_with_redis: Server, redis: services.Service, face: str) -> None:
     server = server_with_redis
     upload(server, "before")
     redis.send(signal.SIGSTOP)

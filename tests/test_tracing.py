@@ -93,7 +93,9 @@ def test_where_nobody_collects_the_service_goes_on_and_stops(tmp_path: Path) -> 
 
 
 def test_nothing_of_it_is_loaded_where_nobody_wants_traces() -> None:
-    code = "import project.wsgi, sys; from django.test import Client; Client().get('/health/live'); " \
-           "print([name for name in sys.modules if name.startswith(('opentelemetry.sdk.trace', 'opentelemetry.exp'))])"
+    code = (
+        "import project.wsgi, sys; from django.test import Client; Client().get('/health/live'); "
+        "print([name for name in sys.modules if name.startswith(('opentelemetry.sdk.trace', 'opentelemetry.exp'))])"
+    )
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert told.splitlines()[0] == "[]"

@@ -107,7 +107,8 @@ def bench_sums(stage: Stage) -> None:
     }
     for what, question in questions.items():
         yardstick, measured = in_turns(
-            several(stage.count_of_deals, 3), several(lambda question=question: stage.data(question), 3)  # type: ignore[misc]
+            several(stage.count_of_deals, 3),
+            several(lambda question=question: stage.data(question), 3),  # type: ignore[misc]
         )
         cost = stage.ask(question)["extensions"]["cost"]["requested"]
         row(
