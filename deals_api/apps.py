@@ -3,7 +3,7 @@
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created
 
-from deals_api import notes
+from deals_api import request_context
 
 
 class DealsApiConfig(AppConfig):
@@ -11,4 +11,4 @@ class DealsApiConfig(AppConfig):
     verbose_name = "Deals in gems"
 
     def ready(self) -> None:
-        connection_created.connect(notes.count_statements)
+        connection_created.connect(request_context.count_statements)

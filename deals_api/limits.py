@@ -108,3 +108,7 @@ def whole_number(environment: Mapping[str, str], name: str, *, least: int, most:
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS and least <= int(text) <= most):
         raise ValueError(f"{name} must be a whole number from {least} to {most}, not {text!r}")
     return int(text)
+
+
+#: Characters of a holder's name, which is written to the log and the database.
+MAX_HOLDER_LENGTH: Final = 100

@@ -17,7 +17,7 @@ from django.db.models import Count, Exists, F, Q, Window
 from django.db.models.functions import Now
 
 from deals_api.errors import UploadNotKept
-from deals_api.tokens import MAX_HOLDER_LENGTH
+from deals_api.limits import MAX_HOLDER_LENGTH
 
 if TYPE_CHECKING:
     MoneyColumn = models.BigIntegerField[Decimal, Decimal]

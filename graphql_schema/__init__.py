@@ -1,0 +1,1 @@
+"""The GraphQL schema: types, queries, filters and scalars."""

@@ -16,11 +16,11 @@ import strawberry
 from django.db.models import F, Q, Value
 from django.db.models.lookups import GreaterThan
 
-from deals_api.database import NamePosition
-from deals_api.deal_stats import MEASURE_COLUMNS
+from deals_api.db_vendor import NamePosition
 from deals_api.limits import Limits
 from deals_api.models import MAX_NAME_LENGTH
-from deals_api.selections import DealSelection
+from deals_api.reports.deal_filter import DealSelection
+from deals_api.reports.deal_stats import MEASURE_COLUMNS
 from graphql_schema.scalars import BigInt
 
 # Lookups

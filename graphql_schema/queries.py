@@ -11,13 +11,18 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 from graphql.pyutils import camel_to_snake
 
-from deals_api import access, models, reports, store
-from deals_api.deal_stats import DealStatsKey, Grouping
+from deals_api import models
 from deals_api.errors import UploadNotKept as NotKept
-from deals_api.ids import parse_id, read_id
+from deals_api.global_ids import parse_id, read_id
 from deals_api.limits import Limits
-from deals_api.selections import DealSelection, NameScan, SelectedDeals, customers_scan, gems_scan
-from graphql_schema.budgets import fields_within
+from deals_api.reports import top_clients as top_clients_report
+from deals_api.reports.deal_filter import DealSelection, NameScan, SelectedDeals, customers_scan, gems_scan
+from deals_api.reports.deal_stats import DealStatsKey, Grouping
+from deals_api.security.permissions import must_be_allowed_to_write
+from deals_api.snapshots import current as current_snapshot
+from graphql_schema.execution.batching import together
+from graphql_schema.execution.document_limits import fields_within
+from graphql_schema.execution.pagination import Cut, Order, page_of, version_of
 from graphql_schema.inputs import (
     CustomerFilter,
     CustomerOrder,
@@ -30,8 +35,6 @@ from graphql_schema.inputs import (
     clean_name,
     searches,
 )
-from graphql_schema.pages import Cut, Order, page_of, version_of
-from graphql_schema.peers import together
 from graphql_schema.scalars import enum_of
 from graphql_schema.types import (
     FILTERED,
@@ -166,7 +169,7 @@ class Query:
         within("limit", limit, 1, settings.DEALS_LIMITS.max_top_clients)
         if version is None:
             return []
-        return together(map(TopClient.of, reports.richest(version, limit)))
+        return together(map(TopClient.of, top_clients_report.richest(version, limit)))
 
     @strawberry.field(description="The customers of the file.")
     def customers(
@@ -364,9 +367,9 @@ class Mutation:
             strawberry.ID, strawberry.argument(description="The id of a kept upload, whose state is LOADED.")
         ],
     ) -> ActivateUploadResult:
-        access.must_be_allowed_to_write(info.context.headers)
+        must_be_allowed_to_write(info.context.headers)
         try:
-            upload: Any = store.activate(uuid.UUID(hex=read_id(id, "Upload")))
+            upload: Any = current_snapshot.activate(uuid.UUID(hex=read_id(id, "Upload")))
         except NotKept as refusal:
             return UploadNotKept(code=refusal.code, message=refusal.message)
         info.context.upload = upload

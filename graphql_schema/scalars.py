@@ -17,8 +17,7 @@ from graphql import ValueNode, print_ast, value_from_ast_untyped
 from strawberry.exceptions import StrawberryInputCoercionError
 from strawberry.types.scalar import ScalarDefinition
 
-from deals_api.csv_rows import read_date
-from deals_api.serializers import plain
+from deals_api.formats import plain, read_date
 
 BigInt = NewType("BigInt", int)
 

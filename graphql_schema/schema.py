@@ -30,12 +30,13 @@ from strawberry.types import ExecutionContext
 from strawberry.types.graphql import OperationType
 
 from graphql_schema import types
-from graphql_schema.budgets import check_shape, check_values, nodes_of, timed_out
-from graphql_schema.documents import DocumentCache
-from graphql_schema.errors import cause
-from graphql_schema.executor import BoundedExecutor
+from graphql_schema.execution.context import Reading
+from graphql_schema.execution.cost import nodes_of, timed_out
+from graphql_schema.execution.document_cache import DocumentCache
+from graphql_schema.execution.document_limits import check_shape, check_values
+from graphql_schema.execution.errors import cause
+from graphql_schema.execution.executor import BoundedExecutor
 from graphql_schema.queries import Mutation, Query
-from graphql_schema.reading import Reading
 from graphql_schema.scalars import SCALARS
 
 

@@ -18,14 +18,16 @@ from django.conf import settings
 from django.db.models import Model, QuerySet
 from strawberry_django.fields.field import StrawberryDjangoField
 
-from deals_api import deal_stats, models, reports
+from deals_api import models
 from deals_api.errors import BadInput, LimitExceeded
-from deals_api.ids import write_id
+from deals_api.global_ids import write_id
 from deals_api.limits import Limits
+from deals_api.reports import deal_stats
+from deals_api.reports import top_clients as top_clients_report
+from graphql_schema.execution.batching import joined, peers_of
+from graphql_schema.execution.context import Reading
+from graphql_schema.execution.pagination import Cut, Order, Page, Side, counts_of, left_out_of, pages_of, version_of
 from graphql_schema.inputs import CustomerOrder, DealFilter, DealOrder, GemOrder, PurchaseOrder
-from graphql_schema.pages import Cut, Order, Page, Side, counts_of, left_out_of, pages_of, version_of
-from graphql_schema.peers import joined, peers_of
-from graphql_schema.reading import Reading
 from graphql_schema.scalars import BigInt, enum_of
 
 Info = strawberry.Info[Reading, None]
@@ -365,7 +367,7 @@ class TopClient:
 
         def read(clients: list[TopClient]) -> dict[int, list[str]]:
             account.list_names(sum(client.gem_count for client in clients))
-            return reports.shared_gems({client.customer_id: client.gem_count for client in clients})
+            return top_clients_report.shared_gems({client.customer_id: client.gem_count for client in clients})
 
         names = peers_of(self).once("gems", read)[self.customer_id]
         account.list_names(len(names))

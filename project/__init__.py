@@ -1,0 +1,1 @@
+"""The web service: settings, URLs, health checks, and what surrounds both APIs."""

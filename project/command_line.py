@@ -27,7 +27,7 @@ def main() -> None:
         from django.core.management import execute_from_command_line
         from django.db import Error
 
-        from deals_api.database import describe_error, is_unusable
+        from deals_api.db_vendor import describe_error, is_unusable
 
         django.setup()
         if not _INTERRUPTIBLE.intersection(command):

@@ -26,7 +26,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from deals_api.limits import Limits, whole_number
-from deals_api.tokens import read_tokens
+from deals_api.security.tokens import read_tokens
 from project.build import build_digest
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -110,21 +110,23 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "strawberry_django",
     "deals_api",
+    "project",
+    "project.frontend",
     "graphql_schema",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "project.security.content_security_policy",
-    *([] if _names else ["project.security.private_names_only"]),
+    "project.middleware.security_headers.content_security_policy",
+    *([] if _names else ["project.middleware.security_headers.private_names_only"]),
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "project.sessions.for_the_admin",
+    "project.middleware.admin_sessions.for_the_admin",
 ]
 SILENCED_SYSTEM_CHECKS = [
     # A cookie carries somebody's authority in the admin only, and each of its views is ``csrf_protect``ed.
     "security.W003",
-    # Sessions, users and messages are there, inside ``project.sessions``.
+    # Sessions, users and messages are there, inside ``project.middleware.admin_sessions``.
     "admin.E408",
     "admin.E409",
     "admin.E410",
@@ -135,7 +137,7 @@ CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Retry-After", "Server-Tim
 if CORS_ALLOWED_ORIGINS:
     INSTALLED_APPS.append("corsheaders")
     MIDDLEWARE.insert(0, "corsheaders.middleware.CorsMiddleware")
-MIDDLEWARE.insert(0, "project.observing.observed")
+MIDDLEWARE.insert(0, "project.telemetry.middleware.observed")
 ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"
 APPEND_SLASH = False  # each URL works with and without it, POST included
@@ -165,6 +167,7 @@ STATIC_URL = f"static/{DEALS_BUILD}/"
 STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
 STATICFILES_DIRS = [
     BASE_DIR / "graphql_schema" / "static",
+    BASE_DIR / "project" / "frontend" / "static",
     *((f"admin/{kind}", _ADMIN / kind) for kind in ("css", "img", "js")),
     ("rest_framework/css", _DRF / "css"),
     ("rest_framework/img", _DRF / "img"),
@@ -258,7 +261,7 @@ def redis_cache(url: str) -> dict[str, Any]:
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": url,
         "OPTIONS": {
-            "SERIALIZER": "deals_api.cache.PlainBytes",
+            "SERIALIZER": "deals_api.caching.shared.PlainBytes",
             "SOCKET_CONNECT_TIMEOUT": 0.1,
             "SOCKET_TIMEOUT": 0.1,
             # redis-py would try three more times, seconds apart.
@@ -273,17 +276,17 @@ CACHES = {"default": redis_cache(os.environ["REDIS_URL"]) if os.environ.get("RED
 
 # What comes in
 
-FILE_UPLOAD_HANDLERS = ["deals_api.uploads.OneFileHandler"]
+FILE_UPLOAD_HANDLERS = ["deals_api.rest.parsers.OneFileHandler"]
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 100
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
-    "DEFAULT_PARSER_CLASSES": ["deals_api.uploads.WholeMultiPartParser"],
-    "DEFAULT_RENDERER_CLASSES": ["deals_api.renderers.ExactJSONRenderer", "deals_api.renderers.PageRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "deals_api.openapi.Description",
-    "EXCEPTION_HANDLER": "deals_api.exception_handler.refuse",
+    "DEFAULT_PARSER_CLASSES": ["deals_api.rest.parsers.WholeMultiPartParser"],
+    "DEFAULT_RENDERER_CLASSES": ["deals_api.rest.renderers.ExactJSONRenderer", "deals_api.rest.renderers.PageRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "deals_api.rest.openapi.Description",
+    "EXCEPTION_HANDLER": "deals_api.rest.exception_handler.refuse",
     "URL_FORMAT_OVERRIDE": None,  # ``?format=`` is validated with the other parameters
 }
 
@@ -294,7 +297,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SORT_OPERATIONS": False,  # as in urls.py: what is used most comes first
     "COMPONENT_SPLIT_REQUEST": True,  # a file that goes in is bytes, not the address of a file
-    "POSTPROCESSING_HOOKS": ["deals_api.openapi.add_components"],
+    "POSTPROCESSING_HOOKS": ["deals_api.rest.openapi.add_components"],
     "SWAGGER_UI_DIST": "SIDECAR",  # from the wheel, so that nothing is loaded from elsewhere
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
@@ -312,7 +315,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"briefly": {"()": "django.utils.log.CallbackFilter", "callback": _briefly}},
-    "formatters": {"line": {"()": "project.logs.formatter"}},
+    "formatters": {"line": {"()": "project.telemetry.logs.formatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["briefly"]}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {

@@ -4,20 +4,23 @@ from django.conf import settings
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from deals_api import admin
-from project import health, metrics
+from deals_api.admin import model_admins
+from project import health
+from project.frontend import views
+from project.telemetry import metrics
 
 urlpatterns = [
-    path("api/", include("deals_api.urls")),
+    path("", views.page, name="frontend"),
+    path("api/", include("deals_api.rest.urls")),
     path("", include("graphql_schema.urls")),
     path("admin", RedirectView.as_view(url=settings.ADMIN_PATH), name="admin"),
-    path("admin/", admin.site.urls),
+    path("admin/", model_admins.site.urls),
     re_path(r"^health/live/?$", health.live, name="live"),
     re_path(r"^health/ready/?$", health.ready, name="ready"),
     re_path(r"^metrics/?$", metrics.metrics, name="metrics"),
 ]
 
-handler400 = "deals_api.exception_handler.bad_request"
-handler403 = "deals_api.exception_handler.permission_denied"
-handler404 = "deals_api.exception_handler.not_found"
-handler500 = "deals_api.exception_handler.server_error"
+handler400 = "deals_api.rest.exception_handler.bad_request"
+handler403 = "deals_api.rest.exception_handler.permission_denied"
+handler404 = "deals_api.rest.exception_handler.not_found"
+handler500 = "deals_api.rest.exception_handler.server_error"

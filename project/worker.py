@@ -128,8 +128,8 @@ class _Listener:
 def _one_too_many() -> bytes:
     """The answer to who has waited in line for nothing: as the service refuses, though nothing of it was asked."""
     from deals_api.errors import DatabaseBusy  # which need Django, and gunicorn reads this module before that is there
-    from deals_api.exception_handler import body, headers_of
-    from deals_api.serializers import exact_json
+    from deals_api.formats import exact_json
+    from deals_api.rest.exception_handler import body, headers_of
 
     busy = DatabaseBusy("Too many files are being received; try again in a moment.")
     told = exact_json(body(busy.message, busy.code))

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import parse_header_parameters
 
-from project.request_body import count_body
+from project.server.request_body import count_body
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 
-from deals_api.ingest import ingest_deals
+from deals_api.ingest.service import ingest_deals
 from deals_api.models import Upload
 
 HEADER = "customer,item,total,quantity,date"

@@ -15,7 +15,9 @@ from django.core.cache import cache as backend
 from django.db import connection
 from pytest_django import Settings
 
-from deals_api import access, cache, reports
+from deals_api.caching import local as local_cache
+from deals_api.security.throttling import counters
+from deals_api.snapshots import current as current_snapshot
 from tests import services
 from tests.servers import REAL_FILE, TIMEOUT, Server, serving
 
@@ -30,9 +32,9 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
     backend.clear()
-    cache.local.clear()
-    access.counters.clear()
-    reports.current_upload.end()
+    local_cache.local.clear()
+    counters.clear()
+    current_snapshot.current_upload.end()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -11,9 +11,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from deals_api import cache, reports
-from deals_api.ids import write_id
+from deals_api.caching import local as local_cache
+from deals_api.global_ids import write_id
 from deals_api.models import Upload
+from deals_api.snapshots import current as current_snapshot
 
 PATH = "/graphql/"
 _OF_ROWS = re.compile(r'FROM "deals_api_(customer|gem|purchase|deal)"')
@@ -56,8 +57,8 @@ def id_of(upload: Upload) -> str:
 def forget() -> None:
     """Whatever was answered before is computed anew."""
     backend.clear()
-    cache.local.clear()
-    reports.current_upload.end()
+    local_cache.local.clear()
+    current_snapshot.current_upload.end()
 
 
 def statements(query: str, /, **variables: Any) -> int:

@@ -23,9 +23,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from deals_api import access, admin, admin_lists
+from deals_api.admin import changelist, model_admins
 from deals_api.errors import UploadHasProblems
 from deals_api.models import Customer, Deal, Gem, Upload
+from deals_api.security.throttling import LOGINS_PER_MINUTE
 from tests.builders import deal, load, many
 from tests.servers import ROOT, TIMEOUT, Server, serving
 
@@ -187,7 +188,7 @@ def test_pages_have_every_deal_once_in_order(
     load(*(deal("ann", "ruby", "1", "1", f"2020-01-0{day} 00:00:00") for day in (3, 4, 2, 9, 8, 7, 1)))
     load(*many(9))
     shown = Upload.objects.order_by("pk")[1]
-    monkeypatch.setattr(admin.DealAdmin, "list_per_page", 2)
+    monkeypatch.setattr(model_admins.DealAdmin, "list_per_page", 2)
     found = [places(page(admin_client, "deal", f"?upload={shown.pk}&p={number}{order}")) for number in (1, 2, 3, 4)]
     assert [len(numbers) for numbers in found] == [2, 2, 2, 1]
     assert list(chain(*found)) == expected
@@ -250,7 +251,7 @@ def test_a_search_for_many_deals_finds_what_one_for_few_does(
 ) -> None:
     load(*SHOP)
     few = places(page(admin_client, "deal", "?q=ann"))
-    monkeypatch.setattr(admin, "FEW", 0)
+    monkeypatch.setattr(model_admins, "FEW", 0)
     assert places(page(admin_client, "deal", "?q=ann")) == few == [1, 2, 4]
 
 
@@ -278,7 +279,7 @@ def test_customers_are_sorted_by_each_column(admin_client: Client, order: str, e
         deal("bob", "opal", "5", date="2020-01-05 00:00:00"),
         *(deal("cid", gem, "1", date="2020-01-02 00:00:00") for gem in ("ruby", "opal", "jade")),
     )
-    number = admin.CustomerAdmin.list_display.index(order)
+    number = model_admins.CustomerAdmin.list_display.index(order)
     assert column(page(admin_client, "customer", f"?o={number}"), "username") == expected
     assert column(page(admin_client, "customer", f"?o=-{number}"), "username") == expected[::-1]
 
@@ -294,8 +295,8 @@ def test_a_long_list_that_nothing_stored_counts_is_counted_up_to_a_bound(
 ) -> None:
     load(*many(5))
     assert counted(page(admin_client, "deal", "?date=2020")) == "5"
-    monkeypatch.setattr(admin_lists, "COUNTED", 4)
-    monkeypatch.setattr(admin.DealAdmin, "list_per_page", 2)
+    monkeypatch.setattr(changelist, "COUNTED", 4)
+    monkeypatch.setattr(model_admins.DealAdmin, "list_per_page", 2)
     assert counted(page(admin_client, "deal", "?date=2020")) == "4 or more"
     assert places(page(admin_client, "deal", "?date=2020&p=2")) == [3, 4]
 
@@ -306,7 +307,7 @@ def test_a_long_list_that_nothing_stored_counts_is_counted_up_to_a_bound(
 )
 def test_a_list_never_counts_its_rows(admin_client: Client, monkeypatch: pytest.MonkeyPatch, rest: str) -> None:
     load(*many(6))
-    monkeypatch.setattr(admin.DealAdmin, "list_per_page", 2)
+    monkeypatch.setattr(model_admins.DealAdmin, "list_per_page", 2)
     ann = Customer.objects.get(username="ann").pk
     with CaptureQueriesContext(connection) as statements:
         assert admin_client.get(f"/admin/deals_api/{rest.format(ann=ann)}").status_code == 200
@@ -353,7 +354,7 @@ def test_an_address_that_means_nothing_is_no_crash(admin_client: Client, rest: s
 
 def test_an_address_cannot_sort_by_what_no_index_has(admin_client: Client) -> None:
     load(deal("bob", total="2"), deal("ann", total="1"))
-    for number, name in enumerate(admin.DealAdmin.list_display):
+    for number, name in enumerate(model_admins.DealAdmin.list_display):
         if name not in ("place", "exact_date"):
             assert places(page(admin_client, "deal", f"?o={number}")) == [1, 2]
 
@@ -570,9 +571,9 @@ def test_the_admin_opens_after_the_database_restarted(server: Server, environmen
 def test_passwords_cannot_be_tried_out_at_will(client: Client) -> None:
     User.objects.create_superuser("root", password=PASSWORD)
     wrong = {"username": "root", "password": "wrong"}
-    tried = [client.post("/admin/login/", wrong).status_code for _ in range(access.LOGINS_PER_MINUTE + 1)]
+    tried = [client.post("/admin/login/", wrong).status_code for _ in range(LOGINS_PER_MINUTE + 1)]
     # A minute may have ended between two of them.
-    assert set(tried) == {200, 429} or tried.count(200) > access.LOGINS_PER_MINUTE
+    assert set(tried) == {200, 429} or tried.count(200) > LOGINS_PER_MINUTE
     refused = client.post("/admin/login/", {"username": "root", "password": PASSWORD})
     assert refused.status_code == 429 or tried[-1] == 200
     if refused.status_code == 429:

@@ -24,10 +24,13 @@ from pytest_django import Settings
 from redis import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
-from deals_api import cache
-from deals_api.bounded_cache import BoundedCache
-from deals_api.cache import Answer, Lease, SnapshotGone
+from deals_api.caching import local as local_cache
+from deals_api.caching import response_cache, single_flight
+from deals_api.caching import shared as shared_cache
+from deals_api.caching.bounded_cache import BoundedCache
+from deals_api.caching.response_cache import Answer
 from deals_api.limits import Limits
+from deals_api.snapshots.lease import LEASE_SECONDS, Lease, SnapshotGone
 from tests import services
 from tests.servers import TIMEOUT
 
@@ -64,11 +67,11 @@ class Counted:
 
 @pytest.fixture(autouse=True)
 def _breaker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "_shared", cache.Breaker(cache._ping))
+    monkeypatch.setattr(shared_cache, "_shared", shared_cache.Breaker(shared_cache._ping))
 
 
 def asked(version: Version | None, compute: Counted, question: list[object] | None = None) -> HttpResponse:
-    return cache.respond(request, lambda: version, "test", question or [5], "application/json", compute)
+    return response_cache.respond(request, lambda: version, "test", question or [5], "application/json", compute)
 
 
 # Keys
@@ -77,33 +80,35 @@ def asked(version: Version | None, compute: Counted, question: list[object] | No
 def test_keys_differ_in_every_part(settings: Settings) -> None:
     base = (Version("a"), "face", [5], "application/json")
     keys = {
-        cache.key_of(*base),
-        cache.key_of(Version("b"), *base[1:]),
-        cache.key_of(None, *base[1:]),
-        cache.key_of(base[0], "other", *base[2:]),
-        cache.key_of(*base[:2], [6], base[3]),
-        cache.key_of(*base[:2], ["5"], base[3]),
-        cache.key_of(*base[:3], "text/csv"),
+        response_cache.key_of(*base),
+        response_cache.key_of(Version("b"), *base[1:]),
+        response_cache.key_of(None, *base[1:]),
+        response_cache.key_of(base[0], "other", *base[2:]),
+        response_cache.key_of(*base[:2], [6], base[3]),
+        response_cache.key_of(*base[:2], ["5"], base[3]),
+        response_cache.key_of(*base[:3], "text/csv"),
     }
     settings.DEALS_BUILD = "another build"
-    keys.add(cache.key_of(*base))
+    keys.add(response_cache.key_of(*base))
     for limit in fields(Limits):
         settings.DEALS_LIMITS = replace(Limits(), **{limit.name: 7})
-        keys.add(cache.key_of(*base))
+        keys.add(response_cache.key_of(*base))
     assert len(keys) == 8 + len(fields(Limits))
 
 
 def test_raw_request_is_not_answered_from_the_cache_of_other_limits(limits: Any) -> None:
     for number in (1, 2, 1):
         limits(page_size=number)
-        answer = cache.served(request, Version("a"), "form", partial(asked, Version("a"), Counted(b"%d" % number)))
+        answer = response_cache.served(
+            request, Version("a"), "form", partial(asked, Version("a"), Counted(b"%d" % number))
+        )
         assert isinstance(answer, HttpResponse)
         assert answer.content == b"%d" % number
 
 
 def test_equal_questions_have_equal_keys() -> None:
-    first = cache.key_of(None, "face", [{"a": 1, "b": 2}], "x")
-    assert first == cache.key_of(None, "face", [{"b": 2, "a": 1}], "x")
+    first = response_cache.key_of(None, "face", [{"a": 1, "b": 2}], "x")
+    assert first == response_cache.key_of(None, "face", [{"b": 2, "a": 1}], "x")
 
 
 # Answers
@@ -130,7 +135,7 @@ def test_a_computation_that_fails_leaves_nothing_behind() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        cache.respond(request, lambda: Version("a"), "test", [5], "application/json", fail)
+        response_cache.respond(request, lambda: Version("a"), "test", [5], "application/json", fail)
     assert asked(Version("a"), Counted(b"{1}")).content == b"{1}"
 
 
@@ -138,10 +143,10 @@ def test_the_etag_saves_the_answer() -> None:
     compute = Counted()
     etag = asked(Version("a"), compute)["ETag"]
     backend.clear()
-    cache.local.clear()
+    local_cache.local.clear()
     for header in (etag, f"W/{etag}", f'"x", {etag}', "*"):
         again = RequestFactory().get("/", headers={"If-None-Match": header})
-        answer = cache.respond(again, lambda: Version("a"), "test", [5], "application/json", compute)
+        answer = response_cache.respond(again, lambda: Version("a"), "test", [5], "application/json", compute)
         assert (answer.status_code, answer["ETag"], answer["Cache-Control"]) == (304, etag, "no-cache")
     assert compute.runs == 1
 
@@ -149,20 +154,23 @@ def test_the_etag_saves_the_answer() -> None:
 def test_the_etag_of_another_snapshot_does_not_match() -> None:
     etag = asked(Version("a"), Counted())["ETag"]
     again = RequestFactory().get("/", headers={"If-None-Match": etag})
-    answer = cache.respond(again, lambda: Version("b"), "test", [5], "application/json", Counted(b"{2}"))
+    answer = response_cache.respond(again, lambda: Version("b"), "test", [5], "application/json", Counted(b"{2}"))
     assert (answer.status_code, answer.content) == (200, b"{2}")
 
 
 def test_only_a_get_is_told_that_it_has_the_answer_already() -> None:
     etag = asked(Version("a"), Counted())["ETag"]
     posted = RequestFactory().post("/", headers={"If-None-Match": etag})
-    assert cache.respond(posted, lambda: Version("a"), "test", [5], "application/json", Counted()).status_code == 200
+    assert (
+        response_cache.respond(posted, lambda: Version("a"), "test", [5], "application/json", Counted()).status_code
+        == 200
+    )
 
 
 def test_a_reader_does_not_run_after_uploads_for_ever() -> None:
     versions = iter([Version(str(number), readable=False) for number in range(10)])
     with pytest.raises(SnapshotGone):
-        cache.respond(request, lambda: next(versions), "test", [5], "application/json", Counted())
+        response_cache.respond(request, lambda: next(versions), "test", [5], "application/json", Counted())
     assert next(versions) == Version("3", readable=False)
 
 
@@ -175,7 +183,7 @@ def test_a_snapshot_pruned_under_a_reader_is_asked_again_of_the_current_one() ->
         read.append(version.name)
         return Answer(version.name.encode())
 
-    answer = cache.respond(request, lambda: next(versions), "test", [5], "application/json", compute)
+    answer = response_cache.respond(request, lambda: next(versions), "test", [5], "application/json", compute)
     assert read == ["pruned", "current"]
     assert answer.content == b"current"
 
@@ -193,13 +201,15 @@ def test_a_frozen_reader_cannot_store_the_old_answer_under_the_new_name() -> Non
         return Answer(version.name.encode())
 
     with ThreadPoolExecutor() as pool:
-        reader = pool.submit(cache.respond, request, lambda: current[0], "test", [5], "application/json", compute)
+        reader = pool.submit(
+            response_cache.respond, request, lambda: current[0], "test", [5], "application/json", compute
+        )
         frozen.wait(TIMEOUT)
         current[0] = Version("new")
-        during = cache.respond(request, lambda: current[0], "test", [5], "application/json", compute)
+        during = response_cache.respond(request, lambda: current[0], "test", [5], "application/json", compute)
         thawed.set()
         assert reader.result(TIMEOUT).content == b"old"
-    after = cache.respond(request, lambda: current[0], "test", [5], "application/json", compute)
+    after = response_cache.respond(request, lambda: current[0], "test", [5], "application/json", compute)
     assert (during.content, after.content) == (b"new", b"new")
 
 
@@ -208,8 +218,8 @@ def test_a_frozen_reader_cannot_store_the_old_answer_under_the_new_name() -> Non
 
 def test_a_request_in_the_same_form_is_answered_ready() -> None:
     version = Version("a")
-    first = cache.served(request, version, "form", lambda: asked(version, Counted(b"{1}")))
-    second = cache.served(request, version, "form", lambda: pytest.fail("parsed again"))
+    first = response_cache.served(request, version, "form", lambda: asked(version, Counted(b"{1}")))
+    second = response_cache.served(request, version, "form", lambda: pytest.fail("parsed again"))
     assert isinstance(second, HttpResponse)
     assert (second.content, second["ETag"], second["Vary"]) == (b"{1}", first["ETag"], "Accept")
 
@@ -217,7 +227,7 @@ def test_a_request_in_the_same_form_is_answered_ready() -> None:
 def test_a_ready_answer_belongs_to_its_snapshot() -> None:
     for name in ("a", "b", "a"):
         version = Version(name)
-        answer = cache.served(request, version, "form", lambda v=version: asked(v, Counted(v.name.encode())))  # type: ignore[misc]
+        answer = response_cache.served(request, version, "form", lambda v=version: asked(v, Counted(v.name.encode())))  # type: ignore[misc]
         assert isinstance(answer, HttpResponse)
         assert answer.content == name.encode()
 
@@ -225,16 +235,16 @@ def test_a_ready_answer_belongs_to_its_snapshot() -> None:
 def test_an_answer_of_a_later_snapshot_is_not_kept_under_the_earlier_ones_name() -> None:
     """An upload landed between the two readings; a roll-back makes the earlier one current again."""
     earlier, later = Version("earlier"), Version("later")
-    cache.served(request, earlier, "form", lambda: asked(later, Counted(b"later")))
-    answer = cache.served(request, earlier, "form", lambda: asked(earlier, Counted(b"earlier")))
+    response_cache.served(request, earlier, "form", lambda: asked(later, Counted(b"later")))
+    answer = response_cache.served(request, earlier, "form", lambda: asked(earlier, Counted(b"earlier")))
     assert isinstance(answer, HttpResponse)
     assert answer.content == b"earlier"
 
 
 def test_refusals_are_not_kept_ready() -> None:
     version = Version("a")
-    cache.served(request, version, "form", lambda: HttpResponse(b"no", status=400))
-    answer = cache.served(request, version, "form", lambda: asked(version, Counted(b"{1}")))
+    response_cache.served(request, version, "form", lambda: HttpResponse(b"no", status=400))
+    answer = response_cache.served(request, version, "form", lambda: asked(version, Counted(b"{1}")))
     assert answer.status_code == 200
 
 
@@ -308,16 +318,18 @@ def test_large_response_is_computed_each_time_but_keeps_its_etag(bare: bool, mon
     with services.redis() as (service, url):
         if not bare:
             use_redis(url, monkeypatch)
-        compute, version = Counted(b"x" * (cache.MAX_CACHED_BYTES + 1)), Version("a")
+        compute, version = Counted(b"x" * (response_cache.MAX_CACHED_BYTES + 1)), Version("a")
 
         def get(**headers: str) -> HttpResponseBase:
             conditional = RequestFactory().get("/", headers=headers)
-            ask = partial(cache.respond, conditional, lambda: version, "test", [5], "application/json", compute)
-            return cache.served(conditional, version, "form", ask)
+            ask = partial(
+                response_cache.respond, conditional, lambda: version, "test", [5], "application/json", compute
+            )
+            return response_cache.served(conditional, version, "form", ask)
 
         answers = [get() for _ in range(3)]
         assert compute.runs == 3
-        assert local_bytes() < cache.MAX_CACHED_BYTES
+        assert local_bytes() < response_cache.MAX_CACHED_BYTES
         assert len({answer["ETag"] for answer in answers}) == 1
         assert get(**{"If-None-Match": answers[0]["ETag"]}).status_code == 304
         version = Version("b")
@@ -328,32 +340,34 @@ def test_large_response_is_computed_each_time_but_keeps_its_etag(bare: bool, mon
 
 
 def test_largest_cached_response_is_computed_once() -> None:
-    compute = Counted(b"x" * cache.MAX_CACHED_BYTES)
+    compute = Counted(b"x" * response_cache.MAX_CACHED_BYTES)
     for _ in range(3):
-        assert len(asked(Version("a"), compute).content) == cache.MAX_CACHED_BYTES
+        assert len(asked(Version("a"), compute).content) == response_cache.MAX_CACHED_BYTES
     assert compute.runs == 1
 
 
 def test_one_body_is_in_memory_once_whatever_the_form_of_the_request() -> None:
     compute, version = Counted(b"x" * 500_000), Version("a")
     for number in range(100):
-        cache.served(request, version, f"form {number}", lambda: asked(version, compute))
+        response_cache.served(request, version, f"form {number}", lambda: asked(version, compute))
     assert compute.runs == 1
     assert local_bytes() < 600_000
 
 
 def test_evicted_body_is_computed_again() -> None:
     compute, version = Counted(b"{1}"), Version("a")
-    answer = cache.served(request, version, "form", lambda: asked(version, compute))
-    cache.local.clear()
-    cache.local.put((cache._variant(), "a", "form"), cache.Ready(answer["ETag"][1:-1], "application/json", ""), 0)
-    again = cache.served(request, version, "form", lambda: asked(version, compute))
+    answer = response_cache.served(request, version, "form", lambda: asked(version, compute))
+    local_cache.local.clear()
+    local_cache.local.put(
+        (response_cache._variant(), "a", "form"), local_cache.Ready(answer["ETag"][1:-1], "application/json", ""), 0
+    )
+    again = response_cache.served(request, version, "form", lambda: asked(version, compute))
     assert isinstance(again, HttpResponse)
     assert again.content == b"{1}"
 
 
 def local_bytes() -> int:
-    return cache.local.bytes
+    return local_cache.local.bytes
 
 
 # Leases
@@ -386,7 +400,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(cache, "time", clock)
+    monkeypatch.setattr(response_cache, "time", clock)
     return clock
 
 
@@ -395,7 +409,7 @@ def test_a_lease_spares_reads_for_its_time_only(clock: Clock) -> None:
     lease = Lease(pointer)
     reads = []
     for share in (0.0, 0.5, 0.99, 1.01, 1.5, 2.0, 2.02):
-        clock.awake = 1000 + share * cache.LEASE_SECONDS
+        clock.awake = 1000 + share * LEASE_SECONDS
         lease()
         reads.append(pointer.reads)
     assert reads == [1, 1, 1, 2, 2, 2, 3]
@@ -443,7 +457,7 @@ def test_a_lease_counts_from_when_its_read_began() -> None:
 
     def slow() -> tuple[Version, bool]:
         seen = pointer()
-        time.sleep(cache.LEASE_SECONDS)
+        time.sleep(LEASE_SECONDS)
         return seen
 
     lease = Lease(slow)
@@ -458,7 +472,7 @@ def test_a_lease_counts_from_when_its_read_began() -> None:
 @pytest.fixture
 def _much_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that whoever waited it out would be noticed."""
-    monkeypatch.setattr(cache, "PATIENCE_SECONDS", TIMEOUT)
+    monkeypatch.setattr(single_flight, "PATIENCE_SECONDS", TIMEOUT)
 
 
 class Noted:
@@ -475,7 +489,7 @@ class Noted:
 @pytest.mark.usefixtures("_much_patience")
 def test_threads_share_one_computation(monkeypatch: pytest.MonkeyPatch) -> None:
     noted = Noted()
-    monkeypatch.setattr(cache, "backend", noted)
+    monkeypatch.setattr(response_cache, "backend", noted)
     compute = Counted(seconds=0.2)
     begin = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
@@ -487,7 +501,7 @@ def test_threads_share_one_computation(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_thread_that_hangs_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(single_flight, "PATIENCE_SECONDS", 0.2)
     hanging, released = threading.Event(), threading.Event()
 
     def hang(_: object) -> Answer:
@@ -496,7 +510,7 @@ def test_a_thread_that_hangs_is_not_waited_for_long(monkeypatch: pytest.MonkeyPa
         return Answer(b"late")
 
     with ThreadPoolExecutor() as pool:
-        late = pool.submit(cache.respond, request, lambda: Version("a"), "test", [5], "application/json", hang)
+        late = pool.submit(response_cache.respond, request, lambda: Version("a"), "test", [5], "application/json", hang)
         hanging.wait(TIMEOUT)
         assert asked(Version("a"), Counted(b"mine")).content == b"mine"
         assert not late.done()
@@ -505,7 +519,7 @@ def test_a_thread_that_hangs_is_not_waited_for_long(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.usefixtures("_much_patience")
 def test_another_process_computing_is_waited_for(own_backend: BaseCache) -> None:
-    key = cache.key_of(Version("a"), "test", [5], "application/json")
+    key = response_cache.key_of(Version("a"), "test", [5], "application/json")
     own_backend.add(f"{key}:computing", b"1", 30)
     threading.Timer(0.2, own_backend.set, (key, b"theirs")).start()
     compute = Counted()
@@ -519,8 +533,8 @@ def test_another_process_computing_is_waited_for(own_backend: BaseCache) -> None
 def test_another_process_that_died_computing_is_not_waited_for_long(
     own_backend: BaseCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "PATIENCE_SECONDS", 0.2)
-    own_backend.add(f"{cache.key_of(Version('a'), 'test', [5], 'application/json')}:computing", b"1", 60)
+    monkeypatch.setattr(single_flight, "PATIENCE_SECONDS", 0.2)
+    own_backend.add(f"{response_cache.key_of(Version('a'), 'test', [5], 'application/json')}:computing", b"1", 60)
     compute = Counted()
     begin = time.monotonic()
     asked(Version("a"), compute)
@@ -551,7 +565,7 @@ def use_redis(url: str, monkeypatch: pytest.MonkeyPatch, **changed: float) -> Ba
 
     options = published.redis_cache(url)["OPTIONS"] | changed
     shared: BaseCache = RedisCache(url, {"OPTIONS": options})
-    monkeypatch.setattr(cache, "backend", shared)
+    monkeypatch.setattr(response_cache, "backend", shared)
     return shared
 
 
@@ -567,10 +581,12 @@ def test_a_turn_ends_by_itself_if_its_process_dies(own_redis: services.Service) 
     def compute(_: object) -> Answer:
         with redis.Redis(port=own_redis.port) as client:
             (flag,) = client.keys("*:computing")
-            assert 0 < client.pttl(flag) <= 1000 * cache.PATIENCE_SECONDS
+            assert 0 < client.pttl(flag) <= 1000 * single_flight.PATIENCE_SECONDS
         return Answer(b"{}")
 
-    assert cache.respond(request, lambda: Version("a"), "test", [5], "application/json", compute).content == b"{}"
+    assert (
+        response_cache.respond(request, lambda: Version("a"), "test", [5], "application/json", compute).content == b"{}"
+    )
 
 
 def quickest(compute: Counted) -> float:
@@ -587,7 +603,7 @@ def test_redis_holds_plain_bytes(own_redis: services.Service) -> None:
         (name,) = client.keys("*")
         assert etag.strip('"') in name.decode()
         assert client.get(name) == b'{"response":[]}'
-        assert 0 < client.ttl(name) <= cache.KEPT_SECONDS
+        assert 0 < client.ttl(name) <= response_cache.KEPT_SECONDS
 
 
 def test_a_dead_redis_costs_one_warning_and_little_time(
@@ -614,14 +630,14 @@ def test_a_hung_redis_costs_well_under_a_second(own_redis: services.Service, mon
 def test_a_redis_that_comes_back_is_used_again(
     own_redis: services.Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(cache, "REST_SECONDS", 0.1)
+    monkeypatch.setattr(shared_cache, "REST_SECONDS", 0.1)
     own_redis.stop()
     compute = Counted()
     asked(Version("a"), compute)
     own_redis.start()
     time.sleep(0.15)
     for _ in range(3):
-        cache.local.clear()
+        local_cache.local.clear()
         asked(Version("a"), compute)
     assert compute.runs == 2
     assert [record.message for record in caplog.records][-1] == "The cache answers again."
@@ -641,9 +657,9 @@ def test_a_full_redis_costs_speed_only(own_redis: services.Service) -> None:
 
 #: What Redis accepts at most, and bytes of a response that is too large for it.
 TOO_SMALL: dict[str, tuple[dict[str, str], int]] = {
-    "memory": ({"maxmemory-policy": "allkeys-lru", "maxmemory": "3mb"}, cache.MAX_CACHED_BYTES),
+    "memory": ({"maxmemory-policy": "allkeys-lru", "maxmemory": "3mb"}, response_cache.MAX_CACHED_BYTES),
     "no memory": ({"maxmemory": "1"}, 1000),
-    "query buffer": ({"client-query-buffer-limit": "1mb"}, cache.MAX_CACHED_BYTES),
+    "query buffer": ({"client-query-buffer-limit": "1mb"}, response_cache.MAX_CACHED_BYTES),
     "output buffer": ({"client-output-buffer-limit": "normal 100kb 0 0"}, 500_000),
 }
 
@@ -660,11 +676,11 @@ def test_response_too_large_for_redis_does_not_open_the_circuit_breaker(
             client.config_set(name, value)
         for number in range(3):
             for _ in range(2):
-                cache.local.clear()
+                local_cache.local.clear()
                 assert seconds_of(Version(f"large {number}"), large) < 60
-                assert not cache._shared.failing
+                assert not shared_cache._shared.failing
         if case in ("no memory", "output buffer"):  # which evicts nothing
-            cache.local.clear()
+            local_cache.local.clear()
             asked(Version("small"), small)
             assert small.runs == 1
     assert len(caplog.records) <= 1
@@ -673,7 +689,7 @@ def test_response_too_large_for_redis_does_not_open_the_circuit_breaker(
 def test_full_redis_does_not_delay_computing_by_the_single_flight_timeout(
     own_redis: services.Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "PATIENCE_SECONDS", 600.0)
+    monkeypatch.setattr(single_flight, "PATIENCE_SECONDS", 600.0)
     with Redis(port=own_redis.port) as client:
         client.config_set("maxmemory", "1")
     assert seconds_of(Version("a"), Counted()) < 60
@@ -697,8 +713,8 @@ def fails(error: Exception) -> Callable[[], None]:
     return operation
 
 
-def breaker_of_a_dead_cache() -> cache.Breaker:
-    return cache.Breaker(fails(RedisError("down")))
+def breaker_of_a_dead_cache() -> shared_cache.Breaker:
+    return shared_cache.Breaker(fails(RedisError("down")))
 
 
 @pytest.mark.parametrize("error", [RedisError("down"), OSError("no network"), TimeoutError()], ids=repr)
@@ -712,7 +728,7 @@ def test_a_bug_is_not_taken_for_trouble() -> None:
 
 
 def test_trouble_that_lasts_is_told_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(cache, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(shared_cache, "REST_SECONDS", 0.0)
     breaker, tries = breaker_of_a_dead_cache(), []
 
     def operation() -> None:

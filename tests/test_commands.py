@@ -19,7 +19,7 @@ from typing import IO, Any
 import pytest
 from django.core.management import call_command
 
-from deals_api.ingest import ingest_deals
+from deals_api.ingest.service import ingest_deals
 from deals_api.management.terminal import table
 from deals_api.models import Upload
 from tests.bench.files import write_deals

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from project import gunicorn
+from project.server import gunicorn_conf
 from tests import services
 from tests.servers import ROOT, TIMEOUT, serving
 from tests.test_settings import variables_read
@@ -64,7 +64,7 @@ def test_the_suite_runs_the_major_versions_of_compose(service: str, binary: Path
 
 
 def test_docker_waits_longer_than_gunicorn_for_requests_in_flight() -> None:
-    assert int(WEB["stop_grace_period"].removesuffix("s")) > gunicorn.graceful_timeout
+    assert int(WEB["stop_grace_period"].removesuffix("s")) > gunicorn_conf.graceful_timeout
 
 
 def test_every_package_of_ours_goes_into_the_image() -> None:

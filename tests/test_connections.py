@@ -14,7 +14,7 @@ import httpx
 import pytest
 import requests
 
-from project.request_body import DISCARD_SECONDS
+from project.server.request_body import DISCARD_SECONDS
 from tests.builders import csv_of, deal, many
 from tests.servers import TIMEOUT, Server, serving
 

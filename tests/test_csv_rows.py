@@ -15,9 +15,11 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from deals_api import csv_rows
-from deals_api.csv_rows import COLUMNS, detect_encoding, read_deals
 from deals_api.errors import DealsError, RowProblem, UnreadableUpload, UploadHasProblems, UploadTooLarge
+from deals_api.formats import COLUMNS
+from deals_api.ingest import csv_reader, encoding
+from deals_api.ingest.csv_reader import read_deals
+from deals_api.ingest.encoding import detect_encoding
 from deals_api.limits import Limits
 from tests import oracle
 from tests.oracle import Deal
@@ -580,7 +582,7 @@ def test_memory_does_not_grow_with_the_length_of_rows(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_different_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_rows, "_MEMO_NAMES", 500)
+    monkeypatch.setattr(csv_reader, "_MEMO_NAMES", 500)
     path = tmp_path / "deals.csv"
     peaks = {}
     for rows in (6_000, 30_000):
@@ -594,7 +596,7 @@ def test_memory_does_not_grow_with_the_different_names(tmp_path: Path, monkeypat
 
 def test_a_byte_order_mark_is_one_at_the_beginning_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever the seams between blocks are."""
-    monkeypatch.setattr(csv_rows, "_BLOCK_BYTES", 100)
+    monkeypatch.setattr(encoding, "_BLOCK_BYTES", 100)
     content = "\ufeff" + "\n".join([HEADER, *["\ufeff" + GOOD] * 20])
     assert {deal.customer for deal in deals_in(content.encode())} == {"\ufeffann"}
 
@@ -723,10 +725,10 @@ def damaged(draw: st.DrawFn, content: bytes) -> bytes:
 def seams(block_bytes: int, batch_rows: int, step_rows: int) -> Iterator[None]:
     """Tiny files have seams between blocks and batches only where these are tiny too."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_rows, "_BLOCK_BYTES", block_bytes)
-        patch.setattr(csv_rows, "_BATCH_ROWS", batch_rows)
-        patch.setattr(csv_rows, "_STEP_ROWS", step_rows)
-        patch.setattr(csv_rows, "_STEP_BLOCKS", 1000)
+        patch.setattr(encoding, "_BLOCK_BYTES", block_bytes)
+        patch.setattr(csv_reader, "_BATCH_ROWS", batch_rows)
+        patch.setattr(csv_reader, "_STEP_ROWS", step_rows)
+        patch.setattr(csv_reader, "_STEP_BLOCKS", 1000)
         yield
 
 

@@ -14,8 +14,8 @@ import pytest
 from django.db import OperationalError, connection, connections, transaction
 from django.db.utils import ConnectionHandler
 
-from deals_api.database import StatementTimer, take_as_long_as_needed
-from deals_api.ingest import ingest_deals
+from deals_api.db_vendor import StatementTimer, take_as_long_as_needed
+from deals_api.ingest.service import ingest_deals
 from tests.builders import csv_of, deal, load
 from tests.servers import TIMEOUT
 from tests.test_settings import settings_of

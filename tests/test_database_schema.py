@@ -159,7 +159,7 @@ def test_start_stops_if_tables_do_not_match(database_url: str, statement: str, s
 
 def test_gunicorn_without_migrations_stops_with_the_command_to_run(database_url: str, tmp_path: Path) -> None:
     folder = f"PROMETHEUS_MULTIPROC_DIR={tmp_path}"
-    done = start(database_url, "-m", "gunicorn", "-c", "python:project.gunicorn", "--env", folder)
+    done = start(database_url, "-m", "gunicorn", "-c", "python:project.server.gunicorn_conf", "--env", folder)
     assert done.returncode == 2, done.stderr
     line = done.stderr.strip().splitlines()[-1]
     assert "run `python manage.py migrate`, or start the service by `python manage.py serve`." in line

@@ -21,12 +21,13 @@ from django.urls import get_resolver
 from pytest_django import Settings
 from rest_framework.exceptions import APIException
 
-from deals_api import exception_handler, openapi, reports
-from deals_api.cache import SnapshotGone
 from deals_api.errors import DatabaseBusy, DealsError
-from deals_api.exception_handler import refuse
-from deals_api.tokens import read_tokens
-from graphql_schema import errors
+from deals_api.reports import top_clients as top_clients_report
+from deals_api.rest import exception_handler, openapi
+from deals_api.rest.exception_handler import refuse
+from deals_api.security.tokens import read_tokens
+from deals_api.snapshots.lease import SnapshotGone
+from graphql_schema.http import errors
 from tests.builders import csv_of, deal, load
 from tests.servers import ROOT
 from tests.test_rest import UPLOAD, multipart, part, post, refusal
@@ -190,7 +191,7 @@ def test_a_file_over_a_limit_earns_its_code(limits: Any) -> None:
 @pytest.mark.django_db
 def test_what_nobody_foresaw_earns_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
     load(deal())
-    monkeypatch.setattr(reports, "top_clients", None)
+    monkeypatch.setattr(top_clients_report, "top_clients", None)
     assert refusal(Client(raise_request_exception=False).get(UPLOAD), 500)["Code"] == "internal_error"
 
 

@@ -22,11 +22,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from deals_api import exports, reports, store
-from deals_api.cache import SnapshotGone
-from deals_api.ids import write_id
+from deals_api.global_ids import write_id
 from deals_api.models import Customer, Upload
-from deals_api.tokens import read_tokens
+from deals_api.reports import exports
+from deals_api.reports import top_clients as top_clients_report
+from deals_api.security.tokens import read_tokens
+from deals_api.snapshots.lease import SnapshotGone
+from deals_api.snapshots.retention import tidy
 from tests.bench.files import write_deals
 from tests.builders import HEADER, csv_of, deal, load, many
 from tests.servers import TIMEOUT, Server, serving
@@ -265,7 +267,7 @@ def test_an_upload_that_is_not_kept_is_404(client: Client, path: str, limits: An
     load(deal("new"))
     load(deal("newest"))
     limits(keep_uploads=2)
-    store.tidy(settings.DEALS_LIMITS)
+    tidy(settings.DEALS_LIMITS)
     refused = Upload.objects.create(file_name="x", sha256="x", size=1, state=Upload.State.REFUSED)
     unknown = [
         str(pruned.snapshot), write_id("Upload", pruned.snapshot), str(refused.snapshot), write_id("Customer", 1),
@@ -406,7 +408,7 @@ def prune_all_but_the_newest(limits: Any) -> None:
     limits(keep_uploads=2)
     for name in ("new", "newer", "newest"):
         load(deal(name))
-    store.tidy(settings.DEALS_LIMITS)
+    tidy(settings.DEALS_LIMITS)
 
 
 @pytest.mark.parametrize("path", FILES[:2])
@@ -432,14 +434,14 @@ def test_a_ranking_whose_upload_is_pruned_while_it_is_read_is_not_told(
     client: Client, limits: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = load(deal("old"))
-    read = reports.top_clients
+    read = top_clients_report.top_clients
 
     def read_and_prune(*asked: Any) -> Any:
         ranking = read(*asked)
         prune_all_but_the_newest(limits)
         return ranking
 
-    monkeypatch.setattr(reports, "top_clients", read_and_prune)
+    monkeypatch.setattr(top_clients_report, "top_clients", read_and_prune)
     refusal(client.get(f"{RANKING}.csv", {"upload": str(upload.snapshot)}), 503)
     refusal(client.get(f"{RANKING}.csv", {"upload": str(upload.snapshot)}), 404)
 

@@ -22,7 +22,7 @@ from tests.test_service import wait_until
 
 pytestmark = pytest.mark.alike_on_both
 
-SCRIPTS = ROOT / "graphql_schema" / "static" / "frontend"
+SCRIPTS = ROOT / "project" / "frontend" / "static" / "frontend"
 OPERATIONS: Final = dict(
     re.findall(r"export const (\w+) = `(.*?)`;", (SCRIPTS / "operations.js").read_text(), re.DOTALL)
 )
@@ -75,7 +75,7 @@ def test_page_texts_are_complete_in_both_languages() -> None:
     states = [name for name in english if name.isupper()]
     assert sorted(states) == sorted(state.name for state in Upload.State)
     sources = [path.read_text() for path in SCRIPTS.glob("*.js") if path.name != "words.js"]
-    sources.append((ROOT / "graphql_schema" / "templates" / "graphql" / "frontend.html").read_text())
+    sources.append((ROOT / "project" / "frontend" / "templates" / "frontend" / "page.html").read_text())
     used = set(re.findall(r'\bwords\.(?!js\b)(\w+)|data-word="(\w+)"', "\n".join(sources)))
     assert {name for pair in used for name in pair if name} <= set(english)
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
-from graphql_schema.graphiql import ready_queries
+from graphql_schema.http.graphiql import ready_queries
 from tests.chromium import PATIENCE_MS, chromium
 from tests.servers import REAL_FILE, Server, serving
 

@@ -16,8 +16,8 @@ from django.core.management import call_command
 from django.test import Client
 from pytest_django import Settings
 
-from deals_api.ingest import ingest_deals
-from graphql_schema.graphiql import ready_queries
+from deals_api.ingest.service import ingest_deals
+from graphql_schema.http.graphiql import ready_queries
 from project.build import build_digest
 from tests.builders import deal, load
 from tests.servers import REAL_FILE, ROOT

@@ -11,9 +11,9 @@ import pytest
 from django.db import connection
 from graphql import get_introspection_query
 
-from deals_api.database import StatementsTimedOut, StatementTimer
+from deals_api.db_vendor import StatementsTimedOut, StatementTimer
 from deals_api.models import Upload
-from graphql_schema.budgets import Account
+from graphql_schema.execution.cost import Account
 from tests.builders import deal, load, many
 from tests.graphql import ask, code, data, error, forget, post
 

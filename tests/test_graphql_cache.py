@@ -19,9 +19,13 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from deals_api import cache, reports, store
-from deals_api.ids import write_id
+from deals_api.caching import local as local_cache
+from deals_api.global_ids import write_id
+from deals_api.ingest import loader
 from deals_api.models import Deal, Upload
+from deals_api.reports import top_clients as top_clients_report
+from deals_api.snapshots import current as current_snapshot
+from deals_api.snapshots.retention import tidy
 from graphql_schema.schema import DealsSchema
 from tests.builders import deal, load
 from tests.graphql import PATH, ask, code, data, id_of, post
@@ -55,7 +59,7 @@ def get(query: str, **headers: str) -> Any:
 def test_a_question_asked_again_is_answered_without_parsing_it(executed: list[str]) -> None:
     load(deal())
     first = post(TOTALS)
-    reports.current_upload.end()
+    current_snapshot.current_upload.end()
     with CaptureQueriesContext(connection) as captured:
         second = post(TOTALS)
     assert (second.content, second["ETag"]) == (first.content, first["ETag"])
@@ -126,7 +130,7 @@ def test_the_etag_spares_the_answer_as_long_as_the_upload_is_current(executed: l
     load(deal(total="1"))
     etag = get(TOTALS)["ETag"]
     backend.clear()
-    cache.local.clear()
+    local_cache.local.clear()
     again = get(TOTALS, **{"If-None-Match": etag})
     assert (again.status_code, again.content, again["ETag"]) == (304, b"", etag)
     assert len(executed) == 1
@@ -207,7 +211,7 @@ def test_what_is_not_there_yet_is_not_kept_as_missing(executed: list[str]) -> No
     row = write_id("Deal", (first.pk + 1 << 32) + 1)
     assert is_not_kept(node, executed, id=row)["data"] == {"node": None}
     load(deal(total="2"))
-    store.activate(first.snapshot)
+    current_snapshot.activate(first.snapshot)
     assert data(node, id=row) == {"node": {"total": "2"}}
 
 
@@ -215,7 +219,7 @@ def test_the_history_of_files_is_always_fresh() -> None:
     load(deal())
     uploads = "{uploads {nodes {state}}}"
     data(uploads)
-    store.note_refusal(Upload.objects.create(file_name="f", sha256="0" * 64, size=1), "Bad.")
+    loader.note_refusal(Upload.objects.create(file_name="f", sha256="0" * 64, size=1), "Bad.")
     assert data(uploads) == {"uploads": {"nodes": [{"state": "REFUSED"}, {"state": "LOADED"}]}}
 
 
@@ -226,14 +230,14 @@ def test_the_history_of_files_is_always_fresh() -> None:
 def test_two_who_ask_the_same_at_once_have_it_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     load(deal())
     runs = []
-    richest = reports.richest
+    richest = top_clients_report.richest
 
     def slow(*arguments: Any) -> Any:
         runs.append(arguments)
         time.sleep(0.3)
         return richest(*arguments)
 
-    monkeypatch.setattr(reports, "richest", slow)
+    monkeypatch.setattr(top_clients_report, "richest", slow)
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: in_a_thread(lambda: data("{topClients {username}}")), range(4)))
     assert answers == [{"topClients": [{"username": "ann"}]}] * 4
@@ -257,13 +261,13 @@ ACTIVATE = "mutation ($id: ID!) {activateUpload(id: $id) {__typename ... on Uplo
 def activated(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What was made current, by calls."""
     calls: list[Any] = []
-    activate = store.activate
+    activate = current_snapshot.activate
 
     def counted(snapshot: Any) -> Upload:
         calls.append(snapshot)
         return activate(snapshot)
 
-    monkeypatch.setattr(store, "activate", counted)
+    monkeypatch.setattr(current_snapshot, "activate", counted)
     return calls
 
 
@@ -283,7 +287,7 @@ def test_an_upload_is_made_current_and_read_from_at_once() -> None:
 def test_an_upload_without_rows_is_refused_as_data(limits: Any) -> None:
     limits(keep_uploads=2)
     pruned, _, newest = load(deal("a")), load(deal("b")), load(deal("c"))
-    store.tidy(settings.DEALS_LIMITS)
+    tidy(settings.DEALS_LIMITS)
     refused = Upload.objects.create(file_name="f", sha256="0" * 64, size=1)
     problem = "mutation ($id: ID!) {activateUpload(id: $id) {... on Problem {code message}}}"
     for upload in (pruned, refused, Upload()):
@@ -383,7 +387,7 @@ def logged_by_us(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 def replace_all(*names: str) -> None:
     for name in names:
         load(*file_of(name), name=name)
-    store.tidy(settings.DEALS_LIMITS)
+    tidy(settings.DEALS_LIMITS)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -16,8 +16,9 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 
-from deals_api import reports
-from deals_api.ids import write_id
+from deals_api.global_ids import write_id
+from deals_api.reports import top_clients as top_clients_report
+from deals_api.snapshots import current as current_snapshot
 from tests import services
 from tests.builders import csv_of, deal, load
 from tests.graphql import PATH, ask, data, error, post
@@ -90,7 +91,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(reports, "richest", fail)
+    monkeypatch.setattr(top_clients_report, "richest", fail)
 
 
 @pytest.mark.usefixtures("broken")
@@ -148,7 +149,7 @@ def failing(where: str, failure: Exception) -> Iterator[None]:
 @pytest.mark.parametrize("where", ["currentupload", "deal", "gem", "upload"])
 def test_a_database_that_fails_anywhere_is_a_503(where: str, failure: Exception) -> None:
     load(deal())
-    reports.current_upload.end()
+    current_snapshot.current_upload.end()
     with failing(where, failure):
         must_be_told_to_wait(post(NODES))
         assert where not in ("currentupload", "upload") or Client().get("/api/top-clients/").status_code == 503

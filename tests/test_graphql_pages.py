@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deals_api.ids import write_id
+from deals_api.global_ids import write_id
 from deals_api.models import Upload, row_id
 from graphql_schema.inputs import CustomerOrder, DealOrder, GemOrder, PurchaseOrder
 from tests import oracle

@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from deals_api.ingest import ingest_deals
+from deals_api.ingest.service import ingest_deals
 from tests import graphql
 from tests.bench.bombs import bombs
 from tests.bench.files import write_deals

@@ -22,11 +22,14 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from deals_api import reports, store
-from deals_api.csv_rows import read_deals
 from deals_api.errors import DealsError, UploadHasProblems, UploadNotKept, UploadTooLarge
-from deals_api.ingest import ingest_deals
+from deals_api.ingest import loader
+from deals_api.ingest.csv_reader import read_deals
+from deals_api.ingest.service import ingest_deals
 from deals_api.models import CurrentUpload, Customer, Deal, Gem, Purchase, Upload
+from deals_api.reports import top_clients as top_clients_report
+from deals_api.snapshots import current as current_snapshot
+from deals_api.snapshots import retention
 from tests.builders import csv_of, deal, load, many
 from tests.servers import TIMEOUT
 
@@ -41,7 +44,7 @@ def register(*deals: str) -> tuple[Upload, Any]:
 
 
 def finish(upload: Upload, batches: Any) -> None:
-    store.store_snapshot(upload, batches, settings.DEALS_LIMITS)
+    loader.store_snapshot(upload, batches, settings.DEALS_LIMITS)
 
 
 def current() -> Upload | None:
@@ -139,7 +142,7 @@ def test_a_second_file_replaces_the_first() -> None:
     load(deal("ann"))
     second = load(deal("bob"))
     assert current() == second
-    assert [client.username for client in reports.top_clients(second, 5)] == ["bob"]
+    assert [client.username for client in top_clients_report.top_clients(second, 5)] == ["bob"]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +207,7 @@ def test_bytes_sent_again_win_over_an_older_upload_still_loading() -> None:
 def test_the_newest_uploads_keep_their_rows(limits: Any) -> None:
     limits(keep_uploads=2)
     uploads = [load(deal(name)) for name in ("ann", "bob", "cid", "dan")]
-    store.tidy(settings.DEALS_LIMITS)
+    retention.tidy(settings.DEALS_LIMITS)
     states = list(Upload.objects.order_by("pk").values_list("state", flat=True))
     assert states == ["pruned", "pruned", "loaded", "loaded"]
     for model in (Customer, Gem, Purchase, Deal):
@@ -212,11 +215,11 @@ def test_the_newest_uploads_keep_their_rows(limits: Any) -> None:
 
 
 def test_rows_are_deleted_to_the_last_however_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "_DELETED_AT_ONCE", 10)
+    monkeypatch.setattr(retention, "_DELETED_AT_ONCE", 10)
     upload = load(*many(35, [f"client {number}" for number in range(35)]))
     load(deal("bob"))
     Upload.objects.filter(pk=upload.pk).update(state=Upload.State.RETIRED)
-    store.tidy(settings.DEALS_LIMITS)
+    retention.tidy(settings.DEALS_LIMITS)
     for model in (Customer, Gem, Purchase, Deal):
         assert not model._default_manager.filter(upload=upload).exists()
 
@@ -225,17 +228,17 @@ def test_what_cannot_be_tidied_now_harms_nobody(caplog: pytest.LogCaptureFixture
     load(deal())
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE deals_api_currentupload RENAME TO elsewhere")
-        store.tidy_if_possible(settings.DEALS_LIMITS)
+        retention.tidy_if_possible(settings.DEALS_LIMITS)
         cursor.execute("ALTER TABLE elsewhere RENAME TO deals_api_currentupload")
     assert len(caplog.records) == 1
-    store.tidy(settings.DEALS_LIMITS)
+    retention.tidy(settings.DEALS_LIMITS)
 
 
 def test_the_current_upload_is_kept_however_old(limits: Any) -> None:
     limits(keep_uploads=2)
     old, *_ = (load(deal(name)) for name in ("ann", "bob", "cid", "dan"))
     CurrentUpload.objects.update(upload=old)
-    store.tidy(settings.DEALS_LIMITS)
+    retention.tidy(settings.DEALS_LIMITS)
     assert old.is_readable()
     assert Deal.objects.of(old).exists()
 
@@ -243,7 +246,7 @@ def test_the_current_upload_is_kept_however_old(limits: Any) -> None:
 def test_a_deletion_that_was_cut_short_is_finished() -> None:
     upload, newer = load(deal("ann")), load(deal("bob"))
     Upload.objects.filter(pk=upload.pk).update(state=Upload.State.RETIRED)
-    store.tidy(settings.DEALS_LIMITS)
+    retention.tidy(settings.DEALS_LIMITS)
     assert not Deal.objects.of(upload).exists()
     assert Deal.objects.of(newer).exists()
 
@@ -252,7 +255,7 @@ def test_an_upload_whose_process_died_is_marked() -> None:
     dead, _ = register(deal())
     Upload.objects.filter(pk=dead.pk).update(arrived_at=timezone.now() - timedelta(minutes=1))
     young, _ = register(deal("bob"))
-    store.tidy(settings.DEALS_LIMITS)
+    retention.tidy(settings.DEALS_LIMITS)
     states = dict(Upload.objects.values_list("pk", "state"))
     assert states == {dead.pk: "interrupted", young.pk: "loading"}
 
@@ -283,7 +286,7 @@ def test_times_of_uploads_come_from_the_clock_of_the_database(monkeypatch: pytes
     loaded = load(deal("bob"))
     with pytest.raises(DealsError):
         load(deal(total="x"))
-    store.tidy(settings.DEALS_LIMITS)
+    retention.tidy(settings.DEALS_LIMITS)
     upload.refresh_from_db()
     assert upload.state == Upload.State.LOADING
     refused = Upload.objects.get(state=Upload.State.REFUSED)
@@ -366,9 +369,9 @@ def test_a_reader_with_a_lease_sees_an_upload_at_once() -> None:
     """The file is tiny and loads faster than a lease runs out; the upload waits for the lease instead."""
     load(deal("ann"))
     for name in ("bob", "cid", "dan"):
-        before = reports.current_upload()
+        before = current_snapshot.current_upload()
         loaded = load(deal(name))
-        assert reports.current_upload() == loaded != before
+        assert current_snapshot.current_upload() == loaded != before
 
 
 @pytest.mark.django_db(transaction=True)
@@ -465,7 +468,7 @@ def test_an_upload_that_takes_long_is_not_taken_for_dead() -> None:
     with ThreadPoolExecutor() as pool:
         finishing = pool.submit(apart, lambda: finish(upload, slowly()))
         begun.wait(TIMEOUT)
-        store.tidy(settings.DEALS_LIMITS)
+        retention.tidy(settings.DEALS_LIMITS)
         assert Upload.objects.get(pk=upload.pk).state == Upload.State.LOADING
         go_on.set()
         finishing.result(TIMEOUT)
@@ -478,9 +481,9 @@ def test_an_upload_that_takes_long_is_not_taken_for_dead() -> None:
 
 def test_a_kept_upload_is_made_current_again() -> None:
     first, second = load(deal("ann")), load(deal("bob"))
-    assert store.activate(first.snapshot) == first
+    assert current_snapshot.activate(first.snapshot) == first
     assert current() == first
-    assert store.activate(second.snapshot) == second
+    assert current_snapshot.activate(second.snapshot) == second
     assert current() == second
 
 
@@ -488,7 +491,7 @@ def test_a_roll_back_wins_over_an_older_upload_still_loading() -> None:
     first = load(deal("ann"))
     slow, its_deals = register(deal("slow"))
     load(deal("bob"))
-    store.activate(first.snapshot)
+    current_snapshot.activate(first.snapshot)
     finish(slow, its_deals)
     assert current() == first
 
@@ -496,47 +499,47 @@ def test_a_roll_back_wins_over_an_older_upload_still_loading() -> None:
 def test_a_roll_back_counts_as_the_last_to_arrive() -> None:
     first, _ = load(deal("ann")), load(deal("bob"))
     slow, its_deals = register(deal("slow"))
-    store.activate(first.snapshot)
+    current_snapshot.activate(first.snapshot)
     finish(slow, its_deals)
     assert current() == first
 
 
 def test_an_upload_that_lands_during_a_roll_back_arrived_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = load(deal("ann")), load(deal("bob"))
-    wait = store.Announcement.wait
+    wait = current_snapshot.Announcement.wait
 
-    def land(self: store.Announcement) -> None:
-        monkeypatch.setattr(store.Announcement, "wait", wait)
+    def land(self: current_snapshot.Announcement) -> None:
+        monkeypatch.setattr(current_snapshot.Announcement, "wait", wait)
         wait(self)
         load(deal("cid"))
 
-    monkeypatch.setattr(store.Announcement, "wait", land)
-    store.activate(first.snapshot)
+    monkeypatch.setattr(current_snapshot.Announcement, "wait", land)
+    current_snapshot.activate(first.snapshot)
     assert Customer.objects.of(Upload.objects.latest("pk")).get().username == "cid"
     assert current() == Upload.objects.latest("pk")
 
 
 def test_before_the_first_upload_there_is_nothing_to_go_back_to() -> None:
     with pytest.raises(UploadNotKept):
-        store.activate(uuid.uuid4())
+        current_snapshot.activate(uuid.uuid4())
 
 
 @pytest.mark.django_db(transaction=True)
 def test_roll_backs_at_once_wait_for_one_another_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """While they undid each other's announcements, six of them could take a minute."""
     uploads = [load(deal("ann")), load(deal("bob"))] * 3
-    wait = store.Announcement.wait
-    waits: list[store.Announcement] = []
+    wait = current_snapshot.Announcement.wait
+    waits: list[current_snapshot.Announcement] = []
 
-    def noted(self: store.Announcement) -> None:
+    def noted(self: current_snapshot.Announcement) -> None:
         waits.append(self)
         wait(self)
 
-    monkeypatch.setattr(store.Announcement, "wait", noted)
+    monkeypatch.setattr(current_snapshot.Announcement, "wait", noted)
 
     def go_back(upload: Upload) -> None:
         try:
-            store.activate(upload.snapshot)
+            current_snapshot.activate(upload.snapshot)
         finally:
             connection.close()
 
@@ -554,25 +557,25 @@ def test_roll_backs_at_once_wait_for_one_another_and_not_for_ever(monkeypatch: p
 def test_an_upload_without_rows_is_not_made_current(limits: Any) -> None:
     limits(keep_uploads=2)
     pruned, _, newest = load(deal("ann")), load(deal("bob")), load(deal("cid"))
-    store.tidy(settings.DEALS_LIMITS)
+    retention.tidy(settings.DEALS_LIMITS)
     for snapshot in (pruned.snapshot, uuid.uuid4()):
         with pytest.raises(UploadNotKept):
-            store.activate(snapshot)
+            current_snapshot.activate(snapshot)
     assert current() == newest
     assert Upload.objects.current_and_change()[1] is False
 
 
 def test_an_announcement_that_somebody_cleared_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = load(deal("ann")), load(deal("bob"))
-    wait, waits = store.Announcement.wait, []
+    wait, waits = current_snapshot.Announcement.wait, []
 
-    def clear_once(self: store.Announcement) -> None:
+    def clear_once(self: current_snapshot.Announcement) -> None:
         wait(self)
         waits.append(self)
         if len(waits) == 1:
-            store.tidy(settings.DEALS_LIMITS)
+            retention.tidy(settings.DEALS_LIMITS)
 
-    monkeypatch.setattr(store.Announcement, "wait", clear_once)
-    store.activate(first.snapshot)
+    monkeypatch.setattr(current_snapshot.Announcement, "wait", clear_once)
+    current_snapshot.activate(first.snapshot)
     assert len(waits) == 2
     assert current() == first

@@ -16,9 +16,9 @@ import pytest
 from django.test import Client, override_settings
 from pytest_django import Settings
 
-from deals_api import reports
-from project import logs
-from project.observing import waiting
+from deals_api.reports import top_clients as top_clients_report
+from project.telemetry import logs
+from project.telemetry.middleware import waiting
 from tests.builders import deal, load
 from tests.servers import Server, serving
 
@@ -181,7 +181,7 @@ def test_a_failure_has_one_id_in_the_answer_in_its_line_and_in_the_traceback(
 ) -> None:
     load(deal())
     told()
-    monkeypatch.setattr(reports, "richest", fail)
+    monkeypatch.setattr(top_clients_report, "richest", fail)
     client = Client(raise_request_exception=False)
     answer = client.get("/api/top-clients/", headers={"X-Request-ID": "mine-500"})
     (line,) = told()

@@ -12,9 +12,9 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, override_settings
 
-from deals_api.tokens import read_tokens
-from project import metrics
-from project.observing import waiting
+from deals_api.security.tokens import read_tokens
+from project.telemetry import metrics
+from project.telemetry.middleware import waiting
 from tests.builders import csv_of, deal, load
 from tests.servers import REAL_FILE, TIMEOUT, Server, serving
 from tests.test_service import wait_until

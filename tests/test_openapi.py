@@ -20,8 +20,12 @@ from django.test import Client
 from django.urls import URLPattern
 from pytest_django import Settings
 
-from deals_api import access, exports, ingest, openapi, reports, urls
-from deals_api.tokens import read_tokens
+from deals_api.ingest import service
+from deals_api.reports import exports
+from deals_api.reports import top_clients as top_clients_report
+from deals_api.rest import openapi, urls
+from deals_api.security.throttling import count_computation, count_upload, counters
+from deals_api.security.tokens import read_tokens
 from tests.builders import csv_of, deal
 from tests.test_error_shape import codes_of_the_code
 from tests.test_rest import UPLOAD, part, post, refusal
@@ -198,7 +202,7 @@ class Asking:
             what, most = "upload", limits.uploads_per_minute
         this_minute = int(time.time() // 60)
         self.patch.setattr(time, "time", lambda: 60.0 * this_minute + 30)
-        count = {"upload": access.count_upload, "computation": access.count_computation}[what]
+        count = {"upload": count_upload, "computation": count_computation}[what]
         for _ in range(most):
             count({"REMOTE_ADDR": "127.0.0.1"})
         answer = self.ask()
@@ -206,7 +210,7 @@ class Asking:
         return answer
 
     def internal_error(self) -> Any:
-        for module, name in ((reports, "top_clients"), (ingest, "ingest_deals"), (exports, "deals")):
+        for module, name in ((top_clients_report, "top_clients"), (service, "ingest_deals"), (exports, "deals")):
             self.patch.setattr(module, name, None)
         return self.ask()
 
@@ -214,7 +218,7 @@ class Asking:
         def fail(*_: object) -> None:
             raise OperationalError("the database is gone")
 
-        for module, name in ((reports, "top_clients"), (ingest, "ingest_deals"), (exports, "deals")):
+        for module, name in ((top_clients_report, "top_clients"), (service, "ingest_deals"), (exports, "deals")):
             self.patch.setattr(module, name, fail)
         answer = self.ask()
         assert answer["Retry-After"] == "2"
@@ -224,7 +228,7 @@ class Asking:
         def fail(*_: object) -> None:
             raise OSError(errno.ENOSPC, "no space left on device")
 
-        self.patch.setattr(ingest, "ingest_deals", fail)
+        self.patch.setattr(service, "ingest_deals", fail)
         answer = self.ask()
         assert answer["Retry-After"] == "60"
         return answer
@@ -241,7 +245,7 @@ def test_the_refusals_in_it_are_those_that_a_client_gets(
             if status >= 400 and example["Code"] == code:
                 with pytest.MonkeyPatch.context() as patch:
                     backend.clear()
-                    access.counters.clear()
+                    counters.clear()
                     earn: Callable[[], Any] = getattr(Asking(client, method, path, settings, patch), code)
                     answer = earn()
                 assert (answer.status_code, answer.json()) == (status, example), f"{method} {path}"

@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from deals_api import reports
+from deals_api.snapshots import current as current_snapshot
 from tests.builders import csv_of, deal, load
 from tests.test_rest import ADDRESSES, UPLOAD, post, refusal
 
@@ -76,7 +76,7 @@ def test_a_ready_answer_for_programs_is_no_slower_for_the_pages(client: Client) 
     for _ in range(2):
         client.get(UPLOAD, headers=BROWSER)
         client.get(UPLOAD)
-    reports.current_upload.end()
+    current_snapshot.current_upload.end()
     with CaptureQueriesContext(connection) as captured:
         client.get(UPLOAD)
     assert len(captured) == 1  # the pointer

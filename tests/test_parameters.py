@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django import Settings
 
-from deals_api import ingest
+from deals_api.ingest import service
 from deals_api.models import Upload
 from tests.builders import csv_of, deal, load
 from tests.test_rest import UPLOAD, multipart, part, post, refusal
@@ -117,7 +117,7 @@ def test_upload_with_another_form_field_changes_nothing(
 ) -> None:
     load(deal("old"))
     before = client.get(UPLOAD)
-    monkeypatch.setattr(ingest, "ingest_deals", None)  # the file is not read
+    monkeypatch.setattr(service, "ingest_deals", None)  # the file is not read
     assert refusal(multipart(client, body + b"--b--\r\n"), 400)["Desc"] == named
     after = client.get(UPLOAD)
     assert (after.content, after["ETag"], Upload.objects.count()) == (before.content, before["ETag"], 1)

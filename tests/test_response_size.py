@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from graphql import parse
 
 from deals_api.models import SnapshotRow
-from graphql_schema import documents
-from graphql_schema.executor import BoundedExecutor
+from graphql_schema.execution import document_cache
+from graphql_schema.execution.executor import BoundedExecutor
 from graphql_schema.types import TopClient
 from tests.builders import deal, load
 from tests.graphql import PATH, ask, post
@@ -141,23 +141,23 @@ def test_memory_of_a_document_is_not_underestimated(query: str) -> None:
     document = parse(query)
     measured, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert measured + len(query.encode("utf-32")) - 4 <= documents.memory_of(document) + 10_000
+    assert measured + len(query.encode("utf-32")) - 4 <= document_cache.memory_of(document) + 10_000
 
 
 def test_documents_of_many_comments_stay_within_their_bytes() -> None:
     for number in range(30):
         ask("{__typename}" + "#\n" * 1_000 + f"#{number}")
-    assert 1_000_000 < documents.documents.bytes <= documents.MAX_BYTES
+    assert 1_000_000 < document_cache.documents.bytes <= document_cache.MAX_BYTES
 
 
 def test_valid_document_is_parsed_once_and_an_invalid_one_each_time() -> None:
     load(deal())
     query, invalid = "query ($n: Int) {deals(first: $n) {totalCount}}", "{nothing}"
-    documents.documents.clear()
+    document_cache.documents.clear()
     for number in (1, 2):
         assert "errors" not in ask(query, n=number)
         assert "errors" in ask(invalid)
-    assert [key[0] for key in documents.documents._entries] == [query]  # type: ignore[index]
+    assert [key[0] for key in document_cache.documents._entries] == [query]  # type: ignore[index]
 
 
 def test_cached_document_is_still_checked_against_its_limits(limits: Any) -> None:

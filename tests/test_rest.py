@@ -12,8 +12,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from deals_api import cache, reports
+from deals_api.caching import local as local_cache
 from deals_api.models import Upload
+from deals_api.reports import top_clients as top_clients_report
+from deals_api.snapshots import current as current_snapshot
 from tests.builders import csv_of, deal, load, many
 
 pytestmark = pytest.mark.django_db
@@ -131,7 +133,7 @@ def test_an_uncached_answer_takes_few_statements_whatever_the_number_of_deals(cl
 def test_a_cached_answer_takes_no_statement_but_the_pointer(client: Client) -> None:
     load(deal())
     first = client.get(UPLOAD)
-    reports.current_upload.end()
+    current_snapshot.current_upload.end()
     with CaptureQueriesContext(connection) as captured:
         assert client.get(UPLOAD).content == first.content
     assert len(captured) == 1
@@ -158,7 +160,7 @@ def test_both_addresses_and_every_process_give_one_etag(client: Client) -> None:
     load(deal())
     etags = set()
     for path in (*ADDRESSES, "/api/upload/?limit=5"):
-        cache.local.clear()
+        local_cache.local.clear()
         etags.add(client.get(path)["ETag"])
     assert len(etags) == 1
 
@@ -254,7 +256,7 @@ def test_what_nobody_foresaw_is_a_500_that_says_nothing(client: Client, monkeypa
     def fail(*_: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(reports, "top_clients", fail)
+    monkeypatch.setattr(top_clients_report, "top_clients", fail)
     load(deal())
     answer = client.get(UPLOAD)
     assert refusal(answer, 500)["Code"] == "internal_error"

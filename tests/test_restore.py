@@ -14,13 +14,18 @@ from django.core.cache import cache as backend
 from django.db import connection
 from django.test import RequestFactory
 
-from deals_api import cache, exports, reports, store
-from deals_api.cache import Answer, SnapshotGone
-from deals_api.csv_rows import read_deals
+from deals_api.caching import response_cache
+from deals_api.caching.response_cache import Answer
 from deals_api.errors import DatabaseBusy
+from deals_api.ingest import loader
+from deals_api.ingest.csv_reader import read_deals
 from deals_api.models import CurrentUpload, Customer, Deal, Gem, Purchase, Upload
-from graphql_schema.budgets import Account
-from graphql_schema.reading import Reading
+from deals_api.reports import exports
+from deals_api.reports import top_clients as top_clients_report
+from deals_api.snapshots import interruption, retention
+from deals_api.snapshots.lease import SnapshotGone
+from graphql_schema.execution.context import Reading
+from graphql_schema.execution.cost import Account
 from tests.builders import csv_of, deal, load, many
 
 pytestmark = pytest.mark.django_db
@@ -67,11 +72,11 @@ def test_answer_is_computed_again_after_a_restore() -> None:
         assert snapshot is not None
         if snapshot.snapshot == upload.snapshot:
             found.append(replace(upload, deal("bob")))
-        return Answer(reports.top_clients(snapshot, 5)[0].username.encode())
+        return Answer(top_clients_report.top_clients(snapshot, 5)[0].username.encode())
 
-    answer = cache.respond(RequestFactory().get("/"), lambda: found[-1], "test", [5], "text/plain", compute)
+    answer = response_cache.respond(RequestFactory().get("/"), lambda: found[-1], "test", [5], "text/plain", compute)
     assert answer.content == b"bob"
-    assert backend.get(cache.key_of(upload, "test", [5], "text/plain")) is None
+    assert backend.get(response_cache.key_of(upload, "test", [5], "text/plain")) is None
 
 
 def test_graphql_operation_notices_a_restore() -> None:
@@ -88,11 +93,11 @@ def test_load_that_was_running_stores_nothing_after_a_restore() -> None:
     upload = Upload.objects.create(file_name="f", sha256=hashlib.sha256(content).hexdigest(), size=len(content))
     other = replace(upload, deal("bob"))
     with pytest.raises(DatabaseBusy):
-        store.store_snapshot(upload, read_deals(io.BytesIO(content), settings.DEALS_LIMITS), settings.DEALS_LIMITS)
-    store.note_refusal(upload, "The database is busy.")
-    store.note_interruption(upload)
+        loader.store_snapshot(upload, read_deals(io.BytesIO(content), settings.DEALS_LIMITS), settings.DEALS_LIMITS)
+    loader.note_refusal(upload, "The database is busy.")
+    interruption.note_interruption(upload)
     assert Upload.objects.get().state == Upload.State.LOADED
-    assert reports.top_clients(other, 5)[0].username == "bob"
+    assert top_clients_report.top_clients(other, 5)[0].username == "bob"
 
 
 def test_same_bytes_are_loaded_again_after_a_restore() -> None:
@@ -104,11 +109,11 @@ def test_same_bytes_are_loaded_again_after_a_restore() -> None:
 
 
 def test_retention_spares_rows_that_a_restore_brought_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "_DELETED_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "_DELETED_AT_ONCE", 2)
     upload, _ = load(*many(6)), load(deal("bob"))
     Upload.objects.filter(pk=upload.pk).update(state=Upload.State.RETIRED)
     with after('DELETE FROM "deals_api_gem"', lambda: replace(upload, *many(6))):
-        store.tidy(settings.DEALS_LIMITS)
+        retention.tidy(settings.DEALS_LIMITS)
     assert Upload.objects.get(pk=upload.pk).state == Upload.State.LOADED
     assert Deal.objects.filter(upload=upload.pk).count() == 6
 

@@ -24,7 +24,7 @@ from graphql import (
 from pytest_django import Settings
 from strawberry.utils.str_converters import to_camel_case
 
-from deals_api.tokens import read_tokens
+from deals_api.security.tokens import read_tokens
 from graphql_schema.schema import schema, sdl
 from tests.servers import ROOT
 

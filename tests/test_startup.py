@@ -81,7 +81,7 @@ def test_invalid_setting_is_one_line_for_every_command(command: str) -> None:
 
 def test_invalid_setting_is_one_line_for_gunicorn() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "gunicorn", "-c", "python:project.gunicorn"],
+        [sys.executable, "-m", "gunicorn", "-c", "python:project.server.gunicorn_conf"],
         cwd=ROOT, env=os.environ | {"MAX_ROWS": "x"}, capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from deals_api import tally
-from deals_api.csv_rows import DealBatch
 from deals_api.errors import UploadTooLarge
+from deals_api.ingest import aggregates
+from deals_api.ingest.aggregates import NameTally, Tally
+from deals_api.ingest.csv_reader import DealBatch
 from deals_api.limits import Limits
-from deals_api.tally import NameTally, Tally
 
 pytestmark = pytest.mark.alike_on_both
 
@@ -87,7 +87,7 @@ def test_a_fraction_of_a_second_is_later_than_none() -> None:
 def test_pairs_that_were_packed_away_are_added_up_as_if_they_were_not(
     at_hand: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tally, "_PAIRS_AT_HAND", at_hand)
+    monkeypatch.setattr(aggregates, "_PAIRS_AT_HAND", at_hand)
     rows = [(f"c{number % 7}", f"g{number % 5}", number, 1, ROWS[0][4]) for number in range(350)]
     in_pieces = of(*(batch(*rows[first : first + 3]) for first in range(0, 350, 3)))
     purchases = list(in_pieces.purchases())
@@ -100,7 +100,7 @@ def test_pairs_that_were_packed_away_are_added_up_as_if_they_were_not(
 
 def test_few_pairs_are_held_in_a_dictionary(monkeypatch: pytest.MonkeyPatch) -> None:
     """The dictionary is what would grow with a file of many different pairs."""
-    monkeypatch.setattr(tally, "_PAIRS_AT_HAND", 10)
+    monkeypatch.setattr(aggregates, "_PAIRS_AT_HAND", 10)
     counted = Tally(Limits())
     for first in range(0, 1000, 5):
         counted.add(batch(*((f"c{number}", "ruby", 1, 1, ROWS[0][4]) for number in range(first, first + 5))))

@@ -17,9 +17,10 @@ from django.db import connection
 from django.test import Client
 from pytest_django import Settings
 
+from deals_api.limits import MAX_HOLDER_LENGTH
 from deals_api.models import Upload
-from deals_api.tokens import MAX_HOLDER_LENGTH, read_tokens
-from project import logs
+from deals_api.security.tokens import read_tokens
+from project.telemetry import logs
 from tests.builders import csv_of, deal, load
 from tests.graphql import id_of
 from tests.test_logs import Told, told

@@ -16,10 +16,10 @@ from typing import Any, Final
 from django.core.management.base import CommandError, OutputWrapper
 from django.db import Error, connection
 
-from deals_api.database import describe_error, is_temporary
-from deals_api.database_schema import SchemaMismatch, require_matching_schema
+from deals_api.db_vendor import describe_error, is_temporary
 from deals_api.formats import printable
 from deals_api.models import Upload
+from deals_api.schema_check import SchemaMismatch, require_matching_schema
 
 #: How often the bar is drawn.
 _EVERY_SECONDS: Final = 0.1

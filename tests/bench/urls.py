@@ -8,8 +8,8 @@ from rest_framework.generics import ListAPIView
 from rest_framework.renderers import JSONRenderer
 from rest_framework.serializers import ModelSerializer
 
-from deals_api import reports
 from deals_api.models import Customer, Deal, Gem
+from deals_api.snapshots import current as current_snapshot
 
 BODY = b'{"response":%s[]}'
 
@@ -46,7 +46,7 @@ class Deals(ListAPIView[Deal]):
     serializer_class = DealSerializer
 
     def get_queryset(self) -> Any:
-        upload = reports.current_upload()
+        upload = current_snapshot.current_upload()
         assert upload is not None
         deals = Deal.objects.side_by_side(upload).select_related("customer", "gem")
         return deals.order_by("pk")[:100]

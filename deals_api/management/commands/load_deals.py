@@ -15,10 +15,9 @@ from typing import IO, Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from deals_api import store
 from deals_api.errors import DatabaseBusy, DealsError
-from deals_api.exception_handler import body
-from deals_api.ingest import ingest_deals
+from deals_api.formats import exact_json
+from deals_api.ingest.service import ingest_deals
 from deals_api.management.terminal import (
     Bar,
     DatabaseUnavailable,
@@ -30,7 +29,8 @@ from deals_api.management.terminal import (
     table,
 )
 from deals_api.models import Upload
-from deals_api.serializers import exact_json
+from deals_api.rest.exception_handler import body
+from deals_api.snapshots.retention import tidy_if_possible
 
 STANDARD_INPUT = "-"
 #: ``Upload.uploaded_by``. In a container or a scheduled job the name of the system user says nothing.
@@ -72,7 +72,7 @@ class Command(BaseCommand):
         else:
             self.stdout.write(sentence(upload, time.monotonic() - began, current=current))
         self.stdout.flush()
-        store.tidy_if_possible(settings.DEALS_LIMITS)
+        tidy_if_possible(settings.DEALS_LIMITS)
         if interruption.requested:
             raise Interrupted("The file was loaded before it could be stopped.")
 

@@ -8,11 +8,12 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from rest_framework.serializers import ValidationError
 
-from deals_api import reports
+from deals_api.formats import plain
 from deals_api.management.terminal import Unusable, database, table
 from deals_api.models import Upload
-from deals_api.reports import TopClient
-from deals_api.serializers import PlacesField, plain, top_clients_json
+from deals_api.reports import top_clients as top_clients_report
+from deals_api.reports.top_clients import TopClient
+from deals_api.rest.serializers import PlacesField, top_clients_json
 
 
 def places(text: str) -> int:
@@ -53,7 +54,7 @@ def top_clients(number: int | None, limit: int) -> list[TopClient]:
     upload = Upload.objects.current() if number is None else Upload.objects.readable().filter(pk=number).first()
     if upload is None and number is None:
         return []
-    ranking = reports.top_clients(upload, limit, bounded=False) if upload else []
+    ranking = top_clients_report.top_clients(upload, limit, bounded=False) if upload else []
     if upload is None or not upload.is_readable():
         raise Unusable("There is no such upload, or its rows are no longer kept.")
     return ranking

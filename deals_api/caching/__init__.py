@@ -1,0 +1,1 @@
+"""Response cache: in the process, and shared through Redis."""

@@ -1,0 +1,22 @@
+"""Responses cached in the memory of this process."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from deals_api.caching.bounded_cache import BoundedCache
+
+#: Memory for cached responses in each process.
+LOCAL_BYTES: Final = 16 * 1024 * 1024
+
+
+class Ready(NamedTuple):
+    """How to answer a raw request: the key of the body, and what the body does not say."""
+
+    key: str
+    media_type: str
+    operation: str
+
+
+#: Bodies by ``key_of``, so that each is in memory once, and ``Ready`` by raw request.
+local: Final[BoundedCache[Any]] = BoundedCache(LOCAL_BYTES)

@@ -1,0 +1,223 @@
+"""Rows into tables, and which upload is current: every write to the database.
+
+Answers for transactions, for the order of arrivals and for how rows travel: ``COPY`` where the
+database has it, ``bulk_create`` elsewhere. Knows neither files nor faces.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice, repeat
+from typing import Any, Final
+
+from django.db import DatabaseError, connection, models, transaction
+from django.db.models.functions import Now
+
+from deals_api.db_vendor import count_anew, take_as_long_as_needed
+from deals_api.errors import DatabaseBusy
+from deals_api.ingest.aggregates import NameTally, Tally
+from deals_api.ingest.csv_reader import DealBatch
+from deals_api.limits import Limits
+from deals_api.models import (
+    Customer,
+    Deal,
+    Gem,
+    MoneyField,
+    Purchase,
+    SnapshotRow,
+    Upload,
+    from_hundredths,
+    row_id,
+)
+from deals_api.snapshots.current import Announcement, _locked_pointer
+
+log = logging.getLogger(__name__)
+
+_CHUNK_ROWS: Final = 2048
+#: Rows of an upload that no bad plan makes slow.
+_WORTH_COUNTING: Final = 1_000
+
+#: A column of values as the database keeps them: numbers, names, or dates as ISO 8601 in UTC.
+Column = Iterable[int] | Iterable[str]
+
+
+# Stories
+
+
+def store_snapshot(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
+    """All deals of one upload, their sums, and the pointer last: everything or nothing.
+
+    Raises: whatever the batches raise, after which nothing was stored.
+    """
+    while True:
+        announced = Announcement()  # by the row of a LOADING upload, which is committed
+        with transaction.atomic():
+            take_as_long_as_needed()
+            if _lock_loading(upload):
+                _load(upload, batches, limits)
+                announced.wait()
+                pointer = _locked_pointer()
+                if upload.pk > pointer.arrival:
+                    pointer.upload, pointer.arrival = upload, upload.pk
+                    pointer.save()
+                return
+        _announce_again(upload)
+
+
+def _lock_loading(upload: Upload) -> bool:
+    """Lock its row until the transaction ends; False where it was taken for a crashed load before."""
+    loading = Upload.objects.matching(upload).filter(state=Upload.State.LOADING)
+    return loading.select_for_update().first() is not None
+
+
+def _announce_again(upload: Upload) -> None:
+    """Raises: DatabaseBusy, where the database has been restored, and does not know the upload."""
+    interrupted = Upload.objects.matching(upload).filter(state=Upload.State.INTERRUPTED)
+    if not interrupted.update(state=Upload.State.LOADING, finished_at=None):
+        raise DatabaseBusy("The database was restored during the upload; send the file again.")
+
+
+def _load(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
+    tally = Tally(limits)
+    _write(Deal, _deal_columns(upload, batches, tally))
+    _write(Purchase, _purchase_columns(upload, tally))  # completes the sums of names
+    _write(Customer, _name_columns(upload, tally.customers))
+    _write(Gem, _name_columns(upload, tally.gems))
+    upload.rows = tally.rows
+    upload.customer_count = len(tally.customers.numbers)
+    upload.gem_count = len(tally.gems.numbers)
+    upload.customer_characters = tally.customers.characters
+    upload.gem_characters = tally.gems.characters
+    upload.state = Upload.State.LOADED
+    upload.finished_at = Now()
+    upload.save(
+        update_fields=[
+            "rows", "customer_count", "gem_count", "customer_characters", "gem_characters", "state", "finished_at"
+        ]
+    )  # fmt: skip
+    upload.refresh_from_db(fields=["finished_at"])
+    if upload.rows >= _WORTH_COUNTING:
+        count_anew(Deal, Purchase, Customer, Gem)
+
+
+def note_refusal(upload: Upload, sentence: str) -> None:
+    Upload.objects.matching(upload).update(state=Upload.State.REFUSED, error=sentence, finished_at=Now())
+
+
+# Columns, in the order of the model's fields
+
+
+def _deal_columns(upload: Upload, batches: Iterable[DealBatch], tally: Tally) -> Iterator[list[Column]]:
+    for batch in batches:
+        first = row_id(upload.pk, tally.rows + 1)
+        customers, gems = tally.add(batch)
+        yield [
+            range(first, first + len(batch)),
+            repeat(upload.pk, len(batch)),
+            _ids(upload, customers),
+            _ids(upload, gems),
+            batch.totals,
+            batch.quantities,
+            batch.dates,
+        ]
+
+
+def _purchase_columns(upload: Upload, tally: Tally) -> Iterator[list[Column]]:
+    purchases = tally.purchases()
+    place = 1
+    while some := list(islice(purchases, _CHUNK_ROWS)):
+        customers, gems, deal_counts, quantities, totals = zip(*some, strict=True)
+        first = row_id(upload.pk, place)
+        yield [
+            range(first, first + len(some)),
+            repeat(upload.pk, len(some)),
+            _ids(upload, customers),
+            _ids(upload, gems),
+            deal_counts,
+            quantities,
+            totals,
+        ]
+        place += len(some)
+
+
+def _name_columns(upload: Upload, names: NameTally) -> Iterator[list[Column]]:
+    first = row_id(upload.pk, 1)
+    yield [
+        range(first, first + len(names.numbers)),
+        repeat(upload.pk, len(names.numbers)),
+        names.names,
+        names.totals,
+        names.deal_counts,
+        names.purchase_counts,
+        names.first_deals,
+        names.last_deals,
+    ]
+
+
+def _ids(upload: Upload, numbers: Sequence[int]) -> list[int]:
+    first = row_id(upload.pk, 1)
+    return [first + number for number in numbers]
+
+
+# How rows travel
+
+
+def _write(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> None:
+    """Rows, given as chunks of columns, into their table."""
+    if connection.vendor == "postgresql":
+        _copy(model, chunks)
+    else:
+        _bulk_create(model, chunks)
+
+
+def _copy(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> None:
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(str(field.column)) for field in model._meta.concrete_fields)
+    stream = _CopyStream(chunks)
+    try:
+        with connection.cursor() as cursor, connection.wrap_database_errors:
+            cursor.copy_expert(f"COPY {quote(model._meta.db_table)} ({columns}) FROM STDIN", stream)
+    except DatabaseError:
+        # What the rows raised while they were read reaches us as the text of a cancelled COPY.
+        if stream.refused is not None:
+            raise stream.refused from None
+        raise
+
+
+class _CopyStream:
+    """What psycopg2 reads from: one chunk of rows at a time, in COPY's text format."""
+
+    def __init__(self, chunks: Iterator[list[Column]]) -> None:
+        self.chunks = chunks
+        self.refused: BaseException | None = None
+
+    def read(self, _size: int) -> str:
+        try:
+            columns = next(self.chunks, None)
+        except BaseException as error:
+            self.refused = error
+            raise
+        if columns is None:
+            return ""
+        line = "\t".join(["%s"] * len(columns)) + "\n"
+        # Names have no control characters, so the backslash is all that needs escaping.
+        return "".join(map(line.__mod__, zip(*columns, strict=True))).replace("\\", "\\\\")
+
+
+def _bulk_create(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> None:
+    makers = [_maker(field) for field in model._meta.concrete_fields]
+    make_row: Callable[..., SnapshotRow] = model
+    for columns in chunks:
+        values = zip(*(map(make, column) for make, column in zip(makers, columns, strict=True)), strict=True)
+        model._default_manager.bulk_create(make_row(*row) for row in values)
+
+
+def _maker(field: models.Field[Any, Any]) -> Callable[[Any], Any]:
+    """From a value as the database keeps it to the one that the model speaks."""
+    if isinstance(field, MoneyField):
+        return from_hundredths
+    if isinstance(field, models.DateTimeField):
+        return lambda text: datetime.fromisoformat(text + "+00:00")
+    return lambda value: value

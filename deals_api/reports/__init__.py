@@ -1,0 +1,1 @@
+"""Read side: one function for each question that the APIs answer."""

@@ -1,0 +1,226 @@
+"""What deals add up to, by customer, gem, year, month and day in any combination.
+
+Answers for the one bounded GROUP BY of the service; the same digits on SQLite and PostgreSQL. Knows no face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from functools import cached_property
+from typing import Any, Final
+
+from django.conf import settings
+from django.db.models import (
+    BigIntegerField,
+    CharField,
+    Count,
+    ExpressionWrapper,
+    F,
+    Func,
+    Max,
+    Min,
+    OrderBy,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Sum,
+    Value,
+)
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Cast
+
+from deals_api.errors import BadInput, LimitExceeded
+from deals_api.models import Customer, Gem, MoneyField
+from deals_api.reports.deal_filter import SelectedDeals
+
+
+class DealStatsKey(Enum):
+    """What deals may be grouped by."""
+
+    CUSTOMER = "customer"
+    GEM = "gem"
+    YEAR = "year"
+    MONTH = "month"
+    DAY = "day"
+
+
+@dataclass(frozen=True, slots=True)
+class DealStats:
+    """The deals of one group; a key that was not grouped by is None.
+
+    Units: sums are exact; ``average_total`` is rounded half up to hundredths. The smallest and the largest
+           deal are None where they were not needed.
+    """
+
+    customer_id: int | None
+    gem_id: int | None
+    year: int | None
+    month: date | None
+    day: date | None
+    deal_count: int
+    quantity: int
+    total: Decimal
+    min_total: Decimal | None
+    max_total: Decimal | None
+    average_total: Decimal
+
+
+#: The names of the sums, and the columns they have in the query, which may not be those of the model's fields.
+MEASURE_COLUMNS: Final = {
+    "deal_count": "deals_counted",
+    "quantity": "quantity_sum",
+    "total": "total_sum",
+    "min_total": "total_min",
+    "max_total": "total_max",
+    "average_total": "total_average",
+}
+_DIGITS: Final = {DealStatsKey.YEAR: 4, DealStatsKey.MONTH: 7, DealStatsKey.DAY: 10}
+_DAYS: Final = {DealStatsKey.YEAR: 365, DealStatsKey.MONTH: 28, DealStatsKey.DAY: 1}
+
+
+class _Period(Func):
+    """The year, month or day of a moment in UTC, as the first characters of ISO 8601."""
+
+    output_field = CharField()
+
+    def __init__(self, column: str, key: DealStatsKey) -> None:
+        super().__init__(F(column))
+        self.key = key
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return self.as_sql(compiler, connection, template=f"SUBSTR(%(expressions)s, 1, {_DIGITS[self.key]})", **extra)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        template = f"DATE_TRUNC('{self.key.value}', %(expressions)s AT TIME ZONE 'UTC')"
+        return self.as_sql(compiler, connection, template=template, **extra)
+
+
+#: The sums that only the deals themselves tell; the others are stored by customer and gem.
+_EXTREMES: Final = {"min_total", "max_total"}
+
+
+def _sums(deal_count: Sum | Count, extremes: bool) -> dict[str, Any]:
+    sums: dict[str, Any] = {
+        "deals_counted": deal_count,
+        "quantity_sum": Sum("quantity", output_field=BigIntegerField()),  # else HAVING takes it for one of 32 bits
+        "total_sum": Sum("total"),
+        "total_average": _average(deal_count),
+    }
+    return sums | ({"total_min": Min("total"), "total_max": Max("total")} if extremes else {})
+
+
+def _average(deal_count: Sum | Count) -> ExpressionWrapper[CombinedExpression]:
+    """In whole hundredths, so that no database divides in floating point."""
+    total = Cast(Sum("total"), BigIntegerField())
+    deals = Cast(deal_count, BigIntegerField())
+    return ExpressionWrapper(total / deals + (total % deals) * 2 / deals, output_field=MoneyField())
+
+
+class Grouping:
+    """Some deals, by some keys; what that takes is known before it is done.
+
+    ``needed`` names the measures that are asked for, ordered by or compared.
+    """
+
+    def __init__(self, selected: SelectedDeals, by: Collection[DealStatsKey], needed: Collection[str]) -> None:
+        self.selected = selected
+        self.periods = [key for key in _DIGITS if key in by]
+        self.names = [key.value for key in (DealStatsKey.CUSTOMER, DealStatsKey.GEM) if key in by]
+        #: Whether the sums that are stored by customer and gem will do (measured: 50 times faster by gem).
+        self.of_purchases = selected.selection.names_only and not self.periods and _EXTREMES.isdisjoint(needed)
+
+    @property
+    def rows(self) -> int:
+        """How many rows the database must look at."""
+        rows = self.selected.rows_to_read
+        return min(rows, self.selected.customer_count * self.selected.gem_count) if self.of_purchases else rows
+
+    @cached_property
+    def most(self) -> int:
+        """How many groups there could be, from what is stored about the upload."""
+        groups = 1
+        if "customer" in self.names:
+            groups *= self.selected.customer_count
+        if "gem" in self.names:
+            groups *= self.selected.gem_count
+        if self.periods:
+            groups *= self._days() // min(_DAYS[key] for key in self.periods) + 2
+        return min(groups, self.selected.upload.rows)
+
+    def _days(self) -> int:
+        selection = self.selected.selection
+        dates = Gem.objects.of(self.selected.upload).aggregate(first=Min("first_deal"), last=Max("last_deal"))
+        since = max(filter(None, (dates["first"], selection.since)))
+        until = min(filter(None, (dates["last"], selection.until)))
+        days: int = (until.date() - since.date()).days
+        return max(0, days)
+
+    def groups(self, having: Q, order: str, limit: int) -> list[DealStats]:
+        """The groups, in one statement.
+
+        Shape:  at most ``limit`` groups, by ``order`` (a measure, ``customer``, ``gem`` or ``date``, falling after
+                ``-``); equal ones by customer and gem as they first appear in the file, and by date.
+                Without keys: one group of all, or none where no deal is selected.
+        Raises: LimitExceeded, where there could be more than ``max_groups`` groups; BadInput for an order
+                by something that is not grouped by.
+        """
+        most: int = settings.DEALS_LIMITS.max_groups
+        if self.most > most:
+            raise LimitExceeded(
+                f"These deals could make more than {most} groups; select fewer customers, gems or days, "
+                "or group by less."
+            )
+        ordering = self._ordering(order)
+        keys = [f"{name}_id" for name in self.names] + [f"in_{key.value}" for key in self.periods]
+        groups = self._rows().annotate(whole=Value(1)).values("whole", *keys).annotate(**self._sums())
+        groups = groups.filter(having).filter(deals_counted__gt=0)
+        name = order.removeprefix("-")
+        if name in _NAMES:  # looked up for each group; joined, it would be for each deal
+            groups = groups.annotate(its_name=_NAMES[name])
+        return [_group(row) for row in groups.order_by(ordering, *keys)[:limit]]
+
+    def _rows(self) -> QuerySet[Any]:
+        if self.of_purchases:
+            return self.selected.purchases()
+        return self.selected.deals().annotate(**{f"in_{key.value}": _Period("date", key) for key in self.periods})
+
+    def _sums(self) -> dict[str, Any]:
+        return _sums(Sum("deal_count") if self.of_purchases else Count("pk"), extremes=not self.of_purchases)
+
+    def _ordering(self, order: str) -> OrderBy:
+        name = order.removeprefix("-")
+        if (name in _NAMES and name not in self.names) or (name == "date" and not self.periods):
+            raise BadInput(f"The groups can be ordered by {name} only if they are grouped by it.")
+        if name == "date":
+            column = f"in_{self.periods[-1].value}"
+        else:
+            column = "its_name" if name in _NAMES else MEASURE_COLUMNS[name]
+        return OrderBy(F(column), descending=order.startswith("-"))
+
+
+_NAMES: Final = {
+    "customer": Subquery(Customer.objects.filter(pk=OuterRef("customer_id")).values("username")),
+    "gem": Subquery(Gem.objects.filter(pk=OuterRef("gem_id")).values("name")),
+}
+
+
+def _group(row: dict[str, Any]) -> DealStats:
+    measures: dict[str, Any] = {name: row.get(column) for name, column in MEASURE_COLUMNS.items()}
+    return DealStats(
+        customer_id=row.get("customer_id"),
+        gem_id=row.get("gem_id"),
+        year=_of(row.get("in_year"), lambda text: int(text[:4])),
+        month=_of(row.get("in_month"), lambda text: date.fromisoformat(f"{text[:7]}-01")),
+        day=_of(row.get("in_day"), lambda text: date.fromisoformat(text[:10])),
+        **measures,
+    )
+
+
+def _of(period: str | datetime | None, read: Callable[[str], Any]) -> Any:
+    """A period as the database gave it: text in SQLite, a moment in PostgreSQL."""
+    return None if period is None else read(period if isinstance(period, str) else period.isoformat())

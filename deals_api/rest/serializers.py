@@ -1,0 +1,124 @@
+"""The shapes of REST: what may be asked, and how answers are written."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.http import QueryDict
+from django.utils.datastructures import MultiValueDict
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.fields import empty
+
+from deals_api.formats import exact_json, plain
+from deals_api.global_ids import snapshot_named
+from deals_api.query_parameters import first_error
+from deals_api.reports.top_clients import TopClient
+
+# What may be asked
+
+
+class _Parameter(serializers.Field[Any, str, Any, Any]):
+    """The text of a parameter as it came; DRF would take an empty one for none."""
+
+    def get_value(self, dictionary: Any) -> Any:
+        return dictionary.get(self.field_name, empty)
+
+
+@extend_schema_field({"type": "integer", "minimum": 1, "maximum": settings.DEALS_LIMITS.max_top_clients})
+class PlacesField(_Parameter):
+    """A number of places, in the digits of ASCII."""
+
+    def to_internal_value(self, data: str) -> int:
+        most = settings.DEALS_LIMITS.max_top_clients
+        if not (data.isascii() and data.isdigit() and len(data) < 10 and 1 <= int(data) <= most):
+            raise serializers.ValidationError(f"It must be a whole number from 1 to {most}.")
+        return int(data)
+
+
+@extend_schema_field({"type": "string", "enum": ["0", "1"]})
+class SwitchField(_Parameter):
+    """``1`` for yes and ``0`` for no."""
+
+    def to_internal_value(self, data: str) -> str:
+        if data not in ("0", "1"):
+            raise serializers.ValidationError("It must be 0 or 1.")
+        return data
+
+
+@extend_schema_field({"type": "string"})
+class SnapshotField(_Parameter):
+    """The name of an upload's snapshot; None where it can be none, so that no upload has it."""
+
+    def to_internal_value(self, data: str) -> UUID | None:
+        return snapshot_named(data)
+
+
+def reject_unknown(parameters: MultiValueDict[str, Any], known: Container[str] = (), kind: str = "parameter") -> None:
+    """Raises: ValidationError for the first unknown or repeated name."""
+    if error := first_error(parameters, known, kind):
+        name, sentence = error
+        raise serializers.ValidationError({name: [sentence]})
+
+
+class Query(serializers.Serializer[Any]):
+    """Query parameters: the fields of this serializer, each once, and no other."""
+
+    def to_internal_value(self, data: QueryDict) -> Any:
+        reject_unknown(data, self.fields)
+        return super().to_internal_value(data)
+
+
+class TopClientsQuery(Query):
+    limit = PlacesField(default=5, help_text="The number of places.")
+
+
+class ExportQuery(Query):
+    upload = SnapshotField(
+        required=False,
+        help_text="Any upload that is still kept, by the id that GraphQL gives it (`uploads { nodes { id } }`) or by "
+        "the UUID inside that id. Without it, the current one.",
+    )
+
+
+class CsvExportQuery(ExportQuery):
+    raw = SwitchField(
+        default="0",
+        help_text="`1`: for programs and for uploading again. Every name is exactly as it was uploaded, and there is "
+        "no byte-order mark. `0`: for spreadsheets. What they would take for a formula, a name that begins with "
+        "`=`, `+`, `-` or `@`, also after a semicolon, has an apostrophe before it.",
+    )
+
+
+class TopClientsExportQuery(TopClientsQuery, ExportQuery):
+    pass
+
+
+class TopClientsCsvExportQuery(TopClientsQuery, CsvExportQuery):
+    pass
+
+
+class UploadForm(serializers.Serializer[Any]):
+    """The history of deals as one file."""
+
+    deals = serializers.FileField(
+        help_text="A CSV file with the columns customer, item, total, quantity and date; it replaces the data."
+    )
+
+
+# How answers are written
+
+
+def top_clients_json(ranking: list[TopClient]) -> bytes:
+    """The body of the brief: ``{"response": [{username, spent_money, gems}]}``."""
+    return exact_json(
+        {
+            "response": [
+                {"username": client.username, "spent_money": plain(client.spent_money), "gems": client.gems}
+                for client in ranking
+            ]
+        }
+    )

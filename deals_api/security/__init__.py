@@ -1,0 +1,1 @@
+"""Tokens, permissions and rate limits, the same for both APIs."""

@@ -1,0 +1,96 @@
+"""Which upload is current, and how that changes."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+
+from django.db import transaction
+from django.db.models import Max
+
+from deals_api.errors import UploadNotKept
+from deals_api.models import CurrentUpload, Upload
+from deals_api.snapshots import interruption
+from deals_api.snapshots.lease import LEASE_SECONDS, Lease
+
+#: The upload to answer from, to be called once in each request; None before the first upload.
+current_upload: Lease[Upload] = Lease(Upload.objects.current_and_change, interruption.sweep_in_background)
+
+
+log = logging.getLogger(__name__)
+
+
+class Announcement:
+    """The time since a change of the pointer was announced; see ``cache.Lease``."""
+
+    def __init__(self) -> None:
+        self.made = time.monotonic()
+
+    def wait(self) -> None:
+        """Wait until no reader holds a lease from before.
+
+        A suspended machine does not count: the wait then takes longer than the leases, which is safe.
+        """
+        time.sleep(max(0.0, self.made + LEASE_SECONDS * 1.1 - time.monotonic()))
+
+
+def confirm_current(sha256: str) -> Upload | None:
+    """The current upload, if these are its bytes; then they count as having arrived again.
+
+    That matters while an older upload is still loading: it must not replace what was sent after it.
+    """
+    current = Upload.objects.current()
+    if current is None or current.sha256 != sha256:
+        return None
+    with transaction.atomic():
+        pointer = _locked_pointer()
+        if pointer.upload is None or pointer.upload.snapshot != current.snapshot:
+            return None
+        pointer.arrival = _last_arrival()
+        pointer.save()
+    return current
+
+
+def activate(snapshot: uuid.UUID) -> Upload:
+    """Points at a kept upload again: roll-back. It counts as having arrived now.
+
+    Raises: UploadNotKept.
+    """
+    CurrentUpload.objects.get_or_create(pk=CurrentUpload.ONLY)
+    arrival = _last_arrival()
+    while True:
+        announced = _announce()
+        Announcement().wait()
+        with transaction.atomic():
+            pointer = _locked_pointer()
+            if announced is None or pointer.announced != announced:
+                continue  # somebody cleared it, so a lease may have been given
+            upload = Upload.objects.readable().filter(snapshot=snapshot).first()
+            pointer.announced = None
+            if upload and arrival >= pointer.arrival:
+                pointer.upload, pointer.arrival = upload, arrival
+            pointer.save()
+        if upload is None:
+            raise UploadNotKept("There is no such upload, or its rows are no longer kept.")
+        if pointer.upload_id == upload.pk:
+            log.info("Upload %d activated.", upload.pk)
+        return upload
+
+
+def _announce() -> uuid.UUID | None:
+    """What announces a change of the pointer now: a roll-back that is under way, or else this one.
+
+    None where that one ended just now. (If each announced itself, they would keep undoing each other's.)
+    """
+    CurrentUpload.objects.filter(announced=None).update(announced=uuid.uuid4())
+    return CurrentUpload.objects.values_list("announced", flat=True).get()
+
+
+def _last_arrival() -> int:
+    return Upload.objects.aggregate(last=Max("pk"))["last"] or 0
+
+
+def _locked_pointer() -> CurrentUpload:
+    CurrentUpload.objects.get_or_create(pk=CurrentUpload.ONLY)
+    return CurrentUpload.objects.select_for_update().get(pk=CurrentUpload.ONLY)

@@ -1,0 +1,47 @@
+"""Retention: which uploads keep their rows."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from django.db import DatabaseError, transaction
+from django.db.models import Exists
+
+from deals_api.limits import Limits
+from deals_api.models import Customer, Deal, Gem, Purchase, Upload
+from deals_api.snapshots.current import _locked_pointer
+from deals_api.snapshots.interruption import sweep
+
+log = logging.getLogger(__name__)
+
+
+_DELETED_AT_ONCE: Final = 20_000
+
+
+def tidy(limits: Limits) -> None:
+    """Mark interrupted uploads, and delete the rows of uploads that are no longer kept.
+
+    Housekeeping: correct at any moment, in any number of processes, and after a crash in its middle.
+    """
+    sweep()
+    with transaction.atomic():
+        _locked_pointer()
+        Upload.objects.beyond(limits.keep_uploads).update(state=Upload.State.RETIRED)
+    # From here on no new reader reads those rows, and earlier ones notice: see Upload.is_readable.
+    retired = Upload.objects.filter(state=Upload.State.RETIRED)
+    for upload in list(retired):
+        # Each statement checks it: after a restore these ids may belong to rows that are read.
+        still_retired = Exists(retired.matching(upload))
+        for first in range(0, upload.rows + 1, _DELETED_AT_ONCE):
+            for model in (Deal, Purchase, Customer, Gem):
+                model.objects.places(upload, first, first + _DELETED_AT_ONCE).filter(still_retired).delete()
+        retired.matching(upload).update(state=Upload.State.PRUNED)
+
+
+def tidy_if_possible(limits: Limits) -> None:
+    """``tidy``, whose failure harms nobody: the next upload tidies again."""
+    try:
+        tidy(limits)
+    except DatabaseError as error:
+        log.warning("Old uploads were not tidied away now: %s", error)

@@ -1,0 +1,1 @@
+"""How an operation runs: cost limits, batch loading and keyset pagination."""

@@ -1,0 +1,60 @@
+"""Parsed and validated documents, so that a document which is sent again skips both steps.
+
+Strawberry's ``ParserCache`` and ``ValidationCache`` are bounded in entries only: 128 documents of 64 KB that consist
+of comments take 730 MB. This cache is bounded in bytes. It keeps valid documents only, because errors refer to the
+request that they were raised in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from django.conf import settings
+from graphql import DocumentNode
+from strawberry.extensions import SchemaExtension
+
+from deals_api.caching.bounded_cache import BoundedCache
+
+#: Memory for documents in each process.
+MAX_BYTES: Final = 8 * 1024 * 1024
+#: Memory of a token with its share of the syntax tree; documents of many shapes took 190 to 560.
+TOKEN_BYTES: Final = 600
+#: Memory of a character outside the Basic Multilingual Plane, in the text and again in its token.
+CHARACTER_BYTES: Final = 8
+
+documents: Final[BoundedCache[DocumentNode]] = BoundedCache(MAX_BYTES)
+
+
+class DocumentCache(SchemaExtension):
+    """Takes a document and its validity from the cache."""
+
+    known = False
+
+    def on_parse(self) -> Iterator[None]:
+        context = self.execution_context
+        if (document := documents.get(self._key())) is not None:
+            context.graphql_document = document
+            self.known = True
+        yield
+
+    def on_validate(self) -> Iterator[None]:
+        context = self.execution_context
+        if self.known:
+            context.pre_execution_errors = []
+        yield
+        document = context.graphql_document
+        if not self.known and document is not None and context.pre_execution_errors == []:
+            documents.put(self._key(), document, memory_of(document))
+
+    def _key(self) -> tuple[str, int]:
+        return self.execution_context.query or "", settings.DEALS_LIMITS.max_query_tokens
+
+
+def memory_of(document: DocumentNode) -> int:
+    """An upper bound in bytes, from the number of tokens; comments are tokens too."""
+    location: Any = document.loc
+    tokens, token = 0, location.start_token
+    while token is not None:
+        tokens, token = tokens + 1, token.next
+    return tokens * TOKEN_BYTES + CHARACTER_BYTES * len(location.source.body)

@@ -1,0 +1,1 @@
+"""GraphQL over HTTP, GraphiQL and the schema as a file."""

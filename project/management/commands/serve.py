@@ -1,0 +1,89 @@
+"""``manage.py serve``: migrate the database, then run gunicorn in the same process."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import time
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+import gunicorn
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.db import DatabaseError, connection
+from gunicorn.app import wsgiapp
+
+from deals_api.db_vendor import describe_error, is_unusable
+from deals_api.management.terminal import DatabaseUnavailable, Unusable
+from deals_api.models import Installation
+from deals_api.schema_check import SchemaMismatch, migrate_database
+from deals_api.snapshots.retention import tidy_if_possible
+from project.server.gunicorn_conf import make_folder
+
+_TRIES = 30
+
+
+class Command(BaseCommand):
+    help = (
+        "Create or update the tables, then serve HTTP until SIGTERM or Ctrl-C. PORT=9000 in the environment serves on"
+        " port 9000. Exit codes: 0 stopped; 2 invalid setting, or the port is in use; 3 no database;"
+        " 130 interrupted during the start."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.usage = "PORT=8000 manage.py serve"  # printed also when somebody tries --port
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        check_port(settings.PORT)
+        settings.SECRET_KEY = self.prepare_database()
+        tidy_if_possible(settings.DEALS_LIMITS)
+        connection.close()
+        os.chdir(settings.BASE_DIR)
+        # As ``python -m gunicorn`` would see it, also when SIGUSR2 starts a new master.
+        main = str(Path(gunicorn.__file__).with_name("__main__.py"))
+        folder = f"PROMETHEUS_MULTIPROC_DIR={make_folder()}"
+        sys.argv = [main, "--config", "python:project.server.gunicorn_conf", "--env", folder]
+        wsgiapp.run()
+
+    def prepare_database(self) -> str:
+        """Migrate, and return the key to sign with: the operator's, or the one that the first start generated.
+
+        Retry while the database is starting, or another process is creating the same tables.
+        """
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                migrate_database()
+                return settings.OPERATORS_SECRET_KEY or self.own_key()
+            except SchemaMismatch as mismatch:
+                raise Unusable(str(mismatch)) from mismatch
+            except DatabaseError as error:
+                connection.close()
+                if tries == _TRIES or is_unusable(error):
+                    raise DatabaseUnavailable(f"The database cannot be used: {describe_error(error)}") from error
+                time.sleep(1)
+
+    def own_key(self) -> str:
+        installation, _ = Installation.objects.get_or_create(pk=Installation.ONLY)
+        return installation.secret_key
+
+
+def check_port(port: int) -> None:
+    """Fail before the slow part of the start if gunicorn could not listen.
+
+    Raises: Unusable.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))  # noqa: S104
+            probe.listen()
+        except OSError as error:
+            reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+            raise Unusable(f"Port {port} {reason}; set PORT to another one.") from error

@@ -1,0 +1,1 @@
+"""Middleware: security headers, and sessions for the admin only."""

@@ -1,0 +1,1 @@
+"""Request telemetry: request ids, access log, metrics and traces."""
