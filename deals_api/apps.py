@@ -11,4 +11,4 @@ class DealsApiConfig(AppConfig):
     verbose_name = "Deals in gems"
 
     def ready(self) -> None:
-        connection_created.connect(request_context.count_statements)
+        connection_created.connect(request_context.install_query_counter)

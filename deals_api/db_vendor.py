@@ -35,7 +35,7 @@ _UNUSABLE_FILE: Final = (
 )  # fmt: skip
 
 
-def take_as_long_as_needed() -> None:
+def disable_statement_timeout() -> None:
     """The statements of this transaction are not ended: a load takes what its file takes."""
     if connection.vendor == "postgresql":
         _execute("SET LOCAL statement_timeout = 0")
@@ -54,7 +54,7 @@ def no_wait_for_writers() -> Iterator[None]:
         _execute(f"PRAGMA busy_timeout = {connection.settings_dict['OPTIONS']['timeout'] * 1000:.0f}")
 
 
-def count_anew(*models: type[Model]) -> None:
+def analyze_tables(*models: type[Model]) -> None:
     """Have the planner know how many rows there are, which PostgreSQL finds out by itself within minutes.
 
     Until then it takes a table that was empty for one that still is, and joins thousands of rows one by one.
@@ -74,7 +74,7 @@ def is_temporary(error: BaseException) -> bool:
     return getattr(error.__cause__, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
 
 
-def is_full(error: Error) -> bool:
+def is_disk_full(error: Error) -> bool:
     """Whether its disk has no room left."""
     cause = error.__cause__
     return isinstance(cause, DiskFull) or getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL

@@ -24,12 +24,12 @@ _DATE: Final = re.compile(
 )
 
 
-_BLANKS: Final = "\t " + "".join(chr(code) for code in (0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000))
+BLANKS: Final = "\t " + "".join(chr(code) for code in (0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000))
 
 
 def read_date(cell: str) -> str:
     """ISO 8601 in UTC without an offset."""
-    text = cell.strip(_BLANKS)
+    text = cell.strip(BLANKS)
     parts = _DATE.fullmatch(text)
     if parts is None:
         if re.fullmatch(r"[0-9 T:-]{19}\.[0-9]{7,}", text):
@@ -45,19 +45,19 @@ def read_date(cell: str) -> str:
     return f"{day} {time}"
 
 
-def plain(money: Decimal) -> Decimal:
+def format_money(money: Decimal) -> Decimal:
     """The shortest writing of an amount: 451731, 100.5, 0.25; never an exponent."""
     whole = money.to_integral_value()
     return whole if whole == money else money.normalize()
 
 
-def exact_json(data: Any, indent: int | None = None) -> bytes:
+def dump_json(data: Any, indent: int | None = None) -> bytes:
     """JSON whose numbers are the decimals themselves: no binary float on the way."""
     separators = (",", ":") if indent is None else (",", ": ")
     text: str = simplejson.dumps(data, use_decimal=True, ensure_ascii=False, separators=separators, indent=indent)
     return text.encode()
 
 
-def read_exact_json(text: bytes) -> Any:
+def load_json(text: bytes) -> Any:
     """What ``exact_json`` wrote."""
     return simplejson.loads(text, use_decimal=True)

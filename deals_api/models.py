@@ -26,7 +26,7 @@ else:
     MoneyColumn, NameColumn = models.BigIntegerField, models.CharField
 
 #: A row's id is its upload's number in the high half and its place in the file in the low half.
-_PLACES = 2**32
+_ROWS_PER_UPLOAD = 2**32
 
 CENT = Decimal("0.01")
 MAX_NAME_LENGTH = 255
@@ -34,17 +34,17 @@ MAX_NAME_LENGTH = 255
 
 def row_id(upload_id: int, place: int) -> int:
     """The id of the row at ``place`` (from 1) among those of its kind in one upload."""
-    return upload_id * _PLACES + place
+    return upload_id * _ROWS_PER_UPLOAD + place
 
 
 def upload_id_of(row: int) -> int:
     """The number of the upload that a row's id names."""
-    return row // _PLACES
+    return row // _ROWS_PER_UPLOAD
 
 
-def place_of(row: int) -> int:
+def row_number_of(row: int) -> int:
     """The place in the file that a row's id names."""
-    return row % _PLACES
+    return row % _ROWS_PER_UPLOAD
 
 
 class MoneyField(MoneyColumn):
@@ -229,7 +229,7 @@ class SnapshotQuerySet(models.QuerySet[Row]):
         Asked by the upload's number alone PostgreSQL walks through the rows of all older uploads to the first
         of this one, as their ids are smaller (measured: half a second for a first page).
         """
-        return self.places(upload, 1, _PLACES)
+        return self.places(upload, 1, _ROWS_PER_UPLOAD)
 
     def places(self, upload: Upload, first: int, beyond: int) -> Self:
         """The rows of one upload from place ``first`` to before ``beyond``, found by the primary key."""
@@ -353,7 +353,7 @@ class Deal(SnapshotRow):
         ]
 
     def __str__(self) -> str:
-        return f"deal {place_of(self.pk)} of upload {self.upload_id}"
+        return f"deal {row_number_of(self.pk)} of upload {self.upload_id}"
 
 
 # This installation of the service

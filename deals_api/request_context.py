@@ -19,7 +19,7 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 UploadOutcome = Literal["loaded", "again", "refused"]
 
 
-class Notes:
+class RequestContext:
     """Of one request."""
 
     __slots__ = (
@@ -48,44 +48,44 @@ class Notes:
         self.user = ""
 
 
-class _Here(threading.local):
-    notes = Notes("")
+class _Local(threading.local):
+    notes = RequestContext("")
 
 
-_here = _Here()
+_local = _Local()
 
 
-def begin(headers: Mapping[str, Any]) -> Notes:
+def start_request(headers: Mapping[str, Any]) -> RequestContext:
     """A new page for the request that this thread begins to serve."""
     given = headers.get("HTTP_X_REQUEST_ID")
     its_own = given is not None and _REQUEST_ID.fullmatch(given) is not None
-    _here.notes = Notes(given if its_own else secrets.token_hex(8))  # type: ignore[arg-type]
-    return _here.notes
+    _local.notes = RequestContext(given if its_own else secrets.token_hex(8))  # type: ignore[arg-type]
+    return _local.notes
 
 
-def current() -> Notes:
+def get_request_context() -> RequestContext:
     """The notes of the request that this thread serves; outside of any, a page that nobody reads."""
-    return _here.notes
+    return _local.notes
 
 
 # Statements
 
 
-def count_statements(connection: BaseDatabaseWrapper, **_: Any) -> None:
+def install_query_counter(connection: BaseDatabaseWrapper, **_: Any) -> None:
     """For Django's ``connection_created``: from now on, each statement of the connection is noted.
 
     First in the row, because whoever watches a connection for a while takes the last one away again.
     """
-    if _noted not in connection.execute_wrappers:
-        connection.execute_wrappers.insert(0, _noted)
+    if _count_query not in connection.execute_wrappers:
+        connection.execute_wrappers.insert(0, _count_query)
 
 
-def _noted(run: Callable[..., Any], *statement: Any) -> Any:
+def _count_query(run: Callable[..., Any], *statement: Any) -> Any:
     began = time.perf_counter()
     try:
         return run(*statement)
     finally:
-        notes = _here.notes
+        notes = _local.notes
         if not notes.answered:
             notes.statements += 1
             notes.database_seconds += time.perf_counter() - began

@@ -18,11 +18,11 @@ from deals_api.limits import Limits
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.reports.deal_filter import DealSelection, NameScan, SelectedDeals, customers_scan, gems_scan
 from deals_api.reports.deal_stats import DealStatsKey, Grouping
-from deals_api.security.permissions import must_be_allowed_to_write
+from deals_api.security.permissions import require_write_permission
 from deals_api.snapshots import current as current_snapshot
-from graphql_schema.execution.batching import together
+from graphql_schema.execution.batching import link_peers
 from graphql_schema.execution.document_limits import fields_within
-from graphql_schema.execution.pagination import Cut, Order, page_of, version_of
+from graphql_schema.execution.pagination import Order, PageArguments, cursor_prefix, fetch_page
 from graphql_schema.inputs import (
     CustomerFilter,
     CustomerOrder,
@@ -35,7 +35,7 @@ from graphql_schema.inputs import (
     clean_name,
     searches,
 )
-from graphql_schema.scalars import enum_of
+from graphql_schema.scalars import register_enum
 from graphql_schema.types import (
     FILTERED,
     ORDERED,
@@ -55,8 +55,8 @@ from graphql_schema.types import (
     Upload,
     UploadActivated,
     UploadNotKept,
-    cut,
-    within,
+    check_range,
+    page_arguments,
 )
 
 UploadId = Annotated[
@@ -84,7 +84,7 @@ _ROWS: Final[dict[str, type[models.SnapshotRow]]] = {
     "Purchase": models.Purchase,
 }
 
-enum_of(
+register_enum(
     DealStatsKey,
     {
         "CUSTOMER": "Who bought.",
@@ -97,24 +97,24 @@ enum_of(
 )
 
 
-def _up_to(what: str, most: int) -> str:
+def _max_description(what: str, most: int) -> str:
     return f"How many {what}, 1 to {most}."
 
 
-def measures_asked(info: Info) -> set[str]:
+def requested_measures(info: Info) -> set[str]:
     """The names, in Python, of what is asked of each group."""
     nodes, fragments = info._raw_info.field_nodes, info._raw_info.fragments
     asked = fields_within((node.selection_set for node in nodes if node.selection_set), fragments)
     return {camel_to_snake(node.name.value) for node in asked}
 
 
-def no_charge() -> None:
+def free_of_charge() -> None:
     """For what costs no more than the rows it returns."""
 
 
-def nothing(rows: QuerySet[Any], order: Order, page: Cut) -> Connection[Any]:
+def empty_connection(rows: QuerySet[Any], order: Order, page: PageArguments) -> Connection[Any]:
     """A list before the first upload."""
-    return Connection(page=page_of(rows.none(), version_of(None), order, page, int, no_charge))
+    return Connection(page=fetch_page(rows.none(), cursor_prefix(None), order, page, int, free_of_charge))
 
 
 def select_deals(info: Info, version: models.Upload, selection: DealSelection) -> SelectedDeals:
@@ -126,19 +126,19 @@ def select_deals(info: Info, version: models.Upload, selection: DealSelection) -
     return selected
 
 
-def whole_list(
+def snapshot_connection(
     info: Info,
     rows: QuerySet[Any],
     version: models.Upload | None,
     condition: Q,
     order_by: Enum,
-    page: Cut,
+    page: PageArguments,
     scan: NameScan,
 ) -> Connection[Any]:
     """A list of an upload's customers or gems; ``scan`` is of all of them."""
     order = Order.named(order_by.value)
     if version is None:
-        return nothing(rows, order, page)
+        return empty_connection(rows, order, page)
     found = rows.filter(condition, upload=version)
 
     def charge() -> None:
@@ -153,7 +153,9 @@ def whole_list(
         return found.count()
 
     free = not condition and order.name in _INDEXED
-    return Connection(page=page_of(found, version_of(version), order, page, count, no_charge if free else charge))
+    return Connection(
+        page=fetch_page(found, cursor_prefix(version), order, page, count, free_of_charge if free else charge)
+    )
 
 
 @strawberry.type(description="Everything there is to read. All of one operation is read from one upload.")
@@ -162,14 +164,16 @@ class Query:
     def top_clients(
         self,
         info: Info,
-        limit: Annotated[int, strawberry.argument(description=_up_to("places", Limits().max_top_clients))] = 5,
+        limit: Annotated[
+            int, strawberry.argument(description=_max_description("places", Limits().max_top_clients))
+        ] = 5,
         upload: UploadId = None,
     ) -> list[TopClient]:
         version = info.context.of(upload)
-        within("limit", limit, 1, settings.DEALS_LIMITS.max_top_clients)
+        check_range("limit", limit, 1, settings.DEALS_LIMITS.max_top_clients)
         if version is None:
             return []
-        return together(map(TopClient.of, top_clients_report.richest(version, limit)))
+        return link_peers(map(TopClient.of, top_clients_report.richest(version, limit)))
 
     @strawberry.field(description="The customers of the file.")
     def customers(
@@ -185,13 +189,13 @@ class Query:
     ) -> Connection[Customer]:
         version = info.context.of(upload)
         condition = filter.condition() if filter else Q()
-        return whole_list(
+        return snapshot_connection(
             info,
             models.Customer.objects.all(),
             version,
             condition,
             order_by,
-            cut(first, after, last, before),
+            page_arguments(first, after, last, before),
             customers_scan(version, search=filter is not None and searches(filter.username)) if version else NameScan(),
         )
 
@@ -209,13 +213,13 @@ class Query:
     ) -> Connection[Gem]:
         version = info.context.of(upload)
         condition = filter.condition() if filter else Q()
-        return whole_list(
+        return snapshot_connection(
             info,
             models.Gem.objects.all(),
             version,
             condition,
             order_by,
-            cut(first, after, last, before),
+            page_arguments(first, after, last, before),
             gems_scan(version, search=filter is not None and searches(filter.name)) if version else NameScan(),
         )
 
@@ -233,9 +237,9 @@ class Query:
     ) -> Connection[Deal]:
         version = info.context.of(upload)
         selection = filter.selection() if filter else DealSelection()
-        order, page = Order.named(order_by.value), cut(first, after, last, before)
+        order, page = Order.named(order_by.value), page_arguments(first, after, last, before)
         if version is None:
-            return nothing(models.Deal.objects.all(), order, page)
+            return empty_connection(models.Deal.objects.all(), order, page)
         selected = select_deals(info, version, selection)
         rows = selected.deals(by_date="date" in order.fields)
 
@@ -250,7 +254,9 @@ class Query:
             return selected.deals().count()
 
         free = not selection and order.name in _INDEXED
-        return Connection(page=page_of(rows, version_of(version), order, page, count, no_charge if free else charge))
+        return Connection(
+            page=fetch_page(rows, cursor_prefix(version), order, page, count, free_of_charge if free else charge)
+        )
 
     @strawberry.field(
         description="What the deals add up to, by customer, gem, year, month and day in any combination; "
@@ -272,14 +278,16 @@ class Query:
                 description="The order of the groups; equal ones by customer and gem, as in the file, and by date."
             ),
         ] = DealStatsOrder.TOTAL_DESC,
-        limit: Annotated[int, strawberry.argument(description=_up_to("groups", Limits().max_page_size))] = 20,
+        limit: Annotated[int, strawberry.argument(description=_max_description("groups", Limits().max_page_size))] = 20,
         upload: UploadId = None,
     ) -> list[DealStats]:
         version = info.context.of(upload)
-        within("limit", limit, 1, settings.DEALS_LIMITS.max_page_size)
+        check_range("limit", limit, 1, settings.DEALS_LIMITS.max_page_size)
         if version is None:
             return []
-        needed = measures_asked(info) | (having.measures() if having else set()) | {order_by.value.removeprefix("-")}
+        needed = (
+            requested_measures(info) | (having.measures() if having else set()) | {order_by.value.removeprefix("-")}
+        )
         selection = filter.selection() if filter else DealSelection()
         selected = select_deals(info, version, selection)
         grouping = Grouping(selected, set(by or ()), needed)
@@ -288,7 +296,7 @@ class Query:
             grouping.rows, grouping.most, sets=selected.sets_to_look_in, by_period=bool(grouping.periods)
         )
         groups = grouping.groups(having.condition() if having else Q(), order_by.value, limit)
-        return together(map(DealStats.of, groups))
+        return link_peers(map(DealStats.of, groups))
 
     @strawberry.field(description="The customer of this login; null if there is none.")
     def customer(
@@ -316,8 +324,8 @@ class Query:
     ) -> Connection[Upload]:
         info.context.of_upload_alone = False
         rows = models.Upload.objects.all()
-        page = cut(first, after, last, before)
-        return Connection(page=page_of(rows, "uploads", _NEWEST_FIRST, page, rows.count, no_charge))
+        page = page_arguments(first, after, last, before)
+        return Connection(page=fetch_page(rows, "uploads", _NEWEST_FIRST, page, rows.count, free_of_charge))
 
     @strawberry.field(description="One file that arrived; null if there is none of this id.")
     def upload(
@@ -367,7 +375,7 @@ class Mutation:
             strawberry.ID, strawberry.argument(description="The id of a kept upload, whose state is LOADED.")
         ],
     ) -> ActivateUploadResult:
-        must_be_allowed_to_write(info.context.headers)
+        require_write_permission(info.context.headers)
         try:
             upload: Any = current_snapshot.activate(uuid.UUID(hex=read_id(id, "Upload")))
         except NotKept as refusal:

@@ -17,12 +17,12 @@ from graphql import ValueNode, print_ast, value_from_ast_untyped
 from strawberry.exceptions import StrawberryInputCoercionError
 from strawberry.types.scalar import ScalarDefinition
 
-from deals_api.formats import plain, read_date
+from deals_api.formats import format_money, read_date
 
 BigInt = NewType("BigInt", int)
 
 _MONEY: Final = re.compile(r"[0-9]{1,17}(?:\.[0-9]{1,2})?")
-_MOST: Final = 2**63 - 1
+_MAX: Final = 2**63 - 1
 
 
 def _scalar(read: Callable[[Any], Any], expected: str, **rest: Any) -> ScalarDefinition:
@@ -46,13 +46,13 @@ def _scalar(read: Callable[[Any], Any], expected: str, **rest: Any) -> ScalarDef
 
 def _read_money(value: Any) -> Decimal:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not (isinstance(text, str) and _MONEY.fullmatch(text)) or Decimal(text) * 100 > _MOST:
+    if not (isinstance(text, str) and _MONEY.fullmatch(text)) or Decimal(text) * 100 > _MAX:
         raise ValueError
     return Decimal(text)
 
 
 def _read_big_int(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MOST:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MAX:
         raise ValueError
     return value
 
@@ -70,7 +70,7 @@ def _read_day(value: Any) -> date:
 
 
 def _write_money(value: Decimal) -> str:
-    return f"{plain(value):f}"
+    return f"{format_money(value):f}"
 
 
 def _write_moment(value: datetime) -> str:
@@ -117,7 +117,7 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
 }
 
 
-def enum_of(cls: type[Enum], values: Mapping[str, str], description: str, name: str | None = None) -> None:
+def register_enum(cls: type[Enum], values: Mapping[str, str], description: str, name: str | None = None) -> None:
     """Makes an enum of code that knows no GraphQL one of the schema; ``values`` says what each of its names means."""
     definition: Any = strawberry.enum(cls, name=name, description=description)
     for value in definition.__strawberry_definition__.values:

@@ -30,17 +30,17 @@ from strawberry.types import ExecutionContext
 from strawberry.types.graphql import OperationType
 
 from graphql_schema import types
-from graphql_schema.execution.context import Reading
-from graphql_schema.execution.cost import nodes_of, timed_out
+from graphql_schema.execution.context import OperationContext
+from graphql_schema.execution.cost import estimate_cost, timed_out
 from graphql_schema.execution.document_cache import DocumentCache
 from graphql_schema.execution.document_limits import check_shape, check_values
-from graphql_schema.execution.errors import cause
+from graphql_schema.execution.errors import original_exception
 from graphql_schema.execution.executor import BoundedExecutor
 from graphql_schema.queries import Mutation, Query
 from graphql_schema.scalars import SCALARS
 
 
-def must_hold_one_operation(document: DocumentNode) -> None:
+def require_single_operation(document: DocumentNode) -> None:
     """Raises: GraphQLError. The specification wants a name where there are several; Strawberry takes the first."""
     if sum(isinstance(one, OperationDefinitionNode) for one in document.definitions) > 1:
         raise GraphQLError("The document has several operations; name one of them in operationName.")
@@ -49,11 +49,11 @@ def must_hold_one_operation(document: DocumentNode) -> None:
 def explain_interruptions(errors: list[GraphQLError] | None) -> None:
     """Name the limit in the errors of statements that SQLite interrupted while their rows were fetched."""
     for error in errors or ():
-        if isinstance(cause(error), OperationalError):
+        if isinstance(original_exception(error), OperationalError):
             error.original_error = timed_out()
 
 
-class Guard(SchemaExtension):
+class QueryLimits(SchemaExtension):
     """Weighs an operation before each step that its size could make dear."""
 
     def on_operation(self) -> Iterator[None]:
@@ -64,7 +64,7 @@ class Guard(SchemaExtension):
     def on_validate(self) -> Iterator[None]:
         document: Any = self.execution_context.graphql_document
         if self.execution_context._provided_operation_name is None:
-            must_hold_one_operation(document)
+            require_single_operation(document)
         check_shape(document)
         check_values(document, self.execution_context.variables or {})
         yield
@@ -72,9 +72,9 @@ class Guard(SchemaExtension):
     def on_execute(self) -> Iterator[None]:
         context = self.execution_context
         document: Any = context.graphql_document
-        reading: Reading = context.context
+        reading: OperationContext = context.context
         reading.account.spend(
-            nodes_of(context.schema._schema, document, context.operation_name, context.variables or {})
+            estimate_cost(context.schema._schema, document, context.operation_name, context.variables or {})
         )
         if context.operation_type is OperationType.QUERY:
             with reading.account.watching():
@@ -111,7 +111,7 @@ schema = DealsSchema(
     query=Query,
     mutation=Mutation,
     types=[types.Customer, types.Gem, types.Purchase, types.Deal, types.Upload],
-    extensions=[DocumentCache, Guard],
+    extensions=[DocumentCache, QueryLimits],
     execution_context_class=BoundedExecutor,
     config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
 )

@@ -24,16 +24,25 @@ from deals_api.global_ids import write_id
 from deals_api.limits import Limits
 from deals_api.reports import deal_stats
 from deals_api.reports import top_clients as top_clients_report
-from graphql_schema.execution.batching import joined, peers_of
-from graphql_schema.execution.context import Reading
-from graphql_schema.execution.pagination import Cut, Order, Page, Side, counts_of, left_out_of, pages_of, version_of
+from graphql_schema.execution.batching import peers_of, related_object
+from graphql_schema.execution.context import OperationContext
+from graphql_schema.execution.pagination import (
+    CursorSide,
+    Order,
+    Page,
+    PageArguments,
+    counts_by_parent,
+    cursor_prefix,
+    has_rows_outside,
+    pages_by_parent,
+)
 from graphql_schema.inputs import CustomerOrder, DealFilter, DealOrder, GemOrder, PurchaseOrder
-from graphql_schema.scalars import BigInt, enum_of
+from graphql_schema.scalars import BigInt, register_enum
 
-Info = strawberry.Info[Reading, None]
+Info = strawberry.Info[OperationContext, None]
 
 
-class Column(StrawberryDjangoField):
+class AttributeField(StrawberryDjangoField):
     """A column of a row, taken from it as it is.
 
     The library's field looks for relations and querysets first, which took half the time of an answer.
@@ -45,21 +54,21 @@ class Column(StrawberryDjangoField):
         return getattr(source, self.python_name)
 
 
-class Joined(Column):
+class BatchedForeignKey(AttributeField):
     """The one row that a column of this row names, read for all its peers at once."""
 
     model: type[Model]
 
     def get_result(self, source: Any, info: Any, args: Any, kwargs: Any) -> Any:
-        return joined(source, f"{self.python_name}_id", self.model)
+        return related_object(source, f"{self.python_name}_id", self.model)
 
 
 def column(description: str) -> Any:
-    return Column(description=description)
+    return AttributeField(description=description)
 
 
-def joined_row(model: type[Model], description: str) -> Any:
-    field = Joined(description=description)
+def related_row(model: type[Model], description: str) -> Any:
+    field = BatchedForeignKey(description=description)
     field.model = model
     return field
 
@@ -136,7 +145,7 @@ class Connection(Generic[NodeType]):
 # Which page
 
 
-def cut(first: int | None, after: str | None, last: int | None, before: str | None) -> Cut:
+def page_arguments(first: int | None, after: str | None, last: int | None, before: str | None) -> PageArguments:
     """The page that the four arguments of every list ask for.
 
     Raises: BadInput, LimitExceeded.
@@ -144,15 +153,19 @@ def cut(first: int | None, after: str | None, last: int | None, before: str | No
     if first is not None and last is not None:
         raise BadInput("Ask for the first rows or for the last ones, not for both.")
     name, size = ("last", last) if last is not None else ("first", first)
-    return Cut(page_size(name, size), last is not None, after, before)
+    return PageArguments(page_size(name, size), last is not None, after, before)
 
 
 def page_size(name: str, size: int | None) -> int:
     limits = settings.DEALS_LIMITS
-    return min(limits.page_size, limits.max_page_size) if size is None else within(name, size, 0, limits.max_page_size)
+    return (
+        min(limits.page_size, limits.max_page_size)
+        if size is None
+        else check_range(name, size, 0, limits.max_page_size)
+    )
 
 
-def within(name: str, size: int, least: int, most: int) -> int:
+def check_range(name: str, size: int, least: int, most: int) -> int:
     if not least <= size <= most:
         raise LimitExceeded(f"{name} may be {least} to {most}, not {size}.")
     return size
@@ -184,7 +197,7 @@ def related(
     parent: str,
     stored_count: str,
     order: Enum,
-    page: Cut,
+    page: PageArguments,
     filtered: Callable[[], QuerySet[Any]] | None = None,
 ) -> Connection[Any]:
     """A list of each peer of ``row``, read for all of them at once.
@@ -194,7 +207,7 @@ def related(
     """
     peers = peers_of(row)
     place = id(info._raw_info.field_nodes[0])  # alike for all peers, and so are the arguments there
-    version = version_of(info.context.upload_of(row))
+    version = cursor_prefix(info.context.upload_of(row))
     total = Order.named(order.value)
     page.places(total, version, model)  # a wrong cursor is refused, whatever is asked of the list
     rows = filtered or model._default_manager.all
@@ -210,17 +223,17 @@ def related(
         return list(different)
 
     def read_pages(some: list[Any]) -> dict[int, list[Any]]:
-        return pages_of(rows(), parent, ids_of(some, ranked=True), version, total, page)
+        return pages_by_parent(rows(), parent, ids_of(some, ranked=True), version, total, page)
 
     def read_counts(some: list[Any]) -> dict[int, int]:
-        return counts_of(rows(), parent, ids_of(some))
+        return counts_by_parent(rows(), parent, ids_of(some))
 
     def count() -> int:
         return peers.once((place, "count"), read_counts)[row.pk] if filtered else int(getattr(row, stored_count))
 
-    def left_out(side: Side) -> bool:
+    def left_out(side: CursorSide) -> bool:
         def read(some: list[Any]) -> set[int]:
-            return left_out_of(rows(), parent, ids_of(some), version, total, page, side)
+            return has_rows_outside(rows(), parent, ids_of(some), version, total, page, side)
 
         return row.pk in peers.once((place, side), read)
 
@@ -253,7 +266,7 @@ class Customer(Node):
         order_by: Annotated[DealOrder, ORDERED] = DealOrder.DATE_DESC,
         filter: Annotated[DealFilter | None, FILTERED] = None,
     ) -> Connection[Deal]:
-        page = cut(first, after, last, before)
+        page = page_arguments(first, after, last, before)
         if filter is None:
             return related(info, root, models.Deal, "customer_id", "deal_count", order_by, page)
 
@@ -275,7 +288,7 @@ class Customer(Node):
         before: Before = None,
         order_by: Annotated[PurchaseOrder, ORDERED] = PurchaseOrder.TOTAL_DESC,
     ) -> Connection[Purchase]:
-        page = cut(first, after, last, before)
+        page = page_arguments(first, after, last, before)
         return related(info, root, models.Purchase, "customer_id", "gem_count", order_by, page)
 
     @strawberry.field(description="The gems that the customer bought.")
@@ -289,7 +302,7 @@ class Customer(Node):
         before: Before = None,
         order_by: Annotated[GemOrder, ORDERED] = GemOrder.NAME_ASC,
     ) -> Connection[Gem]:
-        page = cut(first, after, last, before)
+        page = page_arguments(first, after, last, before)
         return related(info, root, models.Gem, "purchases__customer_id", "gem_count", order_by, page)
 
 
@@ -313,7 +326,7 @@ class Gem(Node):
         before: Before = None,
         order_by: Annotated[CustomerOrder, ORDERED] = CustomerOrder.SPENT_MONEY_DESC,
     ) -> Connection[Customer]:
-        page = cut(first, after, last, before)
+        page = page_arguments(first, after, last, before)
         return related(info, root, models.Customer, "purchases__gem_id", "buyer_count", order_by, page)
 
     @strawberry.field(description="What each customer bought of the gem.")
@@ -327,14 +340,14 @@ class Gem(Node):
         before: Before = None,
         order_by: Annotated[PurchaseOrder, ORDERED] = PurchaseOrder.TOTAL_DESC,
     ) -> Connection[Purchase]:
-        page = cut(first, after, last, before)
+        page = page_arguments(first, after, last, before)
         return related(info, root, models.Purchase, "gem_id", "buyer_count", order_by, page)
 
 
 @strawberry_django.type(models.Purchase, name="Purchase", description="What one customer bought of one gem.")
 class Purchase(Node):
-    customer: Customer = joined_row(models.Customer, "Who bought.")
-    gem: Gem = joined_row(models.Gem, "What was bought.")
+    customer: Customer = related_row(models.Customer, "Who bought.")
+    gem: Gem = related_row(models.Gem, "What was bought.")
     deal_count: BigInt = column("Number of deals.")
     quantity: BigInt = column("Pieces in all these deals.")
     total: Decimal = column("Sum of all these deals, exact, not a price a piece.")
@@ -342,8 +355,8 @@ class Purchase(Node):
 
 @strawberry_django.type(models.Deal, name="Deal", description="One line of the file.")
 class Deal(Node):
-    customer: Customer = joined_row(models.Customer, "The buyer.")
-    gem: Gem = joined_row(models.Gem, "What was bought.")
+    customer: Customer = related_row(models.Customer, "The buyer.")
+    gem: Gem = related_row(models.Gem, "What was bought.")
     total: Decimal = column("Sum of the deal, not a price a piece; up to 999999999999.99.")
     quantity: int = column("Pieces, 1 to 999999999.")
     date: datetime = column("When the deal was registered.")
@@ -375,7 +388,7 @@ class TopClient:
 
     @strawberry.field(description="The client with everything else that is known.")
     def customer(self) -> Customer:
-        return joined(self, "customer_id", models.Customer)
+        return related_object(self, "customer_id", models.Customer)
 
     @classmethod
     def of(cls, client: models.Customer) -> TopClient:
@@ -405,11 +418,11 @@ class DealStats:
 
     @strawberry.field(description="The customer; null where it is not grouped by.")
     def customer(self) -> Customer | None:
-        return None if self.customer_id is None else joined(self, "customer_id", models.Customer)
+        return None if self.customer_id is None else related_object(self, "customer_id", models.Customer)
 
     @strawberry.field(description="The gem; null where it is not grouped by.")
     def gem(self) -> Gem | None:
-        return None if self.gem_id is None else joined(self, "gem_id", models.Gem)
+        return None if self.gem_id is None else related_object(self, "gem_id", models.Gem)
 
     @classmethod
     def of(cls, group: deal_stats.DealStats) -> DealStats:
@@ -419,7 +432,7 @@ class DealStats:
 # The history of files
 
 
-enum_of(
+register_enum(
     models.Upload.State,
     {state.name: f"{state.label.capitalize()}." for state in models.Upload.State},
     description="What became of a file.",

@@ -6,7 +6,7 @@ from django.db import Error
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
-from deals_api.caching.shared import answers
+from deals_api.caching.shared import is_available
 from deals_api.db_vendor import is_temporary
 from deals_api.models import Upload
 from deals_api.schema_check import SchemaMismatch, require_matching_schema
@@ -28,7 +28,7 @@ def ready(_request: HttpRequest) -> JsonResponse:
         return JsonResponse({"status": "tables do not match", "detail": str(mismatch)}, status=503)
     except Error as error:
         return JsonResponse({"status": "no database" if is_temporary(error) else "tables do not match"}, status=503)
-    return JsonResponse({"status": "ok"} | ({} if answers() else {"cache": "degraded"}))
+    return JsonResponse({"status": "ok"} | ({} if is_available() else {"cache": "degraded"}))
 
 
 def _check_schema_once() -> None:

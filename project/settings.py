@@ -117,11 +117,11 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "project.middleware.security_headers.content_security_policy",
-    *([] if _names else ["project.middleware.security_headers.private_names_only"]),
+    *([] if _names else ["project.middleware.security_headers.require_private_host"]),
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "project.middleware.admin_sessions.for_the_admin",
+    "project.middleware.admin_sessions.admin_session_middleware",
 ]
 SILENCED_SYSTEM_CHECKS = [
     # A cookie carries somebody's authority in the admin only, and each of its views is ``csrf_protect``ed.
@@ -137,7 +137,7 @@ CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Retry-After", "Server-Tim
 if CORS_ALLOWED_ORIGINS:
     INSTALLED_APPS.append("corsheaders")
     MIDDLEWARE.insert(0, "corsheaders.middleware.CorsMiddleware")
-MIDDLEWARE.insert(0, "project.telemetry.middleware.observed")
+MIDDLEWARE.insert(0, "project.telemetry.middleware.request_telemetry")
 ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"
 APPEND_SLASH = False  # each URL works with and without it, POST included
@@ -261,7 +261,7 @@ def redis_cache(url: str) -> dict[str, Any]:
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": url,
         "OPTIONS": {
-            "SERIALIZER": "deals_api.caching.shared.PlainBytes",
+            "SERIALIZER": "deals_api.caching.shared.BytesSerializer",
             "SOCKET_CONNECT_TIMEOUT": 0.1,
             "SOCKET_TIMEOUT": 0.1,
             # redis-py would try three more times, seconds apart.
@@ -276,17 +276,20 @@ CACHES = {"default": redis_cache(os.environ["REDIS_URL"]) if os.environ.get("RED
 
 # What comes in
 
-FILE_UPLOAD_HANDLERS = ["deals_api.rest.parsers.OneFileHandler"]
+FILE_UPLOAD_HANDLERS = ["deals_api.rest.parsers.SingleFileUploadHandler"]
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 100
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
-    "DEFAULT_PARSER_CLASSES": ["deals_api.rest.parsers.WholeMultiPartParser"],
-    "DEFAULT_RENDERER_CLASSES": ["deals_api.rest.renderers.ExactJSONRenderer", "deals_api.rest.renderers.PageRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "deals_api.rest.openapi.Description",
-    "EXCEPTION_HANDLER": "deals_api.rest.exception_handler.refuse",
+    "DEFAULT_PARSER_CLASSES": ["deals_api.rest.parsers.StrictMultiPartParser"],
+    "DEFAULT_RENDERER_CLASSES": [
+        "deals_api.rest.renderers.ExactJSONRenderer",
+        "deals_api.rest.renderers.DealsBrowsableAPIRenderer",
+    ],
+    "DEFAULT_SCHEMA_CLASS": "deals_api.rest.openapi.DealsAutoSchema",
+    "EXCEPTION_HANDLER": "deals_api.rest.exception_handler.handle_exception",
     "URL_FORMAT_OVERRIDE": None,  # ``?format=`` is validated with the other parameters
 }
 

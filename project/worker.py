@@ -65,7 +65,7 @@ class PatientSocket(socket.socket):
             data = super().recv(_HEAD_BYTES + SMALL_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except OSError:
             return Arrival.WHOLE
-        head, end, body = data.partition(b"\r\n\r\n")
+        head, end, error_body = data.partition(b"\r\n\r\n")
         if not end:
             return Arrival.PART if 0 < len(data) < _HEAD_BYTES else Arrival.WHOLE
         if _COMES_LATER.search(head):
@@ -75,7 +75,7 @@ class PatientSocket(socket.socket):
             return Arrival.WHOLE
         if int(length[1]) > SMALL_BYTES:
             return Arrival.LARGE
-        return Arrival.PART if len(body) < int(length[1]) else Arrival.WHOLE
+        return Arrival.PART if len(error_body) < int(length[1]) else Arrival.WHOLE
 
     def recv(self, *arguments: Any) -> bytes:
         """As a socket's; a client out of time looks like one that hung up."""
@@ -128,13 +128,14 @@ class _Listener:
 def _one_too_many() -> bytes:
     """The answer to who has waited in line for nothing: as the service refuses, though nothing of it was asked."""
     from deals_api.errors import DatabaseBusy  # which need Django, and gunicorn reads this module before that is there
-    from deals_api.formats import exact_json
-    from deals_api.rest.exception_handler import body, headers_of
+    from deals_api.formats import dump_json
+    from deals_api.rest.exception_handler import error_body, error_headers
 
     busy = DatabaseBusy("Too many files are being received; try again in a moment.")
-    told = exact_json(body(busy.message, busy.code))
+    told = dump_json(error_body(busy.message, busy.code))
     headers = {
-        "Content-Type": "application/json", "Content-Length": str(len(told)), "Connection": "close", **headers_of(busy)
+        "Content-Type": "application/json", "Content-Length": str(len(told)), "Connection": "close",
+        **error_headers(busy),
     }  # fmt: skip
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"HTTP/1.1 503 Service Unavailable\r\n{head}\r\n".encode() + told

@@ -32,7 +32,7 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
     backend.clear()
-    local_cache.local.clear()
+    local_cache.local_responses.clear()
     counters.clear()
     current_snapshot.current_upload.end()
 

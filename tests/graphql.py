@@ -57,7 +57,7 @@ def id_of(upload: Upload) -> str:
 def forget() -> None:
     """Whatever was answered before is computed anew."""
     backend.clear()
-    local_cache.local.clear()
+    local_cache.local_responses.clear()
     current_snapshot.current_upload.end()
 
 

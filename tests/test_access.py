@@ -19,7 +19,7 @@ from deals_api.errors import TooManyRequests
 from deals_api.global_ids import write_id
 from deals_api.models import Upload
 from deals_api.security.rate_counters import RateCounters
-from deals_api.security.throttling import client_of, count_computation, count_login, count_upload, network_of
+from deals_api.security.throttling import client_ip, client_network, count_computation, count_login, count_upload
 from deals_api.security.tokens import holder_of, read_tokens
 from tests import services
 from tests.builders import csv_of, deal, load
@@ -225,7 +225,7 @@ def test_counts_survive_whatever_else_is_cached(client: Client, limits: Any) -> 
     ],
 )
 def test_an_ipv6_network_counts_as_one_client(addresses: list[str], clients: int) -> None:
-    assert len({network_of(address) for address in addresses}) == clients
+    assert len({client_network(address) for address in addresses}) == clients
 
 
 @pytest.mark.parametrize("count", [count_upload, count_computation, count_login])
@@ -286,7 +286,7 @@ def test_a_client_is_the_address_that_the_first_trusted_proxy_saw(
 ) -> None:
     settings.PROXIES = proxies
     headers = {"REMOTE_ADDR": "10.0.0.1", "HTTP_X_FORWARDED_FOR": forwarded}
-    assert client_of(headers) == client
+    assert client_ip(headers) == client
 
 
 def test_counting_goes_on_in_the_process_while_redis_is_away(
@@ -294,7 +294,7 @@ def test_counting_goes_on_in_the_process_while_redis_is_away(
 ) -> None:
     from project.settings import redis_cache
 
-    monkeypatch.setattr(shared_cache, "_shared", shared_cache.Breaker())
+    monkeypatch.setattr(shared_cache, "shared_cache", shared_cache.CircuitBreaker())
     with services.redis() as (redis, url):
         settings.CACHES = {"default": redis_cache(url)}
         limits(uploads_per_minute=3)

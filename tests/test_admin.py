@@ -251,7 +251,7 @@ def test_a_search_for_many_deals_finds_what_one_for_few_does(
 ) -> None:
     load(*SHOP)
     few = places(page(admin_client, "deal", "?q=ann"))
-    monkeypatch.setattr(model_admins, "FEW", 0)
+    monkeypatch.setattr(model_admins, "MAX_NAMES_IN_QUERY", 0)
     assert places(page(admin_client, "deal", "?q=ann")) == few == [1, 2, 4]
 
 

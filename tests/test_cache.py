@@ -28,9 +28,9 @@ from deals_api.caching import local as local_cache
 from deals_api.caching import response_cache, single_flight
 from deals_api.caching import shared as shared_cache
 from deals_api.caching.bounded_cache import BoundedCache
-from deals_api.caching.response_cache import Answer
+from deals_api.caching.response_cache import CachedBody
 from deals_api.limits import Limits
-from deals_api.snapshots.lease import LEASE_SECONDS, Lease, SnapshotGone
+from deals_api.snapshots.lease import LEASE_TTL_SECONDS, Lease, SnapshotGone
 from tests import services
 from tests.servers import TIMEOUT
 
@@ -56,10 +56,10 @@ class Counted:
 
     def __init__(self, body: bytes = b"{}", seconds: float = 0.0, kept: bool = True) -> None:
         self.runs = 0
-        self.answer = Answer(body, kept)
+        self.answer = CachedBody(body, kept)
         self.seconds = seconds
 
-    def __call__(self, *_: object) -> Answer:
+    def __call__(self, *_: object) -> CachedBody:
         self.runs += 1
         time.sleep(self.seconds)
         return self.answer
@@ -67,11 +67,13 @@ class Counted:
 
 @pytest.fixture(autouse=True)
 def _breaker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_cache, "_shared", shared_cache.Breaker(shared_cache._ping))
+    monkeypatch.setattr(shared_cache, "shared_cache", shared_cache.CircuitBreaker(shared_cache._ping))
 
 
 def asked(version: Version | None, compute: Counted, question: list[object] | None = None) -> HttpResponse:
-    return response_cache.respond(request, lambda: version, "test", question or [5], "application/json", compute)
+    return response_cache.cached_response(
+        request, lambda: version, "test", question or [5], "application/json", compute
+    )
 
 
 # Keys
@@ -80,26 +82,26 @@ def asked(version: Version | None, compute: Counted, question: list[object] | No
 def test_keys_differ_in_every_part(settings: Settings) -> None:
     base = (Version("a"), "face", [5], "application/json")
     keys = {
-        response_cache.key_of(*base),
-        response_cache.key_of(Version("b"), *base[1:]),
-        response_cache.key_of(None, *base[1:]),
-        response_cache.key_of(base[0], "other", *base[2:]),
-        response_cache.key_of(*base[:2], [6], base[3]),
-        response_cache.key_of(*base[:2], ["5"], base[3]),
-        response_cache.key_of(*base[:3], "text/csv"),
+        response_cache.cache_key(*base),
+        response_cache.cache_key(Version("b"), *base[1:]),
+        response_cache.cache_key(None, *base[1:]),
+        response_cache.cache_key(base[0], "other", *base[2:]),
+        response_cache.cache_key(*base[:2], [6], base[3]),
+        response_cache.cache_key(*base[:2], ["5"], base[3]),
+        response_cache.cache_key(*base[:3], "text/csv"),
     }
     settings.DEALS_BUILD = "another build"
-    keys.add(response_cache.key_of(*base))
+    keys.add(response_cache.cache_key(*base))
     for limit in fields(Limits):
         settings.DEALS_LIMITS = replace(Limits(), **{limit.name: 7})
-        keys.add(response_cache.key_of(*base))
+        keys.add(response_cache.cache_key(*base))
     assert len(keys) == 8 + len(fields(Limits))
 
 
 def test_raw_request_is_not_answered_from_the_cache_of_other_limits(limits: Any) -> None:
     for number in (1, 2, 1):
         limits(page_size=number)
-        answer = response_cache.served(
+        answer = response_cache.get_or_compute_local(
             request, Version("a"), "form", partial(asked, Version("a"), Counted(b"%d" % number))
         )
         assert isinstance(answer, HttpResponse)
@@ -107,8 +109,8 @@ def test_raw_request_is_not_answered_from_the_cache_of_other_limits(limits: Any)
 
 
 def test_equal_questions_have_equal_keys() -> None:
-    first = response_cache.key_of(None, "face", [{"a": 1, "b": 2}], "x")
-    assert first == response_cache.key_of(None, "face", [{"b": 2, "a": 1}], "x")
+    first = response_cache.cache_key(None, "face", [{"a": 1, "b": 2}], "x")
+    assert first == response_cache.cache_key(None, "face", [{"b": 2, "a": 1}], "x")
 
 
 # Answers
@@ -131,11 +133,11 @@ def test_an_answer_with_errors_is_never_kept() -> None:
 
 
 def test_a_computation_that_fails_leaves_nothing_behind() -> None:
-    def fail(_: object) -> Answer:
+    def fail(_: object) -> CachedBody:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        response_cache.respond(request, lambda: Version("a"), "test", [5], "application/json", fail)
+        response_cache.cached_response(request, lambda: Version("a"), "test", [5], "application/json", fail)
     assert asked(Version("a"), Counted(b"{1}")).content == b"{1}"
 
 
@@ -143,10 +145,10 @@ def test_the_etag_saves_the_answer() -> None:
     compute = Counted()
     etag = asked(Version("a"), compute)["ETag"]
     backend.clear()
-    local_cache.local.clear()
+    local_cache.local_responses.clear()
     for header in (etag, f"W/{etag}", f'"x", {etag}', "*"):
         again = RequestFactory().get("/", headers={"If-None-Match": header})
-        answer = response_cache.respond(again, lambda: Version("a"), "test", [5], "application/json", compute)
+        answer = response_cache.cached_response(again, lambda: Version("a"), "test", [5], "application/json", compute)
         assert (answer.status_code, answer["ETag"], answer["Cache-Control"]) == (304, etag, "no-cache")
     assert compute.runs == 1
 
@@ -154,7 +156,9 @@ def test_the_etag_saves_the_answer() -> None:
 def test_the_etag_of_another_snapshot_does_not_match() -> None:
     etag = asked(Version("a"), Counted())["ETag"]
     again = RequestFactory().get("/", headers={"If-None-Match": etag})
-    answer = response_cache.respond(again, lambda: Version("b"), "test", [5], "application/json", Counted(b"{2}"))
+    answer = response_cache.cached_response(
+        again, lambda: Version("b"), "test", [5], "application/json", Counted(b"{2}")
+    )
     assert (answer.status_code, answer.content) == (200, b"{2}")
 
 
@@ -162,7 +166,9 @@ def test_only_a_get_is_told_that_it_has_the_answer_already() -> None:
     etag = asked(Version("a"), Counted())["ETag"]
     posted = RequestFactory().post("/", headers={"If-None-Match": etag})
     assert (
-        response_cache.respond(posted, lambda: Version("a"), "test", [5], "application/json", Counted()).status_code
+        response_cache.cached_response(
+            posted, lambda: Version("a"), "test", [5], "application/json", Counted()
+        ).status_code
         == 200
     )
 
@@ -170,7 +176,7 @@ def test_only_a_get_is_told_that_it_has_the_answer_already() -> None:
 def test_a_reader_does_not_run_after_uploads_for_ever() -> None:
     versions = iter([Version(str(number), readable=False) for number in range(10)])
     with pytest.raises(SnapshotGone):
-        response_cache.respond(request, lambda: next(versions), "test", [5], "application/json", Counted())
+        response_cache.cached_response(request, lambda: next(versions), "test", [5], "application/json", Counted())
     assert next(versions) == Version("3", readable=False)
 
 
@@ -178,12 +184,12 @@ def test_a_snapshot_pruned_under_a_reader_is_asked_again_of_the_current_one() ->
     versions = iter([Version("pruned", readable=False), Version("current")])
     read: list[str] = []
 
-    def compute(version: Version | None) -> Answer:
+    def compute(version: Version | None) -> CachedBody:
         assert version is not None
         read.append(version.name)
-        return Answer(version.name.encode())
+        return CachedBody(version.name.encode())
 
-    answer = response_cache.respond(request, lambda: next(versions), "test", [5], "application/json", compute)
+    answer = response_cache.cached_response(request, lambda: next(versions), "test", [5], "application/json", compute)
     assert read == ["pruned", "current"]
     assert answer.content == b"current"
 
@@ -193,23 +199,23 @@ def test_a_frozen_reader_cannot_store_the_old_answer_under_the_new_name() -> Non
     current = [Version("old")]
     frozen, thawed = threading.Event(), threading.Event()
 
-    def compute(version: Version | None) -> Answer:
+    def compute(version: Version | None) -> CachedBody:
         assert version is not None
         if version.name == "old":
             frozen.set()
             thawed.wait(TIMEOUT)
-        return Answer(version.name.encode())
+        return CachedBody(version.name.encode())
 
     with ThreadPoolExecutor() as pool:
         reader = pool.submit(
-            response_cache.respond, request, lambda: current[0], "test", [5], "application/json", compute
+            response_cache.cached_response, request, lambda: current[0], "test", [5], "application/json", compute
         )
         frozen.wait(TIMEOUT)
         current[0] = Version("new")
-        during = response_cache.respond(request, lambda: current[0], "test", [5], "application/json", compute)
+        during = response_cache.cached_response(request, lambda: current[0], "test", [5], "application/json", compute)
         thawed.set()
         assert reader.result(TIMEOUT).content == b"old"
-    after = response_cache.respond(request, lambda: current[0], "test", [5], "application/json", compute)
+    after = response_cache.cached_response(request, lambda: current[0], "test", [5], "application/json", compute)
     assert (during.content, after.content) == (b"new", b"new")
 
 
@@ -218,8 +224,8 @@ def test_a_frozen_reader_cannot_store_the_old_answer_under_the_new_name() -> Non
 
 def test_a_request_in_the_same_form_is_answered_ready() -> None:
     version = Version("a")
-    first = response_cache.served(request, version, "form", lambda: asked(version, Counted(b"{1}")))
-    second = response_cache.served(request, version, "form", lambda: pytest.fail("parsed again"))
+    first = response_cache.get_or_compute_local(request, version, "form", lambda: asked(version, Counted(b"{1}")))
+    second = response_cache.get_or_compute_local(request, version, "form", lambda: pytest.fail("parsed again"))
     assert isinstance(second, HttpResponse)
     assert (second.content, second["ETag"], second["Vary"]) == (b"{1}", first["ETag"], "Accept")
 
@@ -227,7 +233,9 @@ def test_a_request_in_the_same_form_is_answered_ready() -> None:
 def test_a_ready_answer_belongs_to_its_snapshot() -> None:
     for name in ("a", "b", "a"):
         version = Version(name)
-        answer = response_cache.served(request, version, "form", lambda v=version: asked(v, Counted(v.name.encode())))  # type: ignore[misc]
+        answer = response_cache.get_or_compute_local(
+            request, version, "form", lambda v=version: asked(v, Counted(v.name.encode()))
+        )  # type: ignore[misc]
         assert isinstance(answer, HttpResponse)
         assert answer.content == name.encode()
 
@@ -235,16 +243,16 @@ def test_a_ready_answer_belongs_to_its_snapshot() -> None:
 def test_an_answer_of_a_later_snapshot_is_not_kept_under_the_earlier_ones_name() -> None:
     """An upload landed between the two readings; a roll-back makes the earlier one current again."""
     earlier, later = Version("earlier"), Version("later")
-    response_cache.served(request, earlier, "form", lambda: asked(later, Counted(b"later")))
-    answer = response_cache.served(request, earlier, "form", lambda: asked(earlier, Counted(b"earlier")))
+    response_cache.get_or_compute_local(request, earlier, "form", lambda: asked(later, Counted(b"later")))
+    answer = response_cache.get_or_compute_local(request, earlier, "form", lambda: asked(earlier, Counted(b"earlier")))
     assert isinstance(answer, HttpResponse)
     assert answer.content == b"earlier"
 
 
 def test_refusals_are_not_kept_ready() -> None:
     version = Version("a")
-    response_cache.served(request, version, "form", lambda: HttpResponse(b"no", status=400))
-    answer = response_cache.served(request, version, "form", lambda: asked(version, Counted(b"{1}")))
+    response_cache.get_or_compute_local(request, version, "form", lambda: HttpResponse(b"no", status=400))
+    answer = response_cache.get_or_compute_local(request, version, "form", lambda: asked(version, Counted(b"{1}")))
     assert answer.status_code == 200
 
 
@@ -323,9 +331,9 @@ def test_large_response_is_computed_each_time_but_keeps_its_etag(bare: bool, mon
         def get(**headers: str) -> HttpResponseBase:
             conditional = RequestFactory().get("/", headers=headers)
             ask = partial(
-                response_cache.respond, conditional, lambda: version, "test", [5], "application/json", compute
+                response_cache.cached_response, conditional, lambda: version, "test", [5], "application/json", compute
             )
-            return response_cache.served(conditional, version, "form", ask)
+            return response_cache.get_or_compute_local(conditional, version, "form", ask)
 
         answers = [get() for _ in range(3)]
         assert compute.runs == 3
@@ -349,25 +357,27 @@ def test_largest_cached_response_is_computed_once() -> None:
 def test_one_body_is_in_memory_once_whatever_the_form_of_the_request() -> None:
     compute, version = Counted(b"x" * 500_000), Version("a")
     for number in range(100):
-        response_cache.served(request, version, f"form {number}", lambda: asked(version, compute))
+        response_cache.get_or_compute_local(request, version, f"form {number}", lambda: asked(version, compute))
     assert compute.runs == 1
     assert local_bytes() < 600_000
 
 
 def test_evicted_body_is_computed_again() -> None:
     compute, version = Counted(b"{1}"), Version("a")
-    answer = response_cache.served(request, version, "form", lambda: asked(version, compute))
-    local_cache.local.clear()
-    local_cache.local.put(
-        (response_cache._variant(), "a", "form"), local_cache.Ready(answer["ETag"][1:-1], "application/json", ""), 0
+    answer = response_cache.get_or_compute_local(request, version, "form", lambda: asked(version, compute))
+    local_cache.local_responses.clear()
+    local_cache.local_responses.put(
+        (response_cache._variant(), "a", "form"),
+        local_cache.CachedRequest(answer["ETag"][1:-1], "application/json", ""),
+        0,
     )
-    again = response_cache.served(request, version, "form", lambda: asked(version, compute))
+    again = response_cache.get_or_compute_local(request, version, "form", lambda: asked(version, compute))
     assert isinstance(again, HttpResponse)
     assert again.content == b"{1}"
 
 
 def local_bytes() -> int:
-    return local_cache.local.bytes
+    return local_cache.local_responses.bytes
 
 
 # Leases
@@ -409,7 +419,7 @@ def test_a_lease_spares_reads_for_its_time_only(clock: Clock) -> None:
     lease = Lease(pointer)
     reads = []
     for share in (0.0, 0.5, 0.99, 1.01, 1.5, 2.0, 2.02):
-        clock.awake = 1000 + share * LEASE_SECONDS
+        clock.awake = 1000 + share * LEASE_TTL_SECONDS
         lease()
         reads.append(pointer.reads)
     assert reads == [1, 1, 1, 2, 2, 2, 3]
@@ -457,7 +467,7 @@ def test_a_lease_counts_from_when_its_read_began() -> None:
 
     def slow() -> tuple[Version, bool]:
         seen = pointer()
-        time.sleep(LEASE_SECONDS)
+        time.sleep(LEASE_TTL_SECONDS)
         return seen
 
     lease = Lease(slow)
@@ -472,7 +482,7 @@ def test_a_lease_counts_from_when_its_read_began() -> None:
 @pytest.fixture
 def _much_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that whoever waited it out would be noticed."""
-    monkeypatch.setattr(single_flight, "PATIENCE_SECONDS", TIMEOUT)
+    monkeypatch.setattr(single_flight, "SINGLE_FLIGHT_WAIT_SECONDS", TIMEOUT)
 
 
 class Noted:
@@ -501,16 +511,18 @@ def test_threads_share_one_computation(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_thread_that_hangs_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(single_flight, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(single_flight, "SINGLE_FLIGHT_WAIT_SECONDS", 0.2)
     hanging, released = threading.Event(), threading.Event()
 
-    def hang(_: object) -> Answer:
+    def hang(_: object) -> CachedBody:
         hanging.set()
         released.wait(TIMEOUT)
-        return Answer(b"late")
+        return CachedBody(b"late")
 
     with ThreadPoolExecutor() as pool:
-        late = pool.submit(response_cache.respond, request, lambda: Version("a"), "test", [5], "application/json", hang)
+        late = pool.submit(
+            response_cache.cached_response, request, lambda: Version("a"), "test", [5], "application/json", hang
+        )
         hanging.wait(TIMEOUT)
         assert asked(Version("a"), Counted(b"mine")).content == b"mine"
         assert not late.done()
@@ -519,7 +531,7 @@ def test_a_thread_that_hangs_is_not_waited_for_long(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.usefixtures("_much_patience")
 def test_another_process_computing_is_waited_for(own_backend: BaseCache) -> None:
-    key = response_cache.key_of(Version("a"), "test", [5], "application/json")
+    key = response_cache.cache_key(Version("a"), "test", [5], "application/json")
     own_backend.add(f"{key}:computing", b"1", 30)
     threading.Timer(0.2, own_backend.set, (key, b"theirs")).start()
     compute = Counted()
@@ -533,8 +545,8 @@ def test_another_process_computing_is_waited_for(own_backend: BaseCache) -> None
 def test_another_process_that_died_computing_is_not_waited_for_long(
     own_backend: BaseCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(single_flight, "PATIENCE_SECONDS", 0.2)
-    own_backend.add(f"{response_cache.key_of(Version('a'), 'test', [5], 'application/json')}:computing", b"1", 60)
+    monkeypatch.setattr(single_flight, "SINGLE_FLIGHT_WAIT_SECONDS", 0.2)
+    own_backend.add(f"{response_cache.cache_key(Version('a'), 'test', [5], 'application/json')}:computing", b"1", 60)
     compute = Counted()
     begin = time.monotonic()
     asked(Version("a"), compute)
@@ -578,14 +590,15 @@ def seconds_of(version: Version, compute: Counted) -> float:
 def test_a_turn_ends_by_itself_if_its_process_dies(own_redis: services.Service) -> None:
     import redis
 
-    def compute(_: object) -> Answer:
+    def compute(_: object) -> CachedBody:
         with redis.Redis(port=own_redis.port) as client:
             (flag,) = client.keys("*:computing")
-            assert 0 < client.pttl(flag) <= 1000 * single_flight.PATIENCE_SECONDS
-        return Answer(b"{}")
+            assert 0 < client.pttl(flag) <= 1000 * single_flight.SINGLE_FLIGHT_WAIT_SECONDS
+        return CachedBody(b"{}")
 
     assert (
-        response_cache.respond(request, lambda: Version("a"), "test", [5], "application/json", compute).content == b"{}"
+        response_cache.cached_response(request, lambda: Version("a"), "test", [5], "application/json", compute).content
+        == b"{}"
     )
 
 
@@ -603,7 +616,7 @@ def test_redis_holds_plain_bytes(own_redis: services.Service) -> None:
         (name,) = client.keys("*")
         assert etag.strip('"') in name.decode()
         assert client.get(name) == b'{"response":[]}'
-        assert 0 < client.ttl(name) <= response_cache.KEPT_SECONDS
+        assert 0 < client.ttl(name) <= response_cache.CACHE_TTL_SECONDS
 
 
 def test_a_dead_redis_costs_one_warning_and_little_time(
@@ -630,14 +643,14 @@ def test_a_hung_redis_costs_well_under_a_second(own_redis: services.Service, mon
 def test_a_redis_that_comes_back_is_used_again(
     own_redis: services.Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(shared_cache, "REST_SECONDS", 0.1)
+    monkeypatch.setattr(shared_cache, "RECOVERY_SECONDS", 0.1)
     own_redis.stop()
     compute = Counted()
     asked(Version("a"), compute)
     own_redis.start()
     time.sleep(0.15)
     for _ in range(3):
-        local_cache.local.clear()
+        local_cache.local_responses.clear()
         asked(Version("a"), compute)
     assert compute.runs == 2
     assert [record.message for record in caplog.records][-1] == "The cache answers again."
@@ -676,11 +689,11 @@ def test_response_too_large_for_redis_does_not_open_the_circuit_breaker(
             client.config_set(name, value)
         for number in range(3):
             for _ in range(2):
-                local_cache.local.clear()
+                local_cache.local_responses.clear()
                 assert seconds_of(Version(f"large {number}"), large) < 60
-                assert not shared_cache._shared.failing
+                assert not shared_cache.shared_cache.failing
         if case in ("no memory", "output buffer"):  # which evicts nothing
-            local_cache.local.clear()
+            local_cache.local_responses.clear()
             asked(Version("small"), small)
             assert small.runs == 1
     assert len(caplog.records) <= 1
@@ -689,7 +702,7 @@ def test_response_too_large_for_redis_does_not_open_the_circuit_breaker(
 def test_full_redis_does_not_delay_computing_by_the_single_flight_timeout(
     own_redis: services.Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(single_flight, "PATIENCE_SECONDS", 600.0)
+    monkeypatch.setattr(single_flight, "SINGLE_FLIGHT_WAIT_SECONDS", 600.0)
     with Redis(port=own_redis.port) as client:
         client.config_set("maxmemory", "1")
     assert seconds_of(Version("a"), Counted()) < 60
@@ -713,8 +726,8 @@ def fails(error: Exception) -> Callable[[], None]:
     return operation
 
 
-def breaker_of_a_dead_cache() -> shared_cache.Breaker:
-    return shared_cache.Breaker(fails(RedisError("down")))
+def breaker_of_a_dead_cache() -> shared_cache.CircuitBreaker:
+    return shared_cache.CircuitBreaker(fails(RedisError("down")))
 
 
 @pytest.mark.parametrize("error", [RedisError("down"), OSError("no network"), TimeoutError()], ids=repr)
@@ -728,7 +741,7 @@ def test_a_bug_is_not_taken_for_trouble() -> None:
 
 
 def test_trouble_that_lasts_is_told_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(shared_cache, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(shared_cache, "RECOVERY_SECONDS", 0.0)
     breaker, tries = breaker_of_a_dead_cache(), []
 
     def operation() -> None:

@@ -14,7 +14,7 @@ import pytest
 from django.db import OperationalError, connection, connections, transaction
 from django.db.utils import ConnectionHandler
 
-from deals_api.db_vendor import StatementTimer, take_as_long_as_needed
+from deals_api.db_vendor import StatementTimer, disable_statement_timeout
 from deals_api.ingest.service import ingest_deals
 from tests.builders import csv_of, deal, load
 from tests.servers import TIMEOUT
@@ -73,7 +73,7 @@ def test_a_statement_that_takes_too_long_is_ended() -> None:
 def test_a_load_may_take_longer_and_only_a_load() -> None:
     with session(statement_timeout="100ms"):
         with transaction.atomic(), connection.cursor() as cursor:
-            take_as_long_as_needed()
+            disable_statement_timeout()
             cursor.execute("SELECT pg_sleep(0.3)")
         assert shown("statement_timeout") == "100ms"
         file = io.BytesIO(csv_of(deal("ann")))

@@ -24,7 +24,7 @@ from rest_framework.exceptions import APIException
 from deals_api.errors import DatabaseBusy, DealsError
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.rest import exception_handler, openapi
-from deals_api.rest.exception_handler import refuse
+from deals_api.rest.exception_handler import handle_exception
 from deals_api.security.tokens import read_tokens
 from deals_api.snapshots.lease import SnapshotGone
 from graphql_schema.http import errors
@@ -58,7 +58,7 @@ def statuses_of_the_code() -> dict[str, int]:
         raised = kind.__new__(kind)
         base: Any = next(base for base in (DealsError, APIException, Exception) if issubclass(kind, base))
         base.__init__(raised, "The sentence.")  # constructors of subclasses differ
-        answer = refuse(raised)
+        answer = handle_exception(raised)
         assert answer is not None
         statuses[answer.data["Code"]] = answer.status_code
     return statuses
@@ -113,7 +113,7 @@ def codes_of_graphql() -> set[str]:
 
 
 def body_of(error: Exception) -> dict[str, Any]:
-    answer = refuse(error)
+    answer = handle_exception(error)
     assert answer is not None
     body: dict[str, Any] = answer.data
     return body
@@ -199,7 +199,7 @@ def test_what_nobody_foresaw_earns_its_code(monkeypatch: pytest.MonkeyPatch) -> 
     "error", [DatabaseBusy("Busy."), OperationalError("gone"), InterfaceError("gone"), SnapshotGone()], ids=repr
 )
 def test_trouble_that_passes_is_told_with_the_time_to_wait(error: Exception) -> None:
-    answer = refuse(error)
+    answer = handle_exception(error)
     assert answer is not None
     assert (answer.status_code, answer.data["Code"]) == (503, "database_busy")
     assert answer.headers["Retry-After"] == "2"
@@ -208,10 +208,10 @@ def test_trouble_that_passes_is_told_with_the_time_to_wait(error: Exception) -> 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_disk_is_told_as_such_and_no_other_trouble_with_files(number: int) -> None:
-    answer = refuse(OSError(number, "no room"))
+    answer = handle_exception(OSError(number, "no room"))
     assert answer is not None
     assert (answer.status_code, answer.data["Code"], answer.headers["Retry-After"]) == (507, "no_room", "60")
-    assert refuse(OSError(errno.EACCES, "forbidden")) is None
+    assert handle_exception(OSError(errno.EACCES, "forbidden")) is None
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_full_disk_is_told_as_such_and_no_other_trouble_with_files(number: int
     ids=repr,
 )
 def test_what_django_raises_is_told_in_the_same_words(error: Exception, status: int, code: str) -> None:
-    answer = refuse(error)
+    answer = handle_exception(error)
     assert answer is not None
     assert (answer.status_code, answer.data["Status"], answer.data["Code"]) == (status, "Error", code)
 

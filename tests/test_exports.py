@@ -28,7 +28,7 @@ from deals_api.reports import exports
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.security.tokens import read_tokens
 from deals_api.snapshots.lease import SnapshotGone
-from deals_api.snapshots.retention import tidy
+from deals_api.snapshots.retention import apply_retention
 from tests.bench.files import write_deals
 from tests.builders import HEADER, csv_of, deal, load, many
 from tests.servers import TIMEOUT, Server, serving
@@ -267,7 +267,7 @@ def test_an_upload_that_is_not_kept_is_404(client: Client, path: str, limits: An
     load(deal("new"))
     load(deal("newest"))
     limits(keep_uploads=2)
-    tidy(settings.DEALS_LIMITS)
+    apply_retention(settings.DEALS_LIMITS)
     refused = Upload.objects.create(file_name="x", sha256="x", size=1, state=Upload.State.REFUSED)
     unknown = [
         str(pruned.snapshot), write_id("Upload", pruned.snapshot), str(refused.snapshot), write_id("Customer", 1),
@@ -408,7 +408,7 @@ def prune_all_but_the_newest(limits: Any) -> None:
     limits(keep_uploads=2)
     for name in ("new", "newer", "newest"):
         load(deal(name))
-    tidy(settings.DEALS_LIMITS)
+    apply_retention(settings.DEALS_LIMITS)
 
 
 @pytest.mark.parametrize("path", FILES[:2])

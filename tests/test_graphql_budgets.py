@@ -13,7 +13,7 @@ from graphql import get_introspection_query
 
 from deals_api.db_vendor import StatementsTimedOut, StatementTimer
 from deals_api.models import Upload
-from graphql_schema.execution.cost import Account
+from graphql_schema.execution.cost import CostBudget
 from tests.builders import deal, load, many
 from tests.graphql import ask, code, data, error, forget, post
 
@@ -295,7 +295,7 @@ def test_a_text_longer_than_any_name_is_not_searched_for() -> None:
 
 def test_a_file_of_more_than_a_million_deals_costs_what_one_of_a_million_does() -> None:
     """What may be asked of the one may be asked of the other; it only takes longer."""
-    account = Account()
+    account = CostBudget()
     account.read_rows(1_000_000)
     of_a_million = account.requested
     account.read_rows(3_000_000)

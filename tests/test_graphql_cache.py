@@ -25,7 +25,7 @@ from deals_api.ingest import loader
 from deals_api.models import Deal, Upload
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.snapshots import current as current_snapshot
-from deals_api.snapshots.retention import tidy
+from deals_api.snapshots.retention import apply_retention
 from graphql_schema.schema import DealsSchema
 from tests.builders import deal, load
 from tests.graphql import PATH, ask, code, data, id_of, post
@@ -130,7 +130,7 @@ def test_the_etag_spares_the_answer_as_long_as_the_upload_is_current(executed: l
     load(deal(total="1"))
     etag = get(TOTALS)["ETag"]
     backend.clear()
-    local_cache.local.clear()
+    local_cache.local_responses.clear()
     again = get(TOTALS, **{"If-None-Match": etag})
     assert (again.status_code, again.content, again["ETag"]) == (304, b"", etag)
     assert len(executed) == 1
@@ -219,7 +219,7 @@ def test_the_history_of_files_is_always_fresh() -> None:
     load(deal())
     uploads = "{uploads {nodes {state}}}"
     data(uploads)
-    loader.note_refusal(Upload.objects.create(file_name="f", sha256="0" * 64, size=1), "Bad.")
+    loader.mark_rejected(Upload.objects.create(file_name="f", sha256="0" * 64, size=1), "Bad.")
     assert data(uploads) == {"uploads": {"nodes": [{"state": "REFUSED"}, {"state": "LOADED"}]}}
 
 
@@ -287,7 +287,7 @@ def test_an_upload_is_made_current_and_read_from_at_once() -> None:
 def test_an_upload_without_rows_is_refused_as_data(limits: Any) -> None:
     limits(keep_uploads=2)
     pruned, _, newest = load(deal("a")), load(deal("b")), load(deal("c"))
-    tidy(settings.DEALS_LIMITS)
+    apply_retention(settings.DEALS_LIMITS)
     refused = Upload.objects.create(file_name="f", sha256="0" * 64, size=1)
     problem = "mutation ($id: ID!) {activateUpload(id: $id) {... on Problem {code message}}}"
     for upload in (pruned, refused, Upload()):
@@ -387,7 +387,7 @@ def logged_by_us(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 def replace_all(*names: str) -> None:
     for name in names:
         load(*file_of(name), name=name)
-    tidy(settings.DEALS_LIMITS)
+    apply_retention(settings.DEALS_LIMITS)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -17,7 +17,7 @@ from django.conf import settings
 from deals_api.global_ids import write_id
 from deals_api.ingest import loader
 from deals_api.models import Customer, Deal, Gem, Purchase, Upload
-from deals_api.snapshots.retention import tidy
+from deals_api.snapshots.retention import apply_retention
 from tests import oracle
 from tests.builders import csv_of, deal, load
 from tests.graphql import ask, code, data, error, id_of
@@ -145,7 +145,7 @@ def test_uploads_are_all_files_newest_first() -> None:
     first = load(*FILE, name="a.csv")
     second = load(deal("bob"), name="b.csv")
     refused = Upload.objects.create(file_name="bad.csv", sha256="0" * 64, size=2**53 + 1)
-    loader.note_refusal(refused, "It is bad.")
+    loader.mark_rejected(refused, "It is bad.")
     fields = "{id fileName sha256 size rows customerCount gemCount state error isCurrent finishedAt arrivedAt}"
     answer = data(f"{{uploads {{totalCount nodes {fields}}} currentUpload {fields}}}")
     newest, current, old = answer["uploads"]["nodes"]
@@ -292,7 +292,7 @@ def test_an_upload_without_rows_cannot_be_read(limits: Any) -> None:
     pruned = load(deal("old"))
     for name in ("a", "b"):
         load(deal(name))
-    tidy(settings.DEALS_LIMITS)
+    apply_retention(settings.DEALS_LIMITS)
     refused = Upload.objects.create(file_name="f", sha256="0" * 64, size=1)
     for upload in (id_of(pruned), id_of(refused), write_id("Upload", uuid.uuid4())):
         for question in UPLOADS:

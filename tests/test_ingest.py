@@ -207,7 +207,7 @@ def test_bytes_sent_again_win_over_an_older_upload_still_loading() -> None:
 def test_the_newest_uploads_keep_their_rows(limits: Any) -> None:
     limits(keep_uploads=2)
     uploads = [load(deal(name)) for name in ("ann", "bob", "cid", "dan")]
-    retention.tidy(settings.DEALS_LIMITS)
+    retention.apply_retention(settings.DEALS_LIMITS)
     states = list(Upload.objects.order_by("pk").values_list("state", flat=True))
     assert states == ["pruned", "pruned", "loaded", "loaded"]
     for model in (Customer, Gem, Purchase, Deal):
@@ -215,11 +215,11 @@ def test_the_newest_uploads_keep_their_rows(limits: Any) -> None:
 
 
 def test_rows_are_deleted_to_the_last_however_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "_DELETED_AT_ONCE", 10)
+    monkeypatch.setattr(retention, "_DELETE_CHUNK_ROWS", 10)
     upload = load(*many(35, [f"client {number}" for number in range(35)]))
     load(deal("bob"))
     Upload.objects.filter(pk=upload.pk).update(state=Upload.State.RETIRED)
-    retention.tidy(settings.DEALS_LIMITS)
+    retention.apply_retention(settings.DEALS_LIMITS)
     for model in (Customer, Gem, Purchase, Deal):
         assert not model._default_manager.filter(upload=upload).exists()
 
@@ -228,17 +228,17 @@ def test_what_cannot_be_tidied_now_harms_nobody(caplog: pytest.LogCaptureFixture
     load(deal())
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE deals_api_currentupload RENAME TO elsewhere")
-        retention.tidy_if_possible(settings.DEALS_LIMITS)
+        retention.apply_retention_safely(settings.DEALS_LIMITS)
         cursor.execute("ALTER TABLE elsewhere RENAME TO deals_api_currentupload")
     assert len(caplog.records) == 1
-    retention.tidy(settings.DEALS_LIMITS)
+    retention.apply_retention(settings.DEALS_LIMITS)
 
 
 def test_the_current_upload_is_kept_however_old(limits: Any) -> None:
     limits(keep_uploads=2)
     old, *_ = (load(deal(name)) for name in ("ann", "bob", "cid", "dan"))
     CurrentUpload.objects.update(upload=old)
-    retention.tidy(settings.DEALS_LIMITS)
+    retention.apply_retention(settings.DEALS_LIMITS)
     assert old.is_readable()
     assert Deal.objects.of(old).exists()
 
@@ -246,7 +246,7 @@ def test_the_current_upload_is_kept_however_old(limits: Any) -> None:
 def test_a_deletion_that_was_cut_short_is_finished() -> None:
     upload, newer = load(deal("ann")), load(deal("bob"))
     Upload.objects.filter(pk=upload.pk).update(state=Upload.State.RETIRED)
-    retention.tidy(settings.DEALS_LIMITS)
+    retention.apply_retention(settings.DEALS_LIMITS)
     assert not Deal.objects.of(upload).exists()
     assert Deal.objects.of(newer).exists()
 
@@ -255,7 +255,7 @@ def test_an_upload_whose_process_died_is_marked() -> None:
     dead, _ = register(deal())
     Upload.objects.filter(pk=dead.pk).update(arrived_at=timezone.now() - timedelta(minutes=1))
     young, _ = register(deal("bob"))
-    retention.tidy(settings.DEALS_LIMITS)
+    retention.apply_retention(settings.DEALS_LIMITS)
     states = dict(Upload.objects.values_list("pk", "state"))
     assert states == {dead.pk: "interrupted", young.pk: "loading"}
 
@@ -286,7 +286,7 @@ def test_times_of_uploads_come_from_the_clock_of_the_database(monkeypatch: pytes
     loaded = load(deal("bob"))
     with pytest.raises(DealsError):
         load(deal(total="x"))
-    retention.tidy(settings.DEALS_LIMITS)
+    retention.apply_retention(settings.DEALS_LIMITS)
     upload.refresh_from_db()
     assert upload.state == Upload.State.LOADING
     refused = Upload.objects.get(state=Upload.State.REFUSED)
@@ -468,7 +468,7 @@ def test_an_upload_that_takes_long_is_not_taken_for_dead() -> None:
     with ThreadPoolExecutor() as pool:
         finishing = pool.submit(apart, lambda: finish(upload, slowly()))
         begun.wait(TIMEOUT)
-        retention.tidy(settings.DEALS_LIMITS)
+        retention.apply_retention(settings.DEALS_LIMITS)
         assert Upload.objects.get(pk=upload.pk).state == Upload.State.LOADING
         go_on.set()
         finishing.result(TIMEOUT)
@@ -506,14 +506,14 @@ def test_a_roll_back_counts_as_the_last_to_arrive() -> None:
 
 def test_an_upload_that_lands_during_a_roll_back_arrived_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = load(deal("ann")), load(deal("bob"))
-    wait = current_snapshot.Announcement.wait
+    wait = current_snapshot.PointerChangeIntent.wait
 
-    def land(self: current_snapshot.Announcement) -> None:
-        monkeypatch.setattr(current_snapshot.Announcement, "wait", wait)
+    def land(self: current_snapshot.PointerChangeIntent) -> None:
+        monkeypatch.setattr(current_snapshot.PointerChangeIntent, "wait", wait)
         wait(self)
         load(deal("cid"))
 
-    monkeypatch.setattr(current_snapshot.Announcement, "wait", land)
+    monkeypatch.setattr(current_snapshot.PointerChangeIntent, "wait", land)
     current_snapshot.activate(first.snapshot)
     assert Customer.objects.of(Upload.objects.latest("pk")).get().username == "cid"
     assert current() == Upload.objects.latest("pk")
@@ -528,14 +528,14 @@ def test_before_the_first_upload_there_is_nothing_to_go_back_to() -> None:
 def test_roll_backs_at_once_wait_for_one_another_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """While they undid each other's announcements, six of them could take a minute."""
     uploads = [load(deal("ann")), load(deal("bob"))] * 3
-    wait = current_snapshot.Announcement.wait
-    waits: list[current_snapshot.Announcement] = []
+    wait = current_snapshot.PointerChangeIntent.wait
+    waits: list[current_snapshot.PointerChangeIntent] = []
 
-    def noted(self: current_snapshot.Announcement) -> None:
+    def noted(self: current_snapshot.PointerChangeIntent) -> None:
         waits.append(self)
         wait(self)
 
-    monkeypatch.setattr(current_snapshot.Announcement, "wait", noted)
+    monkeypatch.setattr(current_snapshot.PointerChangeIntent, "wait", noted)
 
     def go_back(upload: Upload) -> None:
         try:
@@ -557,7 +557,7 @@ def test_roll_backs_at_once_wait_for_one_another_and_not_for_ever(monkeypatch: p
 def test_an_upload_without_rows_is_not_made_current(limits: Any) -> None:
     limits(keep_uploads=2)
     pruned, _, newest = load(deal("ann")), load(deal("bob")), load(deal("cid"))
-    retention.tidy(settings.DEALS_LIMITS)
+    retention.apply_retention(settings.DEALS_LIMITS)
     for snapshot in (pruned.snapshot, uuid.uuid4()):
         with pytest.raises(UploadNotKept):
             current_snapshot.activate(snapshot)
@@ -567,15 +567,15 @@ def test_an_upload_without_rows_is_not_made_current(limits: Any) -> None:
 
 def test_an_announcement_that_somebody_cleared_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = load(deal("ann")), load(deal("bob"))
-    wait, waits = current_snapshot.Announcement.wait, []
+    wait, waits = current_snapshot.PointerChangeIntent.wait, []
 
-    def clear_once(self: current_snapshot.Announcement) -> None:
+    def clear_once(self: current_snapshot.PointerChangeIntent) -> None:
         wait(self)
         waits.append(self)
         if len(waits) == 1:
-            retention.tidy(settings.DEALS_LIMITS)
+            retention.apply_retention(settings.DEALS_LIMITS)
 
-    monkeypatch.setattr(current_snapshot.Announcement, "wait", clear_once)
+    monkeypatch.setattr(current_snapshot.PointerChangeIntent, "wait", clear_once)
     current_snapshot.activate(first.snapshot)
     assert len(waits) == 2
     assert current() == first

@@ -18,7 +18,7 @@ from pytest_django import Settings
 
 from deals_api.reports import top_clients as top_clients_report
 from project.telemetry import logs
-from project.telemetry.middleware import waiting
+from project.telemetry.middleware import telemetry_queue
 from tests.builders import deal, load
 from tests.servers import Server, serving
 
@@ -33,11 +33,11 @@ FIELDS = {"time", "level", "event", "request_id", "client", "user", "method", "p
 def told(capfdbinary: pytest.CaptureFixture[bytes], settings: Settings) -> Told:
     """The lines that were written since the last time."""
     settings.LOG_REQUESTS = True
-    waiting.tell()
+    telemetry_queue.tell()
     capfdbinary.readouterr()
 
     def read() -> list[dict[str, Any]]:
-        waiting.tell()
+        telemetry_queue.tell()
         out = capfdbinary.readouterr().out
         assert out.isascii()
         assert not any(byte < 32 for byte in out if byte != 10)

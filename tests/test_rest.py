@@ -160,7 +160,7 @@ def test_both_addresses_and_every_process_give_one_etag(client: Client) -> None:
     load(deal())
     etags = set()
     for path in (*ADDRESSES, "/api/upload/?limit=5"):
-        local_cache.local.clear()
+        local_cache.local_responses.clear()
         etags.add(client.get(path)["ETag"])
     assert len(etags) == 1
 

@@ -15,7 +15,7 @@ from django.db import connection
 from django.test import RequestFactory
 
 from deals_api.caching import response_cache
-from deals_api.caching.response_cache import Answer
+from deals_api.caching.response_cache import CachedBody
 from deals_api.errors import DatabaseBusy
 from deals_api.ingest import loader
 from deals_api.ingest.csv_reader import read_deals
@@ -24,8 +24,8 @@ from deals_api.reports import exports
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.snapshots import interruption, retention
 from deals_api.snapshots.lease import SnapshotGone
-from graphql_schema.execution.context import Reading
-from graphql_schema.execution.cost import Account
+from graphql_schema.execution.context import OperationContext
+from graphql_schema.execution.cost import CostBudget
 from tests.builders import csv_of, deal, load, many
 
 pytestmark = pytest.mark.django_db
@@ -68,20 +68,22 @@ def test_answer_is_computed_again_after_a_restore() -> None:
     upload = load(deal("ann"))
     found = [upload]
 
-    def compute(snapshot: Upload | None) -> Answer:
+    def compute(snapshot: Upload | None) -> CachedBody:
         assert snapshot is not None
         if snapshot.snapshot == upload.snapshot:
             found.append(replace(upload, deal("bob")))
-        return Answer(top_clients_report.top_clients(snapshot, 5)[0].username.encode())
+        return CachedBody(top_clients_report.top_clients(snapshot, 5)[0].username.encode())
 
-    answer = response_cache.respond(RequestFactory().get("/"), lambda: found[-1], "test", [5], "text/plain", compute)
+    answer = response_cache.cached_response(
+        RequestFactory().get("/"), lambda: found[-1], "test", [5], "text/plain", compute
+    )
     assert answer.content == b"bob"
-    assert backend.get(response_cache.key_of(upload, "test", [5], "text/plain")) is None
+    assert backend.get(response_cache.cache_key(upload, "test", [5], "text/plain")) is None
 
 
 def test_graphql_operation_notices_a_restore() -> None:
     upload = load(deal("ann"))
-    reading = Reading(upload, Account(), {})
+    reading = OperationContext(upload, CostBudget(), {})
     reading.must_be_whole()
     replace(upload, deal("bob"))
     with pytest.raises(SnapshotGone):
@@ -94,8 +96,8 @@ def test_load_that_was_running_stores_nothing_after_a_restore() -> None:
     other = replace(upload, deal("bob"))
     with pytest.raises(DatabaseBusy):
         loader.store_snapshot(upload, read_deals(io.BytesIO(content), settings.DEALS_LIMITS), settings.DEALS_LIMITS)
-    loader.note_refusal(upload, "The database is busy.")
-    interruption.note_interruption(upload)
+    loader.mark_rejected(upload, "The database is busy.")
+    interruption.mark_interrupted(upload)
     assert Upload.objects.get().state == Upload.State.LOADED
     assert top_clients_report.top_clients(other, 5)[0].username == "bob"
 
@@ -109,11 +111,11 @@ def test_same_bytes_are_loaded_again_after_a_restore() -> None:
 
 
 def test_retention_spares_rows_that_a_restore_brought_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "_DELETED_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "_DELETE_CHUNK_ROWS", 2)
     upload, _ = load(*many(6)), load(deal("bob"))
     Upload.objects.filter(pk=upload.pk).update(state=Upload.State.RETIRED)
     with after('DELETE FROM "deals_api_gem"', lambda: replace(upload, *many(6))):
-        retention.tidy(settings.DEALS_LIMITS)
+        retention.apply_retention(settings.DEALS_LIMITS)
     assert Upload.objects.get(pk=upload.pk).state == Upload.State.LOADED
     assert Deal.objects.filter(upload=upload.pk).count() == 6
 

@@ -72,4 +72,4 @@ def test_a_name_that_a_stranger_could_register_is_not(name: str, path: str) -> N
 @pytest.mark.parametrize(("given", "any_name"), [("", False), ("deals.com", True), ("*", True)])
 def test_who_names_hosts_has_those_and_who_says_so_has_any(given: str, any_name: bool) -> None:
     settings = settings_of(ALLOWED_HOSTS=given)
-    assert ("project.middleware.security_headers.private_names_only" not in settings["MIDDLEWARE"]) is any_name
+    assert ("project.middleware.security_headers.require_private_host" not in settings["MIDDLEWARE"]) is any_name

@@ -6,7 +6,7 @@ import pytest
 
 from deals_api.errors import UploadTooLarge
 from deals_api.ingest import aggregates
-from deals_api.ingest.aggregates import NameTally, Tally
+from deals_api.ingest.aggregates import DealAggregator, NameAggregates
 from deals_api.ingest.csv_reader import DealBatch
 from deals_api.limits import Limits
 
@@ -31,20 +31,20 @@ def batch(*rows: Row) -> DealBatch:
     return DealBatch(customers, gems, totals, quantities, dates)
 
 
-def of(*batches: DealBatch, **bounds: int) -> Tally:
-    counted = Tally(Limits(**bounds))
+def of(*batches: DealBatch, **bounds: int) -> DealAggregator:
+    counted = DealAggregator(Limits(**bounds))
     for one in batches:
         counted.add(one)
     return counted
 
 
-def sums(names: NameTally) -> dict[str, tuple[int, int, int]]:
+def sums(names: NameAggregates) -> dict[str, tuple[int, int, int]]:
     columns = names.names, names.totals, names.deal_counts, names.purchase_counts
     return {name: tuple(rest) for name, *rest in zip(*columns, strict=True)}  # type: ignore[misc]
 
 
 def test_names_are_numbered_in_the_order_of_their_first_deal() -> None:
-    counted = Tally(Limits())
+    counted = DealAggregator(Limits())
     assert counted.add(batch(*ROWS[:2])) == ([0, 1], [0, 1])
     assert counted.add(batch(*ROWS[2:])) == ([0, 0, 1], [1, 0, 1])
     assert (counted.customers.names, counted.gems.names) == (["ann", "bob"], ["ruby", "opal"])
@@ -87,7 +87,7 @@ def test_a_fraction_of_a_second_is_later_than_none() -> None:
 def test_pairs_that_were_packed_away_are_added_up_as_if_they_were_not(
     at_hand: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aggregates, "_PAIRS_AT_HAND", at_hand)
+    monkeypatch.setattr(aggregates, "_MAX_BUFFERED_PAIRS", at_hand)
     rows = [(f"c{number % 7}", f"g{number % 5}", number, 1, ROWS[0][4]) for number in range(350)]
     in_pieces = of(*(batch(*rows[first : first + 3]) for first in range(0, 350, 3)))
     purchases = list(in_pieces.purchases())
@@ -100,8 +100,8 @@ def test_pairs_that_were_packed_away_are_added_up_as_if_they_were_not(
 
 def test_few_pairs_are_held_in_a_dictionary(monkeypatch: pytest.MonkeyPatch) -> None:
     """The dictionary is what would grow with a file of many different pairs."""
-    monkeypatch.setattr(aggregates, "_PAIRS_AT_HAND", 10)
-    counted = Tally(Limits())
+    monkeypatch.setattr(aggregates, "_MAX_BUFFERED_PAIRS", 10)
+    counted = DealAggregator(Limits())
     for first in range(0, 1000, 5):
         counted.add(batch(*((f"c{number}", "ruby", 1, 1, ROWS[0][4]) for number in range(first, first + 5))))
         assert len(counted._at_hand) <= 10

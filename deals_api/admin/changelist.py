@@ -40,14 +40,14 @@ _AFTER_ALL_NAMES: Final = "\U0010ffff" * 255
 # Pages
 
 
-class OrMore(int):
+class AtLeast(int):
     """A count that was not taken to its end."""
 
     def __str__(self) -> str:
         return f"{int(self)} or more"
 
 
-class LongList(Pages):
+class SnapshotPaginator(Pages):
     """Pages of rows of one upload; their number is known beforehand, or they are counted up to a bound.
 
     ``whole`` says that the list has all rows of their kind.
@@ -68,7 +68,7 @@ class LongList(Pages):
         if self.known is not None:
             return self.known
         counted: int = self.object_list.order_by()[: COUNTED + 1].count()
-        return counted if counted <= COUNTED else OrMore(COUNTED)
+        return counted if counted <= COUNTED else AtLeast(COUNTED)
 
     def page(self, number: int | str) -> Page[Any]:
         number = self.validate_number(number)
@@ -94,7 +94,7 @@ class LongList(Pages):
         return list(page)  # what narrows the list is met already, and would only mislead the database
 
 
-class IndexedList(ChangeList):
+class SnapshotChangeList(ChangeList):
     """A list that is always read by its pages, and that no address sorts by what its headings do not offer."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -110,7 +110,7 @@ class IndexedList(ChangeList):
 # What narrows a list
 
 
-def once(request: HttpRequest, name: str, read: Callable[[], Any]) -> Any:
+def cached_on_request(request: HttpRequest, name: str, read: Callable[[], Any]) -> Any:
     """What ``read`` returns, read once in a request."""
     remembered = vars(request)
     if name not in remembered:
@@ -123,7 +123,7 @@ def listed_upload(request: HttpRequest) -> Upload | None:
 
     Raises: IncorrectLookupParameters, where the rows of the one asked for are gone; the person is told.
     """
-    upload: Upload | None = once(request, "listed_upload", lambda: _find_upload(request))
+    upload: Upload | None = cached_on_request(request, "listed_upload", lambda: _find_upload(request))
     return upload
 
 
@@ -144,7 +144,7 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def begins(column: str, text: str) -> Q:
+def prefix_filter(column: str, text: str) -> Q:
     """Names that begin with these letters as they are, found by an index of ``column`` on every database."""
     start = unicodedata.normalize("NFC", text.strip())
     return Q((f"{column}__gte", start), (f"{column}__lte", start + _AFTER_ALL_NAMES))
@@ -185,7 +185,7 @@ class RowFilter(admin.SimpleListFilter):
         if number is None:
             return None
         rows = cls.model._default_manager.filter(upload=listed_upload(request), pk=_whole(number))
-        row = once(request, f"listed_{cls.parameter_name}", rows.first)
+        row = cached_on_request(request, f"listed_{cls.parameter_name}", rows.first)
         if row is None:
             raise IncorrectLookupParameters
         return row

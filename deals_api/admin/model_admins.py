@@ -24,16 +24,16 @@ from deals_api import request_context
 from deals_api.admin.changelist import (
     CustomerFilter,
     GemFilter,
-    IndexedList,
-    LongList,
     PeriodFilter,
+    SnapshotChangeList,
+    SnapshotPaginator,
     UploadFilter,
-    begins,
+    cached_on_request,
     listed_upload,
-    once,
+    prefix_filter,
 )
 from deals_api.errors import TooManyRequests, UploadNotKept
-from deals_api.models import Customer, Deal, Gem, Purchase, SnapshotRow, Upload, place_of
+from deals_api.models import Customer, Deal, Gem, Purchase, SnapshotRow, Upload, row_number_of
 from deals_api.security.throttling import count_login
 from deals_api.snapshots import current as current_snapshot
 
@@ -147,7 +147,7 @@ class UploadAdmin(ReadOnly):
             self.message_user(request, "Choose one upload: only one can be current.", messages.ERROR)
             return
         (upload,) = uploads
-        request_context.current().user = request.user.get_username()
+        request_context.get_request_context().user = request.user.get_username()
         try:
             current_snapshot.activate(upload.snapshot)
         except UploadNotKept:
@@ -207,10 +207,10 @@ class SnapshotAdmin(ReadOnly):
         names = {SEARCH_VAR, *self.parameters()} - {UploadFilter.parameter_name}
         narrowed = sorted(name for name in names if request.GET.get(name, "").strip())
         known = self.known_count(request, upload, narrowed)
-        return LongList(queryset, per_page, upload, known, whole=not narrowed)
+        return SnapshotPaginator(queryset, per_page, upload, known, whole=not narrowed)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return IndexedList
+        return SnapshotChangeList
 
     def known_count(self, request: HttpRequest, upload: Upload, narrowed: list[str]) -> int | None:
         """How many rows are listed, if that is stored; ``narrowed`` names the parameters that leave some out."""
@@ -240,7 +240,7 @@ class NamedAdmin(SnapshotAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         (name,) = self.search_fields
-        return (queryset.filter(begins(name, search_term)) if search_term else queryset), False
+        return (queryset.filter(prefix_filter(name, search_term)) if search_term else queryset), False
 
 
 @admin.register(Customer, site=site)
@@ -286,7 +286,7 @@ class DealAdmin(SnapshotAdmin):
 
     @admin.display(ordering="id")
     def place(self, deal: Deal) -> int:
-        return place_of(deal.pk)
+        return row_number_of(deal.pk)
 
     @admin.display(description="date", ordering="date")
     def exact_date(self, deal: Deal) -> str:
@@ -298,9 +298,9 @@ class DealAdmin(SnapshotAdmin):
         upload = listed_upload(request)
         if not search_term or upload is None:
             return queryset, False
-        found = NamesFound.by(request, upload, search_term)
+        found = NameSearch.by(request, upload, search_term)
         of_customers = Q(customer__in=found.customers.values("pk"))
-        if found.of_customers <= FEW and not found.of_gems:
+        if found.of_customers <= MAX_NAMES_IN_QUERY and not found.of_gems:
             return queryset.filter(of_customers), False  # they have an index
         return queryset.filter(of_customers | Q(gem__in=found.gems.values("pk"))), False  # a walk past the others
 
@@ -314,18 +314,18 @@ class DealAdmin(SnapshotAdmin):
                 return int(GemFilter.row(request).deal_count)
             case ["customer", "gem"]:
                 customer, gem = CustomerFilter.row(request), GemFilter.row(request)
-                return deals_in(Purchase.objects.filter(customer=customer, gem=gem))
+                return sum_deal_count(Purchase.objects.filter(customer=customer, gem=gem))
             case ["q"]:
-                return NamesFound.by(request, upload, request.GET["q"]).deals()
+                return NameSearch.by(request, upload, request.GET["q"]).deals()
         return None
 
 
 #: So many deals are sooner gathered by an index, and sorted, than met on a walk past the others.
-FEW = 10_000
+MAX_NAMES_IN_QUERY = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class NamesFound:
+class NameSearch:
     """The customers and gems that a search means, and how many deals the customers and the gems have."""
 
     customers: QuerySet[Customer]
@@ -334,11 +334,11 @@ class NamesFound:
     of_gems: int
 
     @classmethod
-    def by(cls, request: HttpRequest, upload: Upload, beginning: str) -> NamesFound:
-        customers = Customer.objects.of(upload).filter(begins("username", beginning))
-        gems = Gem.objects.of(upload).filter(begins("name", beginning))
-        found: NamesFound = once(
-            request, "names_found", lambda: cls(customers, gems, deals_in(customers), deals_in(gems))
+    def by(cls, request: HttpRequest, upload: Upload, beginning: str) -> NameSearch:
+        customers = Customer.objects.of(upload).filter(prefix_filter("username", beginning))
+        gems = Gem.objects.of(upload).filter(prefix_filter("name", beginning))
+        found: NameSearch = cached_on_request(
+            request, "names_found", lambda: cls(customers, gems, sum_deal_count(customers), sum_deal_count(gems))
         )
         return found
 
@@ -346,10 +346,10 @@ class NamesFound:
         if not (self.of_customers and self.of_gems):
             return self.of_customers + self.of_gems
         both = Purchase.objects.filter(customer__in=self.customers.values("pk"), gem__in=self.gems.values("pk"))
-        return self.of_customers + self.of_gems - deals_in(both)
+        return self.of_customers + self.of_gems - sum_deal_count(both)
 
 
-def deals_in(rows: QuerySet[Any]) -> int:
+def sum_deal_count(rows: QuerySet[Any]) -> int:
     """By the counts that customers, gems and purchases have."""
     counted: int | None = rows.aggregate(deals=Sum("deal_count"))["deals"]
     return counted or 0

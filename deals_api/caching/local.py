@@ -7,10 +7,10 @@ from typing import Any, Final, NamedTuple
 from deals_api.caching.bounded_cache import BoundedCache
 
 #: Memory for cached responses in each process.
-LOCAL_BYTES: Final = 16 * 1024 * 1024
+LOCAL_CACHE_BYTES: Final = 16 * 1024 * 1024
 
 
-class Ready(NamedTuple):
+class CachedRequest(NamedTuple):
     """How to answer a raw request: the key of the body, and what the body does not say."""
 
     key: str
@@ -19,4 +19,4 @@ class Ready(NamedTuple):
 
 
 #: Bodies by ``key_of``, so that each is in memory once, and ``Ready`` by raw request.
-local: Final[BoundedCache[Any]] = BoundedCache(LOCAL_BYTES)
+local_responses: Final[BoundedCache[Any]] = BoundedCache(LOCAL_CACHE_BYTES)

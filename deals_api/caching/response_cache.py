@@ -27,14 +27,14 @@ from django.http.response import HttpResponseBase
 from django.utils.http import parse_etags
 
 from deals_api import request_context
-from deals_api.caching.local import Ready, local
-from deals_api.caching.shared import _shared
-from deals_api.caching.single_flight import _Turn
+from deals_api.caching.local import CachedRequest, local_responses
+from deals_api.caching.shared import shared_cache
+from deals_api.caching.single_flight import SingleFlight
 from deals_api.limits import Limits
 from deals_api.snapshots.lease import S, Snapshot, SnapshotGone
 
 #: Housekeeping only: how long an answer that nobody asks for takes up memory.
-KEPT_SECONDS: Final = 24 * 3600
+CACHE_TTL_SECONDS: Final = 24 * 3600
 #: Larger responses are not cached anywhere: a few of them would displace everything else.
 MAX_CACHED_BYTES: Final = 1024 * 1024
 
@@ -43,7 +43,7 @@ R = TypeVar("R", bound=HttpResponseBase)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CachedBody:
     """The bytes of one answer; one with errors in it is not kept."""
 
     body: bytes
@@ -57,17 +57,17 @@ class Answer:
 # Ready answers of this process
 
 
-class KeptResponse(HttpResponse):
+class CacheableResponse(HttpResponse):
     """An answer that ``served`` may give again; ``snapshot`` names what it was computed from."""
 
     def __init__(self, body: bytes, media_type: str, key: str, snapshot: str | None) -> None:
         super().__init__(body, content_type=media_type)
-        self.ready = Ready(key, media_type, request_context.current().operation)
+        self.ready = CachedRequest(key, media_type, request_context.get_request_context().operation)
         self.snapshot = snapshot
-        _label(self, _etag(key))
+        _set_cache_headers(self, _etag(key))
 
 
-def served(
+def get_or_compute_local(
     request: HttpRequest,
     snapshot: Snapshot | None,
     as_it_came: Hashable,
@@ -77,17 +77,19 @@ def served(
 
     ``as_it_came`` is everything of the request that an answer may depend on, unparsed.
     """
-    ready: Ready | None = local.get((_variant(), _name(snapshot), as_it_came))
+    ready: CachedRequest | None = local_responses.get((_variant(), _name(snapshot), as_it_came))
     if ready is not None:
         etag = _etag(ready.key)
         body = None
-        if (has_it := _client_has(request, etag)) or (body := local.get(ready.key)) is not None:
-            its = request_context.current()
+        if (has_it := _etag_matches(request, etag)) or (body := local_responses.get(ready.key)) is not None:
+            its = request_context.get_request_context()
             its.cache, its.operation = "hit", ready.operation
-            return _label(HttpResponseNotModified() if has_it else HttpResponse(body, ready.media_type), etag)
+            return _set_cache_headers(
+                HttpResponseNotModified() if has_it else HttpResponse(body, ready.media_type), etag
+            )
     response = compute()
-    if isinstance(response, KeptResponse):
-        local.put((_variant(), response.snapshot, as_it_came), response.ready, 0)
+    if isinstance(response, CacheableResponse):
+        local_responses.put((_variant(), response.snapshot, as_it_came), response.ready, 0)
     return response
 
 
@@ -99,7 +101,7 @@ def _etag(key: str) -> str:
     return f'"{key}"'
 
 
-def _client_has(request: HttpRequest, etag: str) -> bool:
+def _etag_matches(request: HttpRequest, etag: str) -> bool:
     header = request.META.get("HTTP_IF_NONE_MATCH")
     if header is None or request.method not in ("GET", "HEAD"):
         return False
@@ -109,10 +111,10 @@ def _client_has(request: HttpRequest, etag: str) -> bool:
 
 def conditional(request: HttpRequest, etag: str, make: Callable[[], HttpResponseBase]) -> HttpResponseBase:
     """304 for a client that has the answer already, else what ``make`` gives, as one that may be kept."""
-    return _label(HttpResponseNotModified() if _client_has(request, etag) else make(), etag)
+    return _set_cache_headers(HttpResponseNotModified() if _etag_matches(request, etag) else make(), etag)
 
 
-def _label(response: R, etag: str) -> R:
+def _set_cache_headers(response: R, etag: str) -> R:
     """Any cache on the way may keep it, and must ask us before each use."""
     response.headers["ETag"] = etag
     response.headers["Cache-Control"] = "no-cache"
@@ -123,7 +125,7 @@ def _label(response: R, etag: str) -> R:
 # Answers shared by all processes
 
 
-def key_of(snapshot: Snapshot | None, face: str, question: Sequence[object], media_type: str) -> str:
+def cache_key(snapshot: Snapshot | None, face: str, question: Sequence[object], media_type: str) -> str:
     """The name of one answer; also its ETag.
 
     ``question`` is the canonical form: whatever JSON can write, equal for questions that mean the same.
@@ -147,13 +149,13 @@ def _digest(build: str, limits: Limits) -> str:
     return hashlib.sha256(json.dumps([build, asdict(limits)]).encode()).hexdigest()
 
 
-def respond(
+def cached_response(
     request: HttpRequest,
     find_snapshot: Callable[[], S | None],
     face: str,
     question: Sequence[object],
     media_type: str,
-    compute: Callable[[S | None], Answer],
+    compute: Callable[[S | None], CachedBody],
 ) -> HttpResponse:
     """The answer to a question, from the cache or computed, or 304 if the client has it already.
 
@@ -163,54 +165,54 @@ def respond(
     """
     for _ in range(3):
         snapshot = find_snapshot()
-        key = key_of(snapshot, face, question, media_type)
+        key = cache_key(snapshot, face, question, media_type)
         etag = _etag(key)
-        if _client_has(request, etag):
-            return _label(HttpResponseNotModified(), etag)
+        if _etag_matches(request, etag):
+            return _set_cache_headers(HttpResponseNotModified(), etag)
         try:
-            answer = remember(key, partial(_vouched, compute, snapshot))
+            answer = get_or_compute(key, partial(_compute_checked, compute, snapshot))
         except SnapshotGone:
             continue
         if answer.kept:
-            return KeptResponse(answer.body, media_type, key, _name(snapshot))
-        return unkept(answer, media_type)
+            return CacheableResponse(answer.body, media_type, key, _name(snapshot))
+        return uncacheable_response(answer, media_type)
     raise SnapshotGone
 
 
-def unkept(answer: Answer, media_type: str) -> HttpResponse:
+def uncacheable_response(answer: CachedBody, media_type: str) -> HttpResponse:
     """An answer for this one request, which no cache on the way may keep either."""
     headers = {"Cache-Control": "no-store", "Vary": "Accept"}
     return HttpResponse(answer.body, media_type, answer.status, headers=headers)
 
 
-def _vouched(compute: Callable[[S | None], Answer], snapshot: S | None) -> Answer:
+def _compute_checked(compute: Callable[[S | None], CachedBody], snapshot: S | None) -> CachedBody:
     answer = compute(snapshot)
     if snapshot is not None and not snapshot.is_readable():
         raise SnapshotGone
     return answer
 
 
-def remember(key: str, compute: Callable[[], Answer]) -> Answer:
+def get_or_compute(key: str, compute: Callable[[], CachedBody]) -> CachedBody:
     """The kept answer, or the computed one; at most one computation of it at a time."""
-    its = request_context.current()
+    its = request_context.get_request_context()
     its.cache = "hit"
     if (body := _find(key)) is not None:
-        return Answer(body)
-    with _Turn(key):
+        return CachedBody(body)
+    with SingleFlight(key):
         if (body := _find(key)) is not None:
-            return Answer(body)
+            return CachedBody(body)
         its.cache = "miss"
         answer = compute()
         if answer.kept and len(answer.body) <= MAX_CACHED_BYTES:
-            local.put(key, answer.body, len(answer.body))
-            _shared.call(backend.set, key, answer.body, KEPT_SECONDS)
+            local_responses.put(key, answer.body, len(answer.body))
+            shared_cache.call(backend.set, key, answer.body, CACHE_TTL_SECONDS)
         return answer
 
 
 def _find(key: str) -> bytes | None:
-    body: bytes | None = local.get(key)
+    body: bytes | None = local_responses.get(key)
     if body is None:
-        body = _shared.call(backend.get, key)
+        body = shared_cache.call(backend.get, key)
         if body is not None:
-            local.put(key, body, len(body))
+            local_responses.put(key, body, len(body))
     return body

@@ -15,23 +15,23 @@ log = logging.getLogger(__name__)
 
 
 #: How long Redis is left alone after it failed once.
-REST_SECONDS: Final = 5.0
+RECOVERY_SECONDS: Final = 5.0
 
 
 def increment(key: str, seconds: int) -> int | None:
     """One more under a key that lives so long; None while the shared cache is in trouble."""
-    if _shared.call(backend.add, key, 0, seconds) is None:
+    if shared_cache.call(backend.add, key, 0, seconds) is None:
         return None
     try:
-        number: int | None = _shared.call(backend.incr, key)
+        number: int | None = shared_cache.call(backend.incr, key)
     except ValueError:  # thrown out between the two
         return None
     return number
 
 
-def answers() -> bool:
+def is_available() -> bool:
     """Whether the shared cache does; asked at most every ``REST_SECONDS`` while it does not."""
-    return bool(_shared.call(_ping, otherwise=False))
+    return bool(shared_cache.call(_ping, otherwise=False))
 
 
 def _ping() -> bool:
@@ -39,7 +39,7 @@ def _ping() -> bool:
     return True
 
 
-class Breaker:
+class CircuitBreaker:
     """Lets calls through to the shared cache, and none for a while after it stopped answering.
 
     A call that fails while ``probe`` succeeds was rejected for what it carries, such as a value that is too
@@ -58,7 +58,7 @@ class Breaker:
         if now < self.resting_until:
             return otherwise
         if self.failing:
-            self.resting_until = now + REST_SECONDS  # the others rest on while this call tries
+            self.resting_until = now + RECOVERY_SECONDS  # the others rest on while this call tries
         try:
             result = operation(*arguments)
         except (RedisError, OSError) as error:
@@ -67,7 +67,7 @@ class Breaker:
                     log.warning("The cache answers, but a call to it failed (logged once by each process): %s", error)
                 self.rejected_once = True
                 return otherwise
-            self.resting_until = time.monotonic() + REST_SECONDS
+            self.resting_until = time.monotonic() + RECOVERY_SECONDS
             if not self.failing:
                 log.warning("The cache does not answer; answers are computed until it does: %s", error)
             self.failing = True
@@ -85,10 +85,10 @@ class Breaker:
         return True
 
 
-_shared = Breaker()
+shared_cache = CircuitBreaker()
 
 
-class PlainBytes(BaseSerializer):  # type: ignore[misc]  # django-redis has no types
+class BytesSerializer(BaseSerializer):  # type: ignore[misc]  # django-redis has no types
     """Values go to Redis as they are: it never holds anything that could be run on loading."""
 
     def dumps(self, value: bytes) -> bytes:

@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from django.core.cache import cache as backend
 
-from deals_api.caching.shared import _shared
+from deals_api.caching.shared import shared_cache
 
 #: How long a reader waits for another's computation of the same answer before it computes it too.
-PATIENCE_SECONDS: Final = 2.0
+SINGLE_FLIGHT_WAIT_SECONDS: Final = 2.0
 
 
-class _Turn:
+class SingleFlight:
     """First among the threads of this process, then among the processes that share the cache.
 
     Waiting is bounded: who has waited long enough goes ahead, and only work is done twice.
@@ -31,19 +31,19 @@ class _Turn:
     def __enter__(self) -> None:
         with self._guard:
             self.lock = self._locks.setdefault(self.key, threading.Lock())
-        self.locked = self.lock.acquire(timeout=PATIENCE_SECONDS)
+        self.locked = self.lock.acquire(timeout=SINGLE_FLIGHT_WAIT_SECONDS)
         self.flagged = False
-        until, pause = time.monotonic() + PATIENCE_SECONDS, 0.005
+        until, pause = time.monotonic() + SINGLE_FLIGHT_WAIT_SECONDS, 0.005
         while time.monotonic() < until:
-            added = _shared.call(backend.add, self.flag, b"1", PATIENCE_SECONDS)
+            added = shared_cache.call(backend.add, self.flag, b"1", SINGLE_FLIGHT_WAIT_SECONDS)
             self.flagged = bool(added)
-            if added is not False or _shared.call(backend.has_key, self.key, otherwise=True):
+            if added is not False or shared_cache.call(backend.has_key, self.key, otherwise=True):
                 return  # the turn is ours, Redis takes no flag, or the answer is there
             time.sleep(pause)
             pause = min(pause * 2, 0.1)
 
     def __exit__(self, *_: object) -> None:
         if self.flagged:
-            _shared.call(backend.delete, self.flag)
+            shared_cache.call(backend.delete, self.flag)
         if self.locked:
             self.lock.release()

@@ -18,11 +18,11 @@ from deals_api.ingest.csv_reader import DealBatch
 from deals_api.limits import Limits
 
 #: Sums of pairs held in a dictionary before they are put away, sorted and packed.
-_PAIRS_AT_HAND: Final = 150_000
-_MOST_HUNDREDTHS: Final = 2**63 - 1
+_MAX_BUFFERED_PAIRS: Final = 150_000
+_MAX_HUNDREDTHS: Final = 2**63 - 1
 
 
-class Numbers(dict[str, int]):
+class Interner(dict[str, int]):
     """Gives each new key the next number, from 0."""
 
     def __missing__(self, key: str) -> int:
@@ -30,14 +30,14 @@ class Numbers(dict[str, int]):
         return number
 
 
-class NameTally:
+class NameAggregates:
     """The customers, or the gems, of one file; every list is in the order of first appearance.
 
     Units: ``totals`` are hundredths.
     """
 
     def __init__(self) -> None:
-        self.numbers = Numbers()
+        self.numbers = Interner()
         self.totals: list[int] = []
         self.deal_counts: list[int] = []
         self.purchase_counts: list[int] = []
@@ -81,15 +81,15 @@ class NameTally:
 PurchaseSums = tuple[int, int, int, int, int]
 
 
-class Tally:
+class DealAggregator:
     """Everything that one file adds up to."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.rows = 0
         self.total = 0
-        self.customers = NameTally()
-        self.gems = NameTally()
+        self.customers = NameAggregates()
+        self.gems = NameAggregates()
         self._at_hand: dict[int, list[int]] = {}
         self._put_away: list[tuple[array[int], array[int], array[int], array[int]]] = []
 
@@ -114,9 +114,9 @@ class Tally:
                 sums[2] += total
         self.rows += len(batch)
         self.total += sum(batch.totals)
-        if self.total > _MOST_HUNDREDTHS:
+        if self.total > _MAX_HUNDREDTHS:
             raise UploadTooLarge("The totals of the file add up to more than 92233720368547758.07.")
-        if len(at_hand) > _PAIRS_AT_HAND:
+        if len(at_hand) > _MAX_BUFFERED_PAIRS:
             self._put_pairs_away()
         return customers, gems
 

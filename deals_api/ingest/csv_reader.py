@@ -21,8 +21,8 @@ from itertools import chain, islice
 from typing import IO, Final
 
 from deals_api.errors import RowProblem, UnreadableUpload, UploadHasProblems, UploadTooLarge
-from deals_api.formats import _BLANKS, COLUMNS, read_date
-from deals_api.ingest.encoding import _MAX_LINE_BYTES, MAX_SHOWN, _blocks_of_text, detect_encoding
+from deals_api.formats import BLANKS, COLUMNS, read_date
+from deals_api.ingest.encoding import MAX_LINE_BYTES, MAX_SHOWN, decode_blocks, detect_encoding
 from deals_api.limits import Limits
 
 MAX_NAME_LENGTH: Final = 255
@@ -70,7 +70,7 @@ def read_deals(file: IO[bytes], limits: Limits) -> Iterator[DealBatch]:
     Raises: UnreadableUpload, UploadHasProblems, UploadTooLarge.
     Source: the brief's table of columns, and "Real files come from spreadsheets".
     """
-    return _Sheet(_blocks_of_text(file, detect_encoding(file)), limits).batches()
+    return _SheetReader(decode_blocks(file, detect_encoding(file)), limits).batches()
 
 
 # What kind of bytes these are
@@ -80,7 +80,7 @@ def read_deals(file: IO[bytes], limits: Limits) -> Iterator[DealBatch]:
 
 
 def read_name(cell: str) -> str:
-    text = cell.strip(_BLANKS)
+    text = cell.strip(BLANKS)
     if not text:
         raise ValueError("is empty")
     # NFC makes no more than four characters into one, and takes quadratic time for what has thousands of accents.
@@ -94,7 +94,7 @@ def read_name(cell: str) -> str:
 
 def read_total(cell: str) -> int:
     """Hundredths."""
-    text = cell.strip(_BLANKS)
+    text = cell.strip(BLANKS)
     if _TOTAL.fullmatch(text):
         return _hundredths(text)
     if re.fullmatch(r"-[0-9.,]+", text):
@@ -116,7 +116,7 @@ def _hundredths(text: str) -> int:
 
 
 def read_quantity(cell: str) -> int:
-    text = cell.strip(_BLANKS)
+    text = cell.strip(BLANKS)
     if _QUANTITY.fullmatch(text) and (quantity := int(text)):
         return quantity
     if re.fullmatch(r"[0-9]{10,}", text):
@@ -127,7 +127,7 @@ def read_quantity(cell: str) -> int:
 # A whole sheet
 
 
-class _Sheet:
+class _SheetReader:
     """One pass over the text of a file."""
 
     def __init__(self, blocks: Iterator[str], limits: Limits) -> None:
@@ -155,7 +155,7 @@ class _Sheet:
     def batches(self) -> Iterator[DealBatch]:
         header = self._records(1)
         if self.cut_short:
-            raise refusal([self.cut_short])
+            raise rejection([self.cut_short])
         positions = _positions(header[0], self.line_of_records)
         self.width = len(header[0])
         while records := self._records(_BATCH_ROWS):
@@ -167,9 +167,9 @@ class _Sheet:
             if batch.dates and not self.problems:
                 yield batch
         if self.cut_short:
-            raise refusal([*self.problems, self.cut_short], stopped=True)
+            raise rejection([*self.problems, self.cut_short], stopped=True)
         if self.problems:
-            raise refusal(self.problems)
+            raise rejection(self.problems)
         if not self.rows:
             raise UnreadableUpload("The file has a header and no deals.")
 
@@ -180,7 +180,7 @@ class _Sheet:
             if self.blocks_read > self.most_blocks:
                 raise UnreadableUpload(
                     f"The file is not a table of deals: of the rows from line {self.line} on, one"
-                    f" is over {_MAX_LINE_BYTES} bytes."
+                    f" is over {MAX_LINE_BYTES} bytes."
                 )
             yield io.StringIO(block, newline="\n")
 
@@ -196,8 +196,8 @@ class _Sheet:
                 self.most_blocks = self.blocks_read + _STEP_BLOCKS
                 records.extend(islice(self.reader, min(count, _STEP_ROWS)))
         except csv.Error as error:
-            at = self.line + sum(map(_height, records))
-            self.cut_short = RowProblem(at, None, "", _said_plainly(str(error)))
+            at = self.line + sum(map(_line_count, records))
+            self.cut_short = RowProblem(at, None, "", _describe_csv_error(str(error)))
         self.line += self.reader.line_num - before
         return records
 
@@ -207,7 +207,7 @@ class _Sheet:
             return None
         columns = list(zip(*records, strict=True))
         customer, gem, total, quantity, date = (columns[position] for position in positions)
-        if not (_all_like(_TOTAL, total) and _all_like(_QUANTITY, quantity) and _all_like(_DATE_IN_UTC, date)):
+        if not (_all_match(_TOTAL, total) and _all_match(_QUANTITY, quantity) and _all_match(_DATE_IN_UTC, date)):
             return None
         try:
             customers, gems = self._clean_names(customer), self._clean_names(gem)
@@ -240,7 +240,7 @@ class _Sheet:
         )
         readers: tuple[Callable[[str], str | int], ...] = (read_name, read_name, read_total, read_quantity, read_date)
         for record in records:
-            if "".join(record).strip(_BLANKS):
+            if "".join(record).strip(BLANKS):
                 if self._lacks_or_exceeds(record, positions):
                     shown = self.delimiter.join(record)
                     self._note(line, None, shown, f"has {_cells(len(record))}; the header has {self.width}")
@@ -250,25 +250,25 @@ class _Sheet:
                             target.append(read(record[position]))  # type: ignore[arg-type]
                         except ValueError as reason:
                             self._note(line, column, record[position], str(reason))
-            line += _height(record)
+            line += _line_count(record)
         return batch
 
     def _lacks_or_exceeds(self, record: list[str], positions: Sequence[int]) -> bool:
         """Whether its cells are not those of the header. Empty ones at the end are: spreadsheets leave them
         out of some lines and not of others, so that other columns may be shorter too."""
-        return len(record) <= max(positions) or bool("".join(record[self.width :]).strip(_BLANKS))
+        return len(record) <= max(positions) or bool("".join(record[self.width :]).strip(BLANKS))
 
     def _note(self, line: int, column: str | None, value: str, reason: str) -> None:
         self.problems.append(RowProblem(line, column, value[:MAX_SHOWN], reason))
         if len(self.problems) >= self.limits.max_problems:
-            raise refusal(self.problems, stopped=True)
+            raise rejection(self.problems, stopped=True)
 
 
 def _delimiter(head: str) -> str:
     """The one of ``,`` ``;`` and tab that finds most of our columns in the first lines."""
 
     def found(delimiter: str) -> tuple[int, int]:
-        names = {cell.strip(_BLANKS + '"\r').casefold() for cell in head.replace("\n", delimiter).split(delimiter)}
+        names = {cell.strip(BLANKS + '"\r').casefold() for cell in head.replace("\n", delimiter).split(delimiter)}
         return len(names & set(COLUMNS)), head.count(delimiter)
 
     return max(",;\t", key=found)
@@ -276,7 +276,7 @@ def _delimiter(head: str) -> str:
 
 def _positions(header: list[str], line: int) -> tuple[int, ...]:
     """Where each of our columns stands."""
-    names = [cell.strip(_BLANKS).casefold() for cell in header]
+    names = [cell.strip(BLANKS).casefold() for cell in header]
     missing = [column for column in COLUMNS if column not in names]
     repeated = [column for column in COLUMNS if names.count(column) > 1]
     if missing or repeated:
@@ -291,7 +291,7 @@ def _positions(header: list[str], line: int) -> tuple[int, ...]:
     return tuple(names.index(column) for column in COLUMNS)
 
 
-def _all_like(pattern: re.Pattern[str], cells: Sequence[str]) -> bool:
+def _all_match(pattern: re.Pattern[str], cells: Sequence[str]) -> bool:
     """Whether every cell matches a pattern in which all digits are alike."""
     shapes = "\n".join(cells).translate(_ZEROS).split("\n")
     return len(shapes) == len(cells) and all(map(pattern.fullmatch, set(shapes)))
@@ -303,7 +303,7 @@ def _all_hundredths(cells: Sequence[str]) -> list[int]:
     return [100 * whole for whole in map(int, cells)]
 
 
-def _height(record: list[str]) -> int:
+def _line_count(record: list[str]) -> int:
     """Physical lines that one record takes."""
     return 1 + sum(cell.count("\n") for cell in record)
 
@@ -312,7 +312,7 @@ def _cells(count: int) -> str:
     return "1 cell" if count == 1 else f"{count} cells"
 
 
-def _said_plainly(csv_error: str) -> str:
+def _describe_csv_error(csv_error: str) -> str:
     """The words of ``csv.Error`` for people who never saw Python."""
     if "unexpected end of data" in csv_error:
         return "opens a quote that is not closed"
@@ -325,7 +325,7 @@ def _said_plainly(csv_error: str) -> str:
     return f"is not CSV: {csv_error}"
 
 
-def refusal(problems: Sequence[RowProblem], *, stopped: bool = False) -> UploadHasProblems:
+def rejection(problems: Sequence[RowProblem], *, stopped: bool = False) -> UploadHasProblems:
     """The sentence for people over the list for machines."""
     first = problems[0]
     where = f"line {first.line}" + (f", column {first.column!r}" if first.column else "")

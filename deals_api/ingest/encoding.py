@@ -16,7 +16,7 @@ MAX_SHOWN: Final = 100
 _BLOCK_BYTES: Final = 256 * 1024
 
 
-_MAX_LINE_BYTES: Final = _BLOCK_BYTES
+MAX_LINE_BYTES: Final = _BLOCK_BYTES
 
 
 _NOT_CSV: Final = (
@@ -85,7 +85,7 @@ def _first_broken_line(file: IO[bytes]) -> tuple[int, str] | None:
     """The number and the readable text of the first line that is not UTF-8, or None; rewinds."""
     file.seek(0)
     line = 1
-    for block in _blocks(file):
+    for block in read_blocks(file):
         try:
             block.decode()
         except UnicodeDecodeError as error:
@@ -101,7 +101,7 @@ def _first_broken_line(file: IO[bytes]) -> tuple[int, str] | None:
 def _looks_like_1251(file: IO[bytes]) -> bool:
     file.seek(0)
     high = in_utf8 = in_words = 0
-    for block in _blocks(file):
+    for block in read_blocks(file):
         if _UNUSED_IN_1251 in block:
             return False
         high += len(_HIGH_BYTE.findall(block))
@@ -111,14 +111,14 @@ def _looks_like_1251(file: IO[bytes]) -> bool:
     return in_utf8 * 2 < high and in_words * 2 > high
 
 
-def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+def read_blocks(file: IO[bytes]) -> Iterator[bytes]:
     """The file in pieces of whole lines, so that no character is cut."""
     rest, line = b"", 1
     while chunk := file.read(_BLOCK_BYTES):
         whole, newline, tail = chunk.rpartition(b"\n")
-        if len(rest) + len(chunk.partition(b"\n")[0]) > _MAX_LINE_BYTES:
+        if len(rest) + len(chunk.partition(b"\n")[0]) > MAX_LINE_BYTES:
             raise UnreadableUpload(
-                f"The file is not a table of deals: line {line} is over {_MAX_LINE_BYTES} bytes;"
+                f"The file is not a table of deals: line {line} is over {MAX_LINE_BYTES} bytes;"
                 " are its line breaks LF or CRLF?"
             )
         if newline:
@@ -132,8 +132,8 @@ def _blocks(file: IO[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-def _blocks_of_text(file: IO[bytes], encoding: str) -> Iterator[str]:
+def decode_blocks(file: IO[bytes], encoding: str) -> Iterator[str]:
     file.seek(0)
-    for block in _blocks(file):
+    for block in read_blocks(file):
         yield block.decode(encoding)
         encoding = encoding.removesuffix("-sig")  # only the first has a byte-order mark

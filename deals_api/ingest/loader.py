@@ -15,9 +15,9 @@ from typing import Any, Final
 from django.db import DatabaseError, connection, models, transaction
 from django.db.models.functions import Now
 
-from deals_api.db_vendor import count_anew, take_as_long_as_needed
+from deals_api.db_vendor import analyze_tables, disable_statement_timeout
 from deals_api.errors import DatabaseBusy
-from deals_api.ingest.aggregates import NameTally, Tally
+from deals_api.ingest.aggregates import DealAggregator, NameAggregates
 from deals_api.ingest.csv_reader import DealBatch
 from deals_api.limits import Limits
 from deals_api.models import (
@@ -31,13 +31,13 @@ from deals_api.models import (
     from_hundredths,
     row_id,
 )
-from deals_api.snapshots.current import Announcement, _locked_pointer
+from deals_api.snapshots.current import PointerChangeIntent, _locked_pointer
 
 log = logging.getLogger(__name__)
 
 _CHUNK_ROWS: Final = 2048
 #: Rows of an upload that no bad plan makes slow.
-_WORTH_COUNTING: Final = 1_000
+_ANALYZE_MIN_ROWS: Final = 1_000
 
 #: A column of values as the database keeps them: numbers, names, or dates as ISO 8601 in UTC.
 Column = Iterable[int] | Iterable[str]
@@ -52,9 +52,9 @@ def store_snapshot(upload: Upload, batches: Iterable[DealBatch], limits: Limits)
     Raises: whatever the batches raise, after which nothing was stored.
     """
     while True:
-        announced = Announcement()  # by the row of a LOADING upload, which is committed
+        announced = PointerChangeIntent()  # by the row of a LOADING upload, which is committed
         with transaction.atomic():
-            take_as_long_as_needed()
+            disable_statement_timeout()
             if _lock_loading(upload):
                 _load(upload, batches, limits)
                 announced.wait()
@@ -80,7 +80,7 @@ def _announce_again(upload: Upload) -> None:
 
 
 def _load(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
-    tally = Tally(limits)
+    tally = DealAggregator(limits)
     _write(Deal, _deal_columns(upload, batches, tally))
     _write(Purchase, _purchase_columns(upload, tally))  # completes the sums of names
     _write(Customer, _name_columns(upload, tally.customers))
@@ -98,18 +98,18 @@ def _load(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
         ]
     )  # fmt: skip
     upload.refresh_from_db(fields=["finished_at"])
-    if upload.rows >= _WORTH_COUNTING:
-        count_anew(Deal, Purchase, Customer, Gem)
+    if upload.rows >= _ANALYZE_MIN_ROWS:
+        analyze_tables(Deal, Purchase, Customer, Gem)
 
 
-def note_refusal(upload: Upload, sentence: str) -> None:
+def mark_rejected(upload: Upload, sentence: str) -> None:
     Upload.objects.matching(upload).update(state=Upload.State.REFUSED, error=sentence, finished_at=Now())
 
 
 # Columns, in the order of the model's fields
 
 
-def _deal_columns(upload: Upload, batches: Iterable[DealBatch], tally: Tally) -> Iterator[list[Column]]:
+def _deal_columns(upload: Upload, batches: Iterable[DealBatch], tally: DealAggregator) -> Iterator[list[Column]]:
     for batch in batches:
         first = row_id(upload.pk, tally.rows + 1)
         customers, gems = tally.add(batch)
@@ -124,7 +124,7 @@ def _deal_columns(upload: Upload, batches: Iterable[DealBatch], tally: Tally) ->
         ]
 
 
-def _purchase_columns(upload: Upload, tally: Tally) -> Iterator[list[Column]]:
+def _purchase_columns(upload: Upload, tally: DealAggregator) -> Iterator[list[Column]]:
     purchases = tally.purchases()
     place = 1
     while some := list(islice(purchases, _CHUNK_ROWS)):
@@ -142,7 +142,7 @@ def _purchase_columns(upload: Upload, tally: Tally) -> Iterator[list[Column]]:
         place += len(some)
 
 
-def _name_columns(upload: Upload, names: NameTally) -> Iterator[list[Column]]:
+def _name_columns(upload: Upload, names: NameAggregates) -> Iterator[list[Column]]:
     first = row_id(upload.pk, 1)
     yield [
         range(first, first + len(names.numbers)),
@@ -207,14 +207,14 @@ class _CopyStream:
 
 
 def _bulk_create(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> None:
-    makers = [_maker(field) for field in model._meta.concrete_fields]
+    makers = [_value_converter(field) for field in model._meta.concrete_fields]
     make_row: Callable[..., SnapshotRow] = model
     for columns in chunks:
         values = zip(*(map(make, column) for make, column in zip(makers, columns, strict=True)), strict=True)
         model._default_manager.bulk_create(make_row(*row) for row in values)
 
 
-def _maker(field: models.Field[Any, Any]) -> Callable[[Any], Any]:
+def _value_converter(field: models.Field[Any, Any]) -> Callable[[Any], Any]:
     """From a value as the database keeps it to the one that the model speaks."""
     if isinstance(field, MoneyField):
         return from_hundredths

@@ -40,25 +40,25 @@ def ingest_deals(file: IO[bytes], file_name: str, uploaded_by: str = "", progres
     sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     if same := current_snapshot.confirm_current(sha256):
         same.came_again = True
-        request_context.current().upload = "again"
+        request_context.get_request_context().upload = "again"
         return same
     upload = Upload.objects.create(file_name=_clean(file_name), sha256=sha256, size=size, uploaded_by=uploaded_by)
     try:
         batches = read_deals(file, limits)  # which refuses an empty file at once
-        loader.store_snapshot(upload, _followed(batches, file, progress) if progress else batches, limits)
+        loader.store_snapshot(upload, _report_progress(batches, file, progress) if progress else batches, limits)
     except DealsError as refusal:
-        loader.note_refusal(upload, refusal.message)
-        request_context.current().upload = "refused"
+        loader.mark_rejected(upload, refusal.message)
+        request_context.get_request_context().upload = "refused"
         raise
     except BaseException:
-        interruption.note_interruption(upload)
+        interruption.mark_interrupted(upload)
         raise
-    its = request_context.current()
+    its = request_context.get_request_context()
     its.upload, its.rows = "loaded", upload.rows or 0
     return upload
 
 
-def _followed(batches: Iterable[DealBatch], file: IO[bytes], progress: Progress) -> Iterator[DealBatch]:
+def _report_progress(batches: Iterable[DealBatch], file: IO[bytes], progress: Progress) -> Iterator[DealBatch]:
     rows = 0
     for batch in batches:
         yield batch

@@ -31,12 +31,12 @@ _CLEAR_LINE: Final = "\r\x1b[K"
 # Ends. Django prints the name of the class before the message.
 
 
-class Refused(CommandError):
+class UploadRejected(CommandError):
     def __init__(self, message: str) -> None:
         super().__init__(message, returncode=1)
 
 
-class Unusable(CommandError):
+class UsageError(CommandError):
     def __init__(self, message: str) -> None:
         super().__init__(message, returncode=2)
 
@@ -138,7 +138,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[i
 # The bar
 
 
-class Bar:
+class ProgressBar:
     """How far a load is, redrawn on one line of a terminal.
 
     Time left is what the bytes read so far took, applied to the others.

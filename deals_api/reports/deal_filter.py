@@ -19,9 +19,9 @@ from django.db.models import Q
 from deals_api.models import MAX_NAME_LENGTH, Customer, Deal, Gem, Purchase, SnapshotQuerySet, Upload
 
 #: Names that are written out: as many as a statement may well hold.
-_FEW: Final = 200
+_MAX_INLINE_NAMES: Final = 200
 #: Rows that lie side by side and take what one does that an index finds somewhere in the table (measured).
-SCATTERED: Final = 5
+RANDOM_ACCESS_COST: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +121,10 @@ class Names:
     """The selected customers, or gems, of an upload."""
 
     def __init__(self, column: str, names: SnapshotQuerySet[Any], most_deals: float) -> None:
-        some = list(names.values_list("pk", "deal_count")[: _FEW + 1])
+        some = list(names.values_list("pk", "deal_count")[: _MAX_INLINE_NAMES + 1])
         self.deal_count = sum(deals for _, deals in some)
-        self.are_few = len(some) <= 1 or (len(some) <= _FEW and self.deal_count <= most_deals)
-        self.count = len(some) if len(some) <= _FEW else names.count()
+        self.are_few = len(some) <= 1 or (len(some) <= _MAX_INLINE_NAMES and self.deal_count <= most_deals)
+        self.count = len(some) if len(some) <= _MAX_INLINE_NAMES else names.count()
         if self.are_few:
             self.condition = Q((f"{column}__in", [pk for pk, _ in some]))
         else:
@@ -142,7 +142,7 @@ class SelectedDeals:
     def customers(self) -> Names | None:
         if not self.selection.customers:
             return None
-        return Names("customer", self.selection.customers_of(self.upload), self.upload.rows / SCATTERED)
+        return Names("customer", self.selection.customers_of(self.upload), self.upload.rows / RANDOM_ACCESS_COST)
 
     @cached_property
     def gems(self) -> Names | None:
@@ -164,7 +164,7 @@ class SelectedDeals:
     def rows_to_read(self) -> int:
         """How many deals the database must look at: those of a few customers, who have an index, or all."""
         rows: int = self.upload.rows
-        return min(self.customers.deal_count * SCATTERED, rows) if self.customers and self.are_of_few else rows
+        return min(self.customers.deal_count * RANDOM_ACCESS_COST, rows) if self.customers and self.are_of_few else rows
 
     @property
     def sets_to_look_in(self) -> list[int]:

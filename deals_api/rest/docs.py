@@ -16,7 +16,7 @@ from deals_api.rest.renderers import ExactJSONRenderer
 from deals_api.rest.serializers import reject_unknown
 
 
-class _ByFormat(DefaultContentNegotiation):
+class FormatParameterNegotiation(DefaultContentNegotiation):
     """``?format=`` before ``Accept``, as is common for such documents."""
 
     def select_renderer(
@@ -26,7 +26,7 @@ class _ByFormat(DefaultContentNegotiation):
         return wanted  # type: ignore[no-any-return]
 
 
-class _RefusesInJSON(APIView):
+class JSONErrorMixin(APIView):
     """What is refused has the one body here too."""
 
     #: Query parameters of the view.
@@ -43,14 +43,14 @@ class _RefusesInJSON(APIView):
         return response
 
 
-class SchemaView(_RefusesInJSON, SpectacularAPIView):
+class SchemaView(JSONErrorMixin, SpectacularAPIView):
     """OpenAPI, as YAML or as JSON."""
 
-    content_negotiation_class = _ByFormat
+    content_negotiation_class = FormatParameterNegotiation
     parameters = ("format",)
 
 
-class DocsView(_RefusesInJSON, SpectacularSwaggerSplitView):
+class DocsView(JSONErrorMixin, SpectacularSwaggerSplitView):
     """Swagger UI, from this server alone and without a script in the page."""
 
     template_name = "deals_api/docs.html"

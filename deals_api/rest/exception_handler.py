@@ -26,9 +26,9 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from deals_api import request_context
-from deals_api.db_vendor import is_full, is_temporary
+from deals_api.db_vendor import is_disk_full, is_temporary
 from deals_api.errors import DatabaseBusy, DealsError, NoRoom, RowProblem, TokenRequired
-from deals_api.formats import exact_json
+from deals_api.formats import dump_json
 from deals_api.snapshots.lease import SnapshotGone
 
 log = logging.getLogger(__name__)
@@ -48,41 +48,45 @@ _STATUS: Final = {
     "no_room": HTTPStatus.INSUFFICIENT_STORAGE,
 }
 #: What a full disk, a quota and the limit of one file are called.
-_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DISK_FULL_ERRNOS: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def refuse(error: Exception, _context: dict[str, Any] | None = None) -> Response | None:
+def handle_exception(error: Exception, _context: dict[str, Any] | None = None) -> Response | None:
     """DRF's hook; None leaves what nobody foresaw to Django, which logs it and calls ``server_error``."""
     if isinstance(error, DealsError):
-        return Response(body(error.message, error.code, error.problems), _STATUS[error.code], headers=headers_of(error))
-    if _means_no_room(error):
+        return Response(
+            error_body(error.message, error.code, error.problems), _STATUS[error.code], headers=error_headers(error)
+        )
+    if _is_disk_full(error):
         log.error("There is no room left: %s", error)
-        return refuse(NoRoom("The service has no room left on its disk; its operator has to make some."))
+        return handle_exception(NoRoom("The service has no room left on its disk; its operator has to make some."))
     if isinstance(error, SnapshotGone) or is_temporary(error):
         log.warning("The database does not answer: %s", error)
-        return refuse(DatabaseBusy("The database does not answer just now; try again in a moment."))
+        return handle_exception(DatabaseBusy("The database does not answer just now; try again in a moment."))
     if isinstance(error, exceptions.APIException):
-        return Response(body(_sentence(error.detail), error.default_code), error.status_code)
+        return Response(error_body(_join_messages(error.detail), error.default_code), error.status_code)
     if isinstance(error, RequestDataTooBig):
-        return Response(body("The request is too large.", "request_too_large"), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        return Response(
+            error_body("The request is too large.", "request_too_large"), HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        )
     if isinstance(error, Http404):
-        return refuse(exceptions.NotFound())
+        return handle_exception(exceptions.NotFound())
     if isinstance(error, PermissionDenied):
-        return refuse(exceptions.PermissionDenied())
+        return handle_exception(exceptions.PermissionDenied())
     if isinstance(error, TooManyFieldsSent | TooManyFilesSent):
-        return refuse(exceptions.ParseError("The request has too many parameters or fields."))
+        return handle_exception(exceptions.ParseError("The request has too many parameters or fields."))
     if isinstance(error, SuspiciousOperation | UnreadablePostError):
-        return refuse(exceptions.ParseError(str(error) or "The request cannot be read."))
+        return handle_exception(exceptions.ParseError(str(error) or "The request cannot be read."))
     return None
 
 
-def _means_no_room(error: Exception) -> bool:
+def _is_disk_full(error: Exception) -> bool:
     if isinstance(error, OSError):
-        return error.errno in _NO_ROOM
-    return isinstance(error, OperationalError) and is_full(error)
+        return error.errno in _DISK_FULL_ERRNOS
+    return isinstance(error, OperationalError) and is_disk_full(error)
 
 
-def headers_of(error: DealsError) -> dict[str, str]:
+def error_headers(error: DealsError) -> dict[str, str]:
     """What a program needs to know of a refusal before it tries again."""
     headers = {}
     if error.retry_after is not None:
@@ -92,48 +96,48 @@ def headers_of(error: DealsError) -> dict[str, str]:
     return headers
 
 
-def body(sentence: str, code: str, problems: tuple[RowProblem, ...] = ()) -> dict[str, Any]:
+def error_body(sentence: str, code: str, problems: tuple[RowProblem, ...] = ()) -> dict[str, Any]:
     sentence = sentence if sentence.endswith(".") else f"{sentence.rstrip(' :')}."
-    request_context.current().code = code
+    request_context.get_request_context().code = code
     refusal: dict[str, Any] = {"Status": "Error", "Desc": sentence, "Code": code}
     if problems:
         refusal["Errors"] = [asdict(problem) for problem in problems]
     return refusal
 
 
-def _sentence(detail: Any) -> str:
+def _join_messages(detail: Any) -> str:
     """DRF's lists and dictionaries of messages as one sentence."""
     if isinstance(detail, dict):
-        return " ".join(f"{name}: {_sentence(messages)}" for name, messages in detail.items())
+        return " ".join(f"{name}: {_join_messages(messages)}" for name, messages in detail.items())
     if isinstance(detail, list):
-        return " ".join(map(_sentence, detail))
+        return " ".join(map(_join_messages, detail))
     return str(detail)
 
 
 # The same for what fails outside DRF: Django calls these (see project.urls)
 
 
-def _outside(status: HTTPStatus, sentence: str, code: str) -> HttpResponse:
-    return HttpResponse(exact_json(body(sentence, code)), status=status, content_type="application/json")
+def _error_response(status: HTTPStatus, sentence: str, code: str) -> HttpResponse:
+    return HttpResponse(dump_json(error_body(sentence, code)), status=status, content_type="application/json")
 
 
 def bad_request(_request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, DisallowedHost):
-        return _outside(
+        return _error_response(
             HTTPStatus.BAD_REQUEST, "The service does not answer to this name; see ALLOWED_HOSTS.", "bad_request"
         )
-    return _outside(HTTPStatus.BAD_REQUEST, "The request cannot be read.", "bad_request")
+    return _error_response(HTTPStatus.BAD_REQUEST, "The request cannot be read.", "bad_request")
 
 
 def permission_denied(_request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _outside(HTTPStatus.FORBIDDEN, "This is not allowed.", "permission_denied")
+    return _error_response(HTTPStatus.FORBIDDEN, "This is not allowed.", "permission_denied")
 
 
 def not_found(_request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _outside(HTTPStatus.NOT_FOUND, "There is nothing at this address.", "not_found")
+    return _error_response(HTTPStatus.NOT_FOUND, "There is nothing at this address.", "not_found")
 
 
 def server_error(_request: HttpRequest) -> HttpResponse:
-    return _outside(
+    return _error_response(
         HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side; it has been logged.", "internal_error"
     )

@@ -17,11 +17,11 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiReque
 from rest_framework import serializers
 
 from deals_api.rest.serializers import (
-    CsvExportQuery,
-    ExportQuery,
-    TopClientsCsvExportQuery,
-    TopClientsExportQuery,
-    TopClientsQuery,
+    CsvExportParameters,
+    ExportParameters,
+    TopClientsCsvExportParameters,
+    TopClientsExportParameters,
+    TopClientsParameters,
     UploadForm,
 )
 
@@ -233,7 +233,7 @@ _REFUSED: Final = [
 _AUTH: Final[Any] = [{}, {"token": []}]
 
 
-class Description(AutoSchema):
+class DealsAutoSchema(AutoSchema):
     """drf-spectacular's reader of views, told that no answer here is a bare list, whatever its method is called."""
 
     def _is_list_view(self, serializer: Any = None) -> bool:
@@ -267,7 +267,7 @@ top_clients: Final = _operation(
         **_NOT_MODIFIED,
     },
     _OF_READING,
-    [TopClientsQuery, *_KEPT],
+    [TopClientsParameters, *_KEPT],
     "deals",
 )
 
@@ -302,7 +302,7 @@ def _export(file: str, query: type[serializers.Serializer[Any]]) -> Callable[[F]
     )
 
 
-deals_csv: Final = _export("deals.csv", CsvExportQuery)
-deals_ndjson: Final = _export("deals.ndjson", ExportQuery)
-top_clients_csv: Final = _export("top-clients.csv", TopClientsCsvExportQuery)
-top_clients_ndjson: Final = _export("top-clients.ndjson", TopClientsExportQuery)
+deals_csv: Final = _export("deals.csv", CsvExportParameters)
+deals_ndjson: Final = _export("deals.ndjson", ExportParameters)
+top_clients_csv: Final = _export("top-clients.csv", TopClientsCsvExportParameters)
+top_clients_ndjson: Final = _export("top-clients.ndjson", TopClientsExportParameters)

@@ -29,7 +29,7 @@ class LengthRequired(APIException):
     default_code = "length_required"
 
 
-def the_file(request: Request) -> UploadedFile[bytes]:
+def get_uploaded_file(request: Request) -> UploadedFile[bytes]:
     """The file in the field ``deals``.
 
     Raises: ParseError where there is not exactly one, ValidationError for any other form field.
@@ -48,7 +48,7 @@ def the_file(request: Request) -> UploadedFile[bytes]:
     raise ParseError(f"The request has no file; send it as the field {FIELD!r} of a multipart/form-data body.")
 
 
-class WholeMultiPartParser(MultiPartParser):
+class StrictMultiPartParser(MultiPartParser):
     """DRF's parser, which would take the first half of a broken-off body for all of it."""
 
     def parse(
@@ -60,8 +60,8 @@ class WholeMultiPartParser(MultiPartParser):
         request = (parser_context or {})["request"]
         length = int(request.META.get("CONTENT_LENGTH") or 0)
         if length > settings.DEALS_LIMITS.max_body_bytes:
-            raise too_large()
-        watched = _Watched(stream)
+            raise upload_too_large()
+        watched = _CountingStream(stream)
         try:
             parsed = super().parse(watched, media_type, parser_context)  # type: ignore[arg-type]
             watched.must_be_whole(length)
@@ -73,7 +73,7 @@ class WholeMultiPartParser(MultiPartParser):
         return parsed
 
 
-class _Watched:
+class _CountingStream:
     """A stream that remembers how much was read and how it ended."""
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -94,7 +94,7 @@ class _Watched:
             raise ParseError("The body does not end with the boundary that its Content-Type names.")
 
 
-class OneFileHandler(TemporaryFileUploadHandler):
+class SingleFileUploadHandler(TemporaryFileUploadHandler):
     """Django's handler for files on disk, for one file."""
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
@@ -105,5 +105,5 @@ class OneFileHandler(TemporaryFileUploadHandler):
         Path(self.file.temporary_file_path()).unlink()
 
 
-def too_large() -> UploadTooLarge:
+def upload_too_large() -> UploadTooLarge:
     return UploadTooLarge(f"The file is over {settings.DEALS_LIMITS.max_upload_bytes} bytes.")

@@ -9,7 +9,7 @@ from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNeg
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
 
-from deals_api.formats import exact_json
+from deals_api.formats import dump_json
 
 
 class ExactJSONRenderer(JSONRenderer):
@@ -22,10 +22,10 @@ class ExactJSONRenderer(JSONRenderer):
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
         indent = (renderer_context or {}).get("indent")  # which the page sets
-        return b"" if data is None else exact_json(data, indent)
+        return b"" if data is None else dump_json(data, indent)
 
 
-class PageRenderer(BrowsableAPIRenderer):
+class DealsBrowsableAPIRenderer(BrowsableAPIRenderer):
     """DRF's browsable API, without scripts and with one form: the one that sends a file."""
 
     template = "deals_api/page.html"
@@ -34,20 +34,20 @@ class PageRenderer(BrowsableAPIRenderer):
         return None
 
 
-class PagesForBrowsers(DefaultContentNegotiation):
+class BrowserNegotiation(DefaultContentNegotiation):
     """The page for whoever likes it better than JSON; DRF itself does not ask how well a type is liked."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
-        liked = request.get_preferred_type([ExactJSONRenderer.media_type, PageRenderer.media_type])
-        as_page = liked == PageRenderer.media_type and "format" not in request.query_params
-        fitting = [renderer for renderer in renderers if isinstance(renderer, PageRenderer) == as_page]
+        liked = request.get_preferred_type([ExactJSONRenderer.media_type, DealsBrowsableAPIRenderer.media_type])
+        as_page = liked == DealsBrowsableAPIRenderer.media_type and "format" not in request.query_params
+        fitting = [renderer for renderer in renderers if isinstance(renderer, DealsBrowsableAPIRenderer) == as_page]
         chosen: tuple[BaseRenderer, str] = super().select_renderer(request, fitting, format_suffix)
         return chosen
 
 
-class NoNegotiation(BaseContentNegotiation):
+class FixedRendererNegotiation(BaseContentNegotiation):
     """For addresses that name their form: whatever the client would accept, refusals come as the first renderer's."""
 
     def select_renderer(

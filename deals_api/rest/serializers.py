@@ -13,7 +13,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.fields import empty
 
-from deals_api.formats import exact_json, plain
+from deals_api.formats import dump_json, format_money
 from deals_api.global_ids import snapshot_named
 from deals_api.query_parameters import first_error
 from deals_api.reports.top_clients import TopClient
@@ -21,7 +21,7 @@ from deals_api.reports.top_clients import TopClient
 # What may be asked
 
 
-class _Parameter(serializers.Field[Any, str, Any, Any]):
+class _QueryParameterField(serializers.Field[Any, str, Any, Any]):
     """The text of a parameter as it came; DRF would take an empty one for none."""
 
     def get_value(self, dictionary: Any) -> Any:
@@ -29,7 +29,7 @@ class _Parameter(serializers.Field[Any, str, Any, Any]):
 
 
 @extend_schema_field({"type": "integer", "minimum": 1, "maximum": settings.DEALS_LIMITS.max_top_clients})
-class PlacesField(_Parameter):
+class LimitField(_QueryParameterField):
     """A number of places, in the digits of ASCII."""
 
     def to_internal_value(self, data: str) -> int:
@@ -40,7 +40,7 @@ class PlacesField(_Parameter):
 
 
 @extend_schema_field({"type": "string", "enum": ["0", "1"]})
-class SwitchField(_Parameter):
+class FlagField(_QueryParameterField):
     """``1`` for yes and ``0`` for no."""
 
     def to_internal_value(self, data: str) -> str:
@@ -50,7 +50,7 @@ class SwitchField(_Parameter):
 
 
 @extend_schema_field({"type": "string"})
-class SnapshotField(_Parameter):
+class SnapshotField(_QueryParameterField):
     """The name of an upload's snapshot; None where it can be none, so that no upload has it."""
 
     def to_internal_value(self, data: str) -> UUID | None:
@@ -64,7 +64,7 @@ def reject_unknown(parameters: MultiValueDict[str, Any], known: Container[str] =
         raise serializers.ValidationError({name: [sentence]})
 
 
-class Query(serializers.Serializer[Any]):
+class QueryParameters(serializers.Serializer[Any]):
     """Query parameters: the fields of this serializer, each once, and no other."""
 
     def to_internal_value(self, data: QueryDict) -> Any:
@@ -72,11 +72,11 @@ class Query(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
-class TopClientsQuery(Query):
-    limit = PlacesField(default=5, help_text="The number of places.")
+class TopClientsParameters(QueryParameters):
+    limit = LimitField(default=5, help_text="The number of places.")
 
 
-class ExportQuery(Query):
+class ExportParameters(QueryParameters):
     upload = SnapshotField(
         required=False,
         help_text="Any upload that is still kept, by the id that GraphQL gives it (`uploads { nodes { id } }`) or by "
@@ -84,8 +84,8 @@ class ExportQuery(Query):
     )
 
 
-class CsvExportQuery(ExportQuery):
-    raw = SwitchField(
+class CsvExportParameters(ExportParameters):
+    raw = FlagField(
         default="0",
         help_text="`1`: for programs and for uploading again. Every name is exactly as it was uploaded, and there is "
         "no byte-order mark. `0`: for spreadsheets. What they would take for a formula, a name that begins with "
@@ -93,11 +93,11 @@ class CsvExportQuery(ExportQuery):
     )
 
 
-class TopClientsExportQuery(TopClientsQuery, ExportQuery):
+class TopClientsExportParameters(TopClientsParameters, ExportParameters):
     pass
 
 
-class TopClientsCsvExportQuery(TopClientsQuery, CsvExportQuery):
+class TopClientsCsvExportParameters(TopClientsParameters, CsvExportParameters):
     pass
 
 
@@ -114,10 +114,10 @@ class UploadForm(serializers.Serializer[Any]):
 
 def top_clients_json(ranking: list[TopClient]) -> bytes:
     """The body of the brief: ``{"response": [{username, spent_money, gems}]}``."""
-    return exact_json(
+    return dump_json(
         {
             "response": [
-                {"username": client.username, "spent_money": plain(client.spent_money), "gems": client.gems}
+                {"username": client.username, "spent_money": format_money(client.spent_money), "gems": client.gems}
                 for client in ranking
             ]
         }

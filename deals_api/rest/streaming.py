@@ -30,7 +30,7 @@ from django.http.response import HttpResponseBase
 from deals_api.caching import response_cache
 from deals_api.db_vendor import is_temporary
 from deals_api.errors import TooManyRequests
-from deals_api.formats import exact_json, plain
+from deals_api.formats import dump_json, format_money
 from deals_api.models import Upload
 from deals_api.reports import exports
 from deals_api.reports.exports import FORMULA, Rows, Table
@@ -39,12 +39,12 @@ from deals_api.snapshots.lease import SnapshotGone
 
 log = logging.getLogger(__name__)
 
-_PIECE_BYTES: Final = 64 * 1024
+_CHUNK_BYTES: Final = 64 * 1024
 _RETRY_AFTER_SECONDS: Final = 5
 #: A client that reads slowly holds a thread, so these may hold no more than half of a process' threads.
-_slots: Final = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
+_export_slots: Final = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
 
-Cells = dict[type, Callable[[Any], object]]
+CellFormats = dict[type, Callable[[Any], object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,12 @@ class Format:
 # What a row looks like
 
 
-def _cells(rows: Rows, written: Cells) -> Iterable[tuple[Any, ...]]:
+def _cells(rows: Rows, written: CellFormats) -> Iterable[tuple[Any, ...]]:
     """The rows with every cell as its type is written; goes column by column, which is quicker."""
     return zip(*(map(written[type(column[0])], column) for column in zip(*rows, strict=True)), strict=True)
 
 
-def _as_csv(table: Table, cells: Cells, mark: str = "") -> Iterator[bytes]:
+def _as_csv(table: Table, cells: CellFormats, mark: str = "") -> Iterator[bytes]:
     text = io.StringIO(mark)
     text.seek(0, io.SEEK_END)
     writer = csv.writer(text)
@@ -79,7 +79,7 @@ def _as_csv(table: Table, cells: Cells, mark: str = "") -> Iterator[bytes]:
         yield not_yet.encode()  # the header, where there are no rows
 
 
-def _neutral(text: str) -> str:
+def _neutralize(text: str) -> str:
     """With an apostrophe before what a spreadsheet would take for a formula."""
     return _formula.sub(r"\1'\2", text)
 
@@ -87,20 +87,20 @@ def _neutral(text: str) -> str:
 _formula: Final = re.compile(FORMULA)
 
 
-def _in_utc(moment: datetime) -> str:
+def _format_utc(moment: datetime) -> str:
     """As in the files that come in."""
     return moment.replace(tzinfo=None).isoformat(" ")
 
 
-_RAW: Final[Cells] = {str: str, int: int, Decimal: plain, datetime: _in_utc, list: ", ".join}
-_NEUTRAL: Final[Cells] = {**_RAW, str: _neutral, list: lambda names: _neutral(", ".join(names))}
-_IN_JSON: Final[Cells] = {str: str, int: int, Decimal: plain, datetime: datetime.isoformat, list: list}
+_RAW: Final[CellFormats] = {str: str, int: int, Decimal: format_money, datetime: _format_utc, list: ", ".join}
+_NEUTRAL: Final[CellFormats] = {**_RAW, str: _neutralize, list: lambda names: _neutralize(", ".join(names))}
+_IN_JSON: Final[CellFormats] = {str: str, int: int, Decimal: format_money, datetime: datetime.isoformat, list: list}
 
 
 def _as_ndjson(table: Table) -> Iterator[bytes]:
     for rows in table.chunks:
         objects = (dict(zip(table.columns, row, strict=True)) for row in _cells(rows, _IN_JSON))
-        yield b"".join(exact_json(one) + b"\n" for one in objects)
+        yield b"".join(dump_json(one) + b"\n" for one in objects)
 
 
 _CSV_TYPE: Final = "text/csv; charset=utf-8"
@@ -114,18 +114,20 @@ NDJSON: Final = Format("ndjson", "ndjson", "application/x-ndjson", _as_ndjson)
 # How it travels
 
 
-def download(
+def stream_table(
     request: HttpRequest, upload: Upload | None, name: str, question: Sequence[object], form: Format, table: Table
 ) -> HttpResponseBase:
     """The table as a file, or 304 if the client has it already.
 
     Raises: TooManyRequests, and whatever reading the first rows raises.
     """
-    key = response_cache.key_of(upload, f"rest:export:{name}", [form.name, *question], form.media_type)
-    return response_cache.conditional(request, f'"{key}"', lambda: _file(request, upload, name, form, table))
+    key = response_cache.cache_key(upload, f"rest:export:{name}", [form.name, *question], form.media_type)
+    return response_cache.conditional(request, f'"{key}"', lambda: _file_response(request, upload, name, form, table))
 
 
-def _file(request: HttpRequest, upload: Upload | None, name: str, form: Format, table: Table) -> HttpResponseBase:
+def _file_response(
+    request: HttpRequest, upload: Upload | None, name: str, form: Format, table: Table
+) -> HttpResponseBase:
     headers = {
         "Content-Type": form.media_type,
         "Content-Disposition": f'attachment; filename="{_file_name(upload, name, form)}"',
@@ -134,16 +136,16 @@ def _file(request: HttpRequest, upload: Upload | None, name: str, form: Format, 
         return StreamingHttpResponse((), headers=headers)
     count_computation(request.META)
     with contextlib.ExitStack() as held:
-        held.enter_context(_a_slot())
+        held.enter_context(_export_slot())
         chunks = form.write(table)
         if request.META.get("SERVER_PROTOCOL") == "HTTP/1.0":
             file = held.enter_context(tempfile.TemporaryFile())
-            headers["Content-Length"] = str(_spooled(chunks, file))
-            body = iter(partial(file.read, _PIECE_BYTES), b"")
+            headers["Content-Length"] = str(_spool(chunks, file))
+            body = iter(partial(file.read, _CHUNK_BYTES), b"")
         else:
             # The first rows are read before the answer begins, so that a refusal can still be told as one.
-            body = chain([next(chunks, b"")], _or_broken_off(chunks))
-        return _Download(body, headers, held.pop_all())
+            body = chain([next(chunks, b"")], _abort_on_error(chunks))
+        return _ExportResponse(body, headers, held.pop_all())
 
 
 def _file_name(upload: Upload | None, name: str, form: Format) -> str:
@@ -156,7 +158,7 @@ def _file_name(upload: Upload | None, name: str, form: Format) -> str:
     return f"{'-'.join(parts)}.{form.suffix}"
 
 
-def _spooled(chunks: Iterator[bytes], file: IO[bytes]) -> int:
+def _spool(chunks: Iterator[bytes], file: IO[bytes]) -> int:
     """Its length. Whoever speaks HTTP/1.0, as nginx does by default, cannot see that a stream broke off."""
     file.writelines(chunks)
     length = file.tell()
@@ -164,7 +166,7 @@ def _spooled(chunks: Iterator[bytes], file: IO[bytes]) -> int:
     return length
 
 
-def _or_broken_off(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _abort_on_error(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Raises: BrokenPipeError, upon which the server hangs up without the last chunk, and without a traceback."""
     try:
         yield from chunks
@@ -176,17 +178,17 @@ def _or_broken_off(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
-def _a_slot() -> Iterator[None]:
+def _export_slot() -> Iterator[None]:
     """Raises: TooManyRequests."""
-    if not _slots.acquire(blocking=False):
+    if not _export_slots.acquire(blocking=False):
         raise TooManyRequests("Other downloads are on their way; try again in a moment.", _RETRY_AFTER_SECONDS)
     try:
         yield
     finally:
-        _slots.release()
+        _export_slots.release()
 
 
-class _Download(StreamingHttpResponse):
+class _ExportResponse(StreamingHttpResponse):
     """A stream that lets go of what it holds when it ends, however that comes about."""
 
     def __init__(self, body: Iterator[bytes], headers: dict[str, str], held: contextlib.ExitStack) -> None:

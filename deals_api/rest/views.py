@@ -14,37 +14,42 @@ from rest_framework.viewsets import ViewSet
 
 from deals_api.caching import response_cache
 from deals_api.errors import TokenRequired
-from deals_api.formats import read_exact_json
+from deals_api.formats import load_json
 from deals_api.ingest import service
 from deals_api.models import Upload
 from deals_api.reports import exports
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.response_size import check_response_size
 from deals_api.rest import openapi
-from deals_api.rest.parsers import the_file
-from deals_api.rest.renderers import ExactJSONRenderer, NoNegotiation, PageRenderer, PagesForBrowsers
+from deals_api.rest.parsers import get_uploaded_file
+from deals_api.rest.renderers import (
+    BrowserNegotiation,
+    DealsBrowsableAPIRenderer,
+    ExactJSONRenderer,
+    FixedRendererNegotiation,
+)
 from deals_api.rest.serializers import (
-    CsvExportQuery,
-    ExportQuery,
-    Query,
-    TopClientsCsvExportQuery,
-    TopClientsExportQuery,
-    TopClientsQuery,
+    CsvExportParameters,
+    ExportParameters,
+    QueryParameters,
+    TopClientsCsvExportParameters,
+    TopClientsExportParameters,
+    TopClientsParameters,
     UploadForm,
     reject_unknown,
     top_clients_json,
 )
-from deals_api.rest.streaming import CSV, NDJSON, RAW_CSV, Format, download
-from deals_api.security.permissions import must_be_allowed_to_read, must_be_allowed_to_write
+from deals_api.rest.streaming import CSV, NDJSON, RAW_CSV, Format, stream_table
+from deals_api.security.permissions import require_read_permission, require_write_permission
 from deals_api.security.throttling import count_computation, count_upload
 from deals_api.snapshots import current as current_snapshot
-from deals_api.snapshots.retention import tidy_if_possible
+from deals_api.snapshots.retention import apply_retention_safely
 
 
 class UploadViewSet(ViewSet):
     """Deals go in as a file; the clients who spent most come out."""
 
-    content_negotiation_class = PagesForBrowsers
+    content_negotiation_class = BrowserNegotiation
     serializer_class = UploadForm  # for the form of the browsable API
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -53,86 +58,88 @@ class UploadViewSet(ViewSet):
         if request.method != "GET":
             return answer(request, *args, **kwargs)
         try:
-            must_be_allowed_to_read(request.META)
+            require_read_permission(request.META)
             upload = current_snapshot.current_upload()
         except (Error, TokenRequired):
             return answer(request, *args, **kwargs)  # which fails too, and says so properly
         as_it_came = ("rest", request.META.get("QUERY_STRING"), request.META.get("HTTP_ACCEPT"))
-        return response_cache.served(request, upload, as_it_came, lambda: answer(request, *args, **kwargs))
+        return response_cache.get_or_compute_local(
+            request, upload, as_it_came, lambda: answer(request, *args, **kwargs)
+        )
 
     @openapi.top_clients
     def list(self, request: Request) -> HttpResponseBase:
         """The clients who spent most over the whole period."""
-        must_be_allowed_to_read(request.META)
-        limit: int = _asked(TopClientsQuery, request)["limit"]
+        require_read_permission(request.META)
+        limit: int = _validated_parameters(TopClientsParameters, request)["limit"]
 
-        def compute(upload: Upload | None) -> response_cache.Answer:
+        def compute(upload: Upload | None) -> response_cache.CachedBody:
             count_computation(request.META)
             ranking = top_clients_report.top_clients(upload, limit) if upload else []
             body = top_clients_json(ranking)
             check_response_size(len(body))
-            return response_cache.Answer(body)
+            return response_cache.CachedBody(body)
 
-        for_a_page = isinstance(request.accepted_renderer, PageRenderer)
+        for_a_page = isinstance(request.accepted_renderer, DealsBrowsableAPIRenderer)
         if for_a_page:
             request.META.pop("HTTP_IF_NONE_MATCH", None)  # which is about JSON that the client has
-        answer = response_cache.respond(
+        answer = response_cache.cached_response(
             request._request, current_snapshot.current_upload, "rest:top-clients", [limit], "application/json", compute
         )
         if for_a_page:
-            return Response(read_exact_json(answer.content), headers={"Cache-Control": "no-store"})
+            return Response(load_json(answer.content), headers={"Cache-Control": "no-store"})
         return answer
 
     @openapi.upload
     def create(self, request: Request) -> Response:
         """Replaces the data by one file, whole or not at all."""
-        holder = must_be_allowed_to_write(request.META)
+        holder = require_write_permission(request.META)
         count_upload(request.META)
         reject_unknown(request.query_params)  # before the file is read
-        file = the_file(request)
+        file = get_uploaded_file(request)
         service.ingest_deals(file, file.name or "", holder)
-        return _Accepted({"Status": "OK"})
+        return _UploadAccepted({"Status": "OK"})
 
 
-class _Accepted(Response):
+class _UploadAccepted(Response):
     """An answer after which the house is tidied, when the client already has it."""
 
     def close(self) -> None:
         super().close()
-        tidy_if_possible(settings.DEALS_LIMITS)
+        apply_retention_safely(settings.DEALS_LIMITS)
 
 
 class ExportViewSet(ViewSet):
     """Whole tables of any kept upload, as files."""
 
     renderer_classes = [ExactJSONRenderer]
-    content_negotiation_class = NoNegotiation
+    content_negotiation_class = FixedRendererNegotiation
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        must_be_allowed_to_read(request.META)
+        require_read_permission(request.META)
 
     @openapi.deals_csv
     def deals_csv(self, request: Request) -> HttpResponseBase:
         """All deals, in the columns and the order of the file that they came in."""
-        asked = _asked(CsvExportQuery, request)
+        asked = _validated_parameters(CsvExportParameters, request)
         return _deals(request, asked, _csv(asked))
 
     @openapi.deals_ndjson
     def deals_ndjson(self, request: Request) -> HttpResponseBase:
         """All deals in the order of the file, one JSON object a line."""
-        return _deals(request, _asked(ExportQuery, request), NDJSON)
+        return _deals(request, _validated_parameters(ExportParameters, request), NDJSON)
 
     @openapi.top_clients_csv
     def top_clients_csv(self, request: Request) -> HttpResponseBase:
         """The clients who spent most; gems that at least two of them bought, with commas between them."""
-        asked = _asked(TopClientsCsvExportQuery, request)
+        asked = _validated_parameters(TopClientsCsvExportParameters, request)
         return _top_clients(request, asked, _csv(asked))
 
     @openapi.top_clients_ndjson
     def top_clients_ndjson(self, request: Request) -> HttpResponseBase:
         """The clients who spent most, one JSON object a line."""
-        return _top_clients(request, _asked(TopClientsExportQuery, request), NDJSON)
+        return _top_clients(request, _validated_parameters(TopClientsExportParameters, request), NDJSON)
 
 
 def _csv(asked: dict[str, Any]) -> Format:
@@ -141,19 +148,19 @@ def _csv(asked: dict[str, Any]) -> Format:
 
 def _deals(request: Request, asked: dict[str, Any], form: Format) -> HttpResponseBase:
     upload = _upload(asked)
-    return download(request._request, upload, "deals", [], form, exports.deals(upload))
+    return stream_table(request._request, upload, "deals", [], form, exports.deals(upload))
 
 
 def _top_clients(request: Request, asked: dict[str, Any], form: Format) -> HttpResponseBase:
     upload, limit = _upload(asked), asked["limit"]
-    return download(request._request, upload, "top-clients", [limit], form, exports.top_clients(upload, limit))
+    return stream_table(request._request, upload, "top-clients", [limit], form, exports.top_clients(upload, limit))
 
 
 def _upload(asked: dict[str, Any]) -> Upload | None:
     return Upload.objects.kept(asked["upload"]) if "upload" in asked else current_snapshot.current_upload()
 
 
-def _asked(query: type[Query], request: Request) -> dict[str, Any]:
+def _validated_parameters(query: type[QueryParameters], request: Request) -> dict[str, Any]:
     """What the address asks for, checked."""
     asked = query(data=request.query_params)
     asked.is_valid(raise_exception=True)

@@ -22,13 +22,13 @@ Headers = Mapping[str, Any]
 # Who may
 
 
-def must_be_allowed_to_read(headers: Headers) -> None:
+def require_read_permission(headers: Headers) -> None:
     """Raises: TokenRequired."""
     if settings.READ_REQUIRES_TOKEN and not token_holder(headers):
         raise TokenRequired("Reading needs a token: Authorization: Bearer <token>.")
 
 
-def must_be_allowed_to_write(headers: Headers) -> str:
+def require_write_permission(headers: Headers) -> str:
     """Return the holder of the request's token; empty where no tokens are configured.
 
     Raises: TokenRequired, NotAllowed.
@@ -37,7 +37,7 @@ def must_be_allowed_to_write(headers: Headers) -> str:
         if not (holder := token_holder(headers)):
             raise TokenRequired("Changing the data needs a token: Authorization: Bearer <token>.")
         return holder  # a page of another site does not have the token
-    if not _asked_by_us_or_a_program(headers):
+    if not _is_same_origin_or_non_browser(headers):
         raise NotAllowed("A page of another site asks for this; the service takes changes from its own pages only.")
     return ""
 
@@ -46,11 +46,11 @@ def token_holder(headers: Headers) -> str:
     """Return the holder of the request's token and record it for the log; empty without a valid token."""
     holder = holder_of(headers.get("HTTP_AUTHORIZATION", ""), settings.API_TOKENS) or ""
     if holder:
-        request_context.current().user = holder
+        request_context.get_request_context().user = holder
     return holder
 
 
-def _asked_by_us_or_a_program(headers: Headers) -> bool:
+def _is_same_origin_or_non_browser(headers: Headers) -> bool:
     origin = headers.get("HTTP_ORIGIN")
     if origin is None:
         return headers.get("HTTP_SEC_FETCH_SITE", "none") in ("none", "same-origin")

@@ -13,7 +13,7 @@ from deals_api.errors import TooManyRequests
 from deals_api.security.permissions import Headers
 from deals_api.security.rate_counters import RateCounters
 
-_MINUTE: Final = 60
+_WINDOW_SECONDS: Final = 60
 
 
 #: Tries of one address to log in to the admin, right ones and wrong ones.
@@ -39,13 +39,13 @@ def _count(what: str, headers: Headers, most: int) -> None:
     if not most:
         return
     now = time.time()
-    window = int(now // _MINUTE)
-    if _number(f"{what}:{network_of(client_of(headers))}", window) > most:
-        wait = max(1, round((window + 1) * _MINUTE - now))
+    window = int(now // _WINDOW_SECONDS)
+    if _increment(f"{what}:{client_network(client_ip(headers))}", window) > most:
+        wait = max(1, round((window + 1) * _WINDOW_SECONDS - now))
         raise TooManyRequests(f"There may be {most} of these a minute; try again in {wait} s.", wait)
 
 
-def client_of(headers: Headers) -> str:
+def client_ip(headers: Headers) -> str:
     """The address that asks; behind ``PROXIES`` proxies, the one that the first of them saw."""
     seen = [str(headers.get("REMOTE_ADDR", ""))]
     if settings.PROXIES:
@@ -53,7 +53,7 @@ def client_of(headers: Headers) -> str:
     return seen[max(-len(seen), -settings.PROXIES - 1)]
 
 
-def network_of(address: str) -> str:
+def client_network(address: str) -> str:
     """What is counted as one client: an IPv4 address, or the /64 of an IPv6 address; without a port."""
     host = address[1:].partition("]")[0] if address.startswith("[") else address
     if host.count(":") == 1:
@@ -71,7 +71,7 @@ def network_of(address: str) -> str:
 counters: Final = RateCounters()
 
 
-def _number(key: str, minute: int) -> int:
+def _increment(key: str, minute: int) -> int:
     """Requests under a key in this minute, this one included.
 
     Redis counts for all machines, but may evict a count or be away; this machine's own count cannot be lost. Machines
@@ -79,5 +79,5 @@ def _number(key: str, minute: int) -> int:
     """
     number = counters.add(key, minute)
     if settings.CACHES["default"]["BACKEND"] == "django_redis.cache.RedisCache":
-        number = max(number, increment(f"rate:{key}:{minute}", 2 * _MINUTE) or 0)
+        number = max(number, increment(f"rate:{key}:{minute}", 2 * _WINDOW_SECONDS) or 0)
     return number

@@ -10,7 +10,7 @@ from typing import Final
 
 from deals_api.limits import MAX_HOLDER_LENGTH
 
-_LEAST_LENGTH: Final = 16
+_MIN_LENGTH: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ def read_tokens(text: str) -> tuple[Token, ...]:
     for part in filter(None, map(str.strip, text.split(","))):
         holder, _, secret = part.partition(":")
         holder = holder.strip()
-        if not (holder and len(secret) >= _LEAST_LENGTH and secret.isascii() and secret.isprintable()):
+        if not (holder and len(secret) >= _MIN_LENGTH and secret.isascii() and secret.isprintable()):
             raise ValueError(
                 "API_TOKENS must be holder:secret pairs with commas between them, "
-                f"each secret {_LEAST_LENGTH} characters or longer"
+                f"each secret {_MIN_LENGTH} characters or longer"
             )
         if len(holder) > MAX_HOLDER_LENGTH or not holder.isprintable():
             raise ValueError(f"The holders in API_TOKENS must be 1 to {MAX_HOLDER_LENGTH} printable characters long")

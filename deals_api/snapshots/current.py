@@ -12,7 +12,7 @@ from django.db.models import Max
 from deals_api.errors import UploadNotKept
 from deals_api.models import CurrentUpload, Upload
 from deals_api.snapshots import interruption
-from deals_api.snapshots.lease import LEASE_SECONDS, Lease
+from deals_api.snapshots.lease import LEASE_TTL_SECONDS, Lease
 
 #: The upload to answer from, to be called once in each request; None before the first upload.
 current_upload: Lease[Upload] = Lease(Upload.objects.current_and_change, interruption.sweep_in_background)
@@ -21,7 +21,7 @@ current_upload: Lease[Upload] = Lease(Upload.objects.current_and_change, interru
 log = logging.getLogger(__name__)
 
 
-class Announcement:
+class PointerChangeIntent:
     """The time since a change of the pointer was announced; see ``cache.Lease``."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Announcement:
 
         A suspended machine does not count: the wait then takes longer than the leases, which is safe.
         """
-        time.sleep(max(0.0, self.made + LEASE_SECONDS * 1.1 - time.monotonic()))
+        time.sleep(max(0.0, self.made + LEASE_TTL_SECONDS * 1.1 - time.monotonic()))
 
 
 def confirm_current(sha256: str) -> Upload | None:
@@ -60,8 +60,8 @@ def activate(snapshot: uuid.UUID) -> Upload:
     CurrentUpload.objects.get_or_create(pk=CurrentUpload.ONLY)
     arrival = _last_arrival()
     while True:
-        announced = _announce()
-        Announcement().wait()
+        announced = _declare_change()
+        PointerChangeIntent().wait()
         with transaction.atomic():
             pointer = _locked_pointer()
             if announced is None or pointer.announced != announced:
@@ -78,7 +78,7 @@ def activate(snapshot: uuid.UUID) -> Upload:
         return upload
 
 
-def _announce() -> uuid.UUID | None:
+def _declare_change() -> uuid.UUID | None:
     """What announces a change of the pointer now: a roll-back that is under way, or else this one.
 
     None where that one ended just now. (If each announced itself, they would keep undoing each other's.)

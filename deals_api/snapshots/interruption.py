@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 
 
 #: Far longer than an upload usually takes from its registration to the lock on its row.
-_UNHELD_SECONDS: Final = 10
+_ABANDONED_AFTER_SECONDS: Final = 10
 
 
-def note_interruption(upload: Upload) -> None:
+def mark_interrupted(upload: Upload) -> None:
     """Mark an upload that failed, unless it was loaded already; without a database, ``sweep`` does it later."""
     try:
         with no_wait_for_writers():
@@ -37,13 +37,13 @@ def _interrupt(uploads: models.QuerySet[Upload]) -> None:
         Upload.objects.filter(pk__in=abandoned).update(state=Upload.State.INTERRUPTED, finished_at=Now())
 
 
-def sweep() -> None:
+def sweep_interrupted_uploads() -> None:
     """End what killed processes have announced: uploads that no transaction holds, and roll-backs.
 
     Safe at any moment: a process that is alive finds its announcement gone, and makes it again.
     """
     with transaction.atomic():
-        _interrupt(Upload.objects.filter(arrived_at__lt=Now() - timedelta(seconds=_UNHELD_SECONDS)))
+        _interrupt(Upload.objects.filter(arrived_at__lt=Now() - timedelta(seconds=_ABANDONED_AFTER_SECONDS)))
         CurrentUpload.objects.exclude(announced=None).update(announced=None)
 
 
@@ -64,7 +64,7 @@ def _sweep_and_release() -> None:
     try:
         # On SQLite a load that is alive holds the write lock; then there is nothing to sweep.
         with no_wait_for_writers():
-            sweep()
+            sweep_interrupted_uploads()
     except Error as error:
         log.info("Interrupted uploads were not marked now: %s", error)
     finally:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, Generic, Protocol, TypeVar
 
 #: How long a process may go on with the pointer it has read; see ``Lease``.
-LEASE_SECONDS: Final = 0.05
+LEASE_TTL_SECONDS: Final = 0.05
 
 
 #: Linux's clock that counts while the machine is suspended; that of macOS is its CLOCK_MONOTONIC, on which
@@ -67,7 +67,7 @@ class Lease(Generic[S]):
             return snapshot
         snapshot, change_announced = self._read()
         if not change_announced:
-            self._held = (snapshot, now + LEASE_SECONDS)
+            self._held = (snapshot, now + LEASE_TTL_SECONDS)
             self._next_check = None
         elif self._next_check is None:
             self._next_check = now + ANNOUNCED_SECONDS

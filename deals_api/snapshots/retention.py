@@ -11,20 +11,20 @@ from django.db.models import Exists
 from deals_api.limits import Limits
 from deals_api.models import Customer, Deal, Gem, Purchase, Upload
 from deals_api.snapshots.current import _locked_pointer
-from deals_api.snapshots.interruption import sweep
+from deals_api.snapshots.interruption import sweep_interrupted_uploads
 
 log = logging.getLogger(__name__)
 
 
-_DELETED_AT_ONCE: Final = 20_000
+_DELETE_CHUNK_ROWS: Final = 20_000
 
 
-def tidy(limits: Limits) -> None:
+def apply_retention(limits: Limits) -> None:
     """Mark interrupted uploads, and delete the rows of uploads that are no longer kept.
 
     Housekeeping: correct at any moment, in any number of processes, and after a crash in its middle.
     """
-    sweep()
+    sweep_interrupted_uploads()
     with transaction.atomic():
         _locked_pointer()
         Upload.objects.beyond(limits.keep_uploads).update(state=Upload.State.RETIRED)
@@ -33,15 +33,15 @@ def tidy(limits: Limits) -> None:
     for upload in list(retired):
         # Each statement checks it: after a restore these ids may belong to rows that are read.
         still_retired = Exists(retired.matching(upload))
-        for first in range(0, upload.rows + 1, _DELETED_AT_ONCE):
+        for first in range(0, upload.rows + 1, _DELETE_CHUNK_ROWS):
             for model in (Deal, Purchase, Customer, Gem):
-                model.objects.places(upload, first, first + _DELETED_AT_ONCE).filter(still_retired).delete()
+                model.objects.places(upload, first, first + _DELETE_CHUNK_ROWS).filter(still_retired).delete()
         retired.matching(upload).update(state=Upload.State.PRUNED)
 
 
-def tidy_if_possible(limits: Limits) -> None:
+def apply_retention_safely(limits: Limits) -> None:
     """``tidy``, whose failure harms nobody: the next upload tidies again."""
     try:
-        tidy(limits)
+        apply_retention(limits)
     except DatabaseError as error:
         log.warning("Old uploads were not tidied away now: %s", error)

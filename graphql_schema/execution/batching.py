@@ -36,7 +36,7 @@ class Peers:
         return answer
 
 
-def together(rows: Iterable[Row]) -> list[Row]:
+def link_peers(rows: Iterable[Row]) -> list[Row]:
     """The rows, made peers of each other."""
     batch = list(rows)
     peers = Peers(batch)
@@ -48,17 +48,17 @@ def together(rows: Iterable[Row]) -> list[Row]:
 def peers_of(row: Any) -> Peers:
     """The batch that a row came in; a row that came alone is its own."""
     if not hasattr(row, "peers"):
-        together([row])
+        link_peers([row])
     peers: Peers = row.peers
     return peers
 
 
-def joined(row: Any, column: str, model: type[models.Model]) -> Any:
+def related_object(row: Any, column: str, model: type[models.Model]) -> Any:
     """The row of ``model`` that ``column`` names; one statement for all peers."""
 
     def read(rows: list[Any]) -> dict[Any, Any]:
         keys = {getattr(one, column) for one in rows}
-        found = together(model._default_manager.filter(pk__in=keys))
+        found = link_peers(model._default_manager.filter(pk__in=keys))
         return {one.pk: one for one in found}
 
     return peers_of(row).once(column, read)[getattr(row, column)]

@@ -17,16 +17,16 @@ from deals_api.global_ids import read_id
 from deals_api.models import SnapshotRow, Upload
 from deals_api.security.permissions import Headers, token_holder
 from deals_api.snapshots.lease import SnapshotGone
-from graphql_schema.execution.cost import Account
+from graphql_schema.execution.cost import CostBudget
 
 
 @dataclass
-class Reading:
+class OperationContext:
     """What all resolvers of one operation share."""
 
     #: The current upload when the request came; None before the first.
     upload: Upload | None
-    account: Account
+    account: CostBudget
     #: The request's headers, as WSGI names them.
     headers: Headers
     #: Whether the answer follows from the rows of ``upload`` alone, so that it can be kept under its name.

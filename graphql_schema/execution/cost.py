@@ -43,7 +43,7 @@ from graphql import (
 
 from deals_api.db_vendor import StatementsTimedOut, StatementTimer
 from deals_api.errors import LimitExceeded
-from deals_api.reports.deal_filter import SCATTERED, NameScan
+from deals_api.reports.deal_filter import RANDOM_ACCESS_COST, NameScan
 from graphql_schema.execution.document_limits import _fragments
 
 # A node stands for up to 70 µs of one core, so that the 10,000 of the published limit are 0.7 s. Measured in the
@@ -77,9 +77,9 @@ _GROUP: Final = 1_000
 _PERIOD: Final = 1_500
 #: Sorts it among those of the same parent: 0.8 to 1 s; 2 s by what stands in another table.
 _RANK: Final = 13_000
-_RANK_ELSEWHERE: Final = 27_000
+_RANK_JOINED: Final = 27_000
 #: Rows of one question that are counted. What can be asked of a million deals can be asked of more, and takes longer.
-_MOST_ROWS: Final = 1_000_000
+_MAX_ROWS: Final = 1_000_000
 
 _SIZES: Final = {"first", "last", "limit"}
 _WITH_FIELDS: Final = (GraphQLObjectType, GraphQLInterfaceType)
@@ -95,7 +95,7 @@ _INTROSPECTION: Final = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaField
 # The nodes of an answer
 
 
-def nodes_of(schema: GraphQLSchema, document: DocumentNode, name: str | None, variables: dict[str, Any]) -> int:
+def estimate_cost(schema: GraphQLSchema, document: DocumentNode, name: str | None, variables: dict[str, Any]) -> int:
     """What the operation of this name could return if every page were full; the document must be valid."""
     operation = next(
         one
@@ -106,11 +106,11 @@ def nodes_of(schema: GraphQLSchema, document: DocumentNode, name: str | None, va
     if root is None:
         return 0
     defaults = {one.variable.name.value: one.default_value for one in operation.variable_definitions or ()}
-    walk = _NodeWalk(schema, _fragments(document), defaults, variables)
+    walk = CostVisitor(schema, _fragments(document), defaults, variables)
     return math.ceil(walk.of(operation.selection_set, root, 1) / VALUES_PER_NODE)
 
 
-class _NodeWalk:
+class CostVisitor:
     """Counts values: a leaf is one, an object ``VALUES_PER_NODE`` beside what is asked of it."""
 
     def __init__(
@@ -237,7 +237,7 @@ def _look_ups(sets: Sequence[int]) -> int:
     return sum(_SET + _SET * names // _NAMES_THAT_DOUBLE_IT for names in sets)
 
 
-class Account:
+class CostBudget:
     """What one operation has cost so far, against what it may cost."""
 
     def __init__(self) -> None:
@@ -271,14 +271,14 @@ class Account:
 
     def fetch_rows(self, rows: int) -> None:
         """The database is about to find so many rows by an index."""
-        self.read_rows(rows * SCATTERED)
+        self.read_rows(rows * RANDOM_ACCESS_COST)
 
     def rank_rows(self, rows: int, *, elsewhere: bool) -> None:
         """The database is about to look at so many rows, and to take the first ones of each parent.
 
         ``elsewhere``: they are in order by columns of another table.
         """
-        self._spend_on(rows, _LOOK + (_RANK_ELSEWHERE if elsewhere else _RANK))
+        self._spend_on(rows, _LOOK + (_RANK_JOINED if elsewhere else _RANK))
 
     def group_rows(self, rows: int, groups: int, *, sets: Sequence[int] = (), by_period: bool = False) -> None:
         """The database is about to look at so many rows, and to make so many groups of them."""
@@ -290,7 +290,7 @@ class Account:
         self.spend(names // _NAMES_PER_NODE)
 
     def _spend_on(self, rows: int, cost_of_a_million: int) -> None:
-        self.spend(min(rows, _MOST_ROWS) * cost_of_a_million // 1_000_000)
+        self.spend(min(rows, _MAX_ROWS) * cost_of_a_million // 1_000_000)
 
     @contextmanager
     def watching(self) -> Iterator[None]:

@@ -25,11 +25,11 @@ from graphql import (
 from deals_api.errors import LimitExceeded
 
 #: Python reads no number of more than 4300, and no scalar of ours takes one of more than 19.
-_MOST_DIGITS: Final = 100
+_MAX_DIGITS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class DocumentMetrics:
     """How large a document is; fragments count wherever they are spread."""
 
     depth: int = 0
@@ -38,8 +38,8 @@ class Shape:
     directives: int = 0
     spreads: int = 0
 
-    def beside(self, other: Shape) -> Shape:
-        return Shape(
+    def beside(self, other: DocumentMetrics) -> DocumentMetrics:
+        return DocumentMetrics(
             max(self.depth, other.depth),
             self.fields + other.fields,
             self.aliases + other.aliases,
@@ -51,22 +51,22 @@ class Shape:
 def check_shape(document: DocumentNode) -> None:
     """Raises: LimitExceeded, where any definition of the document is over a limit. The document need not be valid."""
     limits = settings.DEALS_LIMITS
-    walk = _ShapeWalk(_fragments(document))
+    walk = _MetricsVisitor(_fragments(document))
     for definition in document.definitions:
         if not isinstance(definition, OperationDefinitionNode | FragmentDefinitionNode):
             continue
         shape = walk.of(definition)
-        _must_be_within("levels of fields", shape.depth, limits.max_query_depth)
-        _must_be_within("fields", shape.fields, limits.max_query_fields)
-        _must_be_within("aliases", shape.aliases, limits.max_query_aliases)
-        _must_be_within("directives", shape.directives, limits.max_query_directives)
-        _must_be_within("spreads of fragments", shape.spreads, limits.max_query_fields)  # even of empty ones
+        _check_limit("levels of fields", shape.depth, limits.max_query_depth)
+        _check_limit("fields", shape.fields, limits.max_query_fields)
+        _check_limit("aliases", shape.aliases, limits.max_query_aliases)
+        _check_limit("directives", shape.directives, limits.max_query_directives)
+        _check_limit("spreads of fragments", shape.spreads, limits.max_query_fields)  # even of empty ones
         if isinstance(definition, OperationDefinitionNode):
             roots = sum(1 for _ in fields_within([definition.selection_set], walk.fragments))
-            _must_be_within("root fields", roots, limits.max_root_fields)
+            _check_limit("root fields", roots, limits.max_root_fields)
 
 
-def _must_be_within(what: str, found: int, most: int) -> None:
+def _check_limit(what: str, found: int, most: int) -> None:
     if found > most:
         raise LimitExceeded(f"The document has more than {most} {what}.")
 
@@ -75,7 +75,7 @@ def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
     return {one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)}
 
 
-def _looks_at_the_schema(node: Any) -> bool:
+def _is_introspection(node: Any) -> bool:
     """Whether what is inside is introspection, whose depth graphql-core bounds: frontends ask for 14 levels of it."""
     if isinstance(node, FieldNode):
         return node.name.value.startswith("__")
@@ -83,30 +83,32 @@ def _looks_at_the_schema(node: Any) -> bool:
     return condition is not None and condition.name.value.startswith("__")
 
 
-class _ShapeWalk:
+class _MetricsVisitor:
     def __init__(self, fragments: dict[str, FragmentDefinitionNode]) -> None:
         self.fragments = fragments
-        self.known: dict[str, Shape] = {}
+        self.known: dict[str, DocumentMetrics] = {}
 
-    def of(self, node: Any) -> Shape:
+    def of(self, node: Any) -> DocumentMetrics:
         """The shape of a definition, a field or a fragment."""
-        shape = Shape(directives=len(node.directives or ()))
+        shape = DocumentMetrics(directives=len(node.directives or ()))
         for selection in node.selection_set.selections if node.selection_set else ():
             shape = shape.beside(self.selection(selection))
-        return replace(shape, depth=0) if _looks_at_the_schema(node) else shape
+        return replace(shape, depth=0) if _is_introspection(node) else shape
 
-    def selection(self, node: Any) -> Shape:
+    def selection(self, node: Any) -> DocumentMetrics:
         if isinstance(node, FragmentSpreadNode):
-            return self.spread(node.name.value).beside(Shape(spreads=1, directives=len(node.directives or ())))
+            return self.spread(node.name.value).beside(
+                DocumentMetrics(spreads=1, directives=len(node.directives or ()))
+            )
         inside = self.of(node)
         if not isinstance(node, FieldNode):
             return inside
-        field = Shape(fields=1, aliases=int(node.alias is not None))
+        field = DocumentMetrics(fields=1, aliases=int(node.alias is not None))
         return replace(inside, depth=inside.depth + 1).beside(field)
 
-    def spread(self, name: str) -> Shape:
+    def spread(self, name: str) -> DocumentMetrics:
         if name not in self.known:
-            self.known[name] = Shape()  # what spreads itself is refused by validation
+            self.known[name] = DocumentMetrics()  # what spreads itself is refused by validation
             if name in self.fragments:
                 self.known[name] = self.of(self.fragments[name])
         return self.known[name]
@@ -133,7 +135,7 @@ def check_values(document: DocumentNode, variables: dict[str, Any]) -> None:
     """Raises: LimitExceeded, where a list, a string or a number is over its limit, in the document or the variables."""
     limits = settings.DEALS_LIMITS
     waiting: list[Any] = [variables]
-    visit(document, _Values(waiting))
+    visit(document, _ValueCollector(waiting))
     while waiting:
         value = waiting.pop()
         if isinstance(value, str) and len(value) > limits.max_string_length:
@@ -146,7 +148,7 @@ def check_values(document: DocumentNode, variables: dict[str, Any]) -> None:
             waiting.extend(value.values())
 
 
-class _Values(Visitor):
+class _ValueCollector(Visitor):
     """Collects the strings and lists that a document writes out, none of them within too many others.
 
     (Documents are compared by a function that calls itself at each level, so Python would give up in its middle.)
@@ -159,7 +161,7 @@ class _Values(Visitor):
 
     def go_in(self, *_: Any) -> None:
         self.levels += 1
-        _must_be_within("levels of values", self.levels, settings.DEALS_LIMITS.max_query_depth)
+        _check_limit("levels of values", self.levels, settings.DEALS_LIMITS.max_query_depth)
 
     def come_out(self, *_: Any) -> None:
         self.levels -= 1
@@ -171,8 +173,8 @@ class _Values(Visitor):
         self.values.append(node.value)
 
     def enter_int_value(self, node: IntValueNode, *_: Any) -> None:
-        if len(node.value) > _MOST_DIGITS:
-            raise LimitExceeded(f"A number has more than {_MOST_DIGITS} digits.")
+        if len(node.value) > _MAX_DIGITS:
+            raise LimitExceeded(f"A number has more than {_MAX_DIGITS} digits.")
 
     def enter_list_value(self, node: ListValueNode, *_: Any) -> None:
         self.go_in()

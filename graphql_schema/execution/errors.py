@@ -5,7 +5,7 @@ from __future__ import annotations
 from graphql import GraphQLError
 
 
-def cause(error: GraphQLError) -> BaseException | None:
+def original_exception(error: GraphQLError) -> BaseException | None:
     """What was raised; None for what graphql-core found wrong with the document or its variables."""
     raised = error.original_error
     while isinstance(raised, GraphQLError):

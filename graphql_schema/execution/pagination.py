@@ -24,17 +24,17 @@ from django.db.models.functions import RowNumber
 
 from deals_api.errors import BadInput, CursorOutdated
 from deals_api.models import MoneyField, NameField, Upload
-from graphql_schema.execution.batching import together
+from graphql_schema.execution.batching import link_peers
 
 M = TypeVar("M", bound=Model)
 #: The two cursors that a page may be asked for by.
-Side = Literal["after", "before"]
+CursorSide = Literal["after", "before"]
 
 _DESCENDING: Final = "-"
 #: Digits of the snapshot's name that a cursor repeats.
 _SNAPSHOT_DIGITS: Final = 12
 #: Larger than any id, and than any sum in hundredths.
-_MOST: Final = 2**63
+_MAX: Final = 2**63
 #: As ``_written`` writes it.
 _MONEY: Final = re.compile(r"[0-9]{1,17}\.[0-9]{2}")
 
@@ -80,7 +80,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class PageArguments:
     """Which page is asked for: the first ``size`` rows after one cursor and before another, or the last."""
 
     size: int
@@ -88,19 +88,19 @@ class Cut:
     after: str | None = None
     before: str | None = None
 
-    def places(self, order: Order, version: str, model: type[Model]) -> dict[Side, list[Any]]:
+    def places(self, order: Order, version: str, model: type[Model]) -> dict[CursorSide, list[Any]]:
         """The positions of the cursors that are given.
 
         Raises: as ``read_cursor`` does.
         """
-        cursors: dict[Side, str | None] = {"after": self.after, "before": self.before}
+        cursors: dict[CursorSide, str | None] = {"after": self.after, "before": self.before}
         return {side: read_cursor(one, order, version, model) for side, one in cursors.items() if one is not None}
 
 
 # Cursors
 
 
-def version_of(upload: Upload | None) -> str:
+def cursor_prefix(upload: Upload | None) -> str:
     """What cursors into this upload's rows carry."""
     return "" if upload is None else upload.snapshot.hex[:_SNAPSHOT_DIGITS]
 
@@ -151,10 +151,10 @@ def _read(model: type[Model], field: str, value: Any) -> Any:
         value.encode()  # no half of a surrogate pair
         return value
     if isinstance(column, MoneyField):
-        if not _MONEY.fullmatch(value) or Decimal(value) * 100 >= _MOST:
+        if not _MONEY.fullmatch(value) or Decimal(value) * 100 >= _MAX:
             raise ValueError
         return Decimal(value)
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= _MOST:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= _MAX:
         raise ValueError
     return value
 
@@ -172,10 +172,10 @@ class Page(Generic[M]):
         self,
         version: str,
         order: Order,
-        cut: Cut,
+        cut: PageArguments,
         read: Callable[[], list[M]],
         count: Callable[[], int],
-        left_out: Callable[[Side], bool],
+        left_out: Callable[[CursorSide], bool],
     ) -> None:
         self.version = version
         self.order = order
@@ -216,8 +216,13 @@ class Page(Generic[M]):
         return write_cursor(row, self.order, self.version)
 
 
-def page_of(
-    queryset: QuerySet[M], version: str, order: Order, cut: Cut, count: Callable[[], int], charge: Callable[[], None]
+def fetch_page(
+    queryset: QuerySet[M],
+    version: str,
+    order: Order,
+    cut: PageArguments,
+    count: Callable[[], int],
+    charge: Callable[[], None],
 ) -> Page[M]:
     """One page of all these rows; ``charge`` is called before they are read."""
     places = cut.places(order, version, queryset.model)
@@ -226,10 +231,10 @@ def page_of(
     def read() -> list[M]:
         charge()
         found = list(_first(rows, order, cut))
-        together(found[: cut.size])  # nobody asks anything of the one more
+        link_peers(found[: cut.size])  # nobody asks anything of the one more
         return found
 
-    def left_out(side: Side) -> bool:
+    def left_out(side: CursorSide) -> bool:
         if queryset.filter(order.at(places[side])).exists():
             return True  # the cursor was taken from this very list, as most are, and an index finds its row
         charge()
@@ -238,8 +243,8 @@ def page_of(
     return Page(version, order, cut, read, count, left_out)
 
 
-def pages_of(
-    queryset: QuerySet[M], parent: str, parents: Sequence[int], version: str, order: Order, cut: Cut
+def pages_by_parent(
+    queryset: QuerySet[M], parent: str, parents: Sequence[int], version: str, order: Order, cut: PageArguments
 ) -> dict[int, list[M]]:
     """The rows of a page for each parent, all read in one statement; ``parent`` is the path to its id."""
     queryset = _with_parents(queryset, parent, parents)
@@ -253,18 +258,24 @@ def pages_of(
     by_parent: dict[int, list[M]] = {one: [] for one in parents}
     for row in found:
         by_parent[row.parent].append(row)
-    together(row for rows in by_parent.values() for row in rows[: cut.size])
+    link_peers(row for rows in by_parent.values() for row in rows[: cut.size])
     return by_parent
 
 
-def counts_of(queryset: QuerySet[M], parent: str, parents: Sequence[int]) -> dict[int, int]:
+def counts_by_parent(queryset: QuerySet[M], parent: str, parents: Sequence[int]) -> dict[int, int]:
     """The number of rows of each parent, in one statement."""
     counted = _with_parents(queryset, parent, parents).values("parent").annotate(number=Count("pk")).order_by()
     return dict.fromkeys(parents, 0) | dict(counted.values_list("parent", "number"))
 
 
-def left_out_of(
-    queryset: QuerySet[M], parent: str, parents: Sequence[int], version: str, order: Order, cut: Cut, side: Side
+def has_rows_outside(
+    queryset: QuerySet[M],
+    parent: str,
+    parents: Sequence[int],
+    version: str,
+    order: Order,
+    cut: PageArguments,
+    side: CursorSide,
 ) -> set[int]:
     """The parents with rows at one of the cursors or on its other side, in one statement."""
     place = cut.places(order, version, queryset.model)[side]
@@ -276,12 +287,12 @@ def _with_parents(queryset: QuerySet[M], parent: str, parents: Sequence[int]) ->
     return queryset.annotate(parent=F(parent)).filter(parent__in=parents)
 
 
-def _between(queryset: QuerySet[M], order: Order, places: dict[Side, list[Any]]) -> QuerySet[M]:
+def _between(queryset: QuerySet[M], order: Order, places: dict[CursorSide, list[Any]]) -> QuerySet[M]:
     for side, place in places.items():
         queryset = queryset.filter(order.beyond(place, backwards=side == "before"))
     return queryset
 
 
-def _first(queryset: QuerySet[M], order: Order, cut: Cut) -> QuerySet[M]:
+def _first(queryset: QuerySet[M], order: Order, cut: PageArguments) -> QuerySet[M]:
     """One row more than the page has, so that it shows whether there are more."""
     return queryset.order_by(*order.expressions(backwards=cut.from_the_end))[: cut.size + 1]

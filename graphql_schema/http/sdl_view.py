@@ -11,8 +11,8 @@ from django.views import View
 from django.views.decorators.http import condition
 
 from deals_api.errors import DealsError
-from deals_api.security.permissions import must_be_allowed_to_read
-from graphql_schema.http.view import JSON, Refused, answer_to, query_parameters
+from deals_api.security.permissions import require_read_permission
+from graphql_schema.http.view import JSON, RequestError, error_response, query_parameters
 from graphql_schema.schema import sdl
 
 
@@ -22,13 +22,13 @@ class SchemaView(View):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
             if request.method not in ("GET", "HEAD"):
-                raise Refused(405, "The schema comes by GET.", headers={"Allow": "GET, HEAD"})
-            must_be_allowed_to_read(request.META)
+                raise RequestError(405, "The schema comes by GET.", headers={"Allow": "GET, HEAD"})
+            require_read_permission(request.META)
             query_parameters(request)
-        except Refused as refused:
-            return answer_to(refused, JSON)
+        except RequestError as refused:
+            return error_response(refused, JSON)
         except DealsError as error:
-            return answer_to(Refused.because_of(error), JSON)
+            return error_response(RequestError.because_of(error), JSON)
         return _file(request)
 
 

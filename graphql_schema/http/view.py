@@ -28,20 +28,20 @@ from strawberry.types.graphql import OperationType
 
 from deals_api import request_context
 from deals_api.caching import response_cache
-from deals_api.caching.response_cache import Answer
+from deals_api.caching.response_cache import CachedBody
 from deals_api.db_vendor import is_temporary
 from deals_api.errors import DatabaseBusy, DealsError, LimitExceeded, ResponseTooLarge
 from deals_api.global_ids import write_id
 from deals_api.models import Upload
 from deals_api.query_parameters import first_error
 from deals_api.response_size import check_response_size
-from deals_api.security.permissions import must_be_allowed_to_read
+from deals_api.security.permissions import require_read_permission
 from deals_api.security.throttling import count_computation
 from deals_api.snapshots import current as current_snapshot
 from deals_api.snapshots.lease import SnapshotGone
-from graphql_schema.execution.context import Reading
-from graphql_schema.execution.cost import Account
-from graphql_schema.execution.errors import cause
+from graphql_schema.execution.context import OperationContext
+from graphql_schema.execution.cost import CostBudget
+from graphql_schema.execution.errors import original_exception
 from graphql_schema.http import graphiql
 from graphql_schema.http.errors import (
     INTERNAL,
@@ -49,10 +49,10 @@ from graphql_schema.http.errors import (
     INVALID,
     STATUS,
     UNREADABLE,
-    headers_of,
-    of_the_request,
-    refusal,
-    told,
+    error_headers,
+    error_response_body,
+    format_errors,
+    http_error_in,
 )
 from graphql_schema.schema import schema
 
@@ -68,15 +68,15 @@ _MUTATION: Final = re.compile(r"\bmutation\b")
 _WEIGHT: Final = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 _UTF8: Final = ("utf-8", "utf8")
 #: Digits of a Content-Length that is still a number of bytes.
-_MOST_DIGITS: Final = 18
+_MAX_DIGITS: Final = 18
 #: Lists and objects in each other; the deepest input of the schema, with its variables around it, has six.
-_MOST_LEVELS: Final = 50
+_MAX_LEVELS: Final = 50
 #: How an operation is named, for people who watch; what is longer than a name needs to be is none.
 _NAME: Final = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,63}")
 _NAMED: Final = re.compile(rf"\b(?:query|mutation)\s+({_NAME.pattern})\b")
 
 
-class Refused(Exception):
+class RequestError(Exception):
     """A request that holds no question."""
 
     def __init__(
@@ -84,16 +84,16 @@ class Refused(Exception):
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.body = refusal(message, code)
+        self.body = error_response_body(message, code)
         self.headers = headers or {}
 
     @classmethod
-    def because_of(cls, error: DealsError) -> Refused:
-        return cls(STATUS[type(error)], error.message, error.code, headers_of(error))
+    def because_of(cls, error: DealsError) -> RequestError:
+        return cls(STATUS[type(error)], error.message, error.code, error_headers(error))
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class GraphQLRequest:
     """One operation, as it was asked."""
 
     query: str
@@ -113,21 +113,21 @@ class GraphQLView(View):
             if request.method == "OPTIONS":
                 return HttpResponse(status=204, headers={"Allow": METHODS})
             if request.method not in ("GET", "HEAD", "POST"):
-                raise Refused(405, "Questions come by GET or POST.", headers={"Allow": METHODS})
+                raise RequestError(405, "Questions come by GET or POST.", headers={"Allow": METHODS})
             return self.answer(request, media_type)
-        except Refused as refused:
-            return answer_to(refused, media_type)
+        except RequestError as refused:
+            return error_response(refused, media_type)
         except (Error, SnapshotGone) as error:
             if isinstance(error, Error) and not is_temporary(error):
-                log.exception("Request %s failed", request_context.current().request_id)
-                return answer_to(Refused(500, INTERNAL_MESSAGE, INTERNAL), media_type)
+                log.exception("Request %s failed", request_context.get_request_context().request_id)
+                return error_response(RequestError(500, INTERNAL_MESSAGE, INTERNAL), media_type)
             busy = DatabaseBusy("The database does not answer just now; try again in a moment.")
-            return answer_to(Refused.because_of(busy), media_type)
+            return error_response(RequestError.because_of(busy), media_type)
         except DealsError as error:
-            return answer_to(Refused.because_of(error), media_type)
+            return error_response(RequestError.because_of(error), media_type)
 
     def answer(self, request: HttpRequest, media_type: str) -> HttpResponseBase:
-        must_be_allowed_to_read(request.META)
+        require_read_permission(request.META)
         if request.method == "POST":
             query_parameters(request)
             body = _body(request)
@@ -141,7 +141,7 @@ class GraphQLView(View):
             request.META.get("CONTENT_TYPE"),
             blake2b(body).digest(),
         )
-        return response_cache.served(
+        return response_cache.get_or_compute_local(
             request,
             current_snapshot.current_upload(),
             as_it_came,
@@ -149,14 +149,16 @@ class GraphQLView(View):
         )
 
     def parse_and_answer(self, request: HttpRequest, body: bytes, media_type: str) -> HttpResponseBase:
-        question = read_question(request, body)
-        request_context.current().operation = name_of(question)
+        question = parse_request(request, body)
+        request_context.get_request_context().operation = operation_name_of(question)
         ask = partial(execute, request, question, media_type)
         if _MUTATION.search(question.query):
             answer = ask(current_snapshot.current_upload())
-            return response_cache.unkept(answer, media_type)
+            return response_cache.uncacheable_response(answer, media_type)
         parts = [question.query, question.operation_name, question.variables]
-        return response_cache.respond(request, current_snapshot.current_upload, "graphql", parts, media_type, ask)
+        return response_cache.cached_response(
+            request, current_snapshot.current_upload, "graphql", parts, media_type, ask
+        )
 
 
 # What comes in
@@ -172,7 +174,7 @@ def media_type_of(accept: str) -> str:
     # Who knows nothing of the newer one is given JSON, so where both are as good it must have been named.
     best = RESPONSE if response > json_ or (response == json_ and RESPONSE in weights) else JSON
     if max(json_, response) == 0:
-        raise Refused(406, f"Answers come as {RESPONSE} or {JSON}.")
+        raise RequestError(406, f"Answers come as {RESPONSE} or {JSON}.")
     return best
 
 
@@ -194,37 +196,37 @@ def _weight(media_type: str, weights: dict[str, float]) -> float:
 def _body(request: HttpRequest) -> bytes:
     most = settings.DEALS_LIMITS.max_query_bytes
     if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
-        raise Refused(411, "The request must say how long its body is (Content-Length).")
+        raise RequestError(411, "The request must say how long its body is (Content-Length).")
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not (length.isascii() and length.isdigit()):
-        raise Refused(400, "Content-Length is not a number.")
-    if len(length) > _MOST_DIGITS or int(length) > most:
-        raise Refused(413, f"The body is over {most} bytes.", LimitExceeded.code)
+        raise RequestError(400, "Content-Length is not a number.")
+    if len(length) > _MAX_DIGITS or int(length) > most:
+        raise RequestError(413, f"The body is over {most} bytes.", LimitExceeded.code)
     charset = (request.content_params or {}).get("charset") or "utf-8"
     if request.content_type != JSON or charset.lower() not in _UTF8 or request.META.get("HTTP_CONTENT_ENCODING"):
-        raise Refused(415, f"The body must be {JSON} in UTF-8.")
+        raise RequestError(415, f"The body must be {JSON} in UTF-8.")
     try:
         body = request.body
     except UnreadablePostError:
         body = b""
     if len(body) < int(length):
-        raise Refused(400, "The body ended early.")
+        raise RequestError(400, "The body ended early.")
     return body
 
 
-def read_question(request: HttpRequest, body: bytes) -> Question:
+def parse_request(request: HttpRequest, body: bytes) -> GraphQLRequest:
     """Raises: Refused, where the request holds no question."""
     asked: Any = _loads(body, "The body") if request.method == "POST" else _from_url(request)
     if not isinstance(asked, dict):
-        raise Refused(400, "The body must be a JSON object; one request holds one operation.")
+        raise RequestError(400, "The body must be a JSON object; one request holds one operation.")
     query, name, variables = asked.get("query"), asked.get("operationName"), asked.get("variables")
     if not isinstance(query, str) or not query.strip():
-        raise Refused(400, "There is no query: a string with a GraphQL document.")
+        raise RequestError(400, "There is no query: a string with a GraphQL document.")
     if not isinstance(name, str | None):
-        raise Refused(400, "operationName must be a string.")
+        raise RequestError(400, "operationName must be a string.")
     if not isinstance(variables, dict | None) or not isinstance(asked.get("extensions"), dict | None):
-        raise Refused(400, "variables and extensions must be objects.")
-    return Question(query, name or None, variables)
+        raise RequestError(400, "variables and extensions must be objects.")
+    return GraphQLRequest(query, name or None, variables)
 
 
 def query_parameters(request: HttpRequest, known: Collection[str] = ()) -> QueryDict:
@@ -235,10 +237,10 @@ def query_parameters(request: HttpRequest, known: Collection[str] = ()) -> Query
     try:
         parameters = request.GET
     except TooManyFieldsSent:
-        raise Refused(400, "The address has too many parameters.", LimitExceeded.code) from None
+        raise RequestError(400, "The address has too many parameters.", LimitExceeded.code) from None
     if error := first_error(parameters, known):
         name, sentence = error
-        raise Refused(400, f"{name}: {sentence}")
+        raise RequestError(400, f"{name}: {sentence}")
     return parameters
 
 
@@ -255,23 +257,23 @@ def _loads(text: bytes, what: str) -> Any:
         value = json.loads(text.decode(), parse_constant=_no_constant)
         json.dumps(value, ensure_ascii=False).encode()  # no half of a surrogate pair
     except (ValueError, RecursionError):
-        raise Refused(400, f"{what} is not JSON in UTF-8.") from None
-    if not _is_flat(value, _MOST_LEVELS):
-        raise Refused(400, f"{what} has more than {_MOST_LEVELS} levels.", LimitExceeded.code)
+        raise RequestError(400, f"{what} is not JSON in UTF-8.") from None
+    if not _is_within_depth(value, _MAX_LEVELS):
+        raise RequestError(400, f"{what} has more than {_MAX_LEVELS} levels.", LimitExceeded.code)
     return value
 
 
-def _is_flat(value: Any, levels: int) -> bool:
+def _is_within_depth(value: Any, levels: int) -> bool:
     """Whether no more lists and objects lie in each other; who walks through them later need not fear for the stack."""
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels >= 0 and all(_is_flat(one, levels - 1) for one in inside)
+    return levels >= 0 and all(_is_within_depth(one, levels - 1) for one in inside)
 
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def name_of(question: Question) -> str:
+def operation_name_of(question: GraphQLRequest) -> str:
     """What the operation is called, as far as can be seen without parsing; for people who watch, not to decide by."""
     if question.operation_name is not None:
         return question.operation_name if _NAME.fullmatch(question.operation_name) else ""
@@ -282,20 +284,22 @@ def name_of(question: Question) -> str:
 # What goes out
 
 
-def answer_to(refused: Refused, media_type: str) -> HttpResponse:
-    response = response_cache.unkept(Answer(_json(refused.body), kept=False, status=refused.status), media_type)
+def error_response(refused: RequestError, media_type: str) -> HttpResponse:
+    response = response_cache.uncacheable_response(
+        CachedBody(_json(refused.body), kept=False, status=refused.status), media_type
+    )
     for name, value in refused.headers.items():
         response.headers[name] = value
     return response
 
 
-def execute(request: HttpRequest, question: Question, media_type: str, upload: Upload | None) -> Answer:
+def execute(request: HttpRequest, question: GraphQLRequest, media_type: str, upload: Upload | None) -> CachedBody:
     """The answer to one operation, read from one upload.
 
     Raises: Refused, SnapshotGone, and what ``errors.of_the_request`` finds.
     """
     count_computation(request.META)
-    reading = Reading(upload, Account(), request.META)
+    reading = OperationContext(upload, CostBudget(), request.META)
     allowed = {OperationType.QUERY, OperationType.MUTATION} if request.method == "POST" else {OperationType.QUERY}
     try:
         result = schema.execute_sync(
@@ -306,43 +310,43 @@ def execute(request: HttpRequest, question: Question, media_type: str, upload: U
             allowed_operation_types=allowed,
         )
     except CannotGetOperationTypeError:
-        which = refusal("There is no operation of this name.", INVALID)
-        return Answer(_json(which), kept=False, status=_status_of_request_errors(media_type))
+        which = error_response_body("There is no operation of this name.", INVALID)
+        return CachedBody(_json(which), kept=False, status=_status_of_request_errors(media_type))
     except InvalidOperationTypeError as error:
         if error.operation_type is OperationType.SUBSCRIPTION:
-            raise Refused(400, "There are no subscriptions.", INVALID) from None
-        raise Refused(405, "A mutation comes by POST.", INVALID, {"Allow": "POST"}) from None
+            raise RequestError(400, "There are no subscriptions.", INVALID) from None
+        raise RequestError(405, "A mutation comes by POST.", INVALID, {"Allow": "POST"}) from None
     reading.must_be_whole()
-    if its_own := of_the_request(result.errors or []):
+    if its_own := http_error_in(result.errors or []):
         raise its_own
     try:
-        for raised in map(cause, result.errors or []):
+        for raised in map(original_exception, result.errors or []):
             if isinstance(raised, ResponseTooLarge):
                 raise ResponseTooLarge(raised.message)
-        return _answer(result, reading, media_type)
+        return _result_body(result, reading, media_type)
     except ResponseTooLarge as error:
         for one in result.errors or []:
             one.__traceback__ = None
-            if raised := cause(one):
+            if raised := original_exception(one):
                 raised.__traceback__ = None  # its frames refer to everything that was read
         rejection = ExecutionResult(data=None, errors=[GraphQLError(error.message, original_error=error)])
-        return _answer(rejection, reading, media_type)
+        return _result_body(rejection, reading, media_type)
 
 
-def _answer(result: ExecutionResult, reading: Reading, media_type: str) -> Answer:
+def _result_body(result: ExecutionResult, reading: OperationContext, media_type: str) -> CachedBody:
     account = reading.account
-    request_context.current().cost = account.requested
+    request_context.get_request_context().cost = account.requested
     extensions: dict[str, Any] = {"cost": {"requested": account.requested, "limit": account.limit}}
     if reading.upload is not None:
         extensions["upload"] = write_id("Upload", reading.upload.snapshot)
     body: dict[str, Any] = {"data": result.data, "extensions": extensions}
     if not result.errors:
-        return Answer(_json(body), kept=reading.of_upload_alone)
+        return CachedBody(_json(body), kept=reading.of_upload_alone)
     nothing_ran = result.data is None and all(error.path is None for error in result.errors)
     if nothing_ran:
         del body["data"]
-    answer = _json({"errors": told(result.errors), **body})
-    return Answer(answer, kept=False, status=_status_of_request_errors(media_type) if nothing_ran else 200)
+    answer = _json({"errors": format_errors(result.errors), **body})
+    return CachedBody(answer, kept=False, status=_status_of_request_errors(media_type) if nothing_ran else 200)
 
 
 def _status_of_request_errors(media_type: str) -> int:

@@ -19,7 +19,7 @@ from django.http.response import HttpResponseBase
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
 
-def for_the_admin(get_response: Handler) -> Handler:
+def admin_session_middleware(get_response: Handler) -> Handler:
     """A middleware: sessions, users and messages below ``ADMIN_PATH``, nothing elsewhere."""
     with_session: Any = SessionMiddleware(AuthenticationMiddleware(MessageMiddleware(get_response)))
     admin_path: str = settings.ADMIN_PATH

@@ -43,7 +43,7 @@ _PRIVATE: Final = re.compile(
 )
 
 
-def private_names_only(respond: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+def require_private_host(respond: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
     """Middleware: a name that a stranger could register is not ours.
 
     He could have it lead here, and a page of his would then be one of our own to a visitor's browser (DNS rebinding).

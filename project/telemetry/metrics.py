@@ -19,16 +19,16 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from deals_api.errors import TokenRequired
-from deals_api.formats import exact_json
-from deals_api.rest.exception_handler import body, headers_of
-from deals_api.security.permissions import must_be_allowed_to_read
+from deals_api.formats import dump_json
+from deals_api.rest.exception_handler import error_body, error_headers
+from deals_api.security.permissions import require_read_permission
 from graphql_schema.http.graphiql import ready_queries
 
 if TYPE_CHECKING:
-    from project.telemetry.middleware import Told
+    from project.telemetry.middleware import RequestRecord
 
 #: Names of GraphQL operations, beside those of the ready queries, that one process tells apart.
-MOST_OPERATIONS: Final = 50
+MAX_OPERATIONS: Final = 50
 _METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"))
 _OTHER: Final = "other"
 
@@ -50,10 +50,10 @@ _operations: Final = {
     "", "IntrospectionQuery",
     *(name for one in ready_queries() for name in re.findall(r"^query (\w+)", one["query"], re.MULTILINE)),
 }  # fmt: skip
-_MOST: Final = len(_operations) + MOST_OPERATIONS
+_MAX_LABELS: Final = len(_operations) + MAX_OPERATIONS
 
 
-def count(requests: Iterable[Told]) -> None:
+def count(requests: Iterable[RequestRecord]) -> None:
     """These were answered."""
     alike: Counts[tuple[str, ...]] = Counts()
     for told in requests:
@@ -81,7 +81,7 @@ def _timed(endpoint: str, operation: str) -> Histogram:
 def _known(operation: str) -> str:
     if operation in _operations:
         return operation
-    if len(_operations) == _MOST:
+    if len(_operations) == _MAX_LABELS:
         return _OTHER
     _operations.add(operation)
     return operation
@@ -93,10 +93,10 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if not settings.METRICS:
         raise Http404
     try:
-        must_be_allowed_to_read(request.META)
+        require_read_permission(request.META)
     except TokenRequired as error:
-        refused = exact_json(body(error.message, error.code))
-        return HttpResponse(refused, "application/json", 401, headers=headers_of(error))
+        refused = dump_json(error_body(error.message, error.code))
+        return HttpResponse(refused, "application/json", 401, headers=error_headers(error))
     counted = generate_latest(_of_all_processes())
     return HttpResponse(counted, CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 

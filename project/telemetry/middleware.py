@@ -19,8 +19,8 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from deals_api import request_context
-from deals_api.request_context import Notes
-from deals_api.security.throttling import client_of
+from deals_api.request_context import RequestContext
+from deals_api.security.throttling import client_ip
 from project.telemetry import logs, metrics
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
@@ -28,13 +28,13 @@ Handler = Callable[[HttpRequest], HttpResponseBase]
 #: Asked every few seconds by machines, and worth a line only when they fail.
 _PROBES: Final = ("live", "ready", "metrics")
 #: Characters of a path, a method or an address in the log.
-_MOST_CHARACTERS: Final = 200
-_SECONDS_BETWEEN: Final = 0.1
+_MAX_CHARACTERS: Final = 200
+_FLUSH_SECONDS: Final = 0.1
 #: Requests that wait to be told while nobody takes the log; then the oldest are left out. The service goes on.
-_MOST_WAITING: Final = 20_000
+_MAX_QUEUED: Final = 20_000
 
 
-class Told(NamedTuple):
+class RequestRecord(NamedTuple):
     """What there is to tell of one request, as it was answered."""
 
     at: float
@@ -45,46 +45,46 @@ class Told(NamedTuple):
     status: int
     sent: int
     seconds: float
-    its: Notes
+    its: RequestContext
 
 
-def observed(respond: Handler) -> Callable[[HttpRequest], Any]:
+def request_telemetry(respond: Handler) -> Callable[[HttpRequest], Any]:
     if settings.TRACES:
-        from project.telemetry.tracing import traced
+        from project.telemetry.tracing import trace_requests
 
-        respond = traced(respond)
+        respond = trace_requests(respond)
 
     def answer(request: HttpRequest) -> Any:
         began = time.perf_counter()
-        its = request_context.begin(request.META)
+        its = request_context.start_request(request.META)
         response: Any = respond(request)
         seconds = time.perf_counter() - began
         headers = response.headers
         headers["X-Request-ID"] = its.request_id
-        headers["Server-Timing"] = _timing(its, seconds)
+        headers["Server-Timing"] = _server_timing(its, seconds)
         if not response.streaming:
             sent = 0 if request.method == "HEAD" else len(response.content)
-            _leave(request, response.status_code, sent, seconds, its)
+            _enqueue(request, response.status_code, sent, seconds, its)
         elif (length := headers.get("Content-Length")) is not None:
-            _leave(request, response.status_code, int(length), seconds, its)
+            _enqueue(request, response.status_code, int(length), seconds, its)
         else:
-            response.streaming_content = _Stream(
+            response.streaming_content = _CountedStream(
                 response.streaming_content,
-                lambda sent: _leave(request, response.status_code, sent, time.perf_counter() - began, its),
+                lambda sent: _enqueue(request, response.status_code, sent, time.perf_counter() - began, its),
             )
         return response
 
     return answer
 
 
-def _timing(its: Notes, seconds: float) -> str:
+def _server_timing(its: RequestContext, seconds: float) -> str:
     total = f"total;dur={seconds * 1000:.1f}"
     if its.statements:
         total = f'db;dur={its.database_seconds * 1000:.1f};desc="statements: {its.statements}", {total}'
     return f"cache;desc={its.cache}, {total}" if its.cache else total
 
 
-class _Stream:
+class _CountedStream:
     """The pieces of a stream, and at its end, however that comes about, how many bytes were sent."""
 
     def __init__(self, pieces: Any, tell: Callable[[int], None]) -> None:
@@ -103,7 +103,7 @@ class _Stream:
             tell(self._sent)
 
 
-def endpoint_of(request: HttpRequest) -> str:
+def endpoint_name(request: HttpRequest) -> str:
     """The name of the route; one for all of the admin, and one for all files of pages."""
     match = request.resolver_match
     if match is not None:
@@ -114,13 +114,13 @@ def endpoint_of(request: HttpRequest) -> str:
 # What is left to be told
 
 
-class _Waiting:
+class TelemetryQueue:
     def __init__(self) -> None:
-        self._told: deque[Told] = deque(maxlen=_MOST_WAITING)
+        self._told: deque[RequestRecord] = deque(maxlen=_MAX_QUEUED)
         self._thread: threading.Thread | None = None
         self._guard = threading.Lock()
 
-    def add(self, told: Told) -> None:
+    def add(self, told: RequestRecord) -> None:
         self._told.append(told)
         if self._thread is None:
             self._begin()
@@ -134,40 +134,48 @@ class _Waiting:
 
     def _go_on(self) -> None:
         while True:
-            time.sleep(_SECONDS_BETWEEN)
+            time.sleep(_FLUSH_SECONDS)
             with contextlib.suppress(OSError):  # nobody reads the log any more; what is counted goes on
                 self.tell()
 
     def tell(self) -> None:
         """All that waits."""
         with self._guard:
-            waiting = [self._told.popleft() for _ in range(len(self._told))]
-            if waiting and settings.METRICS:
-                metrics.count(waiting)
-            if waiting and settings.LOG_REQUESTS:
-                logs.write_requests([_line(one) for one in waiting if one.status >= 400 or one.endpoint not in _PROBES])
+            telemetry_queue = [self._told.popleft() for _ in range(len(self._told))]
+            if telemetry_queue and settings.METRICS:
+                metrics.count(telemetry_queue)
+            if telemetry_queue and settings.LOG_REQUESTS:
+                logs.write_access_log(
+                    [
+                        _access_log_entry(one)
+                        for one in telemetry_queue
+                        if one.status >= 400 or one.endpoint not in _PROBES
+                    ]
+                )
 
 
-waiting: Final = _Waiting()
+telemetry_queue: Final = TelemetryQueue()
 
 
-def _leave(request: HttpRequest, status: int, sent: int, seconds: float, its: Notes) -> None:
+def _enqueue(request: HttpRequest, status: int, sent: int, seconds: float, its: RequestContext) -> None:
     its.answered = True
-    client, method = client_of(request.META), request.method or ""
-    waiting.add(Told(time.time(), client, method, request.path, endpoint_of(request), status, sent, seconds, its))
+    client, method = client_ip(request.META), request.method or ""
+    telemetry_queue.add(
+        RequestRecord(time.time(), client, method, request.path, endpoint_name(request), status, sent, seconds, its)
+    )
 
 
-def _line(told: Told) -> dict[str, Any]:
+def _access_log_entry(told: RequestRecord) -> dict[str, Any]:
     its = told.its
     return {
         "time": told.at,
         "level": "info" if told.status < 500 else "error",
         "event": "request",
         "request_id": its.request_id,
-        "client": told.client[:_MOST_CHARACTERS],
+        "client": told.client[:_MAX_CHARACTERS],
         "user": its.user,
-        "method": told.method[:_MOST_CHARACTERS],
-        "path": told.path[:_MOST_CHARACTERS],
+        "method": told.method[:_MAX_CHARACTERS],
+        "path": told.path[:_MAX_CHARACTERS],
         "endpoint": told.endpoint,
         "operation": its.operation,
         "status": told.status,

@@ -33,7 +33,7 @@ def start() -> None:
     connection_created.connect(_trace_statements)
 
 
-def traced(respond: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:
+def trace_requests(respond: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:
     """Middleware: the span of a request, below the one that its ``traceparent`` names."""
 
     def answer(request: HttpRequest) -> HttpResponseBase:
@@ -49,7 +49,7 @@ def traced(respond: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[Http
 
 
 def _describe(span: trace.Span, request: HttpRequest, response: HttpResponseBase) -> None:
-    its, match = request_context.current(), request.resolver_match
+    its, match = request_context.get_request_context(), request.resolver_match
     if match is not None and match.url_name:
         span.update_name(f"{request.method} {match.url_name}")
     told: dict[str, Any] = {
@@ -70,11 +70,11 @@ def _describe(span: trace.Span, request: HttpRequest, response: HttpResponseBase
 
 
 def _trace_statements(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    if _traced_statement not in connection.execute_wrappers:
-        connection.execute_wrappers.insert(0, _traced_statement)
+    if _trace_statement not in connection.execute_wrappers:
+        connection.execute_wrappers.insert(0, _trace_statement)
 
 
-def _traced_statement(run: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+def _trace_statement(run: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
     """Without its parameters, which are data."""
     if not trace.get_current_span().is_recording():
         return run(sql, params, many, context)

@@ -16,21 +16,21 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from deals_api.errors import DatabaseBusy, DealsError
-from deals_api.formats import exact_json
+from deals_api.formats import dump_json
 from deals_api.ingest.service import ingest_deals
 from deals_api.management.terminal import (
-    Bar,
     DatabaseUnavailable,
     Interrupted,
     Interruption,
-    Refused,
-    Unusable,
+    ProgressBar,
+    UploadRejected,
+    UsageError,
     database,
     table,
 )
 from deals_api.models import Upload
-from deals_api.rest.exception_handler import body
-from deals_api.snapshots.retention import tidy_if_possible
+from deals_api.rest.exception_handler import error_body
+from deals_api.snapshots.retention import apply_retention_safely
 
 STANDARD_INPUT = "-"
 #: ``Upload.uploaded_by``. In a container or a scheduled job the name of the system user says nothing.
@@ -55,7 +55,7 @@ class Command(BaseCommand):
         began = time.monotonic()
         interruption = Interruption()
         try:
-            with opened(options["file"]) as (file, name), database():
+            with open_source(options["file"]) as (file, name), database():
                 with interruption.handled():
                     upload = self.load(file, name, interruption)
                 current = Upload.objects.current() == upload
@@ -63,8 +63,8 @@ class Command(BaseCommand):
             raise DatabaseUnavailable(busy.message) from busy
         except DealsError as refusal:
             if as_json:
-                self.write_json(body(refusal.message, refusal.code, refusal.problems))
-            raise Refused(refusal.message if as_json else told(refusal)) from refusal
+                self.write_json(error_body(refusal.message, refusal.code, refusal.problems))
+            raise UploadRejected(refusal.message if as_json else format_error(refusal)) from refusal
         except KeyboardInterrupt:
             raise Interrupted("The load was stopped.") from None
         if as_json:
@@ -72,12 +72,12 @@ class Command(BaseCommand):
         else:
             self.stdout.write(sentence(upload, time.monotonic() - began, current=current))
         self.stdout.flush()
-        tidy_if_possible(settings.DEALS_LIMITS)
+        apply_retention_safely(settings.DEALS_LIMITS)
         if interruption.requested:
             raise Interrupted("The file was loaded before it could be stopped.")
 
     def load(self, file: IO[bytes], name: str, stop_if_requested: Interruption) -> Upload:
-        bar = Bar(self.stderr, file.seek(0, 2)) if self.stderr.isatty() else None
+        bar = ProgressBar(self.stderr, file.seek(0, 2)) if self.stderr.isatty() else None
 
         def progress(rows: int, bytes_read: int) -> None:
             stop_if_requested()
@@ -91,32 +91,32 @@ class Command(BaseCommand):
                 bar.end()
 
     def write_json(self, data: dict[str, Any]) -> None:
-        self.stdout.write(exact_json(data).decode())
+        self.stdout.write(dump_json(data).decode())
 
 
 @contextlib.contextmanager
-def opened(path: str) -> Iterator[tuple[IO[bytes], str]]:
+def open_source(path: str) -> Iterator[tuple[IO[bytes], str]]:
     """The file, which can be read more than once, and its name; a pipe is kept on disk first.
 
     Raises: Unusable.
     """
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(source(path))
+            file = stack.enter_context(_open(path))
             if not file.seekable():
-                file = kept(file, stack.enter_context(tempfile.TemporaryFile()))
+                file = spool(file, stack.enter_context(tempfile.TemporaryFile()))
         except OSError as error:
-            raise Unusable(f"{path} cannot be read: {error.strerror}.") from error
+            raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
         yield file, "standard input" if path == STANDARD_INPUT else Path(path).name
 
 
-def source(path: str) -> IO[bytes]:
+def _open(path: str) -> IO[bytes]:
     if path == STANDARD_INPUT:
         return os.fdopen(0, "rb", closefd=False)
     return Path(path).open("rb")
 
 
-def kept(pipe: IO[bytes], copy: IO[bytes]) -> IO[bytes]:
+def spool(pipe: IO[bytes], copy: IO[bytes]) -> IO[bytes]:
     """What comes through, up to the first block over the limit, which is refused like a file of that size."""
     limit = settings.DEALS_LIMITS.max_upload_bytes
     while copy.tell() <= limit and (block := pipe.read(shutil.COPY_BUFSIZE)):  # type: ignore[attr-defined]
@@ -124,7 +124,7 @@ def kept(pipe: IO[bytes], copy: IO[bytes]) -> IO[bytes]:
     return copy
 
 
-def told(refusal: DealsError) -> str:
+def format_error(refusal: DealsError) -> str:
     """The sentence, and the bad cells under it."""
     if not refusal.problems:
         return refusal.message

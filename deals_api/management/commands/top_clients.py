@@ -8,17 +8,17 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from rest_framework.serializers import ValidationError
 
-from deals_api.formats import plain
-from deals_api.management.terminal import Unusable, database, table
+from deals_api.formats import format_money
+from deals_api.management.terminal import UsageError, database, table
 from deals_api.models import Upload
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.reports.top_clients import TopClient
-from deals_api.rest.serializers import PlacesField, top_clients_json
+from deals_api.rest.serializers import LimitField, top_clients_json
 
 
 def places(text: str) -> int:
     try:
-        return PlacesField().to_internal_value(text)
+        return LimitField().to_internal_value(text)
     except ValidationError as error:
         (reason,) = error.detail
         raise ArgumentTypeError(str(reason)) from error
@@ -56,13 +56,13 @@ def top_clients(number: int | None, limit: int) -> list[TopClient]:
         return []
     ranking = top_clients_report.top_clients(upload, limit, bounded=False) if upload else []
     if upload is None or not upload.is_readable():
-        raise Unusable("There is no such upload, or its rows are no longer kept.")
+        raise UsageError("There is no such upload, or its rows are no longer kept.")
     return ranking
 
 
 def as_table(ranking: list[TopClient]) -> str:
     rows = [
-        (place, client.username, plain(client.spent_money), ", ".join(client.gems))
+        (place, client.username, format_money(client.spent_money), ", ".join(client.gems))
         for place, client in enumerate(ranking, 1)
     ]
     return table(("", "username", "spent_money", "gems"), rows, right=[0, 2])

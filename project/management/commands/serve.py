@@ -18,10 +18,10 @@ from django.db import DatabaseError, connection
 from gunicorn.app import wsgiapp
 
 from deals_api.db_vendor import describe_error, is_unusable
-from deals_api.management.terminal import DatabaseUnavailable, Unusable
+from deals_api.management.terminal import DatabaseUnavailable, UsageError
 from deals_api.models import Installation
 from deals_api.schema_check import SchemaMismatch, migrate_database
-from deals_api.snapshots.retention import tidy_if_possible
+from deals_api.snapshots.retention import apply_retention_safely
 from project.server.gunicorn_conf import make_folder
 
 _TRIES = 30
@@ -41,7 +41,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         check_port(settings.PORT)
         settings.SECRET_KEY = self.prepare_database()
-        tidy_if_possible(settings.DEALS_LIMITS)
+        apply_retention_safely(settings.DEALS_LIMITS)
         connection.close()
         os.chdir(settings.BASE_DIR)
         # As ``python -m gunicorn`` would see it, also when SIGUSR2 starts a new master.
@@ -62,7 +62,7 @@ class Command(BaseCommand):
                 migrate_database()
                 return settings.OPERATORS_SECRET_KEY or self.own_key()
             except SchemaMismatch as mismatch:
-                raise Unusable(str(mismatch)) from mismatch
+                raise UsageError(str(mismatch)) from mismatch
             except DatabaseError as error:
                 connection.close()
                 if tries == _TRIES or is_unusable(error):
@@ -86,4 +86,4 @@ def check_port(port: int) -> None:
             probe.listen()
         except OSError as error:
             reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-            raise Unusable(f"Port {port} {reason}; set PORT to another one.") from error
+            raise UsageError(f"Port {port} {reason}; set PORT to another one.") from error
