@@ -294,7 +294,7 @@ def test_counting_goes_on_in_the_process_while_redis_is_away(
 ) -> None:
     from project.settings import redis_cache
 
-    monkeypatch.setattr(shared_cache, "shared_cache", shared_cache.CircuitBreaker())
+    monkeypatch.setattr(shared_cache, "breaker", shared_cache.CircuitBreaker())
     with services.redis() as (redis, url):
         settings.CACHES = {"default": redis_cache(url)}
         limits(uploads_per_minute=3)

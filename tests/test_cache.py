@@ -67,7 +67,7 @@ class Counted:
 
 @pytest.fixture(autouse=True)
 def _breaker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_cache, "shared_cache", shared_cache.CircuitBreaker(shared_cache._ping))
+    monkeypatch.setattr(shared_cache, "breaker", shared_cache.CircuitBreaker(shared_cache.ping))
 
 
 def asked(version: Version | None, compute: Counted, question: list[object] | None = None) -> HttpResponse:
@@ -231,11 +231,14 @@ def test_a_request_in_the_same_form_is_answered_ready() -> None:
 
 
 def test_a_ready_answer_belongs_to_its_snapshot() -> None:
-    for name in ("a", "b", "a"):
+    def get(name: str) -> HttpResponseBase:
         version = Version(name)
-        answer = response_cache.get_or_compute_local(
-            request, version, "form", lambda v=version: asked(v, Counted(v.name.encode()))
-        )  # type: ignore[misc]
+        return response_cache.get_or_compute_local(
+            request, version, "form", lambda: asked(version, Counted(name.encode()))
+        )
+
+    for name in ("a", "b", "a"):
+        answer = get(name)
         assert isinstance(answer, HttpResponse)
         assert answer.content == name.encode()
 
@@ -410,7 +413,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(response_cache, "time", clock)
+    monkeypatch.setattr("deals_api.snapshots.lease.time", clock)
     return clock
 
 
@@ -499,7 +502,7 @@ class Noted:
 @pytest.mark.usefixtures("_much_patience")
 def test_threads_share_one_computation(monkeypatch: pytest.MonkeyPatch) -> None:
     noted = Noted()
-    monkeypatch.setattr(response_cache, "backend", noted)
+    monkeypatch.setattr(shared_cache, "backend", noted)
     compute = Counted(seconds=0.2)
     begin = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
@@ -577,7 +580,7 @@ def use_redis(url: str, monkeypatch: pytest.MonkeyPatch, **changed: float) -> Ba
 
     options = published.redis_cache(url)["OPTIONS"] | changed
     shared: BaseCache = RedisCache(url, {"OPTIONS": options})
-    monkeypatch.setattr(response_cache, "backend", shared)
+    monkeypatch.setattr(shared_cache, "backend", shared)
     return shared
 
 
@@ -691,7 +694,7 @@ def test_response_too_large_for_redis_does_not_open_the_circuit_breaker(
             for _ in range(2):
                 local_cache.local_responses.clear()
                 assert seconds_of(Version(f"large {number}"), large) < 60
-                assert not shared_cache.shared_cache.failing
+                assert not shared_cache.breaker.failing
         if case in ("no memory", "output buffer"):  # which evicts nothing
             local_cache.local_responses.clear()
             asked(Version("small"), small)

@@ -35,7 +35,7 @@ from tests.test_rest import UPLOAD, multipart, part, post, refusal
 #: DRF raises these only for classes that ``test_drf_is_not_asked_who_may_do_what`` keeps out of the settings.
 UNUSED_IN_DRF = {"authentication_failed", "not_authenticated", "throttled"}
 #: Modules that create an error which the callers in REST catch: ``ids.snapshot_named`` does.
-CAUGHT = {"bad_input": {"deals_api.ids"}}
+CAUGHT = {"bad_input": {"deals_api.global_ids"}}
 
 
 def kinds_of(error: type[Exception]) -> Iterator[Any]:
@@ -97,7 +97,7 @@ def codes_within(modules: set[str]) -> set[str]:
 
 def statuses_of_rest() -> dict[str, int]:
     """Status by code; the README's table of errors is compared with it."""
-    roots = ("deals_api.urls", "deals_api.exception_handler")
+    roots = ("deals_api.rest.urls", "deals_api.rest.exception_handler")
     modules = set(roots).union(*(imports().find_upstream_modules(root) for root in roots))
     elsewhere = {kind.code for kind in kinds_of(DealsError)} - codes_within(modules)
     return {code: status for code, status in statuses_of_the_code().items() if code not in elsewhere | UNUSED_IN_DRF}
@@ -108,7 +108,6 @@ def codes_of_graphql() -> set[str]:
     graph = imports()
     own = {module for module in graph.modules if module.startswith("graphql_schema")}
     used = set().union(*(graph.find_modules_directly_imported_by(module) for module in own))
-    used.discard("deals_api.csv_rows")  # for ``read_date`` alone, which creates no error
     return codes_within(own | used) | {errors.UNREADABLE, errors.INVALID, errors.INTERNAL}
 
 

@@ -409,7 +409,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("deals_api.database.time", clock)
+    monkeypatch.setattr("deals_api.db_vendor.time", clock)
     return clock
 
 

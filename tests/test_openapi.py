@@ -23,7 +23,7 @@ from pytest_django import Settings
 from deals_api.ingest import service
 from deals_api.reports import exports
 from deals_api.reports import top_clients as top_clients_report
-from deals_api.rest import openapi, urls
+from deals_api.rest import openapi, urls, views
 from deals_api.security.throttling import count_computation, count_upload, counters
 from deals_api.security.tokens import read_tokens
 from tests.builders import csv_of, deal
@@ -171,6 +171,11 @@ class Asking:
     def not_allowed(self) -> Any:
         return self.ask(Origin="https://evil.example")
 
+    def limit_exceeded(self) -> Any:
+        body = b" " * (self.settings.DEALS_LIMITS.max_response_bytes + 1)
+        self.patch.setattr(views, "top_clients_json", lambda _: body)
+        return self.ask()
+
     def upload_not_kept(self) -> Any:
         return self.ask("?upload=00000000-0000-0000-0000-000000000000")
 
@@ -215,7 +220,7 @@ class Asking:
         return self.ask()
 
     def database_busy(self) -> Any:
-        def fail(*_: object) -> None:
+        def fail(*_: object, **__: object) -> None:
             raise OperationalError("the database is gone")
 
         for module, name in ((top_clients_report, "top_clients"), (service, "ingest_deals"), (exports, "deals")):

@@ -133,7 +133,7 @@ def test_access_log_names_the_user_and_never_the_token(told: Told, settings: Set
 
 
 def activation_event(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
-    (record,) = [record for record in caplog.records if record.name == "deals_api.store"]
+    (record,) = [record for record in caplog.records if record.name == "deals_api.snapshots.current"]
     event: dict[str, Any] = json.loads(logs.formatter().format(record))
     return event
 

@@ -21,14 +21,13 @@ from functools import lru_cache, partial
 from typing import Final, TypeVar
 
 from django.conf import settings
-from django.core.cache import cache as backend
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
 from django.http.response import HttpResponseBase
 from django.utils.http import parse_etags
 
 from deals_api import request_context
+from deals_api.caching import shared
 from deals_api.caching.local import CachedRequest, local_responses
-from deals_api.caching.shared import shared_cache
 from deals_api.caching.single_flight import SingleFlight
 from deals_api.limits import Limits
 from deals_api.snapshots.lease import S, Snapshot, SnapshotGone
@@ -205,14 +204,14 @@ def get_or_compute(key: str, compute: Callable[[], CachedBody]) -> CachedBody:
         answer = compute()
         if answer.kept and len(answer.body) <= MAX_CACHED_BYTES:
             local_responses.put(key, answer.body, len(answer.body))
-            shared_cache.call(backend.set, key, answer.body, CACHE_TTL_SECONDS)
+            shared.breaker.call(shared.backend.set, key, answer.body, CACHE_TTL_SECONDS)
         return answer
 
 
 def _find(key: str) -> bytes | None:
     body: bytes | None = local_responses.get(key)
     if body is None:
-        body = shared_cache.call(backend.get, key)
+        body = shared.breaker.call(shared.backend.get, key)
         if body is not None:
             local_responses.put(key, body, len(body))
     return body

@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from django.core.cache import cache as backend
+from django.core.cache import BaseCache, cache
 from django_redis.serializers.base import BaseSerializer
 from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
+
+#: Django's default cache.
+backend: BaseCache = cache
 
 
 #: How long Redis is left alone after it failed once.
@@ -20,10 +23,10 @@ RECOVERY_SECONDS: Final = 5.0
 
 def increment(key: str, seconds: int) -> int | None:
     """One more under a key that lives so long; None while the shared cache is in trouble."""
-    if shared_cache.call(backend.add, key, 0, seconds) is None:
+    if breaker.call(backend.add, key, 0, seconds) is None:
         return None
     try:
-        number: int | None = shared_cache.call(backend.incr, key)
+        number: int | None = breaker.call(backend.incr, key)
     except ValueError:  # thrown out between the two
         return None
     return number
@@ -31,10 +34,10 @@ def increment(key: str, seconds: int) -> int | None:
 
 def is_available() -> bool:
     """Whether the shared cache does; asked at most every ``REST_SECONDS`` while it does not."""
-    return bool(shared_cache.call(_ping, otherwise=False))
+    return bool(breaker.call(ping, otherwise=False))
 
 
-def _ping() -> bool:
+def ping() -> bool:
     backend.get("ping")
     return True
 
@@ -46,7 +49,7 @@ class CircuitBreaker:
     large for Redis, so it does not cost the others their cache.
     """
 
-    def __init__(self, probe: Callable[[], object] = _ping) -> None:
+    def __init__(self, probe: Callable[[], object] = ping) -> None:
         self.probe = probe
         self.resting_until = 0.0
         self.failing = False
@@ -85,7 +88,7 @@ class CircuitBreaker:
         return True
 
 
-shared_cache = CircuitBreaker()
+breaker = CircuitBreaker()
 
 
 class BytesSerializer(BaseSerializer):  # type: ignore[misc]  # django-redis has no types

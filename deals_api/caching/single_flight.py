@@ -7,9 +7,7 @@ import time
 import weakref
 from typing import Any, Final
 
-from django.core.cache import cache as backend
-
-from deals_api.caching.shared import shared_cache
+from deals_api.caching import shared
 
 #: How long a reader waits for another's computation of the same answer before it computes it too.
 SINGLE_FLIGHT_WAIT_SECONDS: Final = 2.0
@@ -35,15 +33,15 @@ class SingleFlight:
         self.flagged = False
         until, pause = time.monotonic() + SINGLE_FLIGHT_WAIT_SECONDS, 0.005
         while time.monotonic() < until:
-            added = shared_cache.call(backend.add, self.flag, b"1", SINGLE_FLIGHT_WAIT_SECONDS)
+            added = shared.breaker.call(shared.backend.add, self.flag, b"1", SINGLE_FLIGHT_WAIT_SECONDS)
             self.flagged = bool(added)
-            if added is not False or shared_cache.call(backend.has_key, self.key, otherwise=True):
+            if added is not False or shared.breaker.call(shared.backend.has_key, self.key, otherwise=True):
                 return  # the turn is ours, Redis takes no flag, or the answer is there
             time.sleep(pause)
             pause = min(pause * 2, 0.1)
 
     def __exit__(self, *_: object) -> None:
         if self.flagged:
-            shared_cache.call(backend.delete, self.flag)
+            shared.breaker.call(shared.backend.delete, self.flag)
         if self.locked:
             self.lock.release()

@@ -76,6 +76,10 @@ REFUSALS: Final = {
         HTTPStatus.FORBIDDEN,
         "A page of another site asks for this; the service takes changes from its own pages only.",
     ),
+    "limit_exceeded": Refusal(
+        HTTPStatus.BAD_REQUEST,
+        f"The response is over {_most.max_response_bytes:,} bytes; ask for less, or download an export.",
+    ),
     "upload_not_kept": Refusal(HTTPStatus.NOT_FOUND, "There is no such upload, or its rows are no longer kept."),
     "method_not_allowed": Refusal(HTTPStatus.METHOD_NOT_ALLOWED, 'Method "DELETE" not allowed.'),
     "not_acceptable": Refusal(HTTPStatus.NOT_ACCEPTABLE, "Could not satisfy the request Accept header."),
@@ -108,16 +112,18 @@ REFUSALS_OF_READING: Final = {
 }
 #: Codes of the same handler that no operation here gives: other addresses, GraphQL, and DRF's own.
 ELSEWHERE: Final = (
-    "authentication_failed", "bad_input", "cursor_outdated", "limit_exceeded", "not_authenticated",
+    "authentication_failed", "bad_input", "cursor_outdated", "not_authenticated",
     "not_found", "permission_denied", "throttled",
 )  # fmt: skip
 
 _ALWAYS: Final = (
     "bad_request", "token_required", "method_not_allowed", "too_many_requests", "internal_error", "database_busy",
 )  # fmt: skip
-_OF_READING: Final = {code: REFUSALS_OF_READING[code] for code in (*_ALWAYS, "invalid", "not_acceptable")}
+_OF_READING: Final = {
+    code: REFUSALS_OF_READING[code] for code in (*_ALWAYS, "invalid", "limit_exceeded", "not_acceptable")
+}
 _OF_EXPORTS: Final = {code: REFUSALS_OF_READING[code] for code in (*_ALWAYS, "invalid", "upload_not_kept")}
-_OF_WRITING: Final = {code: REFUSALS[code] for code in REFUSALS if code != "upload_not_kept"}
+_OF_WRITING: Final = {code: REFUSALS[code] for code in REFUSALS if code not in ("limit_exceeded", "upload_not_kept")}
 
 
 def _refused(refusals: dict[str, Refusal]) -> dict[Any, OpenApiResponse]:
