@@ -1,4 +1,4 @@
-"""Which code is running: the digest that keeps answers of one version from another's readers."""
+"""Digest of the running code. It is part of every cache key, so that releases never share cached responses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def build_digest(base: Path) -> str:
-    """One short name for the contents of our packages and the pinned libraries."""
+    """Return a short digest of the packages' sources and the pinned libraries."""
     sources = sorted(
         path
         for package in ("project", "deals_api", "graphql_schema")

@@ -1,4 +1,4 @@
-"""Can the process answer, and can the service."""
+"""Health checks: liveness of the process, readiness of the service."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from deals_api.schema_check import SchemaMismatch, require_matching_schema
 
 @require_safe
 def live(_request: HttpRequest) -> JsonResponse:
-    """The process answers."""
+    """Liveness: the process answers."""
     return JsonResponse({"status": "ok"})
 
 
 @require_safe
 def ready(_request: HttpRequest) -> JsonResponse:
-    """The database answers too, and its tables are those of the code. Without the cache the service is slower only."""
+    """Readiness: the database answers and its tables match the code.
+
+    Without Redis the service is ready, but slower.
+    """
     try:
         _check_schema_once()
         Upload.objects.current()
@@ -32,7 +35,7 @@ def ready(_request: HttpRequest) -> JsonResponse:
 
 
 def _check_schema_once() -> None:
-    """Until it has passed once: the tables do not change while the code that made them runs.
+    """Check the tables until they match; they do not change afterwards while this code runs.
 
     Raises: SchemaMismatch.
     """

@@ -1,4 +1,4 @@
-"""The operator's values, read from the environment here and nowhere else.
+"""Settings. The environment is read in this module and nowhere else.
 
 With nothing set the service runs on SQLite and in-process memory; see the README's table.
 """
@@ -48,7 +48,7 @@ def _values(name: str, pattern: str, meaning: str, separator: str = ",") -> list
     return values
 
 
-# The service's own
+# Settings of the service
 
 try:
     DEALS_LIMITS = Limits.from_environment(os.environ)
@@ -70,7 +70,7 @@ try:
         r"null|file://|[a-z][a-z0-9+.-]*://([^/?#@\s\[\]]+|\[[0-9a-f:.]+\](:[0-9]+)?)",
         "origins such as https://example.com, separated by commas",
     )
-    # OpenTelemetry's own variables. Its library reads them too, but only logs what is wrong with them.
+    # The library reads OpenTelemetry's variables itself, but only logs invalid values.
     TRACES = bool(_values("OTEL_EXPORTER_OTLP_ENDPOINT", r"https?://[^/?#\s\[\]]+\S*", "an http or https URL", "\n"))
     if not all("=" in pair for pair in os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", "").split(",") if pair.strip()):
         raise ValueError("OTEL_EXPORTER_OTLP_HEADERS must be name=value pairs, separated by commas")
@@ -80,7 +80,7 @@ except ValueError as error:
     raise ImproperlyConfigured(str(error)) from None
 if READ_REQUIRES_TOKEN and not API_TOKENS:
     raise ImproperlyConfigured("READ_REQUIRES_TOKEN needs API_TOKENS: nobody could read")
-# An empty variable means the default there too.
+# For OpenTelemetry, too, an empty variable means the default.
 for _name in (
     "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER",
     "OTEL_TRACES_SAMPLER_ARG",
@@ -89,18 +89,18 @@ for _name in (
         os.environ.pop(_name, None)
 DEALS_BUILD = build_digest(BASE_DIR)
 
-# Django's
+# Settings of Django
 
-# ``serve`` hands its workers the key of the installation; a command that signs nothing may have any.
+# ``serve`` sets the key of the installation; other commands sign nothing, so that any key will do.
 OPERATORS_SECRET_KEY = os.environ.get("SECRET_KEY", "")
 SECRET_KEY = OPERATORS_SECRET_KEY or get_random_secret_key()
 DEBUG = False
 ALLOWED_HOSTS = [*(_names or "*")]
-# Whoever watches the service from inside asks this very machine, by no public name.
+# Health checks inside the container use no public name.
 ALLOWED_HOSTS += ["localhost", "127.0.0.1"]
 
 INSTALLED_APPS = [
-    "django.contrib.admin.apps.SimpleAdminConfig",  # its site is ``deals_api.admin.site``
+    "django.contrib.admin.apps.SimpleAdminConfig",  # the site is ``deals_api.admin.model_admins.site``
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -124,14 +124,14 @@ MIDDLEWARE = [
     "project.middleware.admin_sessions.admin_session_middleware",
 ]
 SILENCED_SYSTEM_CHECKS = [
-    # A cookie carries somebody's authority in the admin only, and each of its views is ``csrf_protect``ed.
+    # Only the admin authenticates by cookie, and each of its views is ``csrf_protect``ed.
     "security.W003",
-    # Sessions, users and messages are there, inside ``project.middleware.admin_sessions``.
+    # ``project.middleware.admin_sessions`` wraps the middleware for sessions, users and messages.
     "admin.E408",
     "admin.E409",
     "admin.E410",
 ]
-# Pages of other sites may use the service from a browser where CORS_ORIGINS names them.
+# CORS_ORIGINS lists the other sites whose pages may use the service.
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Retry-After", "Server-Timing", "X-Request-ID"]
 if CORS_ALLOWED_ORIGINS:
@@ -140,7 +140,7 @@ if CORS_ALLOWED_ORIGINS:
 MIDDLEWARE.insert(0, "project.telemetry.middleware.request_telemetry")
 ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"
-APPEND_SLASH = False  # each URL works with and without it, POST included
+APPEND_SLASH = False  # each URL works with and without the slash, for POST too
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
@@ -158,7 +158,7 @@ TEMPLATES = [
     },
 ]
 
-# What pages load: only what is named here, at addresses that are new with every build, to be kept for ever
+# Static files: only those listed here, at URLs that change with every build and may be cached for ever
 
 _ADMIN = Path(django.__path__[0], "contrib", "admin", "static", "admin")
 _DRF = Path(rest_framework.__path__[0], "static", "rest_framework")
@@ -174,7 +174,7 @@ STATICFILES_DIRS = [
     ("drf_spectacular_sidecar/swagger-ui-dist", _SIDECAR / "swagger-ui-dist"),
     ("graphiql", Path(graphene_django_graphiql_static.__path__[0], "static", "graphene_django_graphiql_static")),
 ]
-# The image has them collected, with compressed ones beside them; elsewhere they are served from where they lie.
+# The image contains them collected and compressed; elsewhere the finders serve them from their packages.
 COLLECTED = BASE_DIR / "collected"
 STATIC_ROOT = COLLECTED if COLLECTED.is_dir() else None
 STORAGES = {"staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"}}
@@ -182,7 +182,7 @@ WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 WHITENOISE_IMMUTABLE_FILE_TEST = f"/{DEALS_BUILD}/"
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 
-# Who may enter the admin
+# Users of the admin
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -193,27 +193,27 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-# The cookies are the admin's alone: a browser shows them to no other address.
+# Browsers send the cookies to the admin only.
 ADMIN_PATH = "/admin/"
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = ADMIN_PATH
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
-# Where data live
+# Database
 
-#: What no mistake of ours and no broken cable may exceed; a load lifts the first one for its transaction.
+#: Time limits of a session; a bulk load disables ``statement_timeout`` for its transaction.
 POSTGRES_OPTIONS = {
     "options": "-c statement_timeout=60s -c lock_timeout=30s -c idle_in_transaction_session_timeout=60s",
     "connect_timeout": 5,
-    # A database whose machine has vanished is noticed in 20 to 30 seconds.
+    # Detect within 20 to 30 seconds that the database host is unreachable.
     "keepalives_idle": 20, "keepalives_interval": 5, "keepalives_count": 2,
     "tcp_user_timeout": 20_000,
 }  # fmt: skip
 
 
 def database(url: str) -> dict[str, Any]:
-    """Django's entry for one ``DATABASE_URL``."""
+    """Return the entry of DATABASES for a ``DATABASE_URL``."""
     try:
-        # Connections are kept, and each request that needs one first looks whether the database has restarted.
+        # Connections are persistent, and checked once in each request, because the database may have restarted.
         entry: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=None, conn_health_checks=True))
     except (ValueError, dj_database_url.UnknownSchemeError) as wrong:
         raise ImproperlyConfigured(f"DATABASE_URL is not understood: {wrong}") from None
@@ -228,7 +228,7 @@ def database(url: str) -> dict[str, Any]:
         if options.keys() - {"timeout"} or not isinstance(options.get("timeout", 0), int):
             raise ImproperlyConfigured("DATABASE_URL of SQLite has no options but ?timeout=, in seconds")
         entry["OPTIONS"] = {
-            # Readers never wait for a writer; a writer waits its turn from the start, so it cannot deadlock.
+            # WAL: readers never wait for a writer. IMMEDIATE: writers queue at BEGIN, so they cannot deadlock.
             "init_command": "PRAGMA journal_mode=WAL",
             "transaction_mode": "IMMEDIATE",
             "timeout": 60,
@@ -252,9 +252,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 
 def redis_cache(url: str) -> dict[str, Any]:
-    """Django's entry for one ``REDIS_URL``."""
+    """Return the entry of CACHES for a ``REDIS_URL``."""
     try:
-        ConnectionPool.from_url(url).make_connection()  # which does not connect yet
+        ConnectionPool.from_url(url).make_connection()  # validates the URL without connecting
     except (ValueError, TypeError, RedisError) as wrong:
         raise ImproperlyConfigured(f"REDIS_URL is not understood: {wrong}") from None
     return {
@@ -264,17 +264,17 @@ def redis_cache(url: str) -> dict[str, Any]:
             "SERIALIZER": "deals_api.caching.shared.BytesSerializer",
             "SOCKET_CONNECT_TIMEOUT": 0.1,
             "SOCKET_TIMEOUT": 0.1,
-            # redis-py would try three more times, seconds apart.
+            # By default redis-py retries three times, seconds apart.
             "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 0)},
         },
     }
 
 
-# Without Redis there is no shared cache: ``deals_api.cache.local`` has every response that fits its bytes.
+# Without Redis there is no shared cache: ``deals_api.caching.local`` caches the responses of each process.
 NO_SHARED_CACHE = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
 CACHES = {"default": redis_cache(os.environ["REDIS_URL"]) if os.environ.get("REDIS_URL") else NO_SHARED_CACHE}
 
-# What comes in
+# Requests
 
 FILE_UPLOAD_HANDLERS = ["deals_api.rest.parsers.SingleFileUploadHandler"]
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 100
@@ -298,17 +298,17 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "A deals.csv goes in; the clients who spent most come out. GraphQL over the same data: /graphql/.",
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
-    "SORT_OPERATIONS": False,  # as in urls.py: what is used most comes first
-    "COMPONENT_SPLIT_REQUEST": True,  # a file that goes in is bytes, not the address of a file
+    "SORT_OPERATIONS": False,  # in the order of urls.py, most used first
+    "COMPONENT_SPLIT_REQUEST": True,  # an uploaded file is bytes, not a URL
     "POSTPROCESSING_HOOKS": ["deals_api.rest.openapi.add_components"],
-    "SWAGGER_UI_DIST": "SIDECAR",  # from the wheel, so that nothing is loaded from elsewhere
+    "SWAGGER_UI_DIST": "SIDECAR",  # from the installed package, so that no CDN is needed
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
 }
 
 
-def _briefly(record: logging.LogRecord) -> bool:
-    """A request that Django refuses is a client's mistake: the sentence is enough, without its traceback."""
+def _drop_client_traceback(record: logging.LogRecord) -> bool:
+    """Drop the traceback of a rejected request: it is an error of the client."""
     if record.name.startswith("django.security."):
         record.exc_info = None
     return True
@@ -317,7 +317,7 @@ def _briefly(record: logging.LogRecord) -> bool:
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"briefly": {"()": "django.utils.log.CallbackFilter", "callback": _briefly}},
+    "filters": {"briefly": {"()": "django.utils.log.CallbackFilter", "callback": _drop_client_traceback}},
     "formatters": {"line": {"()": "project.telemetry.logs.formatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["briefly"]}},
     "root": {"handlers": ["console"], "level": "WARNING"},
@@ -325,17 +325,17 @@ LOGGING = {
         "django": {"handlers": [], "level": "ERROR", "propagate": True},
         "deals_api": {"handlers": [], "level": "INFO", "propagate": True},
         "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},
-        # It warns of each HEAD, whose body Django leaves to the server to drop.
+        # It warns of each HEAD, because Django leaves it to the server to drop the body.
         "gunicorn.http.wsgi": {"level": "ERROR"},
     },
 }
 
-# Security, as ``check --deploy`` asks. TLS ends in front of the service, which says so by SECURE=1.
+# Security, as ``check --deploy`` requires. SECURE=1 states that a proxy in front of the service terminates TLS.
 if SECURE:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
-    SECURE_REDIRECT_EXEMPT = ["^health/"]  # asked from inside, where there is no TLS
+    SECURE_REDIRECT_EXEMPT = ["^health/"]  # health checks use plain HTTP inside the container
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True

@@ -1,4 +1,4 @@
-"""Where everything is mounted."""
+"""URLs of the service."""
 
 from django.conf import settings
 from django.urls import include, path, re_path

@@ -1,4 +1,4 @@
-"""The application that gunicorn serves; where Django would fail before any of our code, it does not."""
+"""The WSGI application. It also handles requests on which Django fails before the first middleware."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
 
 class Request(WSGIRequest):
-    """A request whose address is UTF-8, whatever its Content-Type says.
+    """A request whose URL is UTF-8 whatever the charset of its Content-Type.
 
-    Django would read the address in the body's charset too, and has no answer to one that it does not know:
-    it failed before any middleware, and ``charset=rot13`` was a 500 at every address.
+    Django decodes the URL in the charset of the body. It raises an error for an unknown one before any middleware
+    runs: ``charset=rot13`` was a 500 at every URL.
     """
 
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
         try:
             self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
         except ValueError:
-            # As if there were none, so that nobody after us reads it either.
+            # Drop the header, so that nothing parses it again.
             meta["CONTENT_TYPE"] = self.content_type = ""
             self.content_params = {}
 
@@ -36,7 +36,7 @@ class Application(WSGIHandler):
     request_class = Request
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        """The response, behind the whole request: whatever of the body was not read is discarded first."""
+        """Discard the unread rest of the request body before the response starts."""
         body = count_body(environ)
         if body is None:
             return super().__call__(environ, start_response)
@@ -48,7 +48,7 @@ class Application(WSGIHandler):
         return super().__call__(environ, start)
 
     def get_response(self, request: HttpRequest) -> HttpResponseBase:
-        """The answer, without its body where a client asks for the head alone; gunicorn would warn of each."""
+        """Drop the body of a response to HEAD; gunicorn would log a warning for each."""
         response = super().get_response(request)
         if request.method == "HEAD" and isinstance(response, HttpResponse):
             response.content = b""

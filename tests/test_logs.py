@@ -33,11 +33,11 @@ FIELDS = {"time", "level", "event", "request_id", "client", "user", "method", "p
 def told(capfdbinary: pytest.CaptureFixture[bytes], settings: Settings) -> Told:
     """The lines that were written since the last time."""
     settings.LOG_REQUESTS = True
-    telemetry_queue.tell()
+    telemetry_queue.flush()
     capfdbinary.readouterr()
 
     def read() -> list[dict[str, Any]]:
-        telemetry_queue.tell()
+        telemetry_queue.flush()
         out = capfdbinary.readouterr().out
         assert out.isascii()
         assert not any(byte < 32 for byte in out if byte != 10)

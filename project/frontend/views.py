@@ -1,8 +1,4 @@
-"""The page for people with a file: a frontend of the graph, to use or to take as an example.
-
-Answers for nothing but the page itself; what it shows it asks for like any other client. Its scripts lie in
-``static/frontend`` as they are written, so no one needs a build.
-"""
+"""The web page. Its scripts are plain modules in ``static/frontend``, which need no build."""
 
 from __future__ import annotations
 

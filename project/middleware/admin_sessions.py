@@ -1,6 +1,6 @@
-"""Who is asking, by a cookie: for the admin's addresses alone.
+"""Sessions, users and messages for the admin only.
 
-An answer of the API must not depend on a cookie, and must not wait for one to be looked up.
+API responses must not depend on a cookie, nor wait for a session to be loaded.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ Handler = Callable[[HttpRequest], HttpResponseBase]
 
 
 def admin_session_middleware(get_response: Handler) -> Handler:
-    """A middleware: sessions, users and messages below ``ADMIN_PATH``, nothing elsewhere."""
+    """Middleware: sessions, users and messages for paths below ``ADMIN_PATH``."""
     with_session: Any = SessionMiddleware(AuthenticationMiddleware(MessageMiddleware(get_response)))
     admin_path: str = settings.ADMIN_PATH
 
-    def answer(request: HttpRequest) -> Any:
+    def middleware(request: HttpRequest) -> Any:
         if not request.path_info.startswith(admin_path):
             return get_response(request)
         if connection.connection is not None and not connection.is_usable():
-            connection.close()  # it was kept open since the last request, and the database may have restarted
+            connection.close()  # a kept connection does not survive a restart of the database
         return with_session(request)
 
-    return answer
+    return middleware

@@ -1,7 +1,4 @@
-"""What a browser may do with our answers: with a page, load what comes from here; with the rest, nothing.
-
-And by which names it may know us, where the operator names none.
-"""
+"""Content Security Policy of every response, and the host names accepted if ALLOWED_HOSTS is not set."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 
 HEADER: Final = "Content-Security-Policy"
 NOTHING: Final = "default-src 'none'; frame-ancestors 'none'"
-#: What GraphiQL's dialogs write into the page to keep it from scrolling: this very text and no other.
+#: The only inline style: GraphiQL's dialogs insert exactly this text to stop the page from scrolling.
 _SCROLL_LOCK: Final = "'sha256-Y/huXlwoYkVyQlxwSVcCi1RCDGDCSVBzDt0hYP9qlTc='"
 PAGE: Final = (
     f"default-src 'none'; script-src 'self'; style-src 'self' {_SCROLL_LOCK}; "
@@ -23,19 +20,21 @@ PAGE: Final = (
 )
 
 
-def content_security_policy(respond: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Middleware: each answer has a policy, its own or the one for its kind."""
+def content_security_policy(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    """Middleware: set the policy of a page or of other responses, unless the view has set one."""
 
-    def respond_with_policy(request: HttpRequest) -> HttpResponse:
-        response = respond(request)
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
         is_page = response.headers.get("Content-Type", "").startswith("text/html")
         response.headers.setdefault(HEADER, PAGE if is_page else NOTHING)
         return response
 
-    return respond_with_policy
+    return middleware
 
 
-#: Addresses, names without a dot, and names under what nobody can register.
+#: IP addresses, names without a dot, and names below suffixes that cannot be registered.
 _PRIVATE: Final = re.compile(
     r"(\[[0-9a-f:.]+\]|[0-9.]+|[^.:]+|[^:]+\.(localhost|local|lan|internal|intranet|home|home\.arpa|test|example))\.?"
     r"(:[0-9]*)?",
@@ -43,16 +42,16 @@ _PRIVATE: Final = re.compile(
 )
 
 
-def require_private_host(respond: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Middleware: a name that a stranger could register is not ours.
+def require_private_host(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Middleware: reject host names that an attacker could register.
 
-    He could have it lead here, and a page of his would then be one of our own to a visitor's browser (DNS rebinding).
+    Prevents DNS rebinding: an attacker's domain that resolves to this service would count as same-origin.
     """
 
-    def respond_to_private_name(request: HttpRequest) -> HttpResponse:
+    def middleware(request: HttpRequest) -> HttpResponse:
         name = request.META.get("HTTP_HOST", "")
         if name and not _PRIVATE.fullmatch(name):
             raise DisallowedHost(f"The service does not answer to the name {name!r}; see ALLOWED_HOSTS.")
-        return respond(request)
+        return get_response(request)
 
-    return respond_to_private_name
+    return middleware

@@ -1,4 +1,4 @@
-"""How the service is served: gunicorn's settings, each from ``project.settings`` or with its reason."""
+"""Configuration of gunicorn."""
 
 import contextlib
 import gc
@@ -18,25 +18,25 @@ with exit_on_invalid_setting():
 
 wsgi_app = "project.wsgi:application"
 bind = f"0.0.0.0:{settings.PORT}"
-worker_class = "project.worker.PatientWorker"  # gthread, whose threads a slow client holds for a bounded time only
+worker_class = "project.worker.PatientWorker"  # gthread with a time limit for slow clients
 workers = settings.WEB_WORKERS
 threads = settings.WEB_THREADS
 
-# A worker that is told to stop finishes what it has begun: a large upload takes its time.
+# A worker that stops finishes its requests first; a large upload takes long.
 graceful_timeout = 120
-# gthread workers answer the master from their own loop, so this ends hung processes, not slow requests.
+# The main loop of a gthread worker sends the heartbeat, so this ends hung processes, not slow requests.
 timeout = 60
 keepalive = 75
-# A worker's sign of life must not wait for a disk.
+# The heartbeat file is in memory, so that it never waits for a disk.
 worker_tmp_dir = "/dev/shm"  # noqa: S108
-# Reuse what the master has loaded: less memory and a faster start.
+# Workers share the modules that the master has loaded: less memory and a faster start.
 preload_app = True
 # No request header may replace a variable of WSGI: by default SCRIPT_NAME and PATH_INFO do, from 127.0.0.1.
 forwarder_headers = ""
-# Nobody manages it over a socket in a home folder.
+# gunicorn would create its control socket below $HOME.
 control_socket_disable = True
-# Its own lines become like all others when Django sets up ``LOGGING``. A ``logconfig_dict`` here would do so too, and
-# have it make a line of each request for its access log, which nobody reads, in a quarter of the time of an answer.
+# Django's LOGGING formats gunicorn's own log records. A ``logconfig_dict`` here would also make gunicorn format an
+# access log record for each request, which takes a quarter of the time of a cached response.
 
 
 def pre_request(_worker: object, request: Any) -> None:
@@ -85,8 +85,10 @@ def when_ready(_server: object) -> None:
 
 
 def post_fork(_server: object, _worker: object) -> None:
-    """Search for cyclic garbage less often: what was loaded is here to stay, and rows of a file make
-    millions of short-lived objects without a cycle among them (a fifth of a load's time, measured)."""
+    """Run the garbage collector less often, and start the trace exporter.
+
+    A load creates millions of short-lived objects without cycles; collecting them took a fifth of its time.
+    """
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     if settings.TRACES:
@@ -96,7 +98,7 @@ def post_fork(_server: object, _worker: object) -> None:
 
 
 def child_exit(_server: object, worker: Any) -> None:
-    # Not before there is a folder for the numbers: its library looks for one when it is imported.
+    # Imported late, because the library looks for PROMETHEUS_MULTIPROC_DIR when it is imported.
     from prometheus_client.multiprocess import mark_process_dead
 
     mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
@@ -106,15 +108,15 @@ def on_exit(server: Any) -> None:
     remove_folder(server.cfg.env["PROMETHEUS_MULTIPROC_DIR"])
 
 
-# Where the workers count together
+# The folder in which all workers count
 
 
 def make_folder() -> str:
-    """A folder of this process's own, in memory where there is such a place."""
+    """Create a folder for this process, in memory if possible; remove those of processes that were killed."""
     memory = "/dev/shm"  # noqa: S108
     place = memory if os.access(memory, os.W_OK) else tempfile.gettempdir()
     for left in Path(place).glob("deals-metrics-*"):
-        if not Path("/proc", left.name.split("-")[2]).exists():  # whose master was killed
+        if not Path("/proc", left.name.split("-")[2]).exists():  # its process was killed
             remove_folder(str(left))
     return tempfile.mkdtemp(prefix=f"deals-metrics-{os.getpid()}-", dir=place)
 

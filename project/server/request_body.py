@@ -15,7 +15,7 @@ from typing import Any, Final
 from django.conf import settings
 from gunicorn.http.errors import ParseException
 
-#: Discarding a body may hold a thread for so long.
+#: Longest time that discarding a body may occupy a thread.
 DISCARD_SECONDS: Final = 30.0
 _PIECE_BYTES: Final = 64 * 1024
 

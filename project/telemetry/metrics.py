@@ -1,7 +1,7 @@
-"""Prometheus: what the service counts, over all of its processes.
+"""Prometheus metrics, aggregated over all processes of the service.
 
-Every label has few values, whatever clients write: of the names of GraphQL operations those of the ready queries
-are told apart, and the first others that a process meets.
+The number of label values is bounded, whatever clients send: an operation name is a label value if it belongs to a
+ready query or is among the first ``MAX_OPERATIONS`` others of the process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from graphql_schema.http.graphiql import ready_queries
 if TYPE_CHECKING:
     from project.telemetry.middleware import RequestRecord
 
-#: Names of GraphQL operations, beside those of the ready queries, that one process tells apart.
+#: Operation names that become label values of one process, besides those of the ready queries.
 MAX_OPERATIONS: Final = 50
 _METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"))
 _OTHER: Final = "other"
@@ -43,42 +43,42 @@ _seconds: Final = Histogram(
 _statements: Final = Counter("deals_sql_statements", "Statements to the database.", ["endpoint"], registry=_registry)
 _uploads: Final = Counter("deals_uploads", "Files that arrived whole.", ["outcome"], registry=_registry)
 _rows: Final = Counter("deals_rows", "Deals stored.", registry=_registry)
-_refusals: Final = Counter("deals_refusals", "Refusals, by the code that the client was told.", ["code"],
+_refusals: Final = Counter("deals_refusals", "Errors, by code.", ["code"],
                            registry=_registry)  # fmt: skip
 
 _operations: Final = {
     "", "IntrospectionQuery",
-    *(name for one in ready_queries() for name in re.findall(r"^query (\w+)", one["query"], re.MULTILINE)),
+    *(name for ready in ready_queries() for name in re.findall(r"^query (\w+)", ready["query"], re.MULTILINE)),
 }  # fmt: skip
 _MAX_LABELS: Final = len(_operations) + MAX_OPERATIONS
 
 
 def count(requests: Iterable[RequestRecord]) -> None:
-    """These were answered."""
-    alike: Counts[tuple[str, ...]] = Counts()
-    for told in requests:
-        its, operation = told.its, _known(told.its.operation)
-        method = told.method if told.method in _METHODS else _OTHER
-        alike[told.endpoint, method, operation, str(told.status), its.cache] += 1
-        _timed(told.endpoint, operation).observe(told.seconds)
-        if its.statements:
-            _statements.labels(told.endpoint).inc(its.statements)
-        if its.upload:
-            _uploads.labels(its.upload).inc()
-            _rows.inc(its.rows)
-        if its.code:
-            _refusals.labels(its.code).inc()
-    for labels, number in alike.items():
+    """Count requests that were answered."""
+    by_labels: Counts[tuple[str, ...]] = Counts()
+    for record in requests:
+        context, operation = record.context, _operation_label(record.context.operation)
+        method = record.method if record.method in _METHODS else _OTHER
+        by_labels[record.endpoint, method, operation, str(record.status), context.cache] += 1
+        _duration(record.endpoint, operation).observe(record.seconds)
+        if context.statements:
+            _statements.labels(record.endpoint).inc(context.statements)
+        if context.upload:
+            _uploads.labels(context.upload).inc()
+            _rows.inc(context.rows)
+        if context.code:
+            _refusals.labels(context.code).inc()
+    for labels, number in by_labels.items():
         _requests.labels(*labels).inc(number)
 
 
-#: Found once for each of its few values: finding one takes longer than counting.
+#: Cached, because looking up the labels takes longer than counting.
 @cache
-def _timed(endpoint: str, operation: str) -> Histogram:
+def _duration(endpoint: str, operation: str) -> Histogram:
     return _seconds.labels(endpoint, operation)
 
 
-def _known(operation: str) -> str:
+def _operation_label(operation: str) -> str:
     if operation in _operations:
         return operation
     if len(_operations) == _MAX_LABELS:
@@ -89,22 +89,22 @@ def _known(operation: str) -> str:
 
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """For whoever may read the data; ``METRICS=0`` for nobody."""
+    """Serve the metrics to clients that may read the data; 404 with ``METRICS=0``."""
     if not settings.METRICS:
         raise Http404
     try:
         require_read_permission(request.META)
     except TokenRequired as error:
-        refused = dump_json(error_body(error.message, error.code))
-        return HttpResponse(refused, "application/json", 401, headers=error_headers(error))
-    counted = generate_latest(_of_all_processes())
-    return HttpResponse(counted, CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
+        body = dump_json(error_body(error.message, error.code))
+        return HttpResponse(body, "application/json", 401, headers=error_headers(error))
+    text = generate_latest(_all_processes())
+    return HttpResponse(text, CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 
 
-def _of_all_processes() -> CollectorRegistry:
+def _all_processes() -> CollectorRegistry:
     registry = CollectorRegistry()
     try:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     except ValueError:
-        return _registry  # nobody gave them a folder: this process is the only one
+        return _registry  # PROMETHEUS_MULTIPROC_DIR is not set: this is the only process
     return registry

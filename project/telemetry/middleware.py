@@ -1,7 +1,7 @@
-"""What is told of each request: its id and its times in the answer, a line in the log, the metrics.
+"""Request telemetry: request id and Server-Timing headers, access log and metrics.
 
-The outermost middleware. It is on the way of every ready answer, so a request only leaves what is to be told of
-it; a thread of each process writes and counts that ten times a second, many at once, for a fifth of the time.
+This is the outermost middleware and on the path of every cached response, so a request only enqueues its record.
+A thread of each process counts and logs the queued records in batches, which costs a fifth of doing it in the request.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from project.telemetry import logs, metrics
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
-#: Asked every few seconds by machines, and worth a line only when they fail.
+#: Endpoints that monitoring requests every few seconds; they are logged only when they fail.
 _PROBES: Final = ("live", "ready", "metrics")
-#: Characters of a path, a method or an address in the log.
+#: Characters of a path, a method or an address in the access log.
 _MAX_CHARACTERS: Final = 200
 _FLUSH_SECONDS: Final = 0.1
-#: Requests that wait to be told while nobody takes the log; then the oldest are left out. The service goes on.
+#: Queue length. While standard output is blocked, the oldest records are dropped and the service goes on.
 _MAX_QUEUED: Final = 20_000
 
 
 class RequestRecord(NamedTuple):
-    """What there is to tell of one request, as it was answered."""
+    """Telemetry of one request. ``at`` is a Unix timestamp, ``sent`` is in bytes."""
 
     at: float
     client: str
@@ -45,144 +45,139 @@ class RequestRecord(NamedTuple):
     status: int
     sent: int
     seconds: float
-    its: RequestContext
+    context: RequestContext
 
 
-def request_telemetry(respond: Handler) -> Callable[[HttpRequest], Any]:
+def request_telemetry(get_response: Handler) -> Callable[[HttpRequest], Any]:
+    """Middleware: see the module."""
     if settings.TRACES:
         from project.telemetry.tracing import trace_requests
 
-        respond = trace_requests(respond)
+        get_response = trace_requests(get_response)
 
-    def answer(request: HttpRequest) -> Any:
+    def middleware(request: HttpRequest) -> Any:
         began = time.perf_counter()
-        its = request_context.start_request(request.META)
-        response: Any = respond(request)
+        context = request_context.start_request(request.META)
+        response: Any = get_response(request)
         seconds = time.perf_counter() - began
         headers = response.headers
-        headers["X-Request-ID"] = its.request_id
-        headers["Server-Timing"] = _server_timing(its, seconds)
+        headers["X-Request-ID"] = context.request_id
+        headers["Server-Timing"] = _server_timing(context, seconds)
         if not response.streaming:
             sent = 0 if request.method == "HEAD" else len(response.content)
-            _enqueue(request, response.status_code, sent, seconds, its)
+            _enqueue(request, response.status_code, sent, seconds, context)
         elif (length := headers.get("Content-Length")) is not None:
-            _enqueue(request, response.status_code, int(length), seconds, its)
+            _enqueue(request, response.status_code, int(length), seconds, context)
         else:
             response.streaming_content = _CountedStream(
                 response.streaming_content,
-                lambda sent: _enqueue(request, response.status_code, sent, time.perf_counter() - began, its),
+                lambda sent: _enqueue(request, response.status_code, sent, time.perf_counter() - began, context),
             )
         return response
 
-    return answer
+    return middleware
 
 
-def _server_timing(its: RequestContext, seconds: float) -> str:
+def _server_timing(context: RequestContext, seconds: float) -> str:
     total = f"total;dur={seconds * 1000:.1f}"
-    if its.statements:
-        total = f'db;dur={its.database_seconds * 1000:.1f};desc="statements: {its.statements}", {total}'
-    return f"cache;desc={its.cache}, {total}" if its.cache else total
+    if context.statements:
+        total = f'db;dur={context.database_seconds * 1000:.1f};desc="statements: {context.statements}", {total}'
+    return f"cache;desc={context.cache}, {total}" if context.cache else total
 
 
 class _CountedStream:
-    """The pieces of a stream, and at its end, however that comes about, how many bytes were sent."""
+    """A stream that reports the number of bytes sent when it ends or breaks off."""
 
-    def __init__(self, pieces: Any, tell: Callable[[int], None]) -> None:
-        self._pieces = pieces
-        self._tell: Callable[[int], None] | None = tell
+    def __init__(self, chunks: Any, on_close: Callable[[int], None]) -> None:
+        self._chunks = chunks
+        self._on_close: Callable[[int], None] | None = on_close
         self._sent = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        for piece in self._pieces:
-            yield piece
-            self._sent += len(piece)
+        for chunk in self._chunks:
+            yield chunk
+            self._sent += len(chunk)
 
     def close(self) -> None:
-        tell, self._tell = self._tell, None
-        if tell is not None:
-            tell(self._sent)
+        on_close, self._on_close = self._on_close, None
+        if on_close is not None:
+            on_close(self._sent)
 
 
 def endpoint_name(request: HttpRequest) -> str:
-    """The name of the route; one for all of the admin, and one for all files of pages."""
+    """Return the name of the route; one name for the whole admin, and one for all static files."""
     match = request.resolver_match
     if match is not None:
         return "admin" if match.namespaces else match.url_name or "other"
     return "static" if request.path_info.startswith(settings.STATIC_URL) else "other"
 
 
-# What is left to be told
-
-
 class TelemetryQueue:
+    """Records that a background thread has yet to count and log."""
+
     def __init__(self) -> None:
-        self._told: deque[RequestRecord] = deque(maxlen=_MAX_QUEUED)
+        self._records: deque[RequestRecord] = deque(maxlen=_MAX_QUEUED)
         self._thread: threading.Thread | None = None
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
 
-    def add(self, told: RequestRecord) -> None:
-        self._told.append(told)
+    def add(self, record: RequestRecord) -> None:
+        self._records.append(record)
         if self._thread is None:
-            self._begin()
+            self._start_thread()
 
-    def _begin(self) -> None:
-        with self._guard:
+    def _start_thread(self) -> None:
+        with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._go_on, name="observing", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
                 self._thread.start()
-                atexit.register(self.tell)
+                atexit.register(self.flush)
 
-    def _go_on(self) -> None:
+    def _run(self) -> None:
         while True:
             time.sleep(_FLUSH_SECONDS)
-            with contextlib.suppress(OSError):  # nobody reads the log any more; what is counted goes on
-                self.tell()
+            with contextlib.suppress(OSError):  # standard output was closed; metrics go on
+                self.flush()
 
-    def tell(self) -> None:
-        """All that waits."""
-        with self._guard:
-            telemetry_queue = [self._told.popleft() for _ in range(len(self._told))]
-            if telemetry_queue and settings.METRICS:
-                metrics.count(telemetry_queue)
-            if telemetry_queue and settings.LOG_REQUESTS:
-                logs.write_access_log(
-                    [
-                        _access_log_entry(one)
-                        for one in telemetry_queue
-                        if one.status >= 400 or one.endpoint not in _PROBES
-                    ]
-                )
+    def flush(self) -> None:
+        """Count and log all queued records."""
+        with self._lock:
+            records = [self._records.popleft() for _ in range(len(self._records))]
+            if records and settings.METRICS:
+                metrics.count(records)
+            if records and settings.LOG_REQUESTS:
+                logged = [record for record in records if record.status >= 400 or record.endpoint not in _PROBES]
+                logs.write_access_log([_access_log_entry(record) for record in logged])
 
 
 telemetry_queue: Final = TelemetryQueue()
 
 
-def _enqueue(request: HttpRequest, status: int, sent: int, seconds: float, its: RequestContext) -> None:
-    its.answered = True
+def _enqueue(request: HttpRequest, status: int, sent: int, seconds: float, context: RequestContext) -> None:
+    context.answered = True
     client, method = client_ip(request.META), request.method or ""
     telemetry_queue.add(
-        RequestRecord(time.time(), client, method, request.path, endpoint_name(request), status, sent, seconds, its)
+        RequestRecord(time.time(), client, method, request.path, endpoint_name(request), status, sent, seconds, context)
     )
 
 
-def _access_log_entry(told: RequestRecord) -> dict[str, Any]:
-    its = told.its
+def _access_log_entry(record: RequestRecord) -> dict[str, Any]:
+    context = record.context
     return {
-        "time": told.at,
-        "level": "info" if told.status < 500 else "error",
+        "time": record.at,
+        "level": "info" if record.status < 500 else "error",
         "event": "request",
-        "request_id": its.request_id,
-        "client": told.client[:_MAX_CHARACTERS],
-        "user": its.user,
-        "method": told.method[:_MAX_CHARACTERS],
-        "path": told.path[:_MAX_CHARACTERS],
-        "endpoint": told.endpoint,
-        "operation": its.operation,
-        "status": told.status,
-        "code": its.code,
-        "bytes": told.sent,
-        "ms": round(told.seconds * 1000, 2),
-        "cache": "304" if told.status == 304 else its.cache or "-",
-        "sql": its.statements,
-        "cost": its.cost,
+        "request_id": context.request_id,
+        "client": record.client[:_MAX_CHARACTERS],
+        "user": context.user,
+        "method": record.method[:_MAX_CHARACTERS],
+        "path": record.path[:_MAX_CHARACTERS],
+        "endpoint": record.endpoint,
+        "operation": context.operation,
+        "status": record.status,
+        "code": context.code,
+        "bytes": record.sent,
+        "ms": round(record.seconds * 1000, 2),
+        "cache": "304" if record.status == 304 else context.cache or "-",
+        "sql": context.statements,
+        "cost": context.cost,
     }

@@ -1,7 +1,7 @@
-"""OpenTelemetry: one span for each request, and one inside it for each statement to the database.
+"""OpenTelemetry traces: one span for each request, and a child span for each SQL statement.
 
-Imported only where traces are wanted. Where they are sent, how many, and under which name is said by
-OpenTelemetry's own variables, which its library reads.
+Imported only if tracing is configured. The endpoint, the sampler and the service name are configured by
+OpenTelemetry's own environment variables.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _tracer: Final = trace.get_tracer("deals")
 
 
 def start() -> None:
-    """In each worker, for the thread that sends spans does not live on in a fork."""
+    """Start the exporter; call it in each worker, because its thread does not survive a fork."""
     named = Resource({SERVICE_NAME: "deals"}).merge(OTELResourceDetector().detect())
     provider = TracerProvider(resource=Resource.create(named.attributes))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
@@ -33,38 +33,40 @@ def start() -> None:
     connection_created.connect(_trace_statements)
 
 
-def trace_requests(respond: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Middleware: the span of a request, below the one that its ``traceparent`` names."""
+def trace_requests(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Middleware: a span for the request, a child of the span in its ``traceparent`` header."""
 
-    def answer(request: HttpRequest) -> HttpResponseBase:
+    def middleware(request: HttpRequest) -> HttpResponseBase:
         carried = {name: request.META[f"HTTP_{name.upper()}"] for name in ("traceparent", "tracestate")
                    if f"HTTP_{name.upper()}" in request.META}  # fmt: skip
         method = request.method or ""
         with _tracer.start_as_current_span(method, propagate.extract(carried), trace.SpanKind.SERVER) as span:
-            response = respond(request)
+            response = get_response(request)
             _describe(span, request, response)
             return response
 
-    return answer
+    return middleware
 
 
 def _describe(span: trace.Span, request: HttpRequest, response: HttpResponseBase) -> None:
-    its, match = request_context.get_request_context(), request.resolver_match
+    context, match = request_context.get_request_context(), request.resolver_match
     if match is not None and match.url_name:
         span.update_name(f"{request.method} {match.url_name}")
-    told: dict[str, Any] = {
+    attributes: dict[str, Any] = {
         "http.request.method": request.method,
         "http.response.status_code": response.status_code,
         "url.path": request.path,
-        "enduser.id": its.user,
-        "deals.request_id": its.request_id,
-        "deals.cache": its.cache,
-        "deals.sql": its.statements,
-        "graphql.operation.name": its.operation,
-        "deals.cost": its.cost,
-        "error.type": its.code,
+        "enduser.id": context.user,
+        "deals.request_id": context.request_id,
+        "deals.cache": context.cache,
+        "deals.sql": context.statements,
+        "graphql.operation.name": context.operation,
+        "deals.cost": context.cost,
+        "error.type": context.code,
     }
-    span.set_attributes({name: value for name, value in told.items() if value not in (None, "")})
+    span.set_attributes({name: value for name, value in attributes.items() if value not in (None, "")})
     if response.status_code >= 500:
         span.set_status(trace.StatusCode.ERROR)
 
@@ -75,7 +77,7 @@ def _trace_statements(connection: BaseDatabaseWrapper, **_: Any) -> None:
 
 
 def _trace_statement(run: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
-    """Without its parameters, which are data."""
+    """Record the statement without its parameters, which are data."""
     if not trace.get_current_span().is_recording():
         return run(sql, params, many, context)
     with _tracer.start_as_current_span(sql.split(None, 1)[0], kind=trace.SpanKind.CLIENT) as span:
