@@ -98,7 +98,7 @@ def test_a_refused_file_is_told_cell_by_cell_and_changes_nothing(tables: dict[st
     done = command(tables, "load_deals", file_of(BAD, tmp_path))
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.decode().splitlines() == [
-        "Refused: 3 places in the file are wrong; the first is line 3, column 'total': 'x'"
+        "UploadRejected: 3 places in the file are wrong; the first is line 3, column 'total': 'x'"
         " is not an amount such as 612 or 100.50.",
         "",
         "line  column    value        reason",
@@ -113,7 +113,7 @@ def test_a_refused_file_is_told_cell_by_cell_and_changes_nothing(tables: dict[st
 def test_a_refusal_for_machines_is_that_of_the_rest_face(server: Server, environment: dict[str, str]) -> None:
     done = command(environment, "load_deals", "-", "--format", "json", stdin=BAD)
     assert (done.returncode, done.stdout) == (1, server.upload(BAD).content + b"\n")
-    assert done.stderr.startswith(b"Refused: 3 places")
+    assert done.stderr.startswith(b"UploadRejected: 3 places")
 
 
 def test_standard_input_may_be_a_pipe_or_a_file(tables: dict[str, str], tmp_path: Path) -> None:
@@ -133,15 +133,15 @@ def test_a_pipe_without_end_is_refused_at_the_limit(tables: dict[str, str]) -> N
         endless.stdout.close()
         endless.kill()
         endless.wait()
-    assert (done.returncode, done.stderr) == (1, b"Refused: The file is over 1000000 bytes.\n")
+    assert (done.returncode, done.stderr) == (1, b"UploadRejected: The file is over 1000000 bytes.\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["load_deals"], "required: FILE"),
-        (["load_deals", "no such.csv"], "Unusable: no such.csv cannot be read: No such file or directory."),
-        (["load_deals", "."], "Unusable: . cannot be read: Is a directory."),
+        (["load_deals", "no such.csv"], "UsageError: no such.csv cannot be read: No such file or directory."),
+        (["load_deals", "."], "UsageError: . cannot be read: Is a directory."),
         (["load_deals", "x", "--format", "xml"], "invalid choice: 'xml'"),
         (["top_clients", "--limit", "0"], "It must be a whole number from 1 to 100."),
         (["top_clients", "--limit", "101"], "It must be a whole number from 1 to 100."),
@@ -262,7 +262,7 @@ def test_a_load_on_a_terminal_shows_how_far_it_is(tables: dict[str, str], tmp_pa
 def test_a_refusal_on_a_terminal_stands_below_the_bar(tables: dict[str, str], tmp_path: Path) -> None:
     code, lines = watched(tables, "load_deals", file_of(BAD, tmp_path))
     assert code == 1
-    assert "Refused: 3 places" in lines[-1]
+    assert "UploadRejected: 3 places" in lines[-1]
 
 
 @pytest.mark.django_db
@@ -304,7 +304,7 @@ def test_a_kept_upload_is_ranked_on_demand(capsys: pytest.CaptureFixture[str]) -
 def test_an_upload_that_is_not_kept_ends_with_2(tables: dict[str, str]) -> None:
     done = command(tables, "top_clients", "--upload", "1")
     assert (done.returncode, done.stderr) == (
-        2, b"Unusable: There is no such upload, or its rows are no longer kept.\n"
+        2, b"UsageError: There is no such upload, or its rows are no longer kept.\n"
     )  # fmt: skip
 
 

@@ -154,7 +154,7 @@ def test_start_stops_if_tables_do_not_match(database_url: str, statement: str, s
     execute(database_url, statement)
     done = start(database_url, "manage.py", "serve")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.strip().removeprefix("Unusable: ") == sentence
+    assert done.stderr.strip().removeprefix("UsageError: ") == sentence
 
 
 def test_gunicorn_without_migrations_stops_with_the_command_to_run(database_url: str, tmp_path: Path) -> None:

@@ -436,8 +436,8 @@ def test_a_ranking_whose_upload_is_pruned_while_it_is_read_is_not_told(
     upload = load(deal("old"))
     read = top_clients_report.top_clients
 
-    def read_and_prune(*asked: Any) -> Any:
-        ranking = read(*asked)
+    def read_and_prune(*arguments: Any, **options: Any) -> Any:
+        ranking = read(*arguments, **options)
         prune_all_but_the_newest(limits)
         return ranking
 

@@ -79,6 +79,27 @@ def test_the_real_file_goes_in_and_the_right_answer_comes_out(server: Server, re
         assert server.get(path).json() == ANSWER
 
 
+def test_services_with_other_limits_do_not_share_cached_responses(tmp_path: Path, database_url: str) -> None:
+    """On one database and one Redis, at the same time and after a restart with other settings."""
+    query = "/graphql/?query=%7Bdeals%7Bnodes%7Bid%7D%7D%7D"
+
+    def rows(server: Server) -> int:
+        return len(server.get(query).json()["data"]["deals"]["nodes"])
+
+    with services.redis() as (_, url):
+        shared = {"DATABASE_URL": database_url, "REDIS_URL": url}
+        with serving(tmp_path, **shared) as first:
+            assert first.upload(csv_of(*many(30))).status_code == 200
+            etag = first.get(query).headers["ETag"]
+            with serving(tmp_path, PAGE_SIZE="5", MAX_PAGE_SIZE="10", **shared) as second:
+                assert [rows(server) for server in (first, second, first, second)] == [20, 5, 20, 5]
+        with serving(tmp_path, PAGE_SIZE="7", **shared) as restarted:
+            conditional = restarted.get(query, headers={"If-None-Match": etag})
+            assert (conditional.status_code, rows(restarted)) == (200, 7)
+        with serving(tmp_path, **shared) as restarted:
+            assert restarted.get(query, headers={"If-None-Match": etag}).status_code == 304
+
+
 def test_data_outlive_a_restart(tmp_path: Path, environment: dict[str, str], real_file: bytes) -> None:
     with serving(tmp_path, **environment) as first:
         first.upload(real_file)
