@@ -1,4 +1,4 @@
-"""How Django knows this package."""
+"""Application configuration."""
 
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created

@@ -1,4 +1,4 @@
-"""Text for terminals."""
+"""Formats of dates, money, JSON and terminal text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import simplejson
 
 
 def printable(text: str) -> str:
-    """The text with control characters escaped: it may come from a client or a file."""
+    """Escape control characters in text from a client or a file."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
@@ -28,7 +28,7 @@ BLANKS: Final = "\t " + "".join(chr(code) for code in (0xA0, 0x1680, *range(0x20
 
 
 def read_date(cell: str) -> str:
-    """ISO 8601 in UTC without an offset."""
+    """Parse a date and return it as ISO 8601 in UTC without an offset."""
     text = cell.strip(BLANKS)
     parts = _DATE.fullmatch(text)
     if parts is None:
@@ -46,18 +46,18 @@ def read_date(cell: str) -> str:
 
 
 def format_money(money: Decimal) -> Decimal:
-    """The shortest writing of an amount: 451731, 100.5, 0.25; never an exponent."""
+    """Shortest notation of an amount: 451731, 100.5, 0.25; never an exponent."""
     whole = money.to_integral_value()
     return whole if whole == money else money.normalize()
 
 
 def dump_json(data: Any, indent: int | None = None) -> bytes:
-    """JSON whose numbers are the decimals themselves: no binary float on the way."""
+    """Serialize to JSON with exact decimals, without binary floats."""
     separators = (",", ":") if indent is None else (",", ": ")
     text: str = simplejson.dumps(data, use_decimal=True, ensure_ascii=False, separators=separators, indent=indent)
     return text.encode()
 
 
 def load_json(text: bytes) -> Any:
-    """What ``exact_json`` wrote."""
+    """Parse the output of ``dump_json``."""
     return simplejson.loads(text, use_decimal=True)

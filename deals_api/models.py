@@ -203,7 +203,7 @@ class CurrentUpload(models.Model):
     upload = models.OneToOneField(Upload, models.PROTECT, null=True, related_name="pointer")
     #: Uploads up to this number have had their say: one of them that finishes later changes nothing.
     arrival = models.IntegerField(default=0)
-    #: Set while somebody is about to point at another upload; see ``cache.Lease``.
+    #: Set while somebody is about to point at another upload; see ``snapshots.lease.Lease``.
     announced = models.UUIDField(null=True)
 
     class Meta:

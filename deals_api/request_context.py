@@ -1,7 +1,4 @@
-"""What is worth telling of the request that a thread serves: for its line in the log, the metrics and its trace.
-
-Whoever knows something writes it down here. Knows no face, and judges nothing.
-"""
+"""The context of the request that a thread serves: data for the access log, the metrics and the trace."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ UploadOutcome = Literal["loaded", "again", "refused"]
 
 
 class RequestContext:
-    """Of one request."""
+    """Telemetry data that other modules record while they serve one request."""
 
     __slots__ = (
         "answered", "cache", "code", "cost", "database_seconds", "operation", "request_id", "rows", "statements",
@@ -29,15 +26,15 @@ class RequestContext:
 
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
-        #: What is done from then on, such as tidying up, is no part of it.
+        #: Set when the response is complete; later work, such as retention, is not counted.
         self.answered = False
         #: The name of a GraphQL operation, as the client wrote it.
         self.operation = ""
-        #: What a GraphQL operation took of ``MAX_NODES``.
+        #: Cost of a GraphQL operation, in nodes; see ``MAX_NODES``.
         self.cost: int | None = None
-        #: ``hit`` or ``miss``; empty where no cache was asked.
+        #: ``hit`` or ``miss``; empty if no cache was used.
         self.cache = ""
-        #: The code of the refusal that the client was told; of several the last.
+        #: The code of the error in the response; the last one if there are several.
         self.code = ""
         self.statements = 0
         self.database_seconds = 0.0
@@ -49,32 +46,32 @@ class RequestContext:
 
 
 class _Local(threading.local):
-    notes = RequestContext("")
+    context = RequestContext("")
 
 
 _local = _Local()
 
 
 def start_request(headers: Mapping[str, Any]) -> RequestContext:
-    """A new page for the request that this thread begins to serve."""
+    """Begin the context of a request, with the client's X-Request-ID if it is valid."""
     given = headers.get("HTTP_X_REQUEST_ID")
-    its_own = given is not None and _REQUEST_ID.fullmatch(given) is not None
-    _local.notes = RequestContext(given if its_own else secrets.token_hex(8))  # type: ignore[arg-type]
-    return _local.notes
+    is_valid = given is not None and _REQUEST_ID.fullmatch(given) is not None
+    _local.context = RequestContext(given if is_valid else secrets.token_hex(8))  # type: ignore[arg-type]
+    return _local.context
 
 
 def get_request_context() -> RequestContext:
-    """The notes of the request that this thread serves; outside of any, a page that nobody reads."""
-    return _local.notes
+    """Return the context of the request that this thread serves, or a throw-away one outside a request."""
+    return _local.context
 
 
-# Statements
+# Counting SQL statements
 
 
 def install_query_counter(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    """For Django's ``connection_created``: from now on, each statement of the connection is noted.
+    """Count the statements of a new connection; a receiver of Django's ``connection_created``.
 
-    First in the row, because whoever watches a connection for a while takes the last one away again.
+    The wrapper is the first, because code that wraps a connection temporarily removes the last one.
     """
     if _count_query not in connection.execute_wrappers:
         connection.execute_wrappers.insert(0, _count_query)
@@ -85,7 +82,7 @@ def _count_query(run: Callable[..., Any], *statement: Any) -> Any:
     try:
         return run(*statement)
     finally:
-        notes = _local.notes
-        if not notes.answered:
-            notes.statements += 1
-            notes.database_seconds += time.perf_counter() - began
+        context = _local.context
+        if not context.answered:
+            context.statements += 1
+            context.database_seconds += time.perf_counter() - began

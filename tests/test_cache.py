@@ -760,7 +760,7 @@ def test_one_call_finds_out_whether_the_cache_is_back() -> None:
     """The others would each wait for a time-out."""
     breaker, trying, done = breaker_of_a_dead_cache(), threading.Event(), threading.Event()
     breaker.call(fails(RedisError("down")))
-    breaker.resting_until = 0.0
+    breaker.open_until = 0.0
 
     def operation() -> str:
         trying.set()

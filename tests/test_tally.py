@@ -104,7 +104,7 @@ def test_few_pairs_are_held_in_a_dictionary(monkeypatch: pytest.MonkeyPatch) -> 
     counted = DealAggregator(Limits())
     for first in range(0, 1000, 5):
         counted.add(batch(*((f"c{number}", "ruby", 1, 1, ROWS[0][4]) for number in range(first, first + 5))))
-        assert len(counted._at_hand) <= 10
+        assert len(counted._buffer) <= 10
     assert len(list(counted.purchases())) == 1000
 
 

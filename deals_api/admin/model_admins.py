@@ -1,7 +1,7 @@
 """The admin: uploads and what each of them brought, to look at; and the current upload, to choose.
 
 Nothing is added, edited or deleted here: rows come from files alone. Which upload may become current,
-and how, is ``store.activate``'s to say.
+and how, is ``snapshots.current.activate``'s to say.
 """
 
 from __future__ import annotations

@@ -11,12 +11,12 @@ LOCAL_CACHE_BYTES: Final = 16 * 1024 * 1024
 
 
 class CachedRequest(NamedTuple):
-    """How to answer a raw request: the key of the body, and what the body does not say."""
+    """The response to a raw request: the key of its body, and its metadata."""
 
     key: str
     media_type: str
     operation: str
 
 
-#: Bodies by ``key_of``, so that each is in memory once, and ``Ready`` by raw request.
+#: Bodies by cache key, so that each is in memory once, and ``CachedRequest`` by raw request.
 local_responses: Final[BoundedCache[Any]] = BoundedCache(LOCAL_CACHE_BYTES)

@@ -1,14 +1,13 @@
-"""The one cache-invalidation layer: answers kept under keys that can never mean anything else.
+"""The response cache of both APIs.
 
-A key is made of the build, the snapshot and the question, and a snapshot never changes, so the
-value under a key is right for ever and a new upload simply asks under new keys. Nothing is deleted
-for correctness; therefore nothing can be forgotten, lost with a dead Redis, or raced.
+A cache key contains everything that can change a response: the code, the limits, the snapshot, the canonical query
+and the media type. A snapshot never changes, so a cached response never becomes wrong, and a new upload uses new keys.
+Nothing is deleted for correctness, so no invalidation can be missed, lost with Redis or raced.
 
-Three steps, each as fresh as the last: which snapshot is current (``Lease``), the responses of this
-process by raw request (``served``), and responses by canonical question (``respond``, ``remember``),
-in this process first, then in Redis if there is one. Knows no model and no face. Redis trouble costs speed only.
+There are two lookups. ``get_or_compute_local`` finds a byte-identical request before it is parsed. ``cached_response``
+finds a query by its canonical form, in this process first and then in Redis. A failing Redis costs only speed.
 
-Memory of one process: ``LOCAL_BYTES`` here and ``graphql_schema.documents.MAX_BYTES`` for parsed documents.
+Memory of one process: ``local.LOCAL_CACHE_BYTES``, and ``document_cache.MAX_BYTES`` for parsed GraphQL documents.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ from deals_api.caching.single_flight import SingleFlight
 from deals_api.limits import Limits
 from deals_api.snapshots.lease import S, Snapshot, SnapshotGone
 
-#: Housekeeping only: how long an answer that nobody asks for takes up memory.
+#: Frees the memory of responses that are no longer requested; correctness does not depend on it.
 CACHE_TTL_SECONDS: Final = 24 * 3600
-#: Larger responses are not cached anywhere: a few of them would displace everything else.
+#: Larger responses are not cached, because a few of them would displace all others.
 MAX_CACHED_BYTES: Final = 1024 * 1024
 
 
@@ -43,21 +42,18 @@ R = TypeVar("R", bound=HttpResponseBase)
 
 @dataclass(frozen=True, slots=True)
 class CachedBody:
-    """The bytes of one answer; one with errors in it is not kept."""
+    """The body of a response. Responses with errors are not cacheable."""
 
     body: bytes
     kept: bool = True
     status: int = 200
 
 
-# Which snapshot is current
-
-
-# Ready answers of this process
+# Lookup by raw request
 
 
 class CacheableResponse(HttpResponse):
-    """An answer that ``served`` may give again; ``snapshot`` names what it was computed from."""
+    """A response that ``get_or_compute_local`` may reuse; ``snapshot`` names the snapshot it was computed from."""
 
     def __init__(self, body: bytes, media_type: str, key: str, snapshot: str | None) -> None:
         super().__init__(body, content_type=media_type)
@@ -69,26 +65,26 @@ class CacheableResponse(HttpResponse):
 def get_or_compute_local(
     request: HttpRequest,
     snapshot: Snapshot | None,
-    as_it_came: Hashable,
+    raw_request: Hashable,
     compute: Callable[[], HttpResponseBase],
 ) -> HttpResponseBase:
-    """The answer to a request that came in exactly this form before, else what ``compute`` makes.
+    """Return the cached response to a byte-identical request, or call ``compute``.
 
-    ``as_it_came`` is everything of the request that an answer may depend on, unparsed.
+    ``raw_request`` is every unparsed part of the request that the response may depend on.
     """
-    ready: CachedRequest | None = local_responses.get((_variant(), _name(snapshot), as_it_came))
-    if ready is not None:
-        etag = _etag(ready.key)
+    cached: CachedRequest | None = local_responses.get((_variant(), _name(snapshot), raw_request))
+    if cached is not None:
+        etag = _etag(cached.key)
         body = None
-        if (has_it := _etag_matches(request, etag)) or (body := local_responses.get(ready.key)) is not None:
-            its = request_context.get_request_context()
-            its.cache, its.operation = "hit", ready.operation
+        if (not_modified := _etag_matches(request, etag)) or (body := local_responses.get(cached.key)) is not None:
+            context = request_context.get_request_context()
+            context.cache, context.operation = "hit", cached.operation
             return _set_cache_headers(
-                HttpResponseNotModified() if has_it else HttpResponse(body, ready.media_type), etag
+                HttpResponseNotModified() if not_modified else HttpResponse(body, cached.media_type), etag
             )
     response = compute()
     if isinstance(response, CacheableResponse):
-        local_responses.put((_variant(), response.snapshot, as_it_came), response.ready, 0)
+        local_responses.put((_variant(), response.snapshot, raw_request), response.ready, 0)
     return response
 
 
@@ -104,41 +100,41 @@ def _etag_matches(request: HttpRequest, etag: str) -> bool:
     header = request.META.get("HTTP_IF_NONE_MATCH")
     if header is None or request.method not in ("GET", "HEAD"):
         return False
-    theirs = [tag.removeprefix("W/") for tag in parse_etags(header)]
-    return etag in theirs or theirs == ["*"]
+    etags = [tag.removeprefix("W/") for tag in parse_etags(header)]
+    return etag in etags or etags == ["*"]
 
 
 def conditional(request: HttpRequest, etag: str, make: Callable[[], HttpResponseBase]) -> HttpResponseBase:
-    """304 for a client that has the answer already, else what ``make`` gives, as one that may be kept."""
+    """Return 304 if the client has this version, else the response of ``make`` with cache headers."""
     return _set_cache_headers(HttpResponseNotModified() if _etag_matches(request, etag) else make(), etag)
 
 
 def _set_cache_headers(response: R, etag: str) -> R:
-    """Any cache on the way may keep it, and must ask us before each use."""
+    """Let HTTP caches store the response, and revalidate it before each use."""
     response.headers["ETag"] = etag
     response.headers["Cache-Control"] = "no-cache"
     response.headers["Vary"] = "Accept"
     return response
 
 
-# Answers shared by all processes
+# Lookup by canonical query
 
 
-def cache_key(snapshot: Snapshot | None, face: str, question: Sequence[object], media_type: str) -> str:
-    """The name of one answer; also its ETag.
+def cache_key(snapshot: Snapshot | None, api: str, query: Sequence[object], media_type: str) -> str:
+    """Return the key of a response, which is also its ETag.
 
-    ``question`` is the canonical form: whatever JSON can write, equal for questions that mean the same.
+    ``query`` is the canonical form: JSON values that are equal for equivalent queries.
     """
-    parts = [_variant(), _name(snapshot), face, question, media_type]
+    parts = [_variant(), _name(snapshot), api, query, media_type]
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _variant() -> str:
-    """A digest of what the process itself puts into responses: its code and its limits.
+    """Return a digest of the process's own influence on responses: its code and its limits.
 
-    All limits count, so that a new one cannot be forgotten. The other settings decide whether a request is
-    answered at all, and they are checked before the cache: tokens, hosts, rate limits, GraphiQL.
+    All limits are included, so that a new one cannot be forgotten. The other settings (tokens, hosts, rate limits,
+    GraphiQL) decide whether a request is served at all, and are checked before the cache.
     """
     return _digest(settings.DEALS_BUILD, settings.DEALS_LIMITS)
 
@@ -151,61 +147,61 @@ def _digest(build: str, limits: Limits) -> str:
 def cached_response(
     request: HttpRequest,
     find_snapshot: Callable[[], S | None],
-    face: str,
-    question: Sequence[object],
+    api: str,
+    query: Sequence[object],
     media_type: str,
     compute: Callable[[S | None], CachedBody],
 ) -> HttpResponse:
-    """The answer to a question, from the cache or computed, or 304 if the client has it already.
+    """Return the cached or computed response to a query, or 304 if the client has this version.
 
-    ``compute`` must read nothing but the rows of the snapshot that it is given.
+    ``compute`` must read only rows of the snapshot that it is given.
 
-    Raises: SnapshotGone, when uploads replace each other faster than one can be read.
+    Raises: SnapshotGone, if uploads replace each other faster than one can be read.
     """
     for _ in range(3):
         snapshot = find_snapshot()
-        key = cache_key(snapshot, face, question, media_type)
+        key = cache_key(snapshot, api, query, media_type)
         etag = _etag(key)
         if _etag_matches(request, etag):
             return _set_cache_headers(HttpResponseNotModified(), etag)
         try:
-            answer = get_or_compute(key, partial(_compute_checked, compute, snapshot))
+            result = get_or_compute(key, partial(_compute_checked, compute, snapshot))
         except SnapshotGone:
             continue
-        if answer.kept:
-            return CacheableResponse(answer.body, media_type, key, _name(snapshot))
-        return uncacheable_response(answer, media_type)
+        if result.kept:
+            return CacheableResponse(result.body, media_type, key, _name(snapshot))
+        return uncacheable_response(result, media_type)
     raise SnapshotGone
 
 
-def uncacheable_response(answer: CachedBody, media_type: str) -> HttpResponse:
-    """An answer for this one request, which no cache on the way may keep either."""
+def uncacheable_response(result: CachedBody, media_type: str) -> HttpResponse:
+    """Return a response that no cache may store."""
     headers = {"Cache-Control": "no-store", "Vary": "Accept"}
-    return HttpResponse(answer.body, media_type, answer.status, headers=headers)
+    return HttpResponse(result.body, media_type, result.status, headers=headers)
 
 
 def _compute_checked(compute: Callable[[S | None], CachedBody], snapshot: S | None) -> CachedBody:
-    answer = compute(snapshot)
+    result = compute(snapshot)
     if snapshot is not None and not snapshot.is_readable():
         raise SnapshotGone
-    return answer
+    return result
 
 
 def get_or_compute(key: str, compute: Callable[[], CachedBody]) -> CachedBody:
-    """The kept answer, or the computed one; at most one computation of it at a time."""
-    its = request_context.get_request_context()
-    its.cache = "hit"
+    """Return the cached body, or compute and cache it; concurrent callers share one computation."""
+    context = request_context.get_request_context()
+    context.cache = "hit"
     if (body := _find(key)) is not None:
         return CachedBody(body)
     with SingleFlight(key):
         if (body := _find(key)) is not None:
             return CachedBody(body)
-        its.cache = "miss"
-        answer = compute()
-        if answer.kept and len(answer.body) <= MAX_CACHED_BYTES:
-            local_responses.put(key, answer.body, len(answer.body))
-            shared.breaker.call(shared.backend.set, key, answer.body, CACHE_TTL_SECONDS)
-        return answer
+        context.cache = "miss"
+        result = compute()
+        if result.kept and len(result.body) <= MAX_CACHED_BYTES:
+            local_responses.put(key, result.body, len(result.body))
+            shared.breaker.call(shared.backend.set, key, result.body, CACHE_TTL_SECONDS)
+        return result
 
 
 def _find(key: str) -> bytes | None:

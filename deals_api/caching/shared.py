@@ -17,23 +17,23 @@ log = logging.getLogger(__name__)
 backend: BaseCache = cache
 
 
-#: How long Redis is left alone after it failed once.
+#: Time after a failure during which Redis is not called.
 RECOVERY_SECONDS: Final = 5.0
 
 
 def increment(key: str, seconds: int) -> int | None:
-    """One more under a key that lives so long; None while the shared cache is in trouble."""
+    """Add 1 to a counter that expires after ``seconds``; return its value, or None while the cache is unavailable."""
     if breaker.call(backend.add, key, 0, seconds) is None:
         return None
     try:
         number: int | None = breaker.call(backend.incr, key)
-    except ValueError:  # thrown out between the two
+    except ValueError:  # evicted between the two calls
         return None
     return number
 
 
 def is_available() -> bool:
-    """Whether the shared cache does; asked at most every ``REST_SECONDS`` while it does not."""
+    """Return whether the shared cache answers; while it fails it is called once in ``RECOVERY_SECONDS``."""
     return bool(breaker.call(ping, otherwise=False))
 
 
@@ -43,25 +43,25 @@ def ping() -> bool:
 
 
 class CircuitBreaker:
-    """Lets calls through to the shared cache, and none for a while after it stopped answering.
+    """Stop calling the shared cache for ``RECOVERY_SECONDS`` after it has failed.
 
-    A call that fails while ``probe`` succeeds was rejected for what it carries, such as a value that is too
-    large for Redis, so it does not cost the others their cache.
+    If a call fails while ``probe`` succeeds, Redis rejected this call only, for example because the value is too
+    large. The circuit then stays closed.
     """
 
     def __init__(self, probe: Callable[[], object] = ping) -> None:
         self.probe = probe
-        self.resting_until = 0.0
+        self.open_until = 0.0
         self.failing = False
         self.rejected_once = False
 
     def call(self, operation: Callable[..., Any], *arguments: Any, otherwise: Any = None) -> Any:
-        """What ``operation`` returns, or ``otherwise`` if the cache is in trouble or rejects the call."""
+        """Return the result of ``operation``, or ``otherwise`` if the cache is unavailable or rejects the call."""
         now = time.monotonic()
-        if now < self.resting_until:
+        if now < self.open_until:
             return otherwise
         if self.failing:
-            self.resting_until = now + RECOVERY_SECONDS  # the others rest on while this call tries
+            self.open_until = now + RECOVERY_SECONDS  # other threads wait while this call tries
         try:
             result = operation(*arguments)
         except (RedisError, OSError) as error:
@@ -70,14 +70,14 @@ class CircuitBreaker:
                     log.warning("The cache answers, but a call to it failed (logged once by each process): %s", error)
                 self.rejected_once = True
                 return otherwise
-            self.resting_until = time.monotonic() + RECOVERY_SECONDS
+            self.open_until = time.monotonic() + RECOVERY_SECONDS
             if not self.failing:
                 log.warning("The cache does not answer; answers are computed until it does: %s", error)
             self.failing = True
             return otherwise
         if self.failing:
             log.warning("The cache answers again.")
-            self.failing, self.resting_until = False, 0.0
+            self.failing, self.open_until = False, 0.0
         return result
 
     def _answers(self) -> bool:
@@ -92,7 +92,7 @@ breaker = CircuitBreaker()
 
 
 class BytesSerializer(BaseSerializer):  # type: ignore[misc]  # django-redis has no types
-    """Values go to Redis as they are: it never holds anything that could be run on loading."""
+    """Store bytes unchanged, so that loading a value never executes code, as unpickling would."""
 
     def dumps(self, value: bytes) -> bytes:
         return value

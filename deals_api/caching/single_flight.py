@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from deals_api.caching import shared
 
-#: How long a reader waits for another's computation of the same answer before it computes it too.
+#: Longest wait for another thread or process that computes the same response.
 SINGLE_FLIGHT_WAIT_SECONDS: Final = 2.0
 
 
 class SingleFlight:
-    """First among the threads of this process, then among the processes that share the cache.
+    """A lock by cache key, first among the threads of this process, then among processes that share the cache.
 
-    Waiting is bounded: who has waited long enough goes ahead, and only work is done twice.
+    After the timeout the waiting caller computes too; the worst case is duplicate work.
     """
 
     _locks: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
@@ -24,24 +24,24 @@ class SingleFlight:
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.flag = f"{key}:computing"
+        self.lock_key = f"{key}:computing"
 
     def __enter__(self) -> None:
         with self._guard:
             self.lock = self._locks.setdefault(self.key, threading.Lock())
-        self.locked = self.lock.acquire(timeout=SINGLE_FLIGHT_WAIT_SECONDS)
-        self.flagged = False
+        self.has_lock = self.lock.acquire(timeout=SINGLE_FLIGHT_WAIT_SECONDS)
+        self.has_shared_lock = False
         until, pause = time.monotonic() + SINGLE_FLIGHT_WAIT_SECONDS, 0.005
         while time.monotonic() < until:
-            added = shared.breaker.call(shared.backend.add, self.flag, b"1", SINGLE_FLIGHT_WAIT_SECONDS)
-            self.flagged = bool(added)
+            added = shared.breaker.call(shared.backend.add, self.lock_key, b"1", SINGLE_FLIGHT_WAIT_SECONDS)
+            self.has_shared_lock = bool(added)
             if added is not False or shared.breaker.call(shared.backend.has_key, self.key, otherwise=True):
-                return  # the turn is ours, Redis takes no flag, or the answer is there
+                return  # locked, no shared cache, or the response is there
             time.sleep(pause)
             pause = min(pause * 2, 0.1)
 
     def __exit__(self, *_: object) -> None:
-        if self.flagged:
-            shared.breaker.call(shared.backend.delete, self.flag)
-        if self.locked:
+        if self.has_shared_lock:
+            shared.breaker.call(shared.backend.delete, self.lock_key)
+        if self.has_lock:
             self.lock.release()

@@ -1,7 +1,7 @@
-"""Numbers for names, and sums while the deals stream past.
+"""Aggregates of a file, computed while its deals are streamed: customers, gems, and pairs of both.
 
-Pure Python; knows neither Django nor the database. Memory grows with the different names, and by
-32 bytes for each different pair of customer and gem, not with the deals.
+Pure Python without Django. Memory grows with the number of distinct names, and by 32 bytes for each distinct pair of
+customer and gem, but not with the number of deals.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from deals_api.errors import UploadTooLarge
 from deals_api.ingest.csv_reader import DealBatch
 from deals_api.limits import Limits
 
-#: Sums of pairs held in a dictionary before they are put away, sorted and packed.
+#: Pairs in the dictionary before they are sorted and packed into a run (external merge).
 _MAX_BUFFERED_PAIRS: Final = 150_000
 _MAX_HUNDREDTHS: Final = 2**63 - 1
 
 
 class Interner(dict[str, int]):
-    """Gives each new key the next number, from 0."""
+    """Map each new key to the next number, from 0."""
 
     def __missing__(self, key: str) -> int:
         number = self[key] = len(self)
@@ -31,7 +31,7 @@ class Interner(dict[str, int]):
 
 
 class NameAggregates:
-    """The customers, or the gems, of one file; every list is in the order of first appearance.
+    """Sums of the customers, or of the gems, of one file, in the order of first appearance.
 
     Units: ``totals`` are hundredths.
     """
@@ -53,7 +53,7 @@ class NameAggregates:
         return sum(map(len, self.numbers))
 
     def number(self, names: list[str], dates: list[str], most: int) -> list[int]:
-        """Each name's number, from 0; notes each one's first and last date on the way."""
+        """Return the number of each name, from 0, and record the first and the last date of each."""
         numbers = list(map(self.numbers.__getitem__, names))
         if new := len(self.numbers) - len(self.first_deals):
             if len(self.numbers) > most:
@@ -62,7 +62,7 @@ class NameAggregates:
             self.deal_counts.extend([0] * new)
             self.purchase_counts.extend([0] * new)
             self.first_deals.extend(["~"] * new)  # sorts after every date
-            self.last_deals.extend([""] * new)  # and before
+            self.last_deals.extend([""] * new)  # sorts before every date
         first, last = self.first_deals, self.last_deals
         for number, date in zip(numbers, dates, strict=True):
             if date > last[number]:
@@ -77,12 +77,12 @@ class NameAggregates:
         self.totals[number] += total
 
 
-#: customer's number, gem's number, deals, pieces, hundredths
+#: Number of the customer, number of the gem, deals, pieces, hundredths.
 PurchaseSums = tuple[int, int, int, int, int]
 
 
 class DealAggregator:
-    """Everything that one file adds up to."""
+    """All aggregates of one file."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -90,24 +90,24 @@ class DealAggregator:
         self.total = 0
         self.customers = NameAggregates()
         self.gems = NameAggregates()
-        self._at_hand: dict[int, list[int]] = {}
-        self._put_away: list[tuple[array[int], array[int], array[int], array[int]]] = []
+        self._buffer: dict[int, list[int]] = {}
+        self._sorted_runs: list[tuple[array[int], array[int], array[int], array[int]]] = []
 
     def add(self, batch: DealBatch) -> tuple[list[int], list[int]]:
-        """Count one batch; returns the numbers of its customers and of its gems.
+        """Add a batch; return the numbers of its customers and of its gems.
 
-        Raises: UploadTooLarge for too many names, or sums that no 64-bit column can hold.
+        Raises: UploadTooLarge, if there are too many names, or sums that exceed 64 bits.
         """
         most = self.limits.max_names
         customers = self.customers.number(batch.customers, batch.dates, most)
         gems = self.gems.number(batch.gems, batch.dates, most)
-        at_hand = self._at_hand
+        buffer = self._buffer
         for customer, gem, quantity, total in zip(customers, gems, batch.quantities, batch.totals, strict=True):
             pair = customer << 32 | gem
             try:
-                sums = at_hand[pair]
+                sums = buffer[pair]
             except KeyError:
-                at_hand[pair] = [1, quantity, total]
+                buffer[pair] = [1, quantity, total]
             else:
                 sums[0] += 1
                 sums[1] += quantity
@@ -116,17 +116,17 @@ class DealAggregator:
         self.total += sum(batch.totals)
         if self.total > _MAX_HUNDREDTHS:
             raise UploadTooLarge("The totals of the file add up to more than 92233720368547758.07.")
-        if len(at_hand) > _MAX_BUFFERED_PAIRS:
-            self._put_pairs_away()
+        if len(buffer) > _MAX_BUFFERED_PAIRS:
+            self._sort_buffer()
         return customers, gems
 
     def purchases(self) -> Iterator[PurchaseSums]:
-        """Each pair of customer and gem once, by customer and gem.
+        """Yield each pair of customer and gem once, ordered by customer and gem.
 
-        The sums on ``customers`` and ``gems`` are complete when the last one was taken.
+        The sums of ``customers`` and ``gems`` are complete when the iterator is exhausted.
         """
-        self._put_pairs_away()
-        runs: list[Iterable[tuple[int, int, int, int]]] = [zip(*run, strict=True) for run in self._put_away]
+        self._sort_buffer()
+        runs: list[Iterable[tuple[int, int, int, int]]] = [zip(*run, strict=True) for run in self._sorted_runs]
         for pair, parts in groupby(merge(*runs, key=itemgetter(0)), key=itemgetter(0)):
             deal_count = quantity = total = 0
             for _, deals, pieces, hundredths in parts:
@@ -138,9 +138,9 @@ class DealAggregator:
             self.gems.add_purchase(gem, deal_count, total)
             yield customer, gem, deal_count, quantity, total
 
-    def _put_pairs_away(self) -> None:
-        pairs = sorted(self._at_hand)
-        sums = [self._at_hand[pair] for pair in pairs]
+    def _sort_buffer(self) -> None:
+        pairs = sorted(self._buffer)
+        sums = [self._buffer[pair] for pair in pairs]
         columns = (array("q", (one[place] for one in sums)) for place in range(3))
-        self._put_away.append((array("q", pairs), *columns))  # type: ignore[arg-type]
-        self._at_hand.clear()
+        self._sorted_runs.append((array("q", pairs), *columns))  # type: ignore[arg-type]
+        self._buffer.clear()

@@ -1,7 +1,6 @@
-"""Rows into tables, and which upload is current: every write to the database.
+"""Bulk load of a snapshot: its rows and the change of the pointer, in one transaction.
 
-Answers for transactions, for the order of arrivals and for how rows travel: ``COPY`` where the
-database has it, ``bulk_create`` elsewhere. Knows neither files nor faces.
+Rows are written by ``COPY`` on PostgreSQL and by ``bulk_create`` on SQLite.
 """
 
 from __future__ import annotations
@@ -36,23 +35,20 @@ from deals_api.snapshots.current import PointerChangeIntent, _locked_pointer
 log = logging.getLogger(__name__)
 
 _CHUNK_ROWS: Final = 2048
-#: Rows of an upload that no bad plan makes slow.
+#: Smaller uploads are fast with any query plan.
 _ANALYZE_MIN_ROWS: Final = 1_000
 
-#: A column of values as the database keeps them: numbers, names, or dates as ISO 8601 in UTC.
+#: A column of database values: numbers, names, or dates as ISO 8601 in UTC.
 Column = Iterable[int] | Iterable[str]
 
 
-# Stories
-
-
 def store_snapshot(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
-    """All deals of one upload, their sums, and the pointer last: everything or nothing.
+    """Store all deals of an upload and their sums, and move the pointer last, in one transaction.
 
-    Raises: whatever the batches raise, after which nothing was stored.
+    Raises: any exception of ``batches``; nothing is stored then.
     """
     while True:
-        announced = PointerChangeIntent()  # by the row of a LOADING upload, which is committed
+        announced = PointerChangeIntent()  # the committed row of a LOADING upload announces it
         with transaction.atomic():
             disable_statement_timeout()
             if _lock_loading(upload):
@@ -67,13 +63,16 @@ def store_snapshot(upload: Upload, batches: Iterable[DealBatch], limits: Limits)
 
 
 def _lock_loading(upload: Upload) -> bool:
-    """Lock its row until the transaction ends; False where it was taken for a crashed load before."""
+    """Lock the upload until the transaction ends; False if it was swept as a crashed load."""
     loading = Upload.objects.matching(upload).filter(state=Upload.State.LOADING)
     return loading.select_for_update().first() is not None
 
 
 def _announce_again(upload: Upload) -> None:
-    """Raises: DatabaseBusy, where the database has been restored, and does not know the upload."""
+    """Set the state to LOADING again.
+
+    Raises: DatabaseBusy, if the database was restored and has no such upload.
+    """
     interrupted = Upload.objects.matching(upload).filter(state=Upload.State.INTERRUPTED)
     if not interrupted.update(state=Upload.State.LOADING, finished_at=None):
         raise DatabaseBusy("The database was restored during the upload; send the file again.")
@@ -82,7 +81,7 @@ def _announce_again(upload: Upload) -> None:
 def _load(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
     tally = DealAggregator(limits)
     _write(Deal, _deal_columns(upload, batches, tally))
-    _write(Purchase, _purchase_columns(upload, tally))  # completes the sums of names
+    _write(Purchase, _purchase_columns(upload, tally))  # completes the sums of customers and gems
     _write(Customer, _name_columns(upload, tally.customers))
     _write(Gem, _name_columns(upload, tally.gems))
     upload.rows = tally.rows
@@ -106,7 +105,7 @@ def mark_rejected(upload: Upload, sentence: str) -> None:
     Upload.objects.matching(upload).update(state=Upload.State.REFUSED, error=sentence, finished_at=Now())
 
 
-# Columns, in the order of the model's fields
+# Columns in the order of the model's fields
 
 
 def _deal_columns(upload: Upload, batches: Iterable[DealBatch], tally: DealAggregator) -> Iterator[list[Column]]:
@@ -161,11 +160,11 @@ def _ids(upload: Upload, numbers: Sequence[int]) -> list[int]:
     return [first + number for number in numbers]
 
 
-# How rows travel
+# Writing rows
 
 
 def _write(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> None:
-    """Rows, given as chunks of columns, into their table."""
+    """Write chunks of columns to the table of a model."""
     if connection.vendor == "postgresql":
         _copy(model, chunks)
     else:
@@ -180,14 +179,14 @@ def _copy(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> None:
         with connection.cursor() as cursor, connection.wrap_database_errors:
             cursor.copy_expert(f"COPY {quote(model._meta.db_table)} ({columns}) FROM STDIN", stream)
     except DatabaseError:
-        # What the rows raised while they were read reaches us as the text of a cancelled COPY.
+        # psycopg2 reports an exception of the stream as the text of a cancelled COPY.
         if stream.refused is not None:
             raise stream.refused from None
         raise
 
 
 class _CopyStream:
-    """What psycopg2 reads from: one chunk of rows at a time, in COPY's text format."""
+    """A file object for psycopg2: one chunk of rows at a time, in COPY's text format."""
 
     def __init__(self, chunks: Iterator[list[Column]]) -> None:
         self.chunks = chunks
@@ -202,7 +201,7 @@ class _CopyStream:
         if columns is None:
             return ""
         line = "\t".join(["%s"] * len(columns)) + "\n"
-        # Names have no control characters, so the backslash is all that needs escaping.
+        # Names contain no control characters, so only the backslash needs escaping.
         return "".join(map(line.__mod__, zip(*columns, strict=True))).replace("\\", "\\\\")
 
 
@@ -215,7 +214,7 @@ def _bulk_create(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> No
 
 
 def _value_converter(field: models.Field[Any, Any]) -> Callable[[Any], Any]:
-    """From a value as the database keeps it to the one that the model speaks."""
+    """Return a function from a database value to a value of the field."""
     if isinstance(field, MoneyField):
         return from_hundredths
     if isinstance(field, models.DateTimeField):

@@ -1,6 +1,6 @@
-"""The story of an upload: from a file to stored deals, or to a refusal.
+"""The use case of an upload: store the deals of a file, or record why it was rejected.
 
-Knows no face: whoever has a file may call it.
+REST and ``manage.py load_deals`` call the same function.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from deals_api.models import Upload
 from deals_api.snapshots import current as current_snapshot
 from deals_api.snapshots import interruption
 
-#: Told, again and again, how many deals are stored and how many of the file's bytes are read.
+#: Called repeatedly with the number of stored deals and the number of bytes read from the file.
 Progress = Callable[[int, int], None]
 
 
 def ingest_deals(file: IO[bytes], file_name: str, uploaded_by: str = "", progress: Progress | None = None) -> Upload:
-    """One upload from bytes to stored deals; stores all of it or nothing.
+    """Store all deals of a file and make them current, or store nothing.
 
-    The same bytes as the current upload's change nothing and are no new upload: it ``came_again``,
-    and its ``uploaded_by`` stays the first uploader.
+    If the file is that of the current upload, nothing changes: the current upload is returned with ``came_again``
+    set, and keeps the first uploader in ``uploaded_by``.
 
-    Raises: DealsError, and then only the refusal itself is on record.
+    Raises: DealsError; only the rejection itself is then recorded.
     """
     limits: Limits = settings.DEALS_LIMITS
     size = file.seek(0, 2)
@@ -44,7 +44,7 @@ def ingest_deals(file: IO[bytes], file_name: str, uploaded_by: str = "", progres
         return same
     upload = Upload.objects.create(file_name=_clean(file_name), sha256=sha256, size=size, uploaded_by=uploaded_by)
     try:
-        batches = read_deals(file, limits)  # which refuses an empty file at once
+        batches = read_deals(file, limits)  # rejects an empty file at once
         loader.store_snapshot(upload, _report_progress(batches, file, progress) if progress else batches, limits)
     except DealsError as refusal:
         loader.mark_rejected(upload, refusal.message)
@@ -53,8 +53,8 @@ def ingest_deals(file: IO[bytes], file_name: str, uploaded_by: str = "", progres
     except BaseException:
         interruption.mark_interrupted(upload)
         raise
-    its = request_context.get_request_context()
-    its.upload, its.rows = "loaded", upload.rows or 0
+    context = request_context.get_request_context()
+    context.upload, context.rows = "loaded", upload.rows or 0
     return upload
 
 
@@ -67,5 +67,5 @@ def _report_progress(batches: Iterable[DealBatch], file: IO[bytes], progress: Pr
 
 
 def _clean(file_name: str) -> str:
-    """A name that every database can keep."""
+    """Return a file name that every database can store."""
     return "".join(character for character in file_name if character.isprintable())[:255]

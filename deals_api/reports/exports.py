@@ -52,7 +52,7 @@ def _deals(upload: Upload) -> Iterator[Rows]:
 
 
 def top_clients(upload: Upload | None, limit: int) -> Table:
-    """The ranking of ``reports.top_clients``."""
+    """The ranking of ``top_clients``."""
     columns = ("username", "spent_money", "gems")
     return Table(columns, iter(()) if upload is None else _top_clients(upload, limit))
 

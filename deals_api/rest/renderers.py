@@ -13,7 +13,7 @@ from deals_api.formats import dump_json
 
 
 class ExactJSONRenderer(JSONRenderer):
-    """DRF's media type, written by ``exact_json``."""
+    """DRF's media type, written by ``dump_json``."""
 
     def render(
         self,

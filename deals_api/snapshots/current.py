@@ -14,7 +14,7 @@ from deals_api.models import CurrentUpload, Upload
 from deals_api.snapshots import interruption
 from deals_api.snapshots.lease import LEASE_TTL_SECONDS, Lease
 
-#: The upload to answer from, to be called once in each request; None before the first upload.
+#: Returns the upload that a request reads; call it once in each request. None before the first upload.
 current_upload: Lease[Upload] = Lease(Upload.objects.current_and_change, interruption.sweep_in_background)
 
 
@@ -22,23 +22,23 @@ log = logging.getLogger(__name__)
 
 
 class PointerChangeIntent:
-    """The time since a change of the pointer was announced; see ``cache.Lease``."""
+    """A change of the pointer that has been announced; see ``lease.Lease``."""
 
     def __init__(self) -> None:
         self.made = time.monotonic()
 
     def wait(self) -> None:
-        """Wait until no reader holds a lease from before.
+        """Wait until all leases from before the announcement have expired.
 
-        A suspended machine does not count: the wait then takes longer than the leases, which is safe.
+        The clock stops while the machine is suspended; the wait is then longer than needed, which is safe.
         """
         time.sleep(max(0.0, self.made + LEASE_TTL_SECONDS * 1.1 - time.monotonic()))
 
 
 def confirm_current(sha256: str) -> Upload | None:
-    """The current upload, if these are its bytes; then they count as having arrived again.
+    """Return the current upload if its file has this digest, and record that the file arrived again.
 
-    That matters while an older upload is still loading: it must not replace what was sent after it.
+    An older upload that is still loading must not replace a file that was sent after it.
     """
     current = Upload.objects.current()
     if current is None or current.sha256 != sha256:
@@ -53,7 +53,7 @@ def confirm_current(sha256: str) -> Upload | None:
 
 
 def activate(snapshot: uuid.UUID) -> Upload:
-    """Points at a kept upload again: roll-back. It counts as having arrived now.
+    """Roll back: make a retained upload current. It counts as having arrived now.
 
     Raises: UploadNotKept.
     """
@@ -65,7 +65,7 @@ def activate(snapshot: uuid.UUID) -> Upload:
         with transaction.atomic():
             pointer = _locked_pointer()
             if announced is None or pointer.announced != announced:
-                continue  # somebody cleared it, so a lease may have been given
+                continue  # another process cleared the announcement, so a lease may have been given
             upload = Upload.objects.readable().filter(snapshot=snapshot).first()
             pointer.announced = None
             if upload and arrival >= pointer.arrival:
@@ -79,9 +79,10 @@ def activate(snapshot: uuid.UUID) -> Upload:
 
 
 def _declare_change() -> uuid.UUID | None:
-    """What announces a change of the pointer now: a roll-back that is under way, or else this one.
+    """Announce a change of the pointer, and return the id of the announcement.
 
-    None where that one ended just now. (If each announced itself, they would keep undoing each other's.)
+    Concurrent roll-backs share one announcement; with one each they would keep clearing each other's. The result is
+    None if the other roll-back has just ended.
     """
     CurrentUpload.objects.filter(announced=None).update(announced=uuid.uuid4())
     return CurrentUpload.objects.values_list("announced", flat=True).get()

@@ -16,12 +16,12 @@ from deals_api.models import CurrentUpload, Upload
 log = logging.getLogger(__name__)
 
 
-#: Far longer than an upload usually takes from its registration to the lock on its row.
+#: Much longer than the usual time from the creation of an upload to the lock on its row.
 _ABANDONED_AFTER_SECONDS: Final = 10
 
 
 def mark_interrupted(upload: Upload) -> None:
-    """Mark an upload that failed, unless it was loaded already; without a database, ``sweep`` does it later."""
+    """Mark a failed upload unless it is already loaded. If the database is away, the sweep does it later."""
     try:
         with no_wait_for_writers():
             _interrupt(Upload.objects.matching(upload))
@@ -30,7 +30,7 @@ def mark_interrupted(upload: Upload) -> None:
 
 
 def _interrupt(uploads: models.QuerySet[Upload]) -> None:
-    """Mark those that are LOADING and that no transaction holds."""
+    """Mark uploads that are LOADING and that no transaction has locked."""
     with transaction.atomic():
         loading = uploads.filter(state=Upload.State.LOADING).select_for_update(skip_locked=True)
         abandoned = [upload.pk for upload in loading]
@@ -38,9 +38,9 @@ def _interrupt(uploads: models.QuerySet[Upload]) -> None:
 
 
 def sweep_interrupted_uploads() -> None:
-    """End what killed processes have announced: uploads that no transaction holds, and roll-backs.
+    """Clear the announcements of killed processes: uploads that no transaction has locked, and roll-backs.
 
-    Safe at any moment: a process that is alive finds its announcement gone, and makes it again.
+    Safe at any time: a running process notices that its announcement is gone and repeats it.
     """
     with transaction.atomic():
         _interrupt(Upload.objects.filter(arrived_at__lt=Now() - timedelta(seconds=_ABANDONED_AFTER_SECONDS)))
@@ -51,18 +51,18 @@ _sweeping: Final = threading.Lock()
 
 
 def sweep_in_background() -> None:
-    """``sweep`` in a thread with a connection of its own, so that no reader waits for it or fails with it."""
+    """Sweep in a thread with its own connection, so that readers neither wait for it nor fail with it."""
     if not _sweeping.acquire(blocking=False):
         return
     try:
         threading.Thread(target=_sweep_and_release, name="sweep", daemon=True).start()
-    except RuntimeError:  # no more threads; the next reader tries again
+    except RuntimeError:  # the process cannot start a thread; the next reader retries
         _sweeping.release()
 
 
 def _sweep_and_release() -> None:
     try:
-        # On SQLite a load that is alive holds the write lock; then there is nothing to sweep.
+        # On SQLite a running load holds the write lock; then there is nothing to sweep.
         with no_wait_for_writers():
             sweep_interrupted_uploads()
     except Error as error:

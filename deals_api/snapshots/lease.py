@@ -6,24 +6,24 @@ import time
 from collections.abc import Callable
 from typing import Final, Generic, Protocol, TypeVar
 
-#: How long a process may go on with the pointer it has read; see ``Lease``.
+#: Time for which a process may use the pointer that it has read; see ``Lease``.
 LEASE_TTL_SECONDS: Final = 0.05
 
 
-#: Linux's clock that counts while the machine is suspended; that of macOS is its CLOCK_MONOTONIC, on which
-#: ``time.monotonic`` is not based.
+#: A clock that also counts while the machine is suspended: CLOCK_BOOTTIME on Linux, CLOCK_MONOTONIC on macOS.
+#: ``time.monotonic`` does not count then.
 _LEASE_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-#: How often a change that stays announced is looked into.
+#: Interval of the checks of a change that stays announced.
 ANNOUNCED_SECONDS: Final = 2.0
 
 
 class Snapshot(Protocol):
-    """What the cache must know of an upload."""
+    """The part of an upload that the cache uses."""
 
     def cache_name(self) -> str:
-        """A name that no other snapshot ever had or will have."""
+        """Return a name that no other snapshot ever has."""
         ...
 
     def is_readable(self) -> bool: ...
@@ -33,23 +33,25 @@ S = TypeVar("S", bound=Snapshot)
 
 
 class SnapshotGone(Exception):
-    """The upload was pruned while its rows were being read: ask again, of the current one."""
+    """The upload was pruned while its rows were being read; retry with the current one."""
 
 
 class Lease(Generic[S]):
-    """The current snapshot, as fresh as a read by every request and without its cost.
+    """The current snapshot, never stale, without a database read in each request.
 
-    ``read`` tells the current snapshot and whether a change of it is announced, in one statement. If
-    none is, the value is good for ``LEASE_SECONDS`` from when the read began. A process that changes the
-    pointer announces it first and waits that long, so at the moment of the change no lease is left:
-    all were given before the announcement. (A read per request took two thirds of the throughput.)
+    Why no read is stale: ``read`` returns, in one statement, the current snapshot and whether a change of it is
+    announced. If no change is announced, the result may be used for ``LEASE_TTL_SECONDS`` from the start of the read.
+    A process that changes the pointer first announces the change and then waits for that time. At the moment of the
+    change no lease is valid any more, because all leases were given before the announcement.
 
-    Both sides measure with clocks of their own, and each may err in one direction only. The reader's clock
-    must never count less than the time that has passed, so it is one that also counts while the machine
-    is suspended. The writer's must never count more; if its machine is suspended, it waits longer.
+    Reader and writer measure the time with their own clocks, and each clock may be wrong in one direction only. The
+    reader's must not count too little, so it also counts while the machine is suspended. The writer's must not count
+    too much; if its machine is suspended, it waits longer.
 
-    While a change stays announced, ``check_announcement`` is called every ``ANNOUNCED_SECONDS``: the
-    process that announced it may have been killed. It must neither wait nor fail.
+    While a change stays announced, ``check_announcement`` is called every ``ANNOUNCED_SECONDS``, because the process
+    that announced it may have been killed. The callback must neither block nor fail.
+
+    A read in each request instead cost two thirds of the throughput.
     """
 
     def __init__(

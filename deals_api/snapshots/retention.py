@@ -20,18 +20,18 @@ _DELETE_CHUNK_ROWS: Final = 20_000
 
 
 def apply_retention(limits: Limits) -> None:
-    """Mark interrupted uploads, and delete the rows of uploads that are no longer kept.
+    """Mark interrupted uploads, and delete the rows of uploads that are no longer retained.
 
-    Housekeeping: correct at any moment, in any number of processes, and after a crash in its middle.
+    Safe at any time, in several processes at once, and after a crash at any point.
     """
     sweep_interrupted_uploads()
     with transaction.atomic():
         _locked_pointer()
         Upload.objects.beyond(limits.keep_uploads).update(state=Upload.State.RETIRED)
-    # From here on no new reader reads those rows, and earlier ones notice: see Upload.is_readable.
+    # New readers no longer use these rows, and running ones notice by Upload.is_readable.
     retired = Upload.objects.filter(state=Upload.State.RETIRED)
     for upload in list(retired):
-        # Each statement checks it: after a restore these ids may belong to rows that are read.
+        # Each statement checks the state, because after a restore these ids may belong to rows in use.
         still_retired = Exists(retired.matching(upload))
         for first in range(0, upload.rows + 1, _DELETE_CHUNK_ROWS):
             for model in (Deal, Purchase, Customer, Gem):
@@ -40,7 +40,7 @@ def apply_retention(limits: Limits) -> None:
 
 
 def apply_retention_safely(limits: Limits) -> None:
-    """``tidy``, whose failure harms nobody: the next upload tidies again."""
+    """Apply retention and log a failure, which is harmless: the next upload applies it again."""
     try:
         apply_retention(limits)
     except DatabaseError as error:

@@ -296,7 +296,7 @@ def error_response(refused: RequestError, media_type: str) -> HttpResponse:
 def execute(request: HttpRequest, question: GraphQLRequest, media_type: str, upload: Upload | None) -> CachedBody:
     """The answer to one operation, read from one upload.
 
-    Raises: Refused, SnapshotGone, and what ``errors.of_the_request`` finds.
+    Raises: Refused, SnapshotGone, and what ``errors.http_error_in`` finds.
     """
     count_computation(request.META)
     reading = OperationContext(upload, CostBudget(), request.META)

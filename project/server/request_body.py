@@ -46,7 +46,7 @@ class RequestBody:
     def finish(self, client: socket.socket | None) -> None:
         """Discard the rest, or have the response announce that the connection closes."""
         if self._received != self._length and not self._discard(client) and hasattr(self._stream, "force_close"):
-            self._stream.force_close()  # see project.gunicorn
+            self._stream.force_close()  # see project.server.gunicorn_conf
 
     def _discard(self, client: socket.socket | None) -> bool:
         """Whether the end of the body was reached."""
