@@ -215,9 +215,11 @@ _COMPONENTS: Final = {
 
 
 def add_components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """drf-spectacular's hook: what the operations below refer to."""
+    """Add the components that the operations refer to; a postprocessing hook of drf-spectacular."""
     components = result.setdefault("components", {})
-    components["schemas"] = dict(sorted({**components.get("schemas", {}), **_COMPONENTS}.items()))
+    schemas = components.setdefault("schemas", {})
+    schemas["UploadFormRequest"]["additionalProperties"] = False  # unknown fields are rejected
+    components["schemas"] = dict(sorted({**schemas, **_COMPONENTS}.items()))
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     return result
 
