@@ -5,24 +5,20 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("deals_api", "0001_initial"),
+        ('deals_api', '0001_initial'),
     ]
 
     operations = [
         migrations.CreateModel(
-            name="Installation",
+            name='Installation',
             fields=[
-                ("id", models.PositiveSmallIntegerField(default=1, primary_key=True, serialize=False)),
-                (
-                    "secret_key",
-                    models.CharField(default=django.core.management.utils.get_random_secret_key, max_length=100),
-                ),
+                ('id', models.PositiveSmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ('secret_key', models.CharField(default=django.core.management.utils.get_random_secret_key, max_length=100)),
             ],
             options={
-                "constraints": [
-                    models.CheckConstraint(condition=models.Q(("id", 1)), name="there_is_one_installation")
-                ],
+                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='there_is_one_installation')],
             },
         ),
     ]

@@ -127,6 +127,7 @@ def rows_of(model, **condition):
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
         ("deals_api", "0002_installation"),
     ]

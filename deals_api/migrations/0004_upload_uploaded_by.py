@@ -4,20 +4,15 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("deals_api", "0003_repair_early_tables"),
+        ('deals_api', '0003_repair_early_tables'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="upload",
-            name="uploaded_by",
-            field=models.CharField(
-                blank=True,
-                db_default="",
-                default="",
-                help_text="Holder of the token it was sent with, or the command that loaded it; empty where neither is known.",
-                max_length=100,
-            ),
+            model_name='upload',
+            name='uploaded_by',
+            field=models.CharField(blank=True, db_default='', default='', help_text='Holder of the token it was sent with, or the command that loaded it; empty where neither is known.', max_length=100),
         ),
     ]

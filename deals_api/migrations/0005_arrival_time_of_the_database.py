@@ -5,14 +5,15 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("deals_api", "0004_upload_uploaded_by"),
+        ('deals_api', '0004_upload_uploaded_by'),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name="upload",
-            name="arrived_at",
+            model_name='upload',
+            name='arrived_at',
             field=models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
         ),
     ]

@@ -4,19 +4,20 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("deals_api", "0005_arrival_time_of_the_database"),
+        ('deals_api', '0005_arrival_time_of_the_database'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="upload",
-            name="customer_characters",
+            model_name='upload',
+            name='customer_characters',
             field=models.BigIntegerField(help_text="Characters of all its customers' names.", null=True),
         ),
         migrations.AddField(
-            model_name="upload",
-            name="gem_characters",
+            model_name='upload',
+            name='gem_characters',
             field=models.BigIntegerField(help_text="Characters of all its gems' names.", null=True),
         ),
     ]
