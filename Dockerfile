@@ -24,6 +24,8 @@ COPY --from=builder /app /app
 # A number, so that a platform which refuses root can see that it is not root.
 USER 10001:10001
 EXPOSE 8000
+# Liveness only: a restart of this container cannot repair the database, and while a database hangs every thread may wait
+# for it. gunicorn itself replaces a worker whose main loop hangs. Load balancers use /health/ready.
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as http; http.urlopen(f'http://localhost:{os.environ[\"PORT\"]}/health/ready', timeout=4)"]
+    CMD ["python", "-c", "import os, socket; socket.create_connection(('localhost', int(os.environ['PORT'])), 4).close()"]
 CMD ["python", "manage.py", "serve"]

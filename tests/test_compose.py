@@ -6,18 +6,22 @@ import contextlib
 import json
 import os
 import re
-import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psutil
 import pytest
 import yaml
 
 from project.server import gunicorn_conf
 from tests import services
-from tests.servers import ROOT, TIMEOUT, serving
+from tests.servers import REAL_FILE, ROOT, TIMEOUT, serving
+from tests.test_service import wait_until
 from tests.test_settings import variables_read
 
 pytestmark = pytest.mark.alike_on_both
@@ -85,17 +89,54 @@ def health_check(port: int) -> int:
     ).returncode
 
 
-def test_the_health_check_passes_with_production_values(tmp_path: Path) -> None:
+def test_health_check_passes_while_the_service_listens(tmp_path: Path) -> None:
     with serving(tmp_path, SECURE="1", ALLOWED_HOSTS="deals.example") as server:
         assert health_check(server.port) == 0
         assert server.get("/api/top-clients/").status_code == 301
         assert server.get("/health/ready", headers={"Host": "else.example"}).status_code == 400
-
-
-def test_the_health_check_fails_while_the_service_has_no_tables(tmp_path: Path) -> None:
-    with serving(tmp_path) as server:
-        assert health_check(server.port) == 0
-        with contextlib.closing(sqlite3.connect(tmp_path / "deals.sqlite3")) as database:
-            database.execute("ALTER TABLE deals_api_upload RENAME TO elsewhere")
-        assert health_check(server.port) == 1
     assert health_check(server.port) == 1
+
+
+@pytest.mark.alike_on_both
+def test_hung_postgresql_makes_requests_wait_but_no_restart(tmp_path: Path) -> None:
+    threads = 4
+    with (
+        services.postgres() as (postgres, url),
+        serving(tmp_path, DATABASE_URL=url, WEB_WORKERS="1", WEB_THREADS=str(threads)) as server,
+        ThreadPoolExecutor(2 * threads) as pool,
+    ):
+        assert server.upload(REAL_FILE.read_bytes()).status_code == 200
+        worker = server.workers()
+        with stopped(postgres):
+            waiting = [pool.submit(server.get, f"/api/top-clients/?limit={limit}") for limit in range(1, 2 * threads)]
+            # Soon all threads wait for the database, so that a request that needs none is not answered either.
+            wait_until(lambda: times_out(server.url + "/health/live"))
+            assert health_check(server.port) == 0
+            assert not any(response.done() for response in waiting)
+        assert {response.result().status_code for response in waiting} == {200}
+        assert [len(response.result().json()["response"]) for response in waiting[:5]] == [1, 2, 3, 4, 5]
+        assert server.get("/health/ready").status_code == 200
+        assert server.workers() == worker
+
+
+def times_out(url: str) -> bool:
+    try:
+        httpx.get(url, timeout=2)
+    except httpx.ReadTimeout:
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def stopped(service: services.Service) -> Iterator[None]:
+    """Suspend all processes of a server, as a hung disk or a suspended virtual machine does."""
+    assert service.process is not None
+    main = psutil.Process(service.process.pid)
+    processes = [main, *main.children(recursive=True)]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
