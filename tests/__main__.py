@@ -16,7 +16,7 @@ from typing import IO
 import pytest
 
 from tests import services
-from tests.needs import COMMANDS
+from tests.requires import PROGRAMS
 
 MINUTES = 12
 
@@ -32,7 +32,7 @@ def title(text: str) -> None:
 
 
 def announcement() -> str:
-    missing = [what for what, command in COMMANDS.items() if shutil.which(command) is None]
+    missing = [what for what, command in PROGRAMS.items() if shutil.which(command) is None]
     skipped = f" Not installed, so their tests are skipped: {', '.join(missing)}." if missing else ""
     return f"The whole suite takes about {MINUTES} minutes on two idle cores.{skipped}"
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.needs import needs
+from tests.requires import require
 from tests.servers import TIMEOUT, Server
 
 # Without these the browser itself looks for its makers' hosts.
@@ -23,7 +23,7 @@ PATIENCE_MS: Final = 1000 * TIMEOUT
 
 @contextlib.contextmanager
 def chromium(*flags: str) -> Iterator[Browser]:
-    needs("chromium")
+    require("chromium")
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*FLAGS, *flags])

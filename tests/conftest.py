@@ -75,7 +75,7 @@ def on_postgres() -> bool:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What no database has a part in is tested once: in the run on SQLite."""
     if django_settings.DATABASES["default"]["ENGINE"].endswith("postgresql"):
-        alike = [item for item in items if item.get_closest_marker("alike_on_both")]
+        alike = [item for item in items if item.get_closest_marker("database_independent")]
         config.hook.pytest_deselected(items=alike)
         items[:] = [item for item in items if item not in alike]
 

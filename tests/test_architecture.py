@@ -13,7 +13,7 @@ import pytest
 
 from tests.servers import ROOT, TIMEOUT
 
-pytestmark = pytest.mark.alike_on_both
+pytestmark = pytest.mark.database_independent
 
 PACKAGES = [name for name in ("project", "deals_api", "graphql_schema", "tests") if (ROOT / name).is_dir()]
 MODULES = sorted(

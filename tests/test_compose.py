@@ -24,7 +24,7 @@ from tests.servers import REAL_FILE, ROOT, TIMEOUT, serving
 from tests.test_service import wait_until
 from tests.test_settings import variables_read
 
-pytestmark = pytest.mark.alike_on_both
+pytestmark = pytest.mark.database_independent
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 WEB: dict[str, Any] = COMPOSE["services"]["web"]

@@ -18,7 +18,7 @@ from project.server.request_body import DISCARD_SECONDS
 from tests.builders import csv_of, deal, many
 from tests.servers import TIMEOUT, Server, serving
 
-pytestmark = pytest.mark.alike_on_both
+pytestmark = pytest.mark.database_independent
 
 WORDS = "correct horse battery"
 MEGABYTE = 1024 * 1024

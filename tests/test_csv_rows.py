@@ -24,7 +24,7 @@ from deals_api.limits import Limits
 from tests import oracle
 from tests.oracle import Deal
 
-pytestmark = pytest.mark.alike_on_both
+pytestmark = pytest.mark.database_independent
 
 HEADER = "customer,item,total,quantity,date"
 GOOD = "ann,ruby,612,6,2018-12-14 08:29:52"

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from tests.servers import ROOT
 
-pytestmark = pytest.mark.alike_on_both
+pytestmark = pytest.mark.database_independent
 
 SERVICE, TESTS = ROOT / "requirements.txt", ROOT / "tests" / "requirements.txt"
 #: Supported Python versions; the first is that of Debian 12.

@@ -16,7 +16,7 @@ from tests import node
 from tests.builders import csv_of, deal
 from tests.servers import ROOT, Server
 
-pytestmark = pytest.mark.alike_on_both
+pytestmark = pytest.mark.database_independent
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from tests.chromium import chromium, window
 from tests.servers import REAL_FILE, ROOT, Server, serving
 from tests.test_service import wait_until
 
-pytestmark = pytest.mark.alike_on_both
+pytestmark = pytest.mark.database_independent
 
 SCRIPTS = ROOT / "project" / "frontend" / "static" / "frontend"
 OPERATIONS: Final = dict(

@@ -18,7 +18,7 @@ from graphql_schema.http.graphiql import ready_queries
 from tests.chromium import PATIENCE_MS, chromium
 from tests.servers import REAL_FILE, Server, serving
 
-pytestmark = pytest.mark.alike_on_both
+pytestmark = pytest.mark.database_independent
 
 NAMES: Final = ["TopFive", "MoneyByGemAndMonth", "WhoBoughtWhat", "DealsPageByPage", "HistoryOfUploads"]
 PHONE: Final = {"width": 390, "height": 844}

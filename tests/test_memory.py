@@ -37,7 +37,7 @@ def ask(client: httpx.Client, number: int, limit: int, fields: str) -> httpx.Res
     return client.post("/graphql/", json={"query": query})
 
 
-@pytest.mark.alike_on_both
+@pytest.mark.database_independent
 def test_memory_of_a_worker_is_bounded_under_many_large_responses(worker: tuple[Server, psutil.Process]) -> None:
     server, process = worker
     several = " ".join(f"a{number}: gems" for number in range(7))

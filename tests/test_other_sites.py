@@ -13,7 +13,7 @@ from tests.builders import csv_of, deal
 from tests.chromium import PATIENCE_MS, chromium
 from tests.servers import Server
 
-pytestmark = pytest.mark.alike_on_both
+pytestmark = pytest.mark.database_independent
 
 #: A stranger's names, which he lets lead here.
 NAMES = "--host-resolver-rules=MAP *.com 127.0.0.1"

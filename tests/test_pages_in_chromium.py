@@ -13,7 +13,7 @@ from tests.chromium import chromium, window
 from tests.servers import REAL_FILE, ROOT, Server
 from tests.test_admin import PASSWORD, create_admin
 
-pytestmark = pytest.mark.alike_on_both
+pytestmark = pytest.mark.database_independent
 
 
 @pytest.fixture

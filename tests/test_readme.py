@@ -35,7 +35,7 @@ from deals_api.management import terminal
 from deals_api.management.commands import load_deals
 from deals_api.request_context import UploadOutcome
 from project.telemetry import metrics
-from tests.needs import needs
+from tests.requires import require
 from tests.servers import ROOT, TIMEOUT, Server
 from tests.test_error_shape import codes_of_graphql, kinds_of, statuses_of_rest
 from tests.test_logs import FIELDS
@@ -110,7 +110,7 @@ def try_out(page: str, server: Server, folder: Path, environment: dict[str, str]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where a reader would be, but that whatever the commands leave behind lies elsewhere."""
-    needs("curl")
+    require("curl")
     for name, there in {"tests": ROOT / "tests", "manage.py": ROOT / "manage.py", ".venv": Path(sys.prefix)}.items():
         (tmp_path / name).symlink_to(there)
     return tmp_path

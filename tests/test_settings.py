@@ -16,7 +16,7 @@ from deals_api import limits
 from deals_api.limits import Limits
 from tests.servers import ROOT
 
-pytestmark = pytest.mark.alike_on_both
+pytestmark = pytest.mark.database_independent
 
 #: Variable, where its value ends up in the settings, least, most, default.
 NUMBERS: dict[str, tuple[str, int, int, int]] = {

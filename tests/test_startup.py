@@ -23,7 +23,7 @@ import pytest
 from tests.servers import REAL_FILE, ROOT
 from tests.services import free_port
 
-pytestmark = pytest.mark.alike_on_both
+pytestmark = pytest.mark.database_independent
 
 #: Moments at which a start is interrupted; the long form takes DEALS_TEST_SECONDS.
 MOMENTS = 40 if os.environ.get("DEALS_TEST_SECONDS") else 4

@@ -10,7 +10,7 @@ from deals_api.ingest.aggregates import DealAggregator, NameAggregates
 from deals_api.ingest.csv_reader import DealBatch
 from deals_api.limits import Limits
 
-pytestmark = pytest.mark.alike_on_both
+pytestmark = pytest.mark.database_independent
 
 Row = tuple[str, str, int, int, str]
 

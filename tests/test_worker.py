@@ -18,7 +18,7 @@ from project.worker import GRACE_SECONDS, PatientSocket, PatientWorker
 from tests.builders import csv_of, deal
 from tests.servers import TIMEOUT, Server, serving
 
-pytestmark = pytest.mark.alike_on_both
+pytestmark = pytest.mark.database_independent
 
 #: Far more than the service has threads.
 MANY = 200

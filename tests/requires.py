@@ -1,0 +1,32 @@
+"""External programs that some tests use and a machine may lack."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+NPM_PACKAGES = Path(__file__).parent / "frontend" / "node_modules"
+
+#: Name in messages, and the executable whose presence shows that it is installed.
+PROGRAMS = {
+    "chromium": "chromium",
+    "curl": "curl",
+    "node": "node",
+    "npm packages of tests/frontend": str(NPM_PACKAGES / ".bin" / "tsc"),
+}
+
+
+def require(name: str) -> None:
+    """Skip the test if the program is not installed; fail it in CI, where every program must be."""
+    if shutil.which(PROGRAMS[name]) is None:
+        skip_or_fail(f"{name} is not installed")
+
+
+def skip_or_fail(reason: str) -> None:
+    """Skip the test, or fail it if ``CI`` is set, so that CI cannot pass by skipping."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
