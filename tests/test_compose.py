@@ -97,7 +97,7 @@ def test_health_check_passes_while_the_service_listens(tmp_path: Path) -> None:
     assert health_check(server.port) == 1
 
 
-@pytest.mark.alike_on_both
+@pytest.mark.database_independent
 def test_hung_postgresql_makes_requests_wait_but_no_restart(tmp_path: Path) -> None:
     threads = 4
     with (
