@@ -20,28 +20,36 @@ class RequestContext:
     """Telemetry data that other modules record while they serve one request."""
 
     __slots__ = (
-        "answered", "cache", "code", "cost", "database_seconds", "operation", "request_id", "rows", "statements",
-        "upload", "user",
-    )  # fmt: skip
+        "cache",
+        "cost",
+        "database_seconds",
+        "error_code",
+        "finished",
+        "operation",
+        "query_count",
+        "request_id",
+        "stored_deals",
+        "upload_outcome",
+        "user",
+    )
 
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
-        #: Set when the response is complete; later work, such as retention, is not counted.
-        self.answered = False
-        #: The name of a GraphQL operation, as the client wrote it.
+        #: Set when the response is complete; later queries, such as those of retention, are not counted.
+        self.finished = False
+        #: The name of the GraphQL operation, as the client wrote it.
         self.operation = ""
-        #: Cost of a GraphQL operation, in nodes; see ``MAX_NODES``.
+        #: Cost of the GraphQL operation in nodes; see ``MAX_NODES``.
         self.cost: int | None = None
         #: ``hit`` or ``miss``; empty if no cache was used.
         self.cache = ""
         #: The code of the error in the response; the last one if there are several.
-        self.code = ""
-        self.statements = 0
+        self.error_code = ""
+        self.query_count = 0
         self.database_seconds = 0.0
-        #: The outcome of an upload, and the number of deals that it stored.
-        self.upload: UploadOutcome | Literal[""] = ""
-        self.rows = 0
-        #: The holder of the token that was checked for the request.
+        self.upload_outcome: UploadOutcome | Literal[""] = ""
+        self.stored_deals = 0
+        #: The holder of the API token, or the username of the administrator.
         self.user = ""
 
 
@@ -53,36 +61,37 @@ _local = _Local()
 
 
 def start_request(headers: Mapping[str, Any]) -> RequestContext:
-    """Begin the context of a request, with the client's X-Request-ID if it is valid."""
-    given = headers.get("HTTP_X_REQUEST_ID")
-    is_valid = given is not None and _REQUEST_ID.fullmatch(given) is not None
-    _local.context = RequestContext(given if is_valid else secrets.token_hex(8))  # type: ignore[arg-type]
+    """Create the context of a request; its id is the client's X-Request-ID if that is valid."""
+    request_id = headers.get("HTTP_X_REQUEST_ID")
+    if request_id is None or not _REQUEST_ID.fullmatch(request_id):
+        request_id = secrets.token_hex(8)
+    _local.context = RequestContext(request_id)
     return _local.context
 
 
 def get_request_context() -> RequestContext:
-    """Return the context of the request that this thread serves, or a throw-away one outside a request."""
+    """Return the context of the request that this thread serves; outside a request, a throw-away context."""
     return _local.context
 
 
-# Counting SQL statements
+# Query counter
 
 
 def install_query_counter(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    """Count the statements of a new connection; a receiver of Django's ``connection_created``.
+    """Count the queries of a new connection; a receiver of Django's ``connection_created``.
 
-    The wrapper is the first, because code that wraps a connection temporarily removes the last one.
+    The wrapper is inserted first, because code that wraps a connection temporarily removes the last wrapper.
     """
     if _count_query not in connection.execute_wrappers:
         connection.execute_wrappers.insert(0, _count_query)
 
 
-def _count_query(run: Callable[..., Any], *statement: Any) -> Any:
-    began = time.perf_counter()
+def _count_query(execute: Callable[..., Any], *arguments: Any) -> Any:
+    start = time.perf_counter()
     try:
-        return run(*statement)
+        return execute(*arguments)
     finally:
         context = _local.context
-        if not context.answered:
-            context.statements += 1
-            context.database_seconds += time.perf_counter() - began
+        if not context.finished:
+            context.query_count += 1
+            context.database_seconds += time.perf_counter() - start

@@ -119,7 +119,7 @@ def empty_connection(rows: QuerySet[Any], order: Order, page: PageArguments) -> 
 
 def select_deals(info: Info, version: models.Upload, selection: DealSelection) -> SelectedDeals:
     """The deals of a selection, whose names are looked up here."""
-    account = info.context.account
+    account = info.context.budget
     account.read_names(selection.names_to_read(version))
     selected = SelectedDeals(version, selection)
     account.read_names(selected.names_to_search_again)
@@ -142,14 +142,14 @@ def snapshot_connection(
     found = rows.filter(condition, upload=version)
 
     def charge() -> None:
-        info.context.account.read_names(scan)
+        info.context.budget.read_names(scan)
         if order.name not in _INDEXED:
-            info.context.account.sort_names(scan.names)
+            info.context.budget.sort_names(scan.names)
 
     def count() -> int:
         if not condition:
             return scan.names
-        info.context.account.read_names(scan)
+        info.context.budget.read_names(scan)
         return found.count()
 
     free = not condition and order.name in _INDEXED
@@ -169,7 +169,7 @@ class Query:
         ] = 5,
         upload: UploadId = None,
     ) -> list[TopClient]:
-        version = info.context.of(upload)
+        version = info.context.get_upload(upload)
         check_range("limit", limit, 1, settings.DEALS_LIMITS.max_top_clients)
         if version is None:
             return []
@@ -187,7 +187,7 @@ class Query:
         filter: Annotated[CustomerFilter | None, FILTERED] = None,
         upload: UploadId = None,
     ) -> Connection[Customer]:
-        version = info.context.of(upload)
+        version = info.context.get_upload(upload)
         condition = filter.condition() if filter else Q()
         return snapshot_connection(
             info,
@@ -211,7 +211,7 @@ class Query:
         filter: Annotated[GemFilter | None, FILTERED] = None,
         upload: UploadId = None,
     ) -> Connection[Gem]:
-        version = info.context.of(upload)
+        version = info.context.get_upload(upload)
         condition = filter.condition() if filter else Q()
         return snapshot_connection(
             info,
@@ -235,7 +235,7 @@ class Query:
         filter: Annotated[DealFilter | None, FILTERED] = None,
         upload: UploadId = None,
     ) -> Connection[Deal]:
-        version = info.context.of(upload)
+        version = info.context.get_upload(upload)
         selection = filter.selection() if filter else DealSelection()
         order, page = Order.named(order_by.value), page_arguments(first, after, last, before)
         if version is None:
@@ -244,8 +244,8 @@ class Query:
         rows = selected.deals(by_date="date" in order.fields)
 
         def charge() -> None:
-            info.context.account.read_names(selected.names_to_search_again)
-            info.context.account.read_rows(selected.rows_to_read, sets=selected.sets_to_look_in)
+            info.context.budget.read_names(selected.names_to_search_again)
+            info.context.budget.read_rows(selected.rows_to_read, sets=selected.sets_to_look_in)
 
         def count() -> int:
             if not selection:
@@ -281,7 +281,7 @@ class Query:
         limit: Annotated[int, strawberry.argument(description=_max_description("groups", Limits().max_page_size))] = 20,
         upload: UploadId = None,
     ) -> list[DealStats]:
-        version = info.context.of(upload)
+        version = info.context.get_upload(upload)
         check_range("limit", limit, 1, settings.DEALS_LIMITS.max_page_size)
         if version is None:
             return []
@@ -291,8 +291,8 @@ class Query:
         selection = filter.selection() if filter else DealSelection()
         selected = select_deals(info, version, selection)
         grouping = Grouping(selected, set(by or ()), needed)
-        info.context.account.read_names(selected.names_to_search_again)
-        info.context.account.group_rows(
+        info.context.budget.read_names(selected.names_to_search_again)
+        info.context.budget.group_rows(
             grouping.rows, grouping.most, sets=selected.sets_to_look_in, by_period=bool(grouping.periods)
         )
         groups = grouping.groups(having.condition() if having else Q(), order_by.value, limit)
@@ -305,7 +305,7 @@ class Query:
         username: Annotated[str, strawberry.argument(description="The login, as it is written in the file.")],
         upload: UploadId = None,
     ) -> Customer | None:
-        version = info.context.of(upload)
+        version = info.context.get_upload(upload)
         return _one(models.Customer.objects.all(), version, username=clean_name(username))
 
     @strawberry.field(description="The gem of this name; null if there is none.")
@@ -315,14 +315,14 @@ class Query:
         name: Annotated[str, strawberry.argument(description="The name, as it is written in the file.")],
         upload: UploadId = None,
     ) -> Gem | None:
-        version = info.context.of(upload)
+        version = info.context.get_upload(upload)
         return _one(models.Gem.objects.all(), version, name=clean_name(name))
 
     @strawberry.field(description="The files that arrived, newest first: accepted, refused, kept or not.")
     def uploads(
         self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
     ) -> Connection[Upload]:
-        info.context.of_upload_alone = False
+        info.context.cacheable = False
         rows = models.Upload.objects.all()
         page = page_arguments(first, after, last, before)
         return Connection(page=fetch_page(rows, "uploads", _NEWEST_FIRST, page, rows.count, free_of_charge))
@@ -346,7 +346,7 @@ class Query:
         if type_name == "Upload":
             return _upload(info, key)
         model, pk = _ROWS[type_name], int(key)
-        version = info.context.kept("pk", models.upload_id_of(pk))
+        version = info.context.find_readable("pk", models.upload_id_of(pk))
         return _one(model._default_manager.all(), version, pk=pk)
 
 
@@ -359,7 +359,7 @@ def _upload(info: Info, key: str) -> Any:
     snapshot = uuid.UUID(hex=key)
     if info.context.upload is not None and info.context.upload.snapshot == snapshot:
         return info.context.upload
-    info.context.of_upload_alone = False
+    info.context.cacheable = False
     return models.Upload.objects.filter(snapshot=snapshot).first()
 
 

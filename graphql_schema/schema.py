@@ -73,13 +73,13 @@ class QueryLimits(SchemaExtension):
         context = self.execution_context
         document: Any = context.graphql_document
         reading: OperationContext = context.context
-        reading.account.spend(
+        reading.budget.spend(
             estimate_cost(context.schema._schema, document, context.operation_name, context.variables or {})
         )
         if context.operation_type is OperationType.QUERY:
-            with reading.account.watching():
+            with reading.budget.watching():
                 yield
-            if reading.account.timer.has_expired:
+            if reading.budget.timer.has_expired:
                 explain_interruptions(context.result.errors if context.result else None)
         else:
             yield  # a change waits its turn behind other changes, however long they take

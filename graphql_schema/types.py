@@ -215,7 +215,7 @@ def related(
     def ids_of(some: list[Any], *, ranked: bool = False) -> list[int]:
         """The ids of the peers, whose lists are about to be read. (Two lists may have brought the same row.)"""
         different = {one.pk: getattr(one, stored_count) for one in some}
-        account, number = info.context.account, sum(different.values())
+        account, number = info.context.budget, sum(different.values())
         if ranked and len(different) > 1:
             account.rank_rows(number, elsewhere="__" in parent)
         else:
@@ -272,7 +272,7 @@ class Customer(Node):
 
         def selected() -> QuerySet[models.Deal]:
             upload, selection = info.context.upload_of(root), filter.selection()
-            info.context.account.read_names(selection.names_to_read(upload))
+            info.context.budget.read_names(selection.names_to_read(upload))
             return selection.deals_of(upload)
 
         return related(info, root, models.Deal, "customer_id", "deal_count", order_by, page, selected)
@@ -376,7 +376,7 @@ class TopClient:
         description="Names of the gems that at least two of the listed clients bought, this one among them; by name."
     )
     def gems(self, info: Info) -> list[str]:
-        account = info.context.account
+        account = info.context.budget
 
         def read(clients: list[TopClient]) -> dict[int, list[str]]:
             account.list_names(sum(client.gem_count for client in clients))

@@ -34,7 +34,7 @@ def _nothing_remembered() -> None:
     backend.clear()
     local_cache.local_responses.clear()
     counters.clear()
-    current_snapshot.current_upload.end()
+    current_snapshot.current_upload.invalidate()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -58,7 +58,7 @@ def forget() -> None:
     """Whatever was answered before is computed anew."""
     backend.clear()
     local_cache.local_responses.clear()
-    current_snapshot.current_upload.end()
+    current_snapshot.current_upload.invalidate()
 
 
 def statements(query: str, /, **variables: Any) -> int:

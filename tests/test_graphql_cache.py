@@ -59,7 +59,7 @@ def get(query: str, **headers: str) -> Any:
 def test_a_question_asked_again_is_answered_without_parsing_it(executed: list[str]) -> None:
     load(deal())
     first = post(TOTALS)
-    current_snapshot.current_upload.end()
+    current_snapshot.current_upload.invalidate()
     with CaptureQueriesContext(connection) as captured:
         second = post(TOTALS)
     assert (second.content, second["ETag"]) == (first.content, first["ETag"])

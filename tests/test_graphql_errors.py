@@ -149,7 +149,7 @@ def failing(where: str, failure: Exception) -> Iterator[None]:
 @pytest.mark.parametrize("where", ["currentupload", "deal", "gem", "upload"])
 def test_a_database_that_fails_anywhere_is_a_503(where: str, failure: Exception) -> None:
     load(deal())
-    current_snapshot.current_upload.end()
+    current_snapshot.current_upload.invalidate()
     with failing(where, failure):
         must_be_told_to_wait(post(NODES))
         assert where not in ("currentupload", "upload") or Client().get("/api/top-clients/").status_code == 503

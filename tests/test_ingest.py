@@ -30,6 +30,7 @@ from deals_api.models import CurrentUpload, Customer, Deal, Gem, Purchase, Uploa
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.snapshots import current as current_snapshot
 from deals_api.snapshots import retention
+from deals_api.snapshots.lease import PointerChangeIntent
 from tests.builders import csv_of, deal, load, many
 from tests.servers import TIMEOUT
 
@@ -506,14 +507,14 @@ def test_a_roll_back_counts_as_the_last_to_arrive() -> None:
 
 def test_an_upload_that_lands_during_a_roll_back_arrived_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = load(deal("ann")), load(deal("bob"))
-    wait = current_snapshot.PointerChangeIntent.wait
+    wait = PointerChangeIntent.wait
 
-    def land(self: current_snapshot.PointerChangeIntent) -> None:
-        monkeypatch.setattr(current_snapshot.PointerChangeIntent, "wait", wait)
+    def land(self: PointerChangeIntent) -> None:
+        monkeypatch.setattr(PointerChangeIntent, "wait", wait)
         wait(self)
         load(deal("cid"))
 
-    monkeypatch.setattr(current_snapshot.PointerChangeIntent, "wait", land)
+    monkeypatch.setattr(PointerChangeIntent, "wait", land)
     current_snapshot.activate(first.snapshot)
     assert Customer.objects.of(Upload.objects.latest("pk")).get().username == "cid"
     assert current() == Upload.objects.latest("pk")
@@ -528,14 +529,14 @@ def test_before_the_first_upload_there_is_nothing_to_go_back_to() -> None:
 def test_roll_backs_at_once_wait_for_one_another_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """While they undid each other's announcements, six of them could take a minute."""
     uploads = [load(deal("ann")), load(deal("bob"))] * 3
-    wait = current_snapshot.PointerChangeIntent.wait
-    waits: list[current_snapshot.PointerChangeIntent] = []
+    wait = PointerChangeIntent.wait
+    waits: list[PointerChangeIntent] = []
 
-    def noted(self: current_snapshot.PointerChangeIntent) -> None:
+    def noted(self: PointerChangeIntent) -> None:
         waits.append(self)
         wait(self)
 
-    monkeypatch.setattr(current_snapshot.PointerChangeIntent, "wait", noted)
+    monkeypatch.setattr(PointerChangeIntent, "wait", noted)
 
     def go_back(upload: Upload) -> None:
         try:
@@ -567,15 +568,15 @@ def test_an_upload_without_rows_is_not_made_current(limits: Any) -> None:
 
 def test_an_announcement_that_somebody_cleared_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = load(deal("ann")), load(deal("bob"))
-    wait, waits = current_snapshot.PointerChangeIntent.wait, []
+    wait, waits = PointerChangeIntent.wait, []
 
-    def clear_once(self: current_snapshot.PointerChangeIntent) -> None:
+    def clear_once(self: PointerChangeIntent) -> None:
         wait(self)
         waits.append(self)
         if len(waits) == 1:
             retention.apply_retention(settings.DEALS_LIMITS)
 
-    monkeypatch.setattr(current_snapshot.PointerChangeIntent, "wait", clear_once)
+    monkeypatch.setattr(PointerChangeIntent, "wait", clear_once)
     current_snapshot.activate(first.snapshot)
     assert len(waits) == 2
     assert current() == first

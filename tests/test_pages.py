@@ -76,7 +76,7 @@ def test_a_ready_answer_for_programs_is_no_slower_for_the_pages(client: Client) 
     for _ in range(2):
         client.get(UPLOAD, headers=BROWSER)
         client.get(UPLOAD)
-    current_snapshot.current_upload.end()
+    current_snapshot.current_upload.invalidate()
     with CaptureQueriesContext(connection) as captured:
         client.get(UPLOAD)
     assert len(captured) == 1  # the pointer

@@ -133,7 +133,7 @@ def test_an_uncached_answer_takes_few_statements_whatever_the_number_of_deals(cl
 def test_a_cached_answer_takes_no_statement_but_the_pointer(client: Client) -> None:
     load(deal())
     first = client.get(UPLOAD)
-    current_snapshot.current_upload.end()
+    current_snapshot.current_upload.invalidate()
     with CaptureQueriesContext(connection) as captured:
         assert client.get(UPLOAD).content == first.content
     assert len(captured) == 1

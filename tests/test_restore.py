@@ -84,10 +84,10 @@ def test_answer_is_computed_again_after_a_restore() -> None:
 def test_graphql_operation_notices_a_restore() -> None:
     upload = load(deal("ann"))
     reading = OperationContext(upload, CostBudget(), {})
-    reading.must_be_whole()
+    reading.ensure_not_pruned()
     replace(upload, deal("bob"))
     with pytest.raises(SnapshotGone):
-        reading.must_be_whole()
+        reading.ensure_not_pruned()
 
 
 def test_load_that_was_running_stores_nothing_after_a_restore() -> None:

@@ -30,7 +30,8 @@ from deals_api.models import (
     from_hundredths,
     row_id,
 )
-from deals_api.snapshots.current import PointerChangeIntent, _locked_pointer
+from deals_api.snapshots.current import lock_pointer
+from deals_api.snapshots.lease import PointerChangeIntent
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def store_snapshot(upload: Upload, batches: Iterable[DealBatch], limits: Limits)
             if _lock_loading(upload):
                 _load(upload, batches, limits)
                 announced.wait()
-                pointer = _locked_pointer()
+                pointer = lock_pointer()
                 if upload.pk > pointer.arrival:
                     pointer.upload, pointer.arrival = upload, upload.pk
                     pointer.save()

@@ -40,7 +40,7 @@ def ingest_deals(file: IO[bytes], file_name: str, uploaded_by: str = "", progres
     sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     if same := current_snapshot.confirm_current(sha256):
         same.came_again = True
-        request_context.get_request_context().upload = "again"
+        request_context.get_request_context().upload_outcome = "again"
         return same
     upload = Upload.objects.create(file_name=_clean(file_name), sha256=sha256, size=size, uploaded_by=uploaded_by)
     try:
@@ -48,13 +48,13 @@ def ingest_deals(file: IO[bytes], file_name: str, uploaded_by: str = "", progres
         loader.store_snapshot(upload, _report_progress(batches, file, progress) if progress else batches, limits)
     except DealsError as refusal:
         loader.mark_rejected(upload, refusal.message)
-        request_context.get_request_context().upload = "refused"
+        request_context.get_request_context().upload_outcome = "refused"
         raise
     except BaseException:
         interruption.mark_interrupted(upload)
         raise
     context = request_context.get_request_context()
-    context.upload, context.rows = "loaded", upload.rows or 0
+    context.upload_outcome, context.stored_deals = "loaded", upload.rows or 0
     return upload
 
 

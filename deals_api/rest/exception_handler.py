@@ -98,7 +98,7 @@ def error_headers(error: DealsError) -> dict[str, str]:
 
 def error_body(sentence: str, code: str, problems: tuple[RowProblem, ...] = ()) -> dict[str, Any]:
     sentence = sentence if sentence.endswith(".") else f"{sentence.rstrip(' :')}."
-    request_context.get_request_context().code = code
+    request_context.get_request_context().error_code = code
     refusal: dict[str, Any] = {"Status": "Error", "Desc": sentence, "Code": code}
     if problems:
         refusal["Errors"] = [asdict(problem) for problem in problems]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 
 from django.db import transaction
@@ -12,27 +11,12 @@ from django.db.models import Max
 from deals_api.errors import UploadNotKept
 from deals_api.models import CurrentUpload, Upload
 from deals_api.snapshots import interruption
-from deals_api.snapshots.lease import LEASE_TTL_SECONDS, Lease
-
-#: Returns the upload that a request reads; call it once in each request. None before the first upload.
-current_upload: Lease[Upload] = Lease(Upload.objects.current_and_change, interruption.sweep_in_background)
-
+from deals_api.snapshots.lease import Lease, PointerChangeIntent
 
 log = logging.getLogger(__name__)
 
-
-class PointerChangeIntent:
-    """A change of the pointer that has been announced; see ``lease.Lease``."""
-
-    def __init__(self) -> None:
-        self.made = time.monotonic()
-
-    def wait(self) -> None:
-        """Wait until all leases from before the announcement have expired.
-
-        The clock stops while the machine is suspended; the wait is then longer than needed, which is safe.
-        """
-        time.sleep(max(0.0, self.made + LEASE_TTL_SECONDS * 1.1 - time.monotonic()))
+#: Returns the upload that a request reads; call it once in each request. None before the first upload.
+current_upload: Lease[Upload] = Lease(Upload.objects.current_and_change, interruption.sweep_in_background)
 
 
 def confirm_current(sha256: str) -> Upload | None:
@@ -44,7 +28,7 @@ def confirm_current(sha256: str) -> Upload | None:
     if current is None or current.sha256 != sha256:
         return None
     with transaction.atomic():
-        pointer = _locked_pointer()
+        pointer = lock_pointer()
         if pointer.upload is None or pointer.upload.snapshot != current.snapshot:
             return None
         pointer.arrival = _last_arrival()
@@ -63,7 +47,7 @@ def activate(snapshot: uuid.UUID) -> Upload:
         announced = _declare_change()
         PointerChangeIntent().wait()
         with transaction.atomic():
-            pointer = _locked_pointer()
+            pointer = lock_pointer()
             if announced is None or pointer.announced != announced:
                 continue  # another process cleared the announcement, so a lease may have been given
             upload = Upload.objects.readable().filter(snapshot=snapshot).first()
@@ -92,6 +76,6 @@ def _last_arrival() -> int:
     return Upload.objects.aggregate(last=Max("pk"))["last"] or 0
 
 
-def _locked_pointer() -> CurrentUpload:
+def lock_pointer() -> CurrentUpload:
     CurrentUpload.objects.get_or_create(pk=CurrentUpload.ONLY)
     return CurrentUpload.objects.select_for_update().get(pk=CurrentUpload.ONLY)

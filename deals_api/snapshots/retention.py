@@ -10,7 +10,7 @@ from django.db.models import Exists
 
 from deals_api.limits import Limits
 from deals_api.models import Customer, Deal, Gem, Purchase, Upload
-from deals_api.snapshots.current import _locked_pointer
+from deals_api.snapshots.current import lock_pointer
 from deals_api.snapshots.interruption import sweep_interrupted_uploads
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def apply_retention(limits: Limits) -> None:
     """
     sweep_interrupted_uploads()
     with transaction.atomic():
-        _locked_pointer()
+        lock_pointer()
         Upload.objects.beyond(limits.keep_uploads).update(state=Upload.State.RETIRED)
     # New readers no longer use these rows, and running ones notice by Upload.is_readable.
     retired = Upload.objects.filter(state=Upload.State.RETIRED)

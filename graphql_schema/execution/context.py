@@ -1,7 +1,4 @@
-"""One operation's view of the data: the upload that it saw first, and what it may still cost.
-
-It is the context of every resolver. Knows neither types nor HTTP.
-"""
+"""The context of one GraphQL operation: the uploads that it reads and its cost budget."""
 
 from __future__ import annotations
 
@@ -22,61 +19,61 @@ from graphql_schema.execution.cost import CostBudget
 
 @dataclass
 class OperationContext:
-    """What all resolvers of one operation share."""
+    """The state that all resolvers of one operation share; Strawberry passes it as ``info.context``."""
 
-    #: The current upload when the request came; None before the first.
+    #: The current upload at the start of the operation; None before the first upload.
     upload: Upload | None
-    account: CostBudget
-    #: The request's headers, as WSGI names them.
+    budget: CostBudget
+    #: The headers of the request under their WSGI names.
     headers: Headers
-    #: Whether the answer follows from the rows of ``upload`` alone, so that it can be kept under its name.
-    of_upload_alone: bool = True
-    _others: list[Upload] = field(default_factory=list)
+    #: Whether the response depends on the rows of ``upload`` only, and may be cached under its name.
+    cacheable: bool = True
+    _other_uploads: list[Upload] = field(default_factory=list)
 
     @cached_property
     def has_token(self) -> bool:
-        """Whether the request carries a valid token. The cache key does not include it."""
-        self.of_upload_alone = False
+        """Whether the request has a valid token. No cache key includes it, so the response is then not cacheable."""
+        self.cacheable = False
         return bool(token_holder(self.headers))
 
-    def of(self, upload_id: strawberry.ID | None) -> Upload | None:
-        """The upload to read: the one that is asked for, or the current one.
+    def get_upload(self, upload_id: strawberry.ID | None) -> Upload | None:
+        """Return the upload with this global id, or the current one if the id is None.
 
-        Raises: UploadNotKept; BadInput where it is no upload's id.
+        Raises: UploadNotKept; BadInput, if the id is not that of an upload.
         """
         if upload_id is None:
             return self.upload
-        upload = self.kept("snapshot", uuid.UUID(hex=read_id(upload_id, "Upload")))
+        upload = self.find_readable("snapshot", uuid.UUID(hex=read_id(upload_id, "Upload")))
         if upload is None:
             raise UploadNotKept("There is no such upload, or its rows are no longer kept.")
         return upload
 
-    def kept(self, column: str, value: object) -> Upload | None:
-        """The upload with this value in a unique column, if its rows can be read."""
+    def find_readable(self, column: str, value: object) -> Upload | None:
+        """Return the readable upload with this value in a unique column, or None."""
         for upload in self._uploads():
             if getattr(upload, column) == value:
                 return upload
-        self.of_upload_alone = False
+        self.cacheable = False
         found = Upload.objects.readable().filter(Q((column, value))).first()
         if found is not None:
-            self._others.append(found)
+            self._other_uploads.append(found)
         return found
 
     def upload_of(self, row: SnapshotRow) -> Upload:
-        """The upload of a row that this operation has read."""
+        """Return the upload of a row that this operation has read."""
         return next(upload for upload in self._uploads() if upload.pk == row.upload_id)
 
-    def must_be_whole(self) -> None:
-        """Check after reading that every upload still has its rows.
+    def ensure_not_pruned(self) -> None:
+        """Check, after reading, that the rows of every upload still exist.
 
-        Raises: SnapshotGone, where one was pruned, or replaced by a restore.
+        Raises: SnapshotGone, if an upload was pruned, or replaced by a restore of the database.
         """
-        read = {(upload.pk, upload.snapshot) for upload in self._uploads()}
-        if not read:
+        used = {(upload.pk, upload.snapshot) for upload in self._uploads()}
+        if not used:
             return
-        found = Upload.objects.readable().filter(snapshot__in=[snapshot for _, snapshot in read])
-        if set(found.values_list("pk", "snapshot")) != read:
+        found = Upload.objects.readable().filter(snapshot__in=[snapshot for _, snapshot in used])
+        if set(found.values_list("pk", "snapshot")) != used:
             raise SnapshotGone
 
     def _uploads(self) -> list[Upload]:
-        return [*([self.upload] if self.upload else []), *self._others]
+        return [*([self.upload] if self.upload else []), *self._other_uploads]

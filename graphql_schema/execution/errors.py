@@ -6,7 +6,7 @@ from graphql import GraphQLError
 
 
 def original_exception(error: GraphQLError) -> BaseException | None:
-    """What was raised; None for what graphql-core found wrong with the document or its variables."""
+    """Return the exception of a resolver; None for an error in the document or its variables."""
     raised = error.original_error
     while isinstance(raised, GraphQLError):
         raised = raised.original_error

@@ -38,7 +38,7 @@ def format_errors(errors: list[GraphQLError]) -> list[dict[str, Any]]:
 
 def error_response_body(message: str, code: str) -> dict[str, Any]:
     """A whole answer for what was refused before any operation."""
-    request_context.get_request_context().code = code
+    request_context.get_request_context().error_code = code
     return {"errors": [{"message": message, "extensions": {"code": code}}]}
 
 
@@ -75,5 +75,5 @@ def _format_error(error: GraphQLError) -> dict[str, Any]:
         log.error("Request %s failed at %s", request_id, error.path, exc_info=raised)
         answer["message"] = INTERNAL_MESSAGE
         extensions |= {"code": INTERNAL, "requestId": request_id}
-    request_context.get_request_context().code = extensions["code"]
+    request_context.get_request_context().error_code = extensions["code"]
     return answer | {"extensions": extensions}

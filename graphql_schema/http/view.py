@@ -316,7 +316,7 @@ def execute(request: HttpRequest, question: GraphQLRequest, media_type: str, upl
         if error.operation_type is OperationType.SUBSCRIPTION:
             raise RequestError(400, "There are no subscriptions.", INVALID) from None
         raise RequestError(405, "A mutation comes by POST.", INVALID, {"Allow": "POST"}) from None
-    reading.must_be_whole()
+    reading.ensure_not_pruned()
     if its_own := http_error_in(result.errors or []):
         raise its_own
     try:
@@ -334,14 +334,14 @@ def execute(request: HttpRequest, question: GraphQLRequest, media_type: str, upl
 
 
 def _result_body(result: ExecutionResult, reading: OperationContext, media_type: str) -> CachedBody:
-    account = reading.account
-    request_context.get_request_context().cost = account.requested
-    extensions: dict[str, Any] = {"cost": {"requested": account.requested, "limit": account.limit}}
+    budget = reading.budget
+    request_context.get_request_context().cost = budget.requested
+    extensions: dict[str, Any] = {"cost": {"requested": budget.requested, "limit": budget.limit}}
     if reading.upload is not None:
         extensions["upload"] = write_id("Upload", reading.upload.snapshot)
     body: dict[str, Any] = {"data": result.data, "extensions": extensions}
     if not result.errors:
-        return CachedBody(_json(body), kept=reading.of_upload_alone)
+        return CachedBody(_json(body), kept=reading.cacheable)
     nothing_ran = result.data is None and all(error.path is None for error in result.errors)
     if nothing_ran:
         del body["data"]

@@ -61,13 +61,13 @@ def count(requests: Iterable[RequestRecord]) -> None:
         method = record.method if record.method in _METHODS else _OTHER
         by_labels[record.endpoint, method, operation, str(record.status), context.cache] += 1
         _duration(record.endpoint, operation).observe(record.seconds)
-        if context.statements:
-            _statements.labels(record.endpoint).inc(context.statements)
-        if context.upload:
-            _uploads.labels(context.upload).inc()
-            _rows.inc(context.rows)
-        if context.code:
-            _refusals.labels(context.code).inc()
+        if context.query_count:
+            _statements.labels(record.endpoint).inc(context.query_count)
+        if context.upload_outcome:
+            _uploads.labels(context.upload_outcome).inc()
+            _rows.inc(context.stored_deals)
+        if context.error_code:
+            _refusals.labels(context.error_code).inc()
     for labels, number in by_labels.items():
         _requests.labels(*labels).inc(number)
 

@@ -80,8 +80,8 @@ def request_telemetry(get_response: Handler) -> Callable[[HttpRequest], Any]:
 
 def _server_timing(context: RequestContext, seconds: float) -> str:
     total = f"total;dur={seconds * 1000:.1f}"
-    if context.statements:
-        total = f'db;dur={context.database_seconds * 1000:.1f};desc="statements: {context.statements}", {total}'
+    if context.query_count:
+        total = f'db;dur={context.database_seconds * 1000:.1f};desc="statements: {context.query_count}", {total}'
     return f"cache;desc={context.cache}, {total}" if context.cache else total
 
 
@@ -153,7 +153,7 @@ telemetry_queue: Final = TelemetryQueue()
 
 
 def _enqueue(request: HttpRequest, status: int, sent: int, seconds: float, context: RequestContext) -> None:
-    context.answered = True
+    context.finished = True
     client, method = client_ip(request.META), request.method or ""
     telemetry_queue.add(
         RequestRecord(time.time(), client, method, request.path, endpoint_name(request), status, sent, seconds, context)
@@ -174,10 +174,10 @@ def _access_log_entry(record: RequestRecord) -> dict[str, Any]:
         "endpoint": record.endpoint,
         "operation": context.operation,
         "status": record.status,
-        "code": context.code,
+        "code": context.error_code,
         "bytes": record.sent,
         "ms": round(record.seconds * 1000, 2),
         "cache": "304" if record.status == 304 else context.cache or "-",
-        "sql": context.statements,
+        "sql": context.query_count,
         "cost": context.cost,
     }

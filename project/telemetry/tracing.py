@@ -61,10 +61,10 @@ def _describe(span: trace.Span, request: HttpRequest, response: HttpResponseBase
         "enduser.id": context.user,
         "deals.request_id": context.request_id,
         "deals.cache": context.cache,
-        "deals.sql": context.statements,
+        "deals.sql": context.query_count,
         "graphql.operation.name": context.operation,
         "deals.cost": context.cost,
-        "error.type": context.code,
+        "error.type": context.error_code,
     }
     span.set_attributes({name: value for name, value in attributes.items() if value not in (None, "")})
     if response.status_code >= 500:
