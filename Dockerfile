@@ -1,4 +1,4 @@
-# The libraries and the code are compiled here; pip and its traces stay behind.
+# This stage installs and compiles libraries and code; pip does not get into the final image.
 FROM python:3.13-slim AS builder
 RUN python -m venv --without-pip /opt/venv
 COPY requirements.txt /app/
@@ -9,19 +9,22 @@ RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --no-d
     && find /opt/venv/lib -type d '(' -name LC_MESSAGES -o -path '*/drf_spectacular_sidecar/redoc' ')' -prune -exec rm -r '{}' + \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 COPY . /app/
-# A clone made under a strict umask must be readable for the service too.
+# The service's user must be able to read the code, also if it was cloned under a strict umask.
 RUN chmod -R u=rwX,go=rX /app \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /app
-# What pages load is served from one folder, compressed here once.
+# Static files are collected and compressed once, at build time.
 RUN mkdir /app/collected && /opt/venv/bin/python /app/manage.py collectstatic --no-input --verbosity 0
 
 FROM python:3.13-slim
-# Everything is compiled already, and the service may not write beside its code.
+LABEL org.opencontainers.image.title="Deals in gems" \
+      org.opencontainers.image.description="REST and GraphQL API for deals.csv files" \
+      org.opencontainers.image.version="1.1.0"
+# Everything is compiled already, and the service has no write access to its code.
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PORT=8000
 WORKDIR /app
 COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /app /app
-# A number, so that a platform which refuses root can see that it is not root.
+# A numeric user, so that Kubernetes' runAsNonRoot can verify that it is not root.
 USER 10001:10001
 EXPOSE 8000
 # Liveness only: a restart of this container cannot repair the database, and while a database hangs every thread may wait

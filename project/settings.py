@@ -27,6 +27,7 @@ from redis.retry import Retry
 
 from deals_api.limits import Limits, whole_number
 from deals_api.security.tokens import read_tokens
+from project import __version__
 from project.build import build_digest
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -296,7 +297,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Deals in gems",
     "DESCRIPTION": "A deals.csv goes in; the clients who spent most come out. GraphQL over the same data: /graphql/.",
-    "VERSION": "1.0.0",
+    "VERSION": __version__,
     "SERVE_INCLUDE_SCHEMA": False,
     "SORT_OPERATIONS": False,  # in the order of urls.py, most used first
     "COMPONENT_SPLIT_REQUEST": True,  # an uploaded file is bytes, not a URL

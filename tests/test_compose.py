@@ -1,4 +1,4 @@
-"""docker-compose.yml and the Dockerfile say what the code needs; ``.ci/compose.py`` starts them for real."""
+"""docker-compose.yml and the Dockerfile match the code; tests/test_docker_compose.py starts them."""
 
 from __future__ import annotations
 
@@ -28,37 +28,42 @@ pytestmark = pytest.mark.database_independent
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 WEB: dict[str, Any] = COMPOSE["services"]["web"]
-#: Where the containers find each other, which nobody moves, and what only libpq reads.
+#: Addresses of the other containers, which are not configurable, and the password, which only libpq reads.
 FIXED = {"DATABASE_URL", "REDIS_URL", "PGPASSWORD"}
 
 
-def test_every_variable_of_the_service_reaches_the_container() -> None:
+def test_every_setting_is_passed_to_the_container() -> None:
     read = variables_read()
     passed_on = set(WEB["environment"]) | {"PORT"}
     assert read - passed_on == set(), "add these to docker-compose.yml as NAME: ${NAME:-}"
-    assert passed_on - read - FIXED == set(), "nobody reads these: take them out of docker-compose.yml"
-    assert WEB["ports"] == ["${PORT:-8000}:8000"]  # inside it is always the same
+    assert passed_on - read - FIXED == set(), "remove these from docker-compose.yml: no code reads them"
+    assert WEB["ports"] == ["${PORT:-8000}:8000"]  # the port inside the container is fixed
 
 
-def test_a_variable_that_is_not_set_keeps_the_default_of_the_service() -> None:
+def test_setting_that_is_not_set_keeps_its_default() -> None:
     passed_on = set(WEB["environment"]) - FIXED
     assert {name: WEB["environment"][name] for name in passed_on} == {name: f"${{{name}:-}}" for name in passed_on}
-    unset = {name: value for name, value in os.environ.items() if name not in passed_on | FIXED}
-    assert settings_under(unset | dict.fromkeys(passed_on, "")) == settings_under(unset)
+    unset = unset_environment()
+    assert settings_with(unset | dict.fromkeys(passed_on, "")) == settings_with(unset)
 
 
-def settings_under(environment: dict[str, str]) -> str:
-    """All of ``project.settings`` in a process of its own, without the key that each one makes for itself."""
+def unset_environment() -> dict[str, str]:
+    """Return the environment of this process without the variables that docker-compose.yml passes on."""
+    return {name: value for name, value in os.environ.items() if name not in {*WEB["environment"], "PORT"}}
+
+
+def settings_with(environment: dict[str, str]) -> str:
+    """Print all settings in a new process, except the key that each process generates."""
     values = "{name: value for name, value in vars(settings).items() if name.isupper() and name != 'SECRET_KEY'}"
     command = [sys.executable, "-c", f"from project import settings; print({values})"]
-    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
-    return re.sub(r" at 0x[0-9a-f]+", "", told)  # where a function lies in memory is no setting
+    printed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    return re.sub(r" at 0x[0-9a-f]+", "", printed)  # addresses of functions differ between processes
 
 
 @pytest.mark.parametrize(
     ("service", "binary"), [("db", services.postgres_binaries() / "postgres"), ("redis", services.valkey_binary())]
 )
-def test_the_suite_runs_the_major_versions_of_compose(service: str, binary: Path) -> None:
+def test_tests_use_the_major_versions_of_compose(service: str, binary: Path) -> None:
     shown = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
     version = re.search(r"(\d+)\.\d+", shown)
     shipped = re.search(r":(\d+)-", COMPOSE["services"][service]["image"])
@@ -67,18 +72,18 @@ def test_the_suite_runs_the_major_versions_of_compose(service: str, binary: Path
     assert version[1] == shipped[1], "change the image in docker-compose.yml or the wheel in tests/requirements.txt"
 
 
-def test_docker_waits_longer_than_gunicorn_for_requests_in_flight() -> None:
+def test_docker_stop_waits_longer_than_gunicorn() -> None:
     assert int(WEB["stop_grace_period"].removesuffix("s")) > gunicorn_conf.graceful_timeout
 
 
-def test_every_package_of_ours_goes_into_the_image() -> None:
+def test_every_package_is_copied_into_the_image() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
-    let_in = set(re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
-    assert {"manage.py", "requirements.txt", *packages} <= let_in
+    included = set(re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+    assert {"manage.py", "requirements.txt", *packages} <= included
 
 
 def health_check(port: int) -> int:
-    """The exit status of the image's own HEALTHCHECK command, run here."""
+    """Run the HEALTHCHECK command of the Dockerfile; return its exit status."""
     command = re.search(r"^HEALTHCHECK .*?CMD (\[.*?\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE | re.DOTALL)
     assert command
     program, *arguments = json.loads(command[1])
@@ -97,7 +102,6 @@ def test_health_check_passes_while_the_service_listens(tmp_path: Path) -> None:
     assert health_check(server.port) == 1
 
 
-@pytest.mark.database_independent
 def test_hung_postgresql_makes_requests_wait_but_no_restart(tmp_path: Path) -> None:
     threads = 4
     with (

@@ -20,7 +20,7 @@ from deals_api.reports import top_clients as top_clients_report
 from project.telemetry import logs
 from project.telemetry.middleware import telemetry_queue
 from tests.builders import deal, load
-from tests.servers import Server, serving
+from tests.servers import TIMEOUT, Server, serving
 
 pytestmark = pytest.mark.django_db
 Told = Callable[[], list[dict[str, Any]]]
@@ -223,5 +223,5 @@ def test_lines_of_all_processes_are_whole(tmp_path: Path) -> None:
 
 
 def ask_in_parallel(server: Server, times: int) -> None:
-    with httpx.Client() as client, ThreadPoolExecutor(8) as pool:
+    with httpx.Client(timeout=TIMEOUT) as client, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: client.get(f"{server.url}/api/top-clients/"), range(times)))

@@ -10,7 +10,7 @@ import re
 from collections import Counter as Counts
 from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
@@ -23,9 +23,7 @@ from deals_api.formats import dump_json
 from deals_api.rest.exception_handler import error_body, error_headers
 from deals_api.security.permissions import require_read_permission
 from graphql_schema.http.graphiql import ready_queries
-
-if TYPE_CHECKING:
-    from project.telemetry.middleware import RequestRecord
+from project.telemetry.record import RequestRecord
 
 #: Operation names that become label values of one process, besides those of the ready queries.
 MAX_OPERATIONS: Final = 50

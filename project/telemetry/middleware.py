@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -22,6 +22,7 @@ from deals_api import request_context
 from deals_api.request_context import RequestContext
 from deals_api.security.throttling import client_ip
 from project.telemetry import logs, metrics
+from project.telemetry.record import RequestRecord
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
@@ -32,20 +33,6 @@ _MAX_CHARACTERS: Final = 200
 _FLUSH_SECONDS: Final = 0.1
 #: Queue length. While standard output is blocked, the oldest records are dropped and the service goes on.
 _MAX_QUEUED: Final = 20_000
-
-
-class RequestRecord(NamedTuple):
-    """Telemetry of one request. ``at`` is a Unix timestamp, ``sent`` is in bytes."""
-
-    at: float
-    client: str
-    method: str
-    path: str
-    endpoint: str
-    status: int
-    sent: int
-    seconds: float
-    context: RequestContext
 
 
 def request_telemetry(get_response: Handler) -> Callable[[HttpRequest], Any]:
