@@ -18,6 +18,7 @@ from deals_api.limits import Limits
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.reports.deal_filter import DealSelection, NameScan, SelectedDeals, customers_scan, gems_scan
 from deals_api.reports.deal_stats import DealStatsKey, Grouping
+from deals_api.reports.top_clients import DEFAULT_LIMIT
 from deals_api.security.permissions import require_write_permission
 from deals_api.snapshots import current as current_snapshot
 from graphql_schema.execution.batching import link_peers
@@ -101,11 +102,11 @@ def _max_description(what: str, most: int) -> str:
     return f"How many {what}, 1 to {most}."
 
 
-def requested_measures(info: Info) -> set[str]:
-    """The names, in Python, of what is asked of each group."""
+def requested_fields(info: Info) -> set[str]:
+    """Return the Python names of the fields that the document selects below this one."""
     nodes, fragments = info._raw_info.field_nodes, info._raw_info.fragments
-    asked = fields_within((node.selection_set for node in nodes if node.selection_set), fragments)
-    return {camel_to_snake(node.name.value) for node in asked}
+    selected = fields_within((node.selection_set for node in nodes if node.selection_set), fragments)
+    return {camel_to_snake(node.name.value) for node in selected}
 
 
 def free_of_charge() -> None:
@@ -166,14 +167,17 @@ class Query:
         info: Info,
         limit: Annotated[
             int, strawberry.argument(description=_max_description("places", Limits().max_top_clients))
-        ] = 5,
+        ] = DEFAULT_LIMIT,
         upload: UploadId = None,
     ) -> list[TopClient]:
         version = info.context.get_upload(upload)
         check_range("limit", limit, 1, settings.DEALS_LIMITS.max_top_clients)
         if version is None:
             return []
-        return link_peers(map(TopClient.of, top_clients_report.richest(version, limit)))
+        ranking = top_clients_report.top_clients(
+            version, limit, with_gems="gems" in requested_fields(info), charge=info.context.budget.list_names
+        )
+        return link_peers(map(TopClient.of, ranking))
 
     @strawberry.field(description="The customers of the file.")
     def customers(
@@ -285,9 +289,7 @@ class Query:
         check_range("limit", limit, 1, settings.DEALS_LIMITS.max_page_size)
         if version is None:
             return []
-        needed = (
-            requested_measures(info) | (having.measures() if having else set()) | {order_by.value.removeprefix("-")}
-        )
+        needed = requested_fields(info) | (having.measures() if having else set()) | {order_by.value.removeprefix("-")}
         selection = filter.selection() if filter else DealSelection()
         selected = select_deals(info, version, selection)
         grouping = Grouping(selected, set(by or ()), needed)

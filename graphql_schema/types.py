@@ -368,7 +368,7 @@ class Deal(Node):
 @strawberry.type(description="A place in the ranking of clients who spent most.")
 class TopClient:
     customer_id: strawberry.Private[int]
-    gem_count: strawberry.Private[int]
+    gem_names: strawberry.Private[list[str]]
     username: str = strawberry.field(description="The client's login.")
     spent_money: Decimal = strawberry.field(description="Sum of all the client's deals, exact.")
 
@@ -376,25 +376,18 @@ class TopClient:
         description="Names of the gems that at least two of the listed clients bought, this one among them; by name."
     )
     def gems(self, info: Info) -> list[str]:
-        account = info.context.budget
-
-        def read(clients: list[TopClient]) -> dict[int, list[str]]:
-            account.list_names(sum(client.gem_count for client in clients))
-            return top_clients_report.shared_gems({client.customer_id: client.gem_count for client in clients})
-
-        names = peers_of(self).once("gems", read)[self.customer_id]
-        account.list_names(len(names))
-        return names
+        info.context.budget.list_names(len(self.gem_names))
+        return self.gem_names
 
     @strawberry.field(description="The client with everything else that is known.")
     def customer(self) -> Customer:
         return related_object(self, "customer_id", models.Customer)
 
     @classmethod
-    def of(cls, client: models.Customer) -> TopClient:
+    def of(cls, client: top_clients_report.TopClient) -> TopClient:
         return cls(
-            customer_id=client.pk,
-            gem_count=client.gem_count,
+            customer_id=client.customer_id,
+            gem_names=client.gems,
             username=client.username,
             spent_money=client.spent_money,
         )

@@ -88,10 +88,10 @@ def test_no_more_than_five_errors_are_told() -> None:
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is a fault in the service."""
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(top_clients_report, "richest", fail)
+    monkeypatch.setattr(top_clients_report, "top_clients", fail)
 
 
 @pytest.mark.usefixtures("broken")

@@ -172,7 +172,7 @@ def test_the_times_say_what_the_database_and_the_cache_did() -> None:
     assert again.startswith("cache;desc=hit, ")
 
 
-def fail(*_: object) -> None:
+def fail(*_: object, **__: object) -> None:
     raise RuntimeError("secret")
 
 
@@ -181,7 +181,7 @@ def test_a_failure_has_one_id_in_the_answer_in_its_line_and_in_the_traceback(
 ) -> None:
     load(deal())
     told()
-    monkeypatch.setattr(top_clients_report, "richest", fail)
+    monkeypatch.setattr(top_clients_report, "top_clients", fail)
     client = Client(raise_request_exception=False)
     answer = client.get("/api/top-clients/", headers={"X-Request-ID": "mine-500"})
     (line,) = told()

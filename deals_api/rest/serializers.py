@@ -16,7 +16,7 @@ from rest_framework.fields import empty
 from deals_api.formats import dump_json, format_money
 from deals_api.global_ids import snapshot_named
 from deals_api.query_parameters import first_error
-from deals_api.reports.top_clients import TopClient
+from deals_api.reports.top_clients import DEFAULT_LIMIT, TopClient
 
 # What may be asked
 
@@ -73,7 +73,7 @@ class QueryParameters(serializers.Serializer[Any]):
 
 
 class TopClientsParameters(QueryParameters):
-    limit = LimitField(default=5, help_text="The number of places.")
+    limit = LimitField(default=DEFAULT_LIMIT, help_text="The number of places.")
 
 
 class ExportParameters(QueryParameters):

@@ -12,7 +12,7 @@ from deals_api.formats import format_money
 from deals_api.management.terminal import UsageError, database, table
 from deals_api.models import Upload
 from deals_api.reports import top_clients as top_clients_report
-from deals_api.reports.top_clients import TopClient
+from deals_api.reports.top_clients import DEFAULT_LIMIT, TopClient
 from deals_api.rest.serializers import LimitField, top_clients_json
 
 
@@ -29,7 +29,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--limit", type=places, default=5, help="how many clients (5)")
+        parser.add_argument("--limit", type=places, default=DEFAULT_LIMIT, help="how many clients (%(default)s)")
         parser.add_argument("--upload", type=int, metavar="NUMBER", help="a kept upload instead of the current one")
         parser.add_argument(
             "--format", choices=["table", "json"], default="table", help="json is the answer of GET /api/top-clients/"
