@@ -160,7 +160,8 @@ class Upload(models.Model):
     file_name = models.CharField(max_length=255, help_text="As the client named it.")
     sha256 = models.CharField(max_length=64, help_text="Of the file's bytes.")
     size = models.BigIntegerField(help_text="Bytes.")
-    rows = models.BigIntegerField(default=0, help_text="Deals in the file.")
+    #: The column keeps its first name, so that processes of the previous release work during an upgrade.
+    deal_count = models.BigIntegerField(default=0, db_column="rows", help_text="Deals in the file.")
     customer_count = models.BigIntegerField(default=0, help_text="Different customers in the file.")
     gem_count = models.BigIntegerField(default=0, help_text="Different gems in the file.")
     customer_characters = models.BigIntegerField(null=True, help_text="Characters of all its customers' names.")

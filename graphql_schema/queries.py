@@ -253,7 +253,7 @@ class Query:
 
         def count() -> int:
             if not selection:
-                return version.rows
+                return version.deal_count
             charge()
             return selected.deals().count()
 

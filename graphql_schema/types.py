@@ -440,7 +440,7 @@ class Upload(Node):
     file_name: str = column("The file's name, as the client gave it, up to 255 characters.")
     sha256: str = column("SHA-256 of the file's bytes, 64 hexadecimal digits.")
     size: BigInt = column("The file's size in bytes.")
-    rows: BigInt = column("Number of deals in the file; 0 where it was refused.")
+    deal_count: BigInt = column("Number of deals in the file; 0 where it was refused.")
     customer_count: BigInt = column("Number of different customers in the file; 0 where it was refused.")
     gem_count: BigInt = column("Number of different gems in the file; 0 where it was refused.")
     error: str = column("Why the file was refused; empty where it was not.")

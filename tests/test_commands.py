@@ -89,7 +89,7 @@ def test_the_same_bytes_again_load_nothing_and_say_so(tables: dict[str, str]) ->
         0, "Nothing to do: these bytes are current already, as upload 1 (767 deals, 18 customers, 25 gems).\n"
     )  # fmt: skip
     as_json = command(tables, "load_deals", str(REAL_FILE), "--format", "json")
-    assert as_json.stdout == b'{"Status":"OK","Upload":1,"Loaded":false,"Rows":767,"Customers":18,"Gems":25}\n'
+    assert as_json.stdout == b'{"Status":"OK","Upload":1,"Loaded":false,"Deals":767,"Customers":18,"Gems":25}\n'
     assert query(tables["DATABASE_URL"], "SELECT count(*) FROM deals_api_upload") == [(1,)]
 
 

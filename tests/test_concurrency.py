@@ -24,7 +24,7 @@ SECONDS = float(os.environ.get("DEALS_TEST_SECONDS", "10"))
 
 ENOUGH_WRITES = 5
 
-READ = "{ topClients { username spentMoney gems } currentUpload { rows } deals { totalCount } }"
+READ = "{ topClients { username spentMoney gems } currentUpload { dealCount } deals { totalCount } }"
 UPLOADS = "{ uploads(first: 8) { nodes { id fileName state } } }"
 ACTIVATE = "mutation ($id: ID!) { activateUpload(id: $id) { __typename } }"
 
@@ -152,7 +152,7 @@ class Crowd:
         data = self.data_of(answer)
         if data["topClients"]:
             (one,) = data["topClients"]
-            number, rows = int(one["username"][1:]), data["currentUpload"]["rows"]
+            number, rows = int(one["username"][1:]), data["currentUpload"]["dealCount"]
             assert one["spentMoney"] == str(number * rows)
             assert data["deals"]["totalCount"] == rows
             self.history.reads.append(Operation(f"{number}-{rows}", sent, answered))

@@ -77,7 +77,7 @@ def test_a_load_may_take_longer_and_only_a_load() -> None:
             cursor.execute("SELECT pg_sleep(0.3)")
         assert shown("statement_timeout") == "100ms"
         file = io.BytesIO(csv_of(deal("ann")))
-        assert ingest_deals(file, "slow.csv", progress=lambda *_: time.sleep(0.5)).rows == 1
+        assert ingest_deals(file, "slow.csv", progress=lambda *_: time.sleep(0.5)).deal_count == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -38,7 +38,9 @@ from tests.test_service import BOTH_FACES, activate, graph, query, richest, uplo
 SECONDS = float(os.environ.get("DEALS_TEST_SECONDS", "0"))
 #: Deals of an upload that somebody dies in: enough for ``COPY`` to be seen at work.
 ROWS: Final = 40_000
-WHOLE: Final = "{currentUpload {rows} deals {totalCount} dealStats {dealCount total} topClients {username spentMoney}}"
+WHOLE: Final = (
+    "{currentUpload {dealCount} deals {totalCount} dealStats {dealCount total} topClients {username spentMoney}}"
+)
 
 
 WAITING: Final = "SELECT 1 FROM pg_locks WHERE NOT granted"
@@ -131,9 +133,9 @@ class Stage:
     def what_is_read(self) -> tuple[str, int]:
         name = richest(self.server)
         answer = httpx.post(f"{self.server.url}/graphql/", json={"query": WHOLE}, timeout=TIMEOUT).json()
-        rows = answer["data"]["currentUpload"]["rows"]
+        rows = answer["data"]["currentUpload"]["dealCount"]
         assert answer["data"] == {
-            "currentUpload": {"rows": rows},
+            "currentUpload": {"dealCount": rows},
             "deals": {"totalCount": rows},
             "dealStats": [{"dealCount": rows, "total": str(rows)}],
             "topClients": [{"username": name, "spentMoney": str(rows)}],

@@ -40,7 +40,7 @@ def test_a_frontend_reads_pages_survives_an_upload_and_rolls_back(report: Any) -
     assert report["topClients"][0] == richest
     assert len(report["topClients"]) == 5
     # To the end: no row twice, none missing, in order, and nothing lost of any sum.
-    assert report["upload"]["rows"] == report["rows"] == report["ids"] == report["dealsOfMonths"] == 767
+    assert report["upload"]["dealCount"] == report["rows"] == report["ids"] == report["dealsOfMonths"] == 767
     assert report["dates"] == sorted(report["dates"], reverse=True)
     assert report["total"] == report["totalOfMonths"] == "150959700"
     # Two pages of the first file, then another came: its only page, and none of the first one's rows.

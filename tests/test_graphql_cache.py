@@ -150,9 +150,10 @@ def test_an_answer_by_post_has_an_etag_and_is_given_whole() -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["{currentUpload {id rows isCurrent}}", "{topClients {username}}", "{dealStats(by: [DAY]) {total}}", "{__typename}",
-     "{__schema {types {name}}}", "{upload(id: %(current)s) {rows}}", "{deals(upload: %(current)s) {totalCount}}",
-     "{node(id: %(current)s) {id}}", "{node(id: %(row)s) {... on Deal {total}}}"],
+    ["{currentUpload {id dealCount isCurrent}}", "{topClients {username}}", "{dealStats(by: [DAY]) {total}}",
+     "{__typename}", "{__schema {types {name}}}", "{upload(id: %(current)s) {dealCount}}",
+     "{deals(upload: %(current)s) {totalCount}}", "{node(id: %(current)s) {id}}",
+     "{node(id: %(row)s) {... on Deal {total}}}"],
 )  # fmt: skip
 def test_what_follows_from_the_current_upload_is_kept(query: str, executed: list[str]) -> None:
     load(deal("old"))
@@ -195,7 +196,7 @@ def test_what_other_uploads_say_is_never_kept(executed: list[str]) -> None:
     row = write_id("Deal", Deal.objects.of(old).get().pk)
     for query in (
         "{uploads {totalCount}}",
-        "query ($id: ID!) {upload(id: $id) {rows}}",
+        "query ($id: ID!) {upload(id: $id) {dealCount}}",
         "query ($id: ID) {deals(upload: $id) {totalCount}}",
         "query ($id: ID) {topClients(upload: $id) {username}}",
         "query ($id: ID) {deals {totalCount} again: deals(upload: $id) {totalCount}}",

@@ -45,7 +45,7 @@ MISTAKES = [
     ("{deals(first: 1, last: 1) {totalCount}}", "bad_input", "Ask for the first rows or for the last ones, not"),
     ('{deals(after: "x") {totalCount}}', "bad_input", "The cursor is not one of ours"),
     ('{node(id: "x") {id}}', "bad_input", "This is not an id of ours."),
-    (f'{{upload(id: "{write_id("Gem", 1)}") {{rows}}}}', "bad_input", "This is the id of a Gem, not of an Upload."),
+    (f'{{upload(id: "{write_id("Gem", 1)}") {{id}}}}', "bad_input", "This is the id of a Gem, not of an Upload."),
     ("{dealStats(orderBy: GEM_ASC) {total}}", "bad_input", "The groups can be ordered by gem only if"),
     (f'{{deals(upload: "{UPLOAD}") {{totalCount}}}}', "bad_input", "This is not an id of ours."),
 ]  # fmt: skip

@@ -146,16 +146,16 @@ def test_uploads_are_all_files_newest_first() -> None:
     second = load(deal("bob"), name="b.csv")
     refused = Upload.objects.create(file_name="bad.csv", sha256="0" * 64, size=2**53 + 1)
     loader.mark_rejected(refused, "It is bad.")
-    fields = "{id fileName sha256 size rows customerCount gemCount state error isCurrent finishedAt arrivedAt}"
+    fields = "{id fileName sha256 size dealCount customerCount gemCount state error isCurrent finishedAt arrivedAt}"
     answer = data(f"{{uploads {{totalCount nodes {fields}}} currentUpload {fields}}}")
     newest, current, old = answer["uploads"]["nodes"]
     assert answer["uploads"]["totalCount"] == 3
     assert answer["currentUpload"] == current
     assert (newest["fileName"], newest["state"], newest["error"]) == ("bad.csv", "REFUSED", "It is bad.")
-    assert (newest["size"], newest["rows"], newest["isCurrent"]) == (2**53 + 1, 0, False)
+    assert (newest["size"], newest["dealCount"], newest["isCurrent"]) == (2**53 + 1, 0, False)
     assert (current["id"], current["isCurrent"], current["state"]) == (id_of(second), True, "LOADED")
     assert (old["id"], old["isCurrent"], old["sha256"]) == (id_of(first), False, first.sha256)
-    assert (old["rows"], old["customerCount"], old["gemCount"]) == (4, 2, 2)
+    assert (old["dealCount"], old["customerCount"], old["gemCount"]) == (4, 2, 2)
     assert old["arrivedAt"] <= old["finishedAt"]
     for upload in (newest, current, old):
         assert data(f"query ($id: ID!) {{upload(id: $id) {fields}}}", id=upload["id"]) == {"upload": upload}
@@ -218,7 +218,7 @@ def test_an_id_of_nothing_is_null() -> None:
         assert data(NODE, id=key) == {"node": None}
     nobody = write_id("Upload", uuid.uuid4())
     assert data(NODE, id=nobody) == {"node": None}
-    assert data("query ($id: ID!) {upload(id: $id) {rows}}", id=nobody) == {"upload": None}
+    assert data("query ($id: ID!) {upload(id: $id) {dealCount}}", id=nobody) == {"upload": None}
 
 
 NO_IDS = [
@@ -230,13 +230,13 @@ NO_IDS = [
 def test_what_is_no_id_is_refused() -> None:
     load(*FILE)
     for text in NO_IDS:
-        for question in (NODE, "query ($id: ID!) {upload(id: $id) {rows}}", UPLOADS[0]):
+        for question in (NODE, "query ($id: ID!) {upload(id: $id) {dealCount}}", UPLOADS[0]):
             assert code(question, id=text) == "bad_input", text
 
 
 def test_the_id_of_another_type_is_no_upload() -> None:
     load(*FILE)
-    told = error("query ($id: ID!) {upload(id: $id) {rows}}", id=write_id("Deal", 5))
+    told = error("query ($id: ID!) {upload(id: $id) {dealCount}}", id=write_id("Deal", 5))
     assert told["message"] == "This is the id of a Deal, not of an Upload."
 
 

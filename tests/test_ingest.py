@@ -82,7 +82,7 @@ def test_an_upload_is_on_record_with_its_file() -> None:
     content = csv_of(deal())
     upload = ingest_deals(io.BytesIO(content), "january\x00.csv")
     upload.refresh_from_db()
-    assert (upload.state, upload.rows, upload.size, upload.error) == ("loaded", 1, len(content), "")
+    assert (upload.state, upload.deal_count, upload.size, upload.error) == ("loaded", 1, len(content), "")
     assert (upload.file_name, upload.sha256) == ("january.csv", hashlib.sha256(content).hexdigest())
     assert upload.finished_at is not None
     assert upload.arrived_at <= upload.finished_at

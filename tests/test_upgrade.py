@@ -26,7 +26,7 @@ EARLY: Final = ROOT / "tests" / "data" / "early"
 #: By the commit that landed them, the oldest first.
 SCHEMAS: Final = ("a9e5b33", "461d8cc", "2481214", "e76dde0", "16d062e")
 FILES: Final = ("older.csv", "deals.csv")
-HISTORY: Final = "{ uploads(first: 10) { nodes { id fileName sha256 size rows customerCount gemCount state } } }"
+HISTORY: Final = "{ uploads(first: 10) { nodes { id fileName sha256 size dealCount customerCount gemCount state } } }"
 EVERYTHING: Final = """query ($upload: ID) {
   topClients(upload: $upload) { username spentMoney gems }
   customers(upload: $upload) {

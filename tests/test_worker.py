@@ -23,7 +23,7 @@ pytestmark = pytest.mark.database_independent
 #: Far more than the service has threads.
 MANY = 200
 HALF_A_HEAD = b"GET /api/top"
-QUESTION = b'{"query": "{currentUpload {rows}}"}'
+QUESTION = b'{"query": "{currentUpload {dealCount}}"}'
 ASKED = b"POST /graphql/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
     len(QUESTION), QUESTION,
 )  # fmt: skip

@@ -98,7 +98,7 @@ class UploadAdmin(ReadOnly):
     search_fields = ["file_name"]
     search_help_text = "Part of a file's name."
     ordering = ["-id"]
-    fields = ["file_name", "sha256", "size", "current", "state", "error", "rows", "customer_count", "gem_count",
+    fields = ["file_name", "sha256", "size", "current", "state", "error", "deal_count", "customer_count", "gem_count",
               "uploaded_by", "arrived", "finished"]  # fmt: skip
     readonly_fields = ["current", "arrived", "finished"]
     # An action sends a field for each marked row, and a request may have a hundred fields.
@@ -110,9 +110,9 @@ class UploadAdmin(ReadOnly):
     def current(self, upload: Upload) -> bool:
         return hasattr(upload, "pointer")
 
-    @admin.display(ordering="rows")
+    @admin.display(ordering="deal_count")
     def deals(self, upload: Upload) -> Any:
-        return _rows_of(upload, "deal", upload.rows)
+        return _rows_of(upload, "deal", upload.deal_count)
 
     @admin.display(ordering="customer_count")
     def customers(self, upload: Upload) -> Any:
@@ -307,7 +307,7 @@ class DealAdmin(SnapshotAdmin):
     def known_count(self, request: HttpRequest, upload: Upload, narrowed: list[str]) -> int | None:
         match narrowed:
             case []:
-                return upload.rows
+                return upload.deal_count
             case ["customer"]:
                 return int(CustomerFilter.row(request).deal_count)
             case ["gem"]:

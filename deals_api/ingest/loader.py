@@ -85,7 +85,7 @@ def _load(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
     _write(Purchase, _purchase_columns(upload, tally))  # completes the sums of customers and gems
     _write(Customer, _name_columns(upload, tally.customers))
     _write(Gem, _name_columns(upload, tally.gems))
-    upload.rows = tally.rows
+    upload.deal_count = tally.rows
     upload.customer_count = len(tally.customers.numbers)
     upload.gem_count = len(tally.gems.numbers)
     upload.customer_characters = tally.customers.characters
@@ -94,11 +94,11 @@ def _load(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
     upload.finished_at = Now()
     upload.save(
         update_fields=[
-            "rows", "customer_count", "gem_count", "customer_characters", "gem_characters", "state", "finished_at"
+            "deal_count", "customer_count", "gem_count", "customer_characters", "gem_characters", "state", "finished_at"
         ]
     )  # fmt: skip
     upload.refresh_from_db(fields=["finished_at"])
-    if upload.rows >= _ANALYZE_MIN_ROWS:
+    if upload.deal_count >= _ANALYZE_MIN_ROWS:
         analyze_tables(Deal, Purchase, Customer, Gem)
 
 

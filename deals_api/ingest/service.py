@@ -54,7 +54,7 @@ def ingest_deals(file: IO[bytes], file_name: str, uploaded_by: str = "", progres
         interruption.mark_interrupted(upload)
         raise
     context = request_context.get_request_context()
-    context.upload_outcome, context.stored_deals = "loaded", upload.rows or 0
+    context.upload_outcome, context.stored_deals = "loaded", upload.deal_count or 0
     return upload
 
 

@@ -142,7 +142,7 @@ class SelectedDeals:
     def customers(self) -> Names | None:
         if not self.selection.customers:
             return None
-        return Names("customer", self.selection.customers_of(self.upload), self.upload.rows / RANDOM_ACCESS_COST)
+        return Names("customer", self.selection.customers_of(self.upload), self.upload.deal_count / RANDOM_ACCESS_COST)
 
     @cached_property
     def gems(self) -> Names | None:
@@ -163,7 +163,7 @@ class SelectedDeals:
     @property
     def rows_to_read(self) -> int:
         """How many deals the database must look at: those of a few customers, who have an index, or all."""
-        rows: int = self.upload.rows
+        rows: int = self.upload.deal_count
         return min(self.customers.deal_count * RANDOM_ACCESS_COST, rows) if self.customers and self.are_of_few else rows
 
     @property

@@ -150,7 +150,7 @@ class Grouping:
             groups *= self.selected.gem_count
         if self.periods:
             groups *= self._days() // min(_DAYS[key] for key in self.periods) + 2
-        return min(groups, self.selected.upload.rows)
+        return min(groups, self.selected.upload.deal_count)
 
     def _days(self) -> int:
         selection = self.selected.selection

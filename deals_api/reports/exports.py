@@ -42,8 +42,8 @@ def deals(upload: Upload | None) -> Table:
 def _deals(upload: Upload) -> Iterator[Rows]:
     """Raises: SnapshotGone, where rows are missing: the upload has been pruned, or a restore has replaced it."""
     readable = Exists(Upload.objects.readable().matching(upload))
-    for first in range(1, upload.rows + 1, CHUNK_ROWS):
-        beyond = min(first + CHUNK_ROWS, upload.rows + 1)
+    for first in range(1, upload.deal_count + 1, CHUNK_ROWS):
+        beyond = min(first + CHUNK_ROWS, upload.deal_count + 1)
         chunk = Deal.objects.places(upload, first, beyond).filter(readable).order_by("pk")
         rows = list(chunk.values_list("customer__username", "gem__name", "total", "quantity", "date"))
         if len(rows) < beyond - first:

@@ -33,7 +33,7 @@ def apply_retention(limits: Limits) -> None:
     for upload in list(retired):
         # Each statement checks the state, because after a restore these ids may belong to rows in use.
         still_retired = Exists(retired.matching(upload))
-        for first in range(0, upload.rows + 1, _DELETE_CHUNK_ROWS):
+        for first in range(0, upload.deal_count + 1, _DELETE_CHUNK_ROWS):
             for model in (Deal, Purchase, Customer, Gem):
                 model.objects.places(upload, first, first + _DELETE_CHUNK_ROWS).filter(still_retired).delete()
         retired.matching(upload).update(state=Upload.State.PRUNED)

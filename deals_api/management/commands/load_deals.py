@@ -138,14 +138,14 @@ def report(upload: Upload) -> dict[str, Any]:
         "Status": "OK",
         "Upload": upload.pk,
         "Loaded": not upload.came_again,
-        "Rows": upload.rows,
+        "Deals": upload.deal_count,
         "Customers": upload.customer_count,
         "Gems": upload.gem_count,
     }
 
 
 def sentence(upload: Upload, seconds: float, *, current: bool) -> str:
-    counts = ((upload.rows, "deal"), (upload.customer_count, "customer"), (upload.gem_count, "gem"))
+    counts = ((upload.deal_count, "deal"), (upload.customer_count, "customer"), (upload.gem_count, "gem"))
     held = ", ".join(f"{count:,} {one}{'' if count == 1 else 's'}" for count, one in counts)
     if upload.came_again:
         return f"Nothing to do: these bytes are current already, as upload {upload.pk} ({held})."

@@ -60,7 +60,7 @@ function row(upload, current, changed) {
     element("td", {}, moment(upload.arrivedAt)),
     element("td", { class: "uploader" }, upload.uploadedBy),
     element("td", { title: upload.error || null }, state),
-    element("td", { class: "numeric" }, number(upload.rows)),
+    element("td", { class: "numeric" }, number(upload.dealCount)),
     actions,
   );
 }
@@ -89,7 +89,7 @@ async function drawComparison(then, now) {
   const count = (name) => [name(found.then), name(found.now)].map(number);
   const sums = [found.totalThen, found.totalNow].map(([all]) => all?.total ?? "0");
   const facts = [
-    [words.deals, ...count((one) => one.rows), number(found.now.rows - found.then.rows)],
+    [words.deals, ...count((one) => one.dealCount), number(found.now.dealCount - found.then.dealCount)],
     [words.customers, ...count((one) => one.customerCount), number(found.now.customerCount - found.then.customerCount)],
     [words.gems, ...count((one) => one.gemCount), number(found.now.gemCount - found.then.gemCount)],
     [words.sum, ...sums.map(money), money(moneyLess(sums[1], sums[0]))],

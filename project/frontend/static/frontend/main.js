@@ -127,7 +127,7 @@ function facts(current) {
   show("current", words.current(current.fileName || "—", moment(current.arrivedAt)));
   show(
     "facts",
-    fact(words.deals, current.rows),
+    fact(words.deals, current.dealCount),
     fact(words.customers, current.customerCount),
     fact(words.gems, current.gemCount),
   );

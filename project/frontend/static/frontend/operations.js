@@ -1,7 +1,7 @@
 // Every operation of the page, to be copied and tried in GraphiQL as it stands.
 
 export const CURRENT = `query Current {
-  currentUpload { id fileName rows customerCount gemCount arrivedAt }
+  currentUpload { id fileName dealCount customerCount gemCount arrivedAt }
 }`;
 
 export const TOP_CLIENTS = `query TopClients($upload: ID) {
@@ -42,15 +42,15 @@ export const DEALS = `query Deals($orderBy: DealOrder!, $filter: DealFilter, $af
 
 export const UPLOADS = `query Uploads($after: String) {
   uploads(first: 20, after: $after) {
-    nodes { id fileName arrivedAt uploadedBy state isCurrent rows customerCount gemCount error }
+    nodes { id fileName arrivedAt uploadedBy state isCurrent dealCount customerCount gemCount error }
     pageInfo { hasNextPage endCursor }
   }
 }`;
 
 // Two versions side by side, each root with the upload that it is to read.
 export const COMPARE = `query Compare($then: ID!, $now: ID!) {
-  then: upload(id: $then) { fileName arrivedAt rows customerCount gemCount }
-  now: upload(id: $now) { fileName arrivedAt rows customerCount gemCount }
+  then: upload(id: $then) { fileName arrivedAt dealCount customerCount gemCount }
+  now: upload(id: $now) { fileName arrivedAt dealCount customerCount gemCount }
   totalThen: dealStats(upload: $then) { total }
   totalNow: dealStats(upload: $now) { total }
   topThen: topClients(limit: 5, upload: $then) { username spentMoney }
