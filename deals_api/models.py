@@ -179,7 +179,7 @@ class Upload(models.Model):
     objects = UploadQuerySet.as_manager()
     pointer: CurrentUpload
     #: Set by ``ingest_deals``: the file came again while its bytes were current.
-    came_again: bool = False
+    is_duplicate: bool = False
 
     class Meta:
         indexes = [models.Index(fields=["state", "-id"], name="upload_by_state")]

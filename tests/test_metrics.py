@@ -70,7 +70,7 @@ def test_times_are_counted_by_endpoint_and_operation() -> None:
 def test_uploads_rows_and_refusals_are_counted() -> None:
     file, bad = csv_of(deal(), deal()), csv_of(deal(total="x"))
     outcomes = grown(lambda: send(file, file, bad), "deals_uploads_total")
-    assert outcomes == {'outcome="loaded"': 1, 'outcome="again"': 1, 'outcome="refused"': 1}
+    assert outcomes == {'outcome="loaded"': 1, 'outcome="duplicate"': 1, 'outcome="refused"': 1}
     assert grown(lambda: send(csv_of(deal(), deal(), deal())), "deals_rows_total") == {"": 3}
     assert grown(lambda: send(bad), "deals_refusals_total") == {'code="bad_cells"': 1}
     assert grown(lambda: ask(query="{ nothing }"), "deals_refusals_total") == {'code="graphql_invalid"': 1}

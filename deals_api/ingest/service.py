@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]
 def ingest_deals(file: IO[bytes], file_name: str, uploaded_by: str = "", progress: Progress | None = None) -> Upload:
     """Store all deals of a file and make them current, or store nothing.
 
-    If the file is that of the current upload, nothing changes: the current upload is returned with ``came_again``
+    If the file is that of the current upload, nothing changes: the current upload is returned with ``is_duplicate``
     set, and keeps the first uploader in ``uploaded_by``.
 
     Raises: DealsError; only the rejection itself is then recorded.
@@ -39,8 +39,8 @@ def ingest_deals(file: IO[bytes], file_name: str, uploaded_by: str = "", progres
     file.seek(0)
     sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     if same := current_snapshot.confirm_current(sha256):
-        same.came_again = True
-        request_context.get_request_context().upload_outcome = "again"
+        same.is_duplicate = True
+        request_context.get_request_context().upload_outcome = "duplicate"
         return same
     upload = Upload.objects.create(file_name=_clean(file_name), sha256=sha256, size=size, uploaded_by=uploaded_by)
     try:

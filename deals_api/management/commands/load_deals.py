@@ -137,7 +137,7 @@ def report(upload: Upload) -> dict[str, Any]:
     return {
         "Status": "OK",
         "Upload": upload.pk,
-        "Loaded": not upload.came_again,
+        "Loaded": not upload.is_duplicate,
         "Deals": upload.deal_count,
         "Customers": upload.customer_count,
         "Gems": upload.gem_count,
@@ -147,7 +147,7 @@ def report(upload: Upload) -> dict[str, Any]:
 def sentence(upload: Upload, seconds: float, *, current: bool) -> str:
     counts = ((upload.deal_count, "deal"), (upload.customer_count, "customer"), (upload.gem_count, "gem"))
     held = ", ".join(f"{count:,} {one}{'' if count == 1 else 's'}" for count, one in counts)
-    if upload.came_again:
+    if upload.is_duplicate:
         return f"Nothing to do: these bytes are current already, as upload {upload.pk} ({held})."
     meanwhile = "" if current else " A newer upload arrived meanwhile, and is current."
     return f"Loaded as upload {upload.pk}: {held}, in {seconds:.1f} s.{meanwhile}"
