@@ -14,7 +14,7 @@ import pytest
 
 from deals_api.models import MoneyField
 from graphql_schema.inputs import DealStatsOrder
-from tests import oracle
+from tests import reference_parser
 from tests.builders import csv_of, deal, load, many
 from tests.graphql import code, data, error
 
@@ -35,11 +35,11 @@ ROWS = [
     deal(NAMES[place * 5 % 7 % 6], NAMES[place * 3 % 4], TOTALS[place % 7], PIECES[place % 3], MOMENTS[place % 16])
     for place in range(44)
 ]
-FACTS = oracle.read(csv_of(*ROWS).decode())
+FACTS = reference_parser.read(csv_of(*ROWS).decode())
 
 KEYS = ["CUSTOMER", "GEM", "YEAR", "MONTH", "DAY"]
 COMBINATIONS = [by for size in range(6) for by in combinations(KEYS, size)]
-MEASURES: dict[str, Callable[[list[oracle.Deal]], Any]] = {
+MEASURES: dict[str, Callable[[list[reference_parser.Deal]], Any]] = {
     "dealCount": len,
     "quantity": lambda its: sum(one.quantity for one in its),
     "total": lambda its: sum(one.total for one in its),
@@ -67,13 +67,13 @@ def average(totals: list[Decimal]) -> Decimal:
 class Group(dict[str, Any]):
     """One group: its keys, by the names of GraphQL, and its measures."""
 
-    def __init__(self, keys: dict[str, Any], facts: list[oracle.Deal]) -> None:
+    def __init__(self, keys: dict[str, Any], facts: list[reference_parser.Deal]) -> None:
         super().__init__(keys, **{name: measure(facts) for name, measure in MEASURES.items()})
 
 
-def grouped(facts: Iterable[oracle.Deal], by: Iterable[str]) -> list[Group]:
+def grouped(facts: Iterable[reference_parser.Deal], by: Iterable[str]) -> list[Group]:
     """By customer and gem as they first appear in the file, and by date."""
-    found: dict[Any, list[oracle.Deal]] = {}
+    found: dict[Any, list[reference_parser.Deal]] = {}
     for fact in facts:
         day = fact.date.date().isoformat()
         values = (fact.customer, fact.item, fact.date.year, f"{day[:7]}-01", day)
@@ -162,7 +162,7 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-FILTERS: list[tuple[dict[str, Any], Callable[[oracle.Deal], bool]]] = [
+FILTERS: list[tuple[dict[str, Any], Callable[[reference_parser.Deal], bool]]] = [
     ({"customer": {"eq": "ann"}}, lambda fact: fact.customer == "ann"),
     ({"customer": {"in": ["ann", "ёлка"]}, "gem": {"contains": "o"}},
      lambda fact: fact.customer in ("ann", "ёлка") and "o" in fact.item),
@@ -179,7 +179,7 @@ FILTERS: list[tuple[dict[str, Any], Callable[[oracle.Deal], bool]]] = [
 
 
 @pytest.mark.parametrize(("filter_", "holds"), FILTERS, ids=[str(filter_) for filter_, _ in FILTERS])
-def test_only_the_selected_deals_are_added_up(filter_: Any, holds: Callable[[oracle.Deal], bool]) -> None:
+def test_only_the_selected_deals_are_added_up(filter_: Any, holds: Callable[[reference_parser.Deal], bool]) -> None:
     load(*ROWS)
     for by in COMBINATIONS:
         expected = written(ordered(grouped(filter(holds, FACTS), by), "TOTAL_DESC"))

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests import oracle
+from tests import reference_parser
 from tests.builders import csv_of, deal, load
 from tests.graphql import data
 from tests.servers import TIMEOUT, Server
@@ -38,7 +38,7 @@ def small_file(seed: int) -> list[str]:
 
 def ranking(rows: list[str], limit: int) -> list[Any]:
     """The clients who spent most and the gems that at least two of them bought, by the brief."""
-    facts = oracle.read(csv_of(*rows).decode())
+    facts = reference_parser.read(csv_of(*rows).decode())
     names = {fact.customer for fact in facts}
     spent = {name: sum(fact.total for fact in facts if fact.customer == name) for name in names}
     first = sorted(spent, key=lambda name: (-spent[name], name))[:limit]

@@ -67,16 +67,16 @@ def test_each_question_of_the_page_costs_a_third_of_what_it_may_at_most() -> Non
 
 
 def test_page_texts_are_complete_in_both_languages() -> None:
-    words = re.sub(r'"[^"]*"|`[^`]*`', '""', (SCRIPTS / "words.js").read_text())
+    words = re.sub(r'"[^"]*"|`[^`]*`', '""', (SCRIPTS / "i18n.js").read_text())
     english, russian = (
         re.findall(r"(\w+): ", words.split(f"  {name}: {{")[1].split("\n  },")[0]) for name in ("en", "ru")
     )
     assert english == russian
     states = [name for name in english if name.isupper()]
     assert sorted(states) == sorted(state.name for state in Upload.State)
-    sources = [path.read_text() for path in SCRIPTS.glob("*.js") if path.name != "words.js"]
+    sources = [path.read_text() for path in SCRIPTS.glob("*.js") if path.name != "i18n.js"]
     sources.append((ROOT / "project" / "frontend" / "templates" / "frontend" / "page.html").read_text())
-    used = set(re.findall(r'\bwords\.(?!js\b)(\w+)|data-word="(\w+)"', "\n".join(sources)))
+    used = set(re.findall(r'\bwords\.(\w+)|data-word="(\w+)"', "\n".join(sources)))
     assert {name for pair in used for name in pair if name} <= set(english)
 
 
@@ -290,7 +290,9 @@ def test_hands_on_the_keyboard_reach_everything_and_each_control_has_a_name(real
 
 def test_from_graphiql_to_a_frontend_it_takes_one_copy(real_page: Page) -> None:
     """What stands in GraphiQL's editor is asked as it stands by the page's own client."""
-    client = real_page.evaluate("document.querySelector('script[type=module]').src").replace("main.js", "graphql.js")
+    client = real_page.evaluate("document.querySelector('script[type=module]').src").replace(
+        "main.js", "graphql_client.js"
+    )
     real_page.goto("/graphql/")
     expect(real_page.locator(".graphiql-query-editor .CodeMirror-line").first).to_be_visible()
     copied = real_page.evaluate("document.querySelector('.graphiql-query-editor .CodeMirror').CodeMirror.getValue()")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from deals_api.global_ids import write_id
 from deals_api.models import Upload, row_id
 from graphql_schema.inputs import CustomerOrder, DealOrder, GemOrder, PurchaseOrder
-from tests import oracle
+from tests import reference_parser
 from tests.builders import csv_of, deal, load, many
 from tests.graphql import ask, code, data, error, id_of
 
@@ -30,7 +30,7 @@ ROWS = [
     deal(f"c{customer}", f"g{gem}", ["5.50", "5", "5"][place % 3], "12"[place % 2], DAYS[place % 4 // 2])
     for place, (customer, gem) in enumerate(PAIRS)
 ]
-FACTS = oracle.read(csv_of(*ROWS).decode())
+FACTS = reference_parser.read(csv_of(*ROWS).decode())
 
 
 # What should be there
@@ -41,7 +41,7 @@ class Row:
     """What the graph should say of a row, the deals it comes from, and its values by the names of orders."""
 
     node: dict[str, Any]
-    facts: list[oracle.Deal]
+    facts: list[reference_parser.Deal]
     values: dict[str, Any]
 
 
@@ -116,7 +116,7 @@ def kinds(upload: Upload) -> dict[str, Kind]:
     }
 
 
-def grouped(key: Callable[[oracle.Deal], Any]) -> list[tuple[Any, list[oracle.Deal]]]:
+def grouped(key: Callable[[reference_parser.Deal], Any]) -> list[tuple[Any, list[reference_parser.Deal]]]:
     return [(name, list(its)) for name, its in groupby(sorted(FACTS, key=key), key=key)]
 
 
@@ -127,7 +127,7 @@ class Listed:
     field: str
     kind: str
     parent: str = "%s"
-    holds: Callable[[oracle.Deal], bool] = lambda _: True
+    holds: Callable[[reference_parser.Deal], bool] = lambda _: True
 
     def page(self, order: Enum, **cut: Any) -> Any:
         field = f"{self.field}(orderBy: {order.name}, {ARGUMENTS}) {{{page_of(self.kind)}}}"
@@ -153,11 +153,11 @@ def page_of(kind: str) -> str:
     """
 
 
-def of_customer(fact: oracle.Deal) -> bool:
+def of_customer(fact: reference_parser.Deal) -> bool:
     return fact.customer == "c0"
 
 
-def of_gem(fact: oracle.Deal) -> bool:
+def of_gem(fact: reference_parser.Deal) -> bool:
     return fact.item == "g0"
 
 

@@ -18,7 +18,7 @@ from deals_api.global_ids import write_id
 from deals_api.ingest import loader
 from deals_api.models import Customer, Deal, Gem, Purchase, Upload
 from deals_api.snapshots.retention import apply_retention
-from tests import oracle
+from tests import reference_parser
 from tests.builders import csv_of, deal, load
 from tests.graphql import ask, code, data, error, id_of
 
@@ -436,7 +436,7 @@ MANY = [
     )
     for place in range(36)
 ]
-FACTS = oracle.read(csv_of(*MANY).decode())
+FACTS = reference_parser.read(csv_of(*MANY).decode())
 
 NAME_LOOKUPS: list[Any] = [
     *[{"eq": name} for name in (*NAMES, "ANN", f"e{ACUTE}va", "", "%", "a\0b", "\0", "x" * 1000)],
@@ -548,7 +548,7 @@ def test_any_number_of_names_can_be_selected() -> None:
     """Few names are written out in a statement; of many it has the condition."""
     rows = [deal(f"c{number}", f"g{number * 7 % 250}", str(number)) for number in range(250)]
     load(*rows)
-    facts = oracle.read(csv_of(*rows).decode())
+    facts = reference_parser.read(csv_of(*rows).decode())
     everyone, every_gem, some_gems = {"contains": "c"}, {"contains": "g"}, {"contains": "g1"}
     question = """query ($filter: DealFilter) {
         deals(filter: $filter) {totalCount}

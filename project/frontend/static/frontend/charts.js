@@ -1,7 +1,7 @@
 // Bars. Each chart is a list with its figures in words, so that who cannot see it hears the same.
 
 import { element, withShare } from "./dom.js";
-import { money, words } from "./words.js";
+import { money, words } from "./i18n.js";
 
 const length = (digits) => Number(digits); // how long a bar is need not be exact to the cent
 

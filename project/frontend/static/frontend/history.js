@@ -1,9 +1,9 @@
 // The files that arrived: which one is current, going back to another, and what differs between two.
 
 import { byId, element, show } from "./dom.js";
-import { ask, change } from "./graphql.js";
+import { ask, change } from "./graphql_client.js";
 import { COMPARE, MAKE_CURRENT, UPLOADS } from "./operations.js";
-import { moment, money, moneyLess, number, words } from "./words.js";
+import { moment, money, moneyLess, number, words } from "./i18n.js";
 
 /** The newest files, and more on demand. `changed` is called when another one was made current. */
 export async function historyOf(changed) {

@@ -2,12 +2,12 @@
 
 import { columnsOf, rowsOf } from "./charts.js";
 import { byId, element, show } from "./dom.js";
-import { ask, token } from "./graphql.js";
+import { ask, token } from "./graphql_client.js";
 import { historyOf } from "./history.js";
 import { CURRENT, CUSTOMERS, DEALS, GEMS, MONEY_BY_GEM, MONEY_BY_MONTH, TOP_CLIENTS } from "./operations.js";
 import { EndlessTable } from "./tables.js";
 import { upload } from "./upload.js";
-import { LANGUAGES, language, moment, money, month, number, speak, words } from "./words.js";
+import { LANGUAGES, language, moment, money, month, number, speak, words } from "./i18n.js";
 
 /** How often the service is asked whether there is something new: mostly 304, without a body. */
 const EVERY_MS = 3000;

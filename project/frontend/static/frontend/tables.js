@@ -1,8 +1,8 @@
 // Tables without an end: sorted and filtered by the service, and read on while one scrolls.
 
 import { element } from "./dom.js";
-import { ask } from "./graphql.js";
-import { number, words } from "./words.js";
+import { ask } from "./graphql_client.js";
+import { number, words } from "./i18n.js";
 
 /**
  * A table of what one root of the graph lists.

@@ -1,8 +1,8 @@
 // A file on its way: sent, read by the service, and accepted or refused with the places to mend.
 
 import { element, show } from "./dom.js";
-import { token } from "./graphql.js";
-import { number, words } from "./words.js";
+import { token } from "./graphql_client.js";
+import { number, words } from "./i18n.js";
 
 /** Of the wrong places, so many are told at most unless the operator has changed it. */
 const LISTED = 100;

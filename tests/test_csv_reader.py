@@ -21,8 +21,8 @@ from deals_api.ingest import csv_reader, encoding
 from deals_api.ingest.csv_reader import read_deals
 from deals_api.ingest.encoding import detect_encoding
 from deals_api.limits import Limits
-from tests import oracle
-from tests.oracle import Deal
+from tests import reference_parser
+from tests.reference_parser import Deal
 
 pytestmark = pytest.mark.database_independent
 
@@ -134,7 +134,7 @@ def test_the_real_file_is_read_whole(real_file: bytes) -> None:
     assert len(deals) == 767
     assert len({deal.customer for deal in deals}) == 18
     assert len({deal.item for deal in deals}) == 25
-    assert deals == oracle.read(real_file.decode())
+    assert deals == reference_parser.read(real_file.decode())
 
 
 def test_identical_lines_are_two_deals() -> None:
@@ -610,8 +610,8 @@ def test_a_name_of_thousands_of_accents_is_refused_quickly() -> None:
 # Everything else
 
 
-def agrees_with_the_oracle(content: bytes) -> str:
-    """Compares what became of these bytes with what the oracle makes of them; returns which it was."""
+def compare_with_reference(content: bytes) -> str:
+    """Compares what became of these bytes with what the reference parser makes of them; returns which it was."""
     found = outcome(lambda: deals_in(content))
     try:
         text = content.decode()
@@ -624,12 +624,12 @@ def agrees_with_the_oracle(content: bytes) -> str:
             assert isinstance(found, UnreadableUpload)
             return "neither encoding"
         text = content.decode("cp1251")
-    expected = outcome(lambda: oracle.read(text.removeprefix("\ufeff")))
-    if isinstance(expected, oracle.NotATable):
+    expected = outcome(lambda: reference_parser.read(text.removeprefix("\ufeff")))
+    if isinstance(expected, reference_parser.NotATable):
         assert isinstance(found, DealsError)
         assert not isinstance(found, UploadTooLarge)
         return "no table"
-    if isinstance(expected, oracle.WrongPlaces):
+    if isinstance(expected, reference_parser.WrongPlaces):
         assert isinstance(found, UploadHasProblems)
         assert [(problem.line, problem.column) for problem in found.problems] == expected.places[:100]
         return "wrong places"
@@ -637,14 +637,14 @@ def agrees_with_the_oracle(content: bytes) -> str:
     return "accepted"
 
 
-Outcome = list[Deal] | DealsError | oracle.NotATable | oracle.WrongPlaces
+Outcome = list[Deal] | DealsError | reference_parser.NotATable | reference_parser.WrongPlaces
 
 
 def outcome(read: Callable[[], list[Deal]]) -> Outcome:
     """What it returns, or the refusal that it raises."""
     try:
         return read()
-    except (DealsError, oracle.NotATable, oracle.WrongPlaces) as refusal:
+    except (DealsError, reference_parser.NotATable, reference_parser.WrongPlaces) as refusal:
         return refusal
 
 
@@ -740,7 +740,7 @@ SEAMS = st.sampled_from([(200, 1, 1), (300, 3, 2), (256 * 1024, 2048, 8)])
 @given(files(), SEAMS)
 def test_any_table_is_read_as_the_rules_say(content: bytes, sizes: tuple[int, int, int]) -> None:
     with seams(*sizes):
-        event(agrees_with_the_oracle(content))
+        event(compare_with_reference(content))
 
 
 WHOLE_FILES = [
@@ -756,7 +756,7 @@ WHOLE_FILES = [
 @given(st.sampled_from(WHOLE_FILES).flatmap(damaged), SEAMS)
 def test_any_damage_to_a_file_is_judged_as_the_rules_say(content: bytes, sizes: tuple[int, int, int]) -> None:
     with seams(*sizes):
-        event(agrees_with_the_oracle(content))
+        event(compare_with_reference(content))
 
 
 @COMPARED
@@ -769,4 +769,4 @@ def test_any_damage_to_a_file_is_judged_as_the_rules_say(content: bytes, sizes: 
     )
 )
 def test_any_bytes_are_read_as_the_rules_say_or_refused(content: bytes) -> None:
-    event(agrees_with_the_oracle(content))
+    event(compare_with_reference(content))
