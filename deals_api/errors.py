@@ -4,7 +4,7 @@
   - UnreadableUpload    no CSV text with the agreed header
   - UploadHasProblems   read, and at least one cell is not what its column holds
   - UploadTooLarge      the file, its rows or its names are over a limit
-  - UploadNotKept       there is no such upload, or its rows are gone
+  - UploadNotRetained       there is no such upload, or its rows are gone
   - BadInput            a question that cannot be understood
   - CursorOutdated      a place in a list that is no longer, or never was, that list
   - LimitExceeded       asked for more than a limit
@@ -63,8 +63,11 @@ class UploadTooLarge(DealsError):
     code = "upload_too_large"
 
 
-class UploadNotKept(DealsError):
-    code = "upload_not_kept"
+class UploadNotRetained(DealsError):
+    code = "upload_not_retained"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such upload, or its rows are no longer retained.")
 
 
 class BadInput(DealsError):

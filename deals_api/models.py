@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Count, Exists, F, Q, Window
 from django.db.models.functions import Now
 
-from deals_api.errors import UploadNotKept
+from deals_api.errors import UploadNotRetained
 from deals_api.limits import MAX_HOLDER_LENGTH
 
 if TYPE_CHECKING:
@@ -125,14 +125,14 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         """Those whose rows can be read, whole."""
         return self.filter(state=Upload.State.LOADED)
 
-    def kept(self, snapshot: uuid.UUID | None) -> Upload:
+    def get_retained(self, snapshot: uuid.UUID | None) -> Upload:
         """The readable one of this name.
 
-        Raises: UploadNotKept.
+        Raises: UploadNotRetained.
         """
         upload = None if snapshot is None else self.readable().filter(snapshot=snapshot).first()
         if upload is None:
-            raise UploadNotKept("There is no such upload, or its rows are no longer kept.")
+            raise UploadNotRetained
         return upload
 
     def beyond(self, keep: int) -> Self:

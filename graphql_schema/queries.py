@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from graphql.pyutils import camel_to_snake
 
 from deals_api import models
-from deals_api.errors import UploadNotKept as NotKept
+from deals_api.errors import UploadNotRetained as NotRetained
 from deals_api.global_ids import parse_id, read_id
 from deals_api.limits import Limits
 from deals_api.reports import top_clients as top_clients_report
@@ -55,14 +55,16 @@ from graphql_schema.types import (
     TopClient,
     Upload,
     UploadActivated,
-    UploadNotKept,
+    UploadNotRetained,
     check_range,
     page_arguments,
 )
 
 UploadId = Annotated[
     strawberry.ID | None,
-    strawberry.argument(description="A kept upload, whose state is LOADED, to read instead of the current one; by id."),
+    strawberry.argument(
+        description="A retained upload, whose state is LOADED, to read instead of the current one; by id."
+    ),
 ]
 
 _NEWEST_FIRST: Final = Order.named("-id")
@@ -368,19 +370,19 @@ def _upload(info: Info, key: str) -> Any:
 @strawberry.type(description="What can be changed.")
 class Mutation:
     @strawberry.mutation(
-        description="Makes a kept upload current again: roll-back. Every question after the answer reads from it."
+        description="Makes a retained upload current again: roll-back. Every question after the answer reads from it."
     )
     def activate_upload(
         self,
         info: Info,
         id: Annotated[
-            strawberry.ID, strawberry.argument(description="The id of a kept upload, whose state is LOADED.")
+            strawberry.ID, strawberry.argument(description="The id of a retained upload, whose state is LOADED.")
         ],
     ) -> ActivateUploadResult:
         require_write_permission(info.context.headers)
         try:
             upload: Any = current_snapshot.activate(uuid.UUID(hex=read_id(id, "Upload")))
-        except NotKept as refusal:
-            return UploadNotKept(code=refusal.code, message=refusal.message)
+        except NotRetained as refusal:
+            return UploadNotRetained(code=refusal.code, message=refusal.message)
         info.context.upload = upload
         return UploadActivated(upload=upload)

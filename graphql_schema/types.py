@@ -80,7 +80,7 @@ NodeType = TypeVar("NodeType")
 
 @strawberry.interface(description="Anything with an id of its own.")
 class Node:
-    @strawberry.field(description="Opaque; good for node(id) as long as the upload it belongs to is kept.")
+    @strawberry.field(description="Opaque; good for node(id) as long as the upload it belongs to is retained.")
     @staticmethod
     def id(root: strawberry.Parent[Any], info: Info) -> strawberry.ID:
         name = info._raw_info.parent_type.name
@@ -473,12 +473,12 @@ class Upload(Node):
 
 @strawberry.interface(description="A refusal that a client is expected to handle.")
 class Problem:
-    code: str = strawberry.field(description="A stable word for programs, such as upload_not_kept.")
+    code: str = strawberry.field(description="A stable word for programs, such as upload_not_retained.")
     message: str = strawberry.field(description="One sentence for people.")
 
 
-@strawberry.type(description="There is no such upload, or its rows are no longer kept.")
-class UploadNotKept(Problem):
+@strawberry.type(description="There is no such upload, or its rows are no longer retained.")
+class UploadNotRetained(Problem):
     pass
 
 
@@ -488,5 +488,6 @@ class UploadActivated:
 
 
 ActivateUploadResult = Annotated[
-    UploadActivated | UploadNotKept, strawberry.union("ActivateUploadResult", description="What became of a roll-back.")
+    UploadActivated | UploadNotRetained,
+    strawberry.union("ActivateUploadResult", description="What became of a roll-back."),
 ]

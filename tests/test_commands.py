@@ -304,7 +304,7 @@ def test_a_kept_upload_is_ranked_on_demand(capsys: pytest.CaptureFixture[str]) -
 def test_an_upload_that_is_not_kept_ends_with_2(tables: dict[str, str]) -> None:
     done = command(tables, "top_clients", "--upload", "1")
     assert (done.returncode, done.stderr) == (
-        2, b"UsageError: There is no such upload, or its rows are no longer kept.\n"
+        2, b"UsageError: There is no such upload, or its rows are no longer retained.\n"
     )  # fmt: skip
 
 

@@ -274,7 +274,7 @@ def test_an_upload_that_is_not_kept_is_404(client: Client, path: str, limits: An
         "00000000-0000-0000-0000-000000000000", "1", "", "x", "\0", "é", "VXBsb2FkOg==", "a" * 3000,
     ]  # fmt: skip
     for upload in unknown:
-        assert refusal(client.get(path, {"upload": upload}), 404)["Code"] == "upload_not_kept"
+        assert refusal(client.get(path, {"upload": upload}), 404)["Code"] == "upload_not_retained"
 
 
 @pytest.mark.parametrize(

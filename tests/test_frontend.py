@@ -50,7 +50,7 @@ def test_a_frontend_reads_pages_survives_an_upload_and_rolls_back(report: Any) -
     assert report["wentBack"] is True
     # Each refusal by its code, whoever refused.
     assert report["tooMany"] == "limit_exceeded"
-    assert report["notKept"] == "upload_not_kept"
+    assert report["notRetained"] == "upload_not_retained"
     assert report["badFile"] == "unreadable_upload"
     assert report["nobody"] == "no_answer"
 

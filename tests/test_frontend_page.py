@@ -228,7 +228,7 @@ def test_a_comparison_that_is_refused_says_why(real_page: Page, server: Server) 
     for number in range(3):  # it is kept no longer, and the page does not hear of it
         server.upload(csv_of(deal(f"c{number}")))
     compare.click()
-    expect(real_page.locator("#told")).to_contain_text("no longer kept")
+    expect(real_page.locator("#told")).to_contain_text("no longer retained")
 
 
 def test_an_older_file_is_compared_and_made_current_again(real_page: Page, server: Server) -> None:

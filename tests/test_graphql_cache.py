@@ -293,8 +293,8 @@ def test_an_upload_without_rows_is_refused_as_data(limits: Any) -> None:
     problem = "mutation ($id: ID!) {activateUpload(id: $id) {... on Problem {code message}}}"
     for upload in (pruned, refused, Upload()):
         assert data(problem, id=id_of(upload))["activateUpload"] == {
-            "code": "upload_not_kept",
-            "message": "There is no such upload, or its rows are no longer kept.",
+            "code": "upload_not_retained",
+            "message": "There is no such upload, or its rows are no longer retained.",
         }
     for text in ("x", write_id("Deal", 5)):
         assert code(problem, id=text) == "bad_input"
@@ -424,7 +424,7 @@ def test_a_kept_upload_pruned_under_a_question_is_gone(limits: Any, caplog: pyte
     replace_all("1001")
     question = "query ($id: ID) {deals(upload: $id) {nodes {customer {username} gem {name}}}}"
     with interrupted('FROM "deals_api_gem"', lambda: replace_all("10001")):
-        assert code(question, id=id_of(old)) == "upload_not_kept"
+        assert code(question, id=id_of(old)) == "upload_not_retained"
     node = "query ($id: ID!) {node(id: $id) {... on Deal {customer {username}}}}"
     row = write_id("Deal", Deal.objects.filter(customer__username="1001-a")[0].pk)
     with interrupted('FROM "deals_api_customer"', lambda: replace_all("100001")):

@@ -296,7 +296,7 @@ def test_an_upload_without_rows_cannot_be_read(limits: Any) -> None:
     refused = Upload.objects.create(file_name="f", sha256="0" * 64, size=1)
     for upload in (id_of(pruned), id_of(refused), write_id("Upload", uuid.uuid4())):
         for question in UPLOADS:
-            assert code(question, id=upload) == "upload_not_kept", question
+            assert code(question, id=upload) == "upload_not_retained", question
 
 
 def test_uploads_are_compared_in_one_question() -> None:

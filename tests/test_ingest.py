@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from deals_api.errors import DealsError, UploadHasProblems, UploadNotKept, UploadTooLarge
+from deals_api.errors import DealsError, UploadHasProblems, UploadNotRetained, UploadTooLarge
 from deals_api.ingest import loader
 from deals_api.ingest.csv_reader import read_deals
 from deals_api.ingest.service import ingest_deals
@@ -521,7 +521,7 @@ def test_an_upload_that_lands_during_a_roll_back_arrived_after_it(monkeypatch: p
 
 
 def test_before_the_first_upload_there_is_nothing_to_go_back_to() -> None:
-    with pytest.raises(UploadNotKept):
+    with pytest.raises(UploadNotRetained):
         current_snapshot.activate(uuid.uuid4())
 
 
@@ -560,7 +560,7 @@ def test_an_upload_without_rows_is_not_made_current(limits: Any) -> None:
     pruned, _, newest = load(deal("ann")), load(deal("bob")), load(deal("cid"))
     retention.apply_retention(settings.DEALS_LIMITS)
     for snapshot in (pruned.snapshot, uuid.uuid4()):
-        with pytest.raises(UploadNotKept):
+        with pytest.raises(UploadNotRetained):
             current_snapshot.activate(snapshot)
     assert current() == newest
     assert Upload.objects.current_and_change()[1] is False

@@ -176,7 +176,7 @@ class Asking:
         self.patch.setattr(views, "top_clients_json", lambda _: body)
         return self.ask()
 
-    def upload_not_kept(self) -> Any:
+    def upload_not_retained(self) -> Any:
         return self.ask("?upload=00000000-0000-0000-0000-000000000000")
 
     def method_not_allowed(self) -> Any:

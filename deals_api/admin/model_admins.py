@@ -32,7 +32,7 @@ from deals_api.admin.changelist import (
     listed_upload,
     prefix_filter,
 )
-from deals_api.errors import TooManyRequests, UploadNotKept
+from deals_api.errors import TooManyRequests, UploadNotRetained
 from deals_api.models import Customer, Deal, Gem, Purchase, SnapshotRow, Upload, row_number_of
 from deals_api.security.throttling import count_login
 from deals_api.snapshots import current as current_snapshot
@@ -150,7 +150,7 @@ class UploadAdmin(ReadOnly):
         request_context.get_request_context().user = request.user.get_username()
         try:
             current_snapshot.activate(upload.snapshot)
-        except UploadNotKept:
+        except UploadNotRetained:
             self.message_user(
                 request, f"Upload {upload.pk} cannot be made current: its rows are not kept.", messages.ERROR
             )

@@ -37,7 +37,7 @@ _STATUS: Final = {
     "unreadable_upload": HTTPStatus.BAD_REQUEST,
     "bad_cells": HTTPStatus.BAD_REQUEST,
     "upload_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    "upload_not_kept": HTTPStatus.NOT_FOUND,
+    "upload_not_retained": HTTPStatus.NOT_FOUND,
     "bad_input": HTTPStatus.BAD_REQUEST,
     "cursor_outdated": HTTPStatus.BAD_REQUEST,
     "limit_exceeded": HTTPStatus.BAD_REQUEST,

@@ -80,7 +80,9 @@ REFUSALS: Final = {
         HTTPStatus.BAD_REQUEST,
         f"The response is over {_most.max_response_bytes:,} bytes; ask for less, or download an export.",
     ),
-    "upload_not_kept": Refusal(HTTPStatus.NOT_FOUND, "There is no such upload, or its rows are no longer kept."),
+    "upload_not_retained": Refusal(
+        HTTPStatus.NOT_FOUND, "There is no such upload, or its rows are no longer retained."
+    ),
     "method_not_allowed": Refusal(HTTPStatus.METHOD_NOT_ALLOWED, 'Method "DELETE" not allowed.'),
     "not_acceptable": Refusal(HTTPStatus.NOT_ACCEPTABLE, "Could not satisfy the request Accept header."),
     "length_required": Refusal(
@@ -122,8 +124,10 @@ _ALWAYS: Final = (
 _OF_READING: Final = {
     code: REFUSALS_OF_READING[code] for code in (*_ALWAYS, "invalid", "limit_exceeded", "not_acceptable")
 }
-_OF_EXPORTS: Final = {code: REFUSALS_OF_READING[code] for code in (*_ALWAYS, "invalid", "upload_not_kept")}
-_OF_WRITING: Final = {code: REFUSALS[code] for code in REFUSALS if code not in ("limit_exceeded", "upload_not_kept")}
+_OF_EXPORTS: Final = {code: REFUSALS_OF_READING[code] for code in (*_ALWAYS, "invalid", "upload_not_retained")}
+_OF_WRITING: Final = {
+    code: REFUSALS[code] for code in REFUSALS if code not in ("limit_exceeded", "upload_not_retained")
+}
 
 
 def _refused(refusals: dict[str, Refusal]) -> dict[Any, OpenApiResponse]:

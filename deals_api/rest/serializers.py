@@ -79,7 +79,7 @@ class TopClientsParameters(QueryParameters):
 class ExportParameters(QueryParameters):
     upload = SnapshotField(
         required=False,
-        help_text="Any upload that is still kept, by the id that GraphQL gives it (`uploads { nodes { id } }`) or by "
+        help_text="Any retained upload, by the id that GraphQL gives it (`uploads { nodes { id } }`) or by "
         "the UUID inside that id. Without it, the current one.",
     )
 

@@ -110,7 +110,7 @@ class _UploadAccepted(Response):
 
 
 class ExportViewSet(ViewSet):
-    """Whole tables of any kept upload, as files."""
+    """Whole tables of any retained upload, as files."""
 
     renderer_classes = [ExactJSONRenderer]
     content_negotiation_class = FixedRendererNegotiation
@@ -157,7 +157,7 @@ def _top_clients(request: Request, asked: dict[str, Any], form: Format) -> HttpR
 
 
 def _upload(asked: dict[str, Any]) -> Upload | None:
-    return Upload.objects.kept(asked["upload"]) if "upload" in asked else current_snapshot.current_upload()
+    return Upload.objects.get_retained(asked["upload"]) if "upload" in asked else current_snapshot.current_upload()
 
 
 def _validated_parameters(query: type[QueryParameters], request: Request) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import uuid
 from django.db import transaction
 from django.db.models import Max
 
-from deals_api.errors import UploadNotKept
+from deals_api.errors import UploadNotRetained
 from deals_api.models import CurrentUpload, Upload
 from deals_api.snapshots import interruption
 from deals_api.snapshots.lease import Lease, PointerChangeIntent
@@ -39,7 +39,7 @@ def confirm_current(sha256: str) -> Upload | None:
 def activate(snapshot: uuid.UUID) -> Upload:
     """Roll back: make a retained upload current. It counts as having arrived now.
 
-    Raises: UploadNotKept.
+    Raises: UploadNotRetained.
     """
     CurrentUpload.objects.get_or_create(pk=CurrentUpload.ONLY)
     arrival = _last_arrival()
@@ -56,7 +56,7 @@ def activate(snapshot: uuid.UUID) -> Upload:
                 pointer.upload, pointer.arrival = upload, arrival
             pointer.save()
         if upload is None:
-            raise UploadNotKept("There is no such upload, or its rows are no longer kept.")
+            raise UploadNotRetained
         if pointer.upload_id == upload.pk:
             log.info("Upload %d activated.", upload.pk)
         return upload

@@ -9,7 +9,7 @@ from functools import cached_property
 import strawberry
 from django.db.models import Q
 
-from deals_api.errors import UploadNotKept
+from deals_api.errors import UploadNotRetained
 from deals_api.global_ids import read_id
 from deals_api.models import SnapshotRow, Upload
 from deals_api.security.permissions import Headers, token_holder
@@ -39,13 +39,13 @@ class OperationContext:
     def get_upload(self, upload_id: strawberry.ID | None) -> Upload | None:
         """Return the upload with this global id, or the current one if the id is None.
 
-        Raises: UploadNotKept; BadInput, if the id is not that of an upload.
+        Raises: UploadNotRetained; BadInput, if the id is not that of an upload.
         """
         if upload_id is None:
             return self.upload
         upload = self.find_readable("snapshot", uuid.UUID(hex=read_id(upload_id, "Upload")))
         if upload is None:
-            raise UploadNotKept("There is no such upload, or its rows are no longer kept.")
+            raise UploadNotRetained
         return upload
 
     def find_readable(self, column: str, value: object) -> Upload | None:

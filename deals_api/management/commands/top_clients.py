@@ -30,7 +30,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--limit", type=places, default=DEFAULT_LIMIT, help="how many clients (%(default)s)")
-        parser.add_argument("--upload", type=int, metavar="NUMBER", help="a kept upload instead of the current one")
+        parser.add_argument("--upload", type=int, metavar="NUMBER", help="a retained upload instead of the current one")
         parser.add_argument(
             "--format", choices=["table", "json"], default="table", help="json is the answer of GET /api/top-clients/"
         )
@@ -56,7 +56,7 @@ def top_clients(number: int | None, limit: int) -> list[TopClient]:
         return []
     ranking = top_clients_report.top_clients(upload, limit, bounded=False) if upload else []
     if upload is None or not upload.is_readable():
-        raise UsageError("There is no such upload, or its rows are no longer kept.")
+        raise UsageError("There is no such upload, or its rows are no longer retained.")
     return ranking
 
 

@@ -77,13 +77,13 @@ async function readToTheEnd(client: Client, onPage: (deals: Deal[]) => unknown):
   }
 }
 
-/** Makes a kept upload current again; what may come of it is a union, and the compiler knows all of it. */
+/** Makes a retained upload current again; what may come of it is a union, and the compiler knows all of it. */
 export async function activateUpload(client: Client, id: string): Promise<string> {
   const { activateUpload: result } = dataOf(await client.mutation(ActivateUploadDocument, { id }));
   switch (result.__typename) {
     case "UploadActivated":
       return result.upload.id;
-    case "UploadNotKept":
+    case "UploadNotRetained":
       throw new DealsError(result.code, result.message);
   }
 }

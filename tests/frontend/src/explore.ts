@@ -44,7 +44,7 @@ export async function explore(service: string, nextFile: Blob) {
     afterUpload: afterUpload.map(({ customer, gem, total }) => [customer.username, gem.name, total]),
     second: second?.fileName,
     wentBack: activated === first?.id && (await deals.currentUpload(client))?.id === first?.id,
-    notKept: await refusalOf(deals.activateUpload(client, NO_UPLOAD)),
+    notRetained: await refusalOf(deals.activateUpload(client, NO_UPLOAD)),
     badFile: await refusalOf(deals.upload(service, new Blob(["nothing"]), "bad.csv")),
     nobody: await refusalOf(deals.topClients(deals.connect("http://127.0.0.1:1"), 5)),
   };

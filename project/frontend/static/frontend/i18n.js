@@ -41,7 +41,7 @@ const WORDS = {
     file: "File", arrived: "Arrived", uploadedBy: "Uploaded by", state: "State", actions: "What to do",
     states: {
       LOADED: "kept", LOADING: "being read", REFUSED: "refused", INTERRUPTED: "interrupted",
-      RETIRED: "no longer kept", PRUNED: "no longer kept",
+      RETIRED: "no longer retained", PRUNED: "no longer retained",
     },
     isCurrent: "current",
     makeCurrent: "Make current", compare: "Compare with current",

@@ -61,6 +61,6 @@ export const MAKE_CURRENT = `mutation MakeCurrent($id: ID!) {
   activateUpload(id: $id) {
     __typename
     ... on UploadActivated { upload { id } }
-    ... on UploadNotKept { message }
+    ... on UploadNotRetained { message }
   }
 }`;
