@@ -1,6 +1,6 @@
-"""The commands of README.md, so that what is tried is what a newcomer reads and never a copy of it.
+"""Commands of README.md, so that checks run what readers run.
 
-``python3 .ci/readme.py PATTERN`` prints the first block of commands in which PATTERN is found.
+``python3 .ci/readme.py PATTERN`` prints the first block of commands that matches the regular expression.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 
 
 def block(pattern: str) -> str:
-    """The first block of commands with the pattern in it."""
-    return _first([part.strip() for part in _blocks()], pattern)
+    """Return the first block of commands that matches the pattern."""
+    return _first_match([text.strip() for text in _blocks()], pattern)
 
 
 def line(pattern: str) -> str:
-    """The first line of commands with the pattern in it."""
-    return _first([line for part in _blocks() for line in part.splitlines()], pattern)
+    """Return the first line of commands that matches the pattern."""
+    return _first_match([line for text in _blocks() for line in text.splitlines()], pattern)
 
 
 def _blocks() -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-def _first(commands: list[str], pattern: str) -> str:
+def _first_match(commands: list[str], pattern: str) -> str:
     for command in commands:
         if re.search(pattern, command, re.MULTILINE):
             return command
-    sys.exit(f"README.md shows no command with {pattern!r}")
+    sys.exit(f"README.md has no command that matches {pattern!r}.")
 
 
 if __name__ == "__main__":

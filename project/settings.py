@@ -1,6 +1,6 @@
 """Settings. The environment is read in this module and nowhere else.
 
-With nothing set the service runs on SQLite and in-process memory; see the README's table.
+With nothing set the service runs on SQLite and in-process memory; see the table in project/README.md.
 """
 
 from __future__ import annotations

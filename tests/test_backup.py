@@ -1,4 +1,4 @@
-"""The commands under "Backup and restore" bring back the data of the moment of the backup, on both databases."""
+"""The documented commands for backup and restore bring back the data of the moment of the backup, on both databases."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ import pytest
 from tests import services
 from tests.builders import csv_of, deal
 from tests.servers import TIMEOUT, Server, serving
-from tests.test_readme import BACKUPS, README, blocks_of
+from tests.test_readme import OPERATION, README, backup_blocks_of
 from tests.test_service import usernames_in
 
-BLOCKS: Final = [text for _, text in blocks_of(README) if any(mark in text for mark in BACKUPS)]
+SQLITE_BACKUP, POSTGRESQL_BACKUP = backup_blocks_of(README)
+SQLITE_RESTORE, POSTGRESQL_RESTORE = backup_blocks_of(OPERATION)
 
 
 def run(block: str, folder: Path, **environment: str) -> None:
@@ -41,15 +42,14 @@ def customers(server: Server) -> list[str]:
 def test_sqlite_backup_of_a_running_service_is_restored(tmp_path: Path, on_postgres: bool) -> None:
     if on_postgres:
         pytest.skip("needs SQLite")
-    backup, restore = BLOCKS[:2]
     (tmp_path / ".venv").symlink_to(sys.prefix)
     with serving(tmp_path) as server:
         upload(server, "before")
-        run(backup, tmp_path)
+        run(SQLITE_BACKUP, tmp_path)
         upload(server, "after")
         server.kill()  # which leaves a write-ahead log that does not belong to the backup
     assert (tmp_path / "deals.sqlite3-wal").exists()
-    run(restore, tmp_path)
+    run(SQLITE_RESTORE, tmp_path)
     with serving(tmp_path) as server:
         assert customers(server) == ["before"]
         upload(server, "new")
@@ -84,15 +84,14 @@ def postgres(tmp_path: Path, on_postgres: bool) -> Iterator[tuple[str, str]]:
 
 
 def test_postgresql_backup_of_a_running_service_is_restored(tmp_path: Path, postgres: tuple[str, str]) -> None:
-    backup, restore = BLOCKS[2:]
-    lines = restore.splitlines()
+    lines = POSTGRESQL_RESTORE.splitlines()
     assert (lines[0], lines[-1]) == ("docker-compose stop web", "docker-compose start web")
     url, path = postgres
     with serving(tmp_path, DATABASE_URL=url) as server:
         upload(server, "before")
-        run(backup, tmp_path, PATH=path)
+        run(POSTGRESQL_BACKUP, tmp_path, PATH=path)
         upload(server, "after")
-    run(restore, tmp_path, PATH=path)
+    run(POSTGRESQL_RESTORE, tmp_path, PATH=path)
     with serving(tmp_path, DATABASE_URL=url) as server:
         assert customers(server) == ["before"]
         upload(server, "new")

@@ -96,7 +96,7 @@ def codes_within(modules: set[str]) -> set[str]:
 
 
 def statuses_of_rest() -> dict[str, int]:
-    """Status by code; the README's table of errors is compared with it."""
+    """Status by code; the error table of deals_api/README.md is compared with it."""
     roots = ("deals_api.rest.urls", "deals_api.rest.exception_handler")
     modules = set(roots).union(*(imports().find_upstream_modules(root) for root in roots))
     elsewhere = {kind.code for kind in kinds_of(DealsError)} - codes_within(modules)

@@ -1,9 +1,9 @@
-"""The README holds: its commands answer what it says, and its tables are those of the code.
+"""The documents hold: their commands print what they say, and their tables match the code.
 
-Blocks are run in the page's order, in one service and one folder: a ``sh`` block by a shell, a ``graphql`` block
-by a POST to ``/graphql/``; the ``json`` or ``text`` block that follows is what it must print. Three kinds of ``sh``
-blocks are left to others: those that start the service or the tests (.ci does that), and those of backup and restore
-(tests/test_backup.py).
+The blocks of one document run in order, in one service and one folder: a ``sh`` block in a shell, a ``graphql`` block
+as a POST to ``/graphql/``. The ``json`` or ``text`` block that follows is the expected output. Documents other than
+README.md assume that the example file has been uploaded. Two kinds of ``sh`` blocks are tested elsewhere: those that
+start the service or the tests (.ci), and those of backup and restore (tests/test_backup.py).
 """
 
 from __future__ import annotations
@@ -36,100 +36,142 @@ from deals_api.management.commands import load_deals
 from deals_api.request_context import UploadOutcome
 from project.telemetry import metrics
 from tests.requires import require
-from tests.servers import ROOT, TIMEOUT, Server
+from tests.servers import REAL_FILE, ROOT, TIMEOUT, Server
 from tests.test_error_shape import codes_of_graphql, kinds_of, statuses_of_rest
 from tests.test_logs import FIELDS
 from tests.test_settings import defaults_read, variables_read
 
-README = (ROOT / "README.md").read_text()
-ADDRESS = "http://localhost:8000"
-#: What marks a block that starts something for long.
+
+def read_document(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+README = read_document("README.md")
+REST = read_document("deals_api/README.md")
+GRAPHQL = read_document("graphql_schema/README.md")
+OPERATION = read_document("project/README.md")
+TESTS = read_document("tests/README.md")
+CONTRIBUTING = read_document(".github/CONTRIBUTING.md")
+RUSSIAN = read_document("README.ru.md")
+DOCUMENTS = sorted(
+    str(path.relative_to(ROOT)) for folder in (ROOT, *ROOT.glob("*/"), ROOT / ".github") for path in folder.glob("*.md")
+)
+#: The README is for reading in one sitting; details belong to the READMEs of the packages.
+MAX_README_LINES = 200
+
+URL = "http://localhost:8000"
+#: Marks of blocks that start the service or the tests.
 STARTS = ("manage.py serve", "docker-compose up", "-m tests")
-#: What marks the blocks of "Backup and restore".
+#: Marks of blocks of backup and restore.
 BACKUPS = ("VACUUM INTO", "deals.backup", "deals.dump")
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A block that asks, and the block after it that says what comes out."""
+    """A command or query, and the block after it with the expected output."""
 
     language: str
-    asked: str
-    answer_language: str
-    answer: str
+    text: str
+    output_language: str
+    output: str
 
 
-def blocks_of(page: str) -> list[tuple[str, str]]:
-    return re.findall(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+def blocks_of(document: str) -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w+)\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
 
 
-def examples_of(page: str) -> Iterator[Example]:
-    blocks = blocks_of(page)
-    for (language, text), (next_language, next_text) in zip(blocks, [*blocks[1:], ("", "")], strict=True):
+def backup_blocks_of(document: str) -> list[str]:
+    return [text for _, text in blocks_of(document) if any(mark in text for mark in BACKUPS)]
+
+
+def examples_of(document: str) -> Iterator[Example]:
+    blocks = blocks_of(document)
+    for (language, text), (next_language, next_text) in zip(blocks, [*blocks[1:], ("", "")], strict=False):
         if language in ("sh", "graphql") and not any(mark in text for mark in STARTS + BACKUPS):
-            answered = next_language in ("json", "text")
-            yield Example(language, text, next_language if answered else "", next_text if answered else "")
+            has_output = next_language in ("json", "text")
+            yield Example(language, text, next_language if has_output else "", next_text if has_output else "")
 
 
-def ask(example: Example, server: Server, folder: Path, environment: dict[str, str]) -> str:
-    """What comes out of an example."""
+def run_example(example: Example, server: Server, folder: Path, environment: dict[str, str]) -> str:
+    """Return the output of the command, or the body of the response."""
     if example.language == "graphql":
-        return httpx.post(f"{server.url}/graphql/", json={"query": example.asked}, timeout=TIMEOUT).text
-    command = example.asked.replace(ADDRESS, server.url)
-    done = subprocess.run(
+        return httpx.post(f"{server.url}/graphql/", json={"query": example.text}, timeout=TIMEOUT).text
+    command = example.text.replace(URL, server.url)
+    process = subprocess.run(
         ["sh", "-ec", command], cwd=folder, env=os.environ | environment,
         capture_output=True, text=True, timeout=TIMEOUT, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, f"{command}\n{done.stderr}"
-    return done.stdout
+    assert process.returncode == 0, f"{command}\n{process.stderr}"
+    return process.stdout
 
 
-def normal(language: str, text: str) -> Any:
-    """JSON by its values, of which the numbers are exact; anything else by its letters."""
+def parse(language: str, text: str) -> Any:
+    """Parse JSON with exact numbers; strip other text."""
     return json.loads(text, parse_float=Decimal) if language == "json" else text.strip()
 
 
-def check(example: Example, printed: str) -> None:
-    """A page need not show the extensions of GraphQL, which name the upload."""
-    told, found = normal(example.answer_language, example.answer), normal(example.answer_language, printed)
-    if isinstance(told, dict) and "data" in told and "extensions" not in told:
-        found.pop("extensions", None)
-    assert found == told, f"{example.asked}printed\n{printed}"
+def check_output(example: Example, printed: str) -> None:
+    """Documents need not show the extensions of GraphQL, which name the upload."""
+    expected, actual = parse(example.output_language, example.output), parse(example.output_language, printed)
+    if isinstance(expected, dict) and "data" in expected and "extensions" not in expected:
+        actual.pop("extensions", None)
+    assert actual == expected, f"{example.text}printed\n{printed}"
 
 
-def try_out(page: str, server: Server, folder: Path, environment: dict[str, str]) -> int:
-    """Runs every example of a page; returns how many there were."""
-    examples = list(examples_of(page))
+def run_examples(document: str, server: Server, folder: Path, environment: dict[str, str]) -> int:
+    """Run every example of a document; return their number."""
+    examples = list(examples_of(document))
     for example in examples:
-        printed = ask(example, server, folder, environment)
-        if example.answer_language:
-            check(example, printed)
+        printed = run_example(example, server, folder, environment)
+        if example.output_language:
+            check_output(example, printed)
+        elif example.language == "graphql":
+            assert "errors" not in json.loads(printed), printed
     return len(examples)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where a reader would be, but that whatever the commands leave behind lies elsewhere."""
+    """The folder of a reader, in which the files that commands create do no harm."""
     require("curl")
-    for name, there in {"tests": ROOT / "tests", "manage.py": ROOT / "manage.py", ".venv": Path(sys.prefix)}.items():
-        (tmp_path / name).symlink_to(there)
+    for name, target in {"tests": ROOT / "tests", "manage.py": ROOT / "manage.py", ".venv": Path(sys.prefix)}.items():
+        (tmp_path / name).symlink_to(target)
     return tmp_path
 
 
-def test_every_command_answers_what_the_page_says(server: Server, folder: Path, environment: dict[str, str]) -> None:
-    assert try_out(README, server, folder, environment) >= 6
+#: Documents with examples; README.ru.md has those of README.md.
+GUIDES = ["README.md", "deals_api/README.md", "graphql_schema/README.md", "project/README.md"]
 
 
-def test_every_json_of_the_page_is_an_answer_to_a_command() -> None:
-    answers = [example.answer for example in examples_of(README) if example.answer_language]
-    assert answers == [text for language, text in blocks_of(README) if language in ("json", "text")]
+@pytest.mark.parametrize("name", GUIDES)
+def test_every_command_prints_what_its_document_says(
+    name: str, server: Server, folder: Path, environment: dict[str, str]
+) -> None:
+    if name != "README.md":
+        assert server.upload(REAL_FILE.read_bytes()).status_code == 200
+    assert run_examples(read_document(name), server, folder, environment) >= 3
 
 
-def test_a_start_and_the_tests_have_each_their_block() -> None:
+def test_every_document_with_examples_is_run() -> None:
+    assert [name for name in DOCUMENTS if any(examples_of(read_document(name)))] == sorted([*GUIDES, "README.ru.md"])
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_output_of_a_document_follows_a_command(name: str) -> None:
+    document = read_document(name)
+    outputs = [example.output for example in examples_of(document) if example.output_language]
+    assert outputs == [text for language, text in blocks_of(document) if language in ("json", "text")]
+
+
+def test_starts_and_tests_are_blocks_of_one_line() -> None:
     blocks = [text for language, text in blocks_of(README) if language == "sh"]
     for start in STARTS:
         (block,) = [text for text in blocks if start in text]
         assert len(block.strip().splitlines()) == 1
+
+
+def test_readme_is_short() -> None:
+    assert all(len(document.splitlines()) <= MAX_README_LINES for document in (README, RUSSIAN))
 
 
 SAMPLE = """
@@ -147,27 +189,45 @@ curl --silent -F deals=@tests/data/deals.csv http://localhost:8000/api/upload/
 """
 
 
-def test_an_example_of_graphql_is_asked_over_http(server: Server, folder: Path, environment: dict[str, str]) -> None:
-    assert try_out(SAMPLE.replace("SUM", '"451731"'), server, folder, environment) == 2
+def test_wrong_output_in_a_document_is_detected(server: Server, folder: Path, environment: dict[str, str]) -> None:
+    assert run_examples(SAMPLE.replace("SUM", '"451731"'), server, folder, environment) == 2
     with pytest.raises(AssertionError, match="printed"):
-        try_out(SAMPLE.replace("SUM", '"451732"'), server, folder, environment)
+        run_examples(SAMPLE.replace("SUM", '"451732"'), server, folder, environment)
+
+
+# Links
+
+
+def anchors_of(document: str) -> set[str]:
+    """The anchors that GitHub gives to the headings."""
+    headings = re.findall(r"^#+ (.*)$", document, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_has_a_target(name: str) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)]*)\)", read_document(name)):
+        path, _, anchor = link.partition("#")
+        target = (ROOT / name).parent / path if path else ROOT / name
+        assert target.exists(), link
+        assert not anchor or anchor in anchors_of(target.read_text(encoding="utf-8")), link
 
 
 # Tables
 
 
-def section(heading: str) -> str:
-    """The text below a heading, up to the next one of its level or above."""
-    found = re.search(rf"^(##+) {re.escape(heading)}\n(.*?)(?=^\1 |^## |\Z)", README, re.MULTILINE | re.DOTALL)
+def section(document: str, heading: str) -> str:
+    """The text below a heading, up to the next heading of the same or a higher level."""
+    found = re.search(rf"^(##+) {re.escape(heading)}\n(.*?)(?=^\1 |^## |\Z)", document, re.MULTILINE | re.DOTALL)
     assert found, heading
     return found[2]
 
 
-def rows_under(heading: str) -> list[list[str]]:
-    """The rows of all tables in one section, without their heads."""
-    lines = [line for line in section(heading).splitlines() if line.startswith("|")]
-    heads = [number - 1 for number, line in enumerate(lines) if set(line) <= set("|- ")]
-    rows = [line for number, line in enumerate(lines) if number not in heads and number - 1 not in heads]
+def table_rows(document: str, heading: str) -> list[list[str]]:
+    """The rows of all tables in one section, without their headers."""
+    lines = [line for line in section(document, heading).splitlines() if line.startswith("|")]
+    headers = [number - 1 for number, line in enumerate(lines) if set(line) <= set("|- ")]
+    rows = [line for number, line in enumerate(lines) if number not in headers and number - 1 not in headers]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
 
 
@@ -175,30 +235,37 @@ def codes_in(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
-def test_the_settings_of_the_page_are_those_that_the_service_reads() -> None:
-    named = [name for row in rows_under("Limits and settings") for name in codes_in(row[0])]
-    assert sorted(named) == sorted(variables_read())
+def test_settings_table_lists_every_variable() -> None:
+    listed = [name for row in table_rows(OPERATION, "Settings") for name in codes_in(row[0])]
+    assert sorted(listed) == sorted(variables_read())
 
 
-def test_the_defaults_of_the_page_are_those_of_the_service() -> None:
-    defaults = {codes_in(row[0])[0]: codes_in(row[1]) for row in rows_under("Limits and settings")}
-    numbers = defaults_read()
-    assert {name: defaults[name] for name in numbers} == {name: [str(value)] for name, value in numbers.items()}
+@pytest.mark.parametrize("document", [README, OPERATION], ids=["README.md", "project/README.md"])
+def test_settings_tables_have_the_defaults_of_the_code(document: str) -> None:
+    table = {codes_in(row[0])[0]: codes_in(row[1]) for row in table_rows(document, "Settings")}
+    defaults = {name: [str(value)] for name, value in defaults_read().items() if document is OPERATION or name in table}
+    assert {name: table[name] for name in defaults} == defaults
 
 
-def test_the_errors_of_the_page_are_those_that_the_service_gives() -> None:
-    table = {codes_in(code)[0]: int(status) for status, code, *_ in rows_under("Errors")}
+def test_readme_lists_ten_settings() -> None:
+    listed = [name for row in table_rows(README, "Settings") for name in codes_in(row[0])]
+    assert len(listed) == 10
+    assert set(listed) <= variables_read()
+
+
+def test_rest_error_table_lists_every_code_with_its_status() -> None:
+    table = {codes_in(code)[0]: int(status) for status, code, *_ in table_rows(REST, "Errors")}
     assert table == statuses_of_rest()
-    statuses = [int(row[0]) for row in rows_under("Errors")]
+    statuses = [int(row[0]) for row in table_rows(REST, "Errors")]
     assert statuses == sorted(statuses)
 
 
 def test_graphql_error_table_lists_every_code() -> None:
-    assert {code for row in rows_under("Explore with GraphQL") for code in codes_in(row[0])} == codes_of_graphql()
+    assert {code for row in table_rows(GRAPHQL, "Errors") for code in codes_in(row[0])} == codes_of_graphql()
 
 
 def test_metrics_table_lists_every_metric_with_its_labels() -> None:
-    table = {codes_in(name)[0]: codes_in(labels) for name, labels, _ in rows_under("Metrics")}
+    table = {codes_in(name)[0]: codes_in(labels) for name, labels, _ in table_rows(OPERATION, "Metrics")}
     registered = {}
     for metric in metrics._registry._collector_to_names:
         assert isinstance(metric, MetricWrapperBase)
@@ -208,21 +275,22 @@ def test_metrics_table_lists_every_metric_with_its_labels() -> None:
 
 
 def test_log_table_and_example_have_every_field() -> None:
-    (line,) = [json.loads(text) for language, text in blocks_of(README) if language == "log"]
+    (line,) = [json.loads(text) for language, text in blocks_of(OPERATION) if language == "log"]
     assert line.keys() == FIELDS
-    table = [field for row in rows_under("Logs") for field in codes_in(row[0])]
+    table = [field for row in table_rows(OPERATION, "Logs") for field in codes_in(row[0])]
     assert sorted(table) == sorted(FIELDS)
 
 
 def test_exit_code_table_lists_the_exit_code_of_every_error() -> None:
-    ends = {kind("").returncode for kind in kinds_of(CommandError) if kind.__module__ == terminal.__name__}
-    assert [int(codes_in(row[0])[0]) for row in rows_under("From the command line")] == sorted({0, *ends})
-    assert all(re.search(rf"\b{code} \w", load_deals.Command.help) for code in {0, *ends})
-    assert all(re.search(rf"\b{code} \w", terminal.__doc__ or "") for code in {0, *ends})
+    exit_codes = {kind("").returncode for kind in kinds_of(CommandError) if kind.__module__ == terminal.__name__}
+    listed = [int(codes_in(row[0])[0]) for row in table_rows(REST, "Command line")]
+    assert listed == sorted({0, *exit_codes})
+    assert all(re.search(rf"\b{code} \w", load_deals.Command.help) for code in listed)
+    assert all(re.search(rf"\b{code} \w", terminal.__doc__ or "") for code in listed)
 
 
 def routes(patterns: list[Any], prefix: str = "") -> Iterator[str]:
-    """Every address of the service; one for all of the admin."""
+    """Every URL of the service; one for the whole admin."""
     for pattern in patterns:
         path = prefix + re.sub(r"[\^$\\]|/\?", "", str(pattern.pattern))
         if isinstance(pattern, URLResolver) and not pattern.namespace:
@@ -233,7 +301,7 @@ def routes(patterns: list[Any], prefix: str = "") -> Iterator[str]:
 
 def test_route_table_lists_every_address() -> None:
     listed = set()
-    for row in rows_under("Use"):
+    for row in table_rows(README, "API"):
         addresses = [code.split()[-1] for code in codes_in(row[0])]
         for address in addresses:
             if address.startswith("…"):
@@ -243,95 +311,90 @@ def test_route_table_lists_every_address() -> None:
     assert listed == set(routes(get_resolver().url_patterns))
 
 
-GOOD = {"customer": "ann", "item": "ruby", "total": "1", "quantity": "1", "date": "2018-12-14 08:29:52"}
-#: Column, cells that are taken, cells that are refused.
+VALID_ROW = {"customer": "ann", "item": "ruby", "total": "1", "quantity": "1", "date": "2018-12-14 08:29:52"}
+#: Column, accepted cells, rejected cells.
 CELLS = [
-    (codes_in(column)[0], codes_in(taken), codes_in(refused))
-    for column, _, taken, refused in rows_under("What a file may look like")
+    (codes_in(column)[0], codes_in(accepted), codes_in(rejected))
+    for column, _, accepted, rejected in table_rows(README, "File format")
 ]
 
 
 def read(column: str, cell: str) -> int:
-    cells = GOOD | {column: '"' + cell.replace('"', '""') + '"'}
+    cells = VALID_ROW | {column: '"' + cell.replace('"', '""') + '"'}
     content = "\n".join([",".join(cells), ",".join(cells.values())])
     return sum(map(len, read_deals(io.BytesIO(content.encode()), Limits())))
 
 
-def test_the_page_has_a_row_for_each_column() -> None:
-    assert [column for column, *_ in CELLS] == list(COLUMNS) == list(GOOD)
+def test_file_format_has_a_row_for_each_column() -> None:
+    assert [column for column, *_ in CELLS] == list(COLUMNS) == list(VALID_ROW)
 
 
-@pytest.mark.parametrize(("column", "cell"), [(column, cell) for column, taken, _ in CELLS for cell in taken])
-def test_a_cell_that_the_page_says_is_taken_is_taken(column: str, cell: str) -> None:
+@pytest.mark.parametrize(("column", "cell"), [(column, cell) for column, accepted, _ in CELLS for cell in accepted])
+def test_cell_listed_as_accepted_is_accepted(column: str, cell: str) -> None:
     assert read(column, cell) == 1
 
 
-@pytest.mark.parametrize(("column", "cell"), [(column, cell) for column, _, refused in CELLS for cell in refused])
-def test_a_cell_that_the_page_says_is_refused_is_refused(column: str, cell: str) -> None:
+@pytest.mark.parametrize(("column", "cell"), [(column, cell) for column, _, rejected in CELLS for cell in rejected])
+def test_cell_listed_as_rejected_is_rejected(column: str, cell: str) -> None:
     with pytest.raises(UploadHasProblems):
         read(column, cell)
 
 
-def test_map_lists_every_package() -> None:
-    """To repair it, add a line to "How it is built"."""
-    listed = sorted(codes_in(row[0])[0] for row in rows_under("How it is built"))
+def test_module_map_lists_every_package() -> None:
+    """To repair it, add a line to "Module map" in tests/README.md."""
+    listed = sorted(codes_in(row[0])[0] for row in table_rows(TESTS, "Module map"))
     roots = {path.parent for path in ROOT.glob("*/__init__.py")} - {ROOT / "tests"}
     packages = {init.parent.relative_to(ROOT) for root in roots for init in root.rglob("__init__.py")}
     assert listed == sorted(f"{path}/" for path in packages if path.name not in ("commands", "migrations"))
 
 
-def test_each_promise_of_the_page_names_tests_that_there_are() -> None:
-    written = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
-    promises = [row for row in rows_under("What we promise and how it is tested") if len(row) == 3]
-    assert len(promises) > 10
-    for promise, tests, _ in promises:
+def test_each_guarantee_names_existing_tests() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    guarantees = table_rows(TESTS, "Guarantees")
+    assert len(guarantees) > 10
+    for guarantee, tests, _ in guarantees:
         names = [name for name in codes_in(tests) if name.startswith("test_")]
-        assert names, promise
-        assert [name for name in names if f"def {name}(" not in written] == [], promise
+        assert names, guarantee
+        assert [name for name in names if f"def {name}(" not in sources] == [], guarantee
 
 
-def test_what_the_page_says_to_run_is_what_is_run_before_a_merge() -> None:
-    commands = [codes_in(row[1])[0] for row in rows_under("Change it")]
-    checks = (ROOT / ".ci" / "run").read_text()
-    for program in ("ruff check", "mypy", "lint-imports"):  # the tests are started by the command of the page itself
-        (command,) = [command for command in commands if program in command]
-        assert command in checks
-    assert all((ROOT / word).exists() for command in commands for word in command.split() if word.startswith("tests/"))
+RESULTS = json.loads(read_document("tests/bench/results.json"))
 
 
-# The Russian page
+@pytest.mark.parametrize(("heading", "key"), [("Benchmarks", "benchmark"), ("Soak test", "soak")])
+def test_figures_are_those_of_the_committed_results(heading: str, key: str) -> None:
+    assert table_rows(TESTS, heading) == RESULTS[key]["rows"]
+    assert RESULTS[key]["date"] in section(TESTS, heading)
 
-RUSSIAN = (ROOT / "README.ru.md").read_text()
+
+def test_commands_for_contributors_are_run_before_a_merge() -> None:
+    commands = [code for row in table_rows(CONTRIBUTING, "Commands") for code in codes_in(row[1])]
+    checks = read_document(".ci/run")
+    for program in (".venv/bin/ruff check .", ".venv/bin/mypy", ".venv/bin/lint-imports"):
+        assert any(program in command for command in commands)  # the tests are started by the command of the README
+        assert program in checks
+    paths = [word for command in commands for word in command.split() if word.startswith(("tests/", ".ci/"))]
+    assert all((ROOT / path).exists() for path in paths)
 
 
-def shape_of(page: str) -> list[object]:
-    """What two languages have in common: headings by their depth, blocks by their text, tables by their code."""
-    shape: list[object] = []
-    for block in re.split(r"(^```\w+\n.*?^```$)", page, flags=re.MULTILINE | re.DOTALL):
+# The Russian README
+
+
+def structure_of(document: str) -> list[object]:
+    """What both languages share: levels of headings, texts of blocks, code in tables."""
+    structure: list[object] = []
+    for block in re.split(r"(^```\w+\n.*?^```$)", document, flags=re.MULTILINE | re.DOTALL):
         if block.startswith("```"):
-            shape.append(block)
+            structure.append(block)
             continue
         for line in block.splitlines():
             if line.startswith("#"):
-                shape.append(len(line) - len(line.lstrip("#")))
+                structure.append(len(line) - len(line.lstrip("#")))
             elif line.startswith("|"):
-                shape.append((line.count(" |"), codes_in(line), re.findall(r"\b\d+(?:\.\d+)?\b", line.split("|")[1])))
-    return shape
+                structure.append((line.count(" |"), codes_in(line)))
+    return structure
 
 
-def test_the_russian_page_is_the_same_whole() -> None:
-    for english, russian in zip(shape_of(README), shape_of(RUSSIAN), strict=True):
-        if isinstance(english, tuple):
-            assert isinstance(russian, tuple)
-            assert english[:2] == russian[:2]
-        else:
-            assert english == russian
+def test_russian_readme_mirrors_the_english_one() -> None:
+    assert structure_of(RUSSIAN) == structure_of(README)
     assert README.count("](") == RUSSIAN.count("](")
-
-
-def test_the_figures_of_both_pages_are_the_same() -> None:
-    def figures(page: str, heading: str) -> list[str]:
-        section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-        return re.findall(r"[0-9]+(?:\.[0-9]+)?(?= ?[×%])", section)
-
-    assert figures(README, "How fast") == figures(RUSSIAN, "Насколько быстро")
