@@ -104,18 +104,18 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         """The upload that the pointer names now, in one statement; None before the first."""
         return self.filter(pointer__pk=CurrentUpload.ONLY).first()
 
-    def current_and_change(self) -> tuple[Upload | None, bool]:
+    def current_and_pending_change(self) -> tuple[Upload | None, bool]:
         """The current upload, and whether another may become current soon, in one statement."""
         loading = Upload.objects.filter(state=Upload.State.LOADING)
         pointer = (
             CurrentUpload.objects.filter(pk=CurrentUpload.ONLY)
-            .annotate(change_announced=Exists(loading))
+            .annotate(change_pending=Exists(loading))
             .select_related("upload")
             .first()
         )
         if pointer is None:
             return None, True
-        return pointer.upload, pointer.change_announced or pointer.announced is not None
+        return pointer.upload, pointer.change_pending or pointer.announced is not None
 
     def matching(self, upload: Upload) -> Self:
         """This very upload: after a restore the database gives the same id to another file."""
@@ -135,7 +135,7 @@ class UploadQuerySet(models.QuerySet["Upload"]):
             raise UploadNotRetained
         return upload
 
-    def beyond(self, keep: int) -> Self:
+    def beyond_retention(self, keep: int) -> Self:
         """Readable ones that are neither current nor among the ``keep`` newest."""
         newest = self.readable().order_by("-pk").values_list("pk", flat=True)[:keep]
         return self.readable().exclude(pk__in=list(newest)).filter(pointer=None)
@@ -221,20 +221,20 @@ Row = TypeVar("Row", bound="SnapshotRow")
 
 
 class SnapshotQuerySet(models.QuerySet[Row]):
-    def of(self, upload: Upload) -> Self:
+    def for_upload(self, upload: Upload) -> Self:
         return self.filter(upload=upload)
 
-    def side_by_side(self, upload: Upload) -> Self:
+    def in_pk_range(self, upload: Upload) -> Self:
         """The same rows as ``of``, for questions that look at most of them or take them as they lie in the file.
 
         Asked by the upload's number alone PostgreSQL walks through the rows of all older uploads to the first
         of this one, as their ids are smaller (measured: half a second for a first page).
         """
-        return self.places(upload, 1, _ROWS_PER_UPLOAD)
+        return self.rows_between(upload, 1, _ROWS_PER_UPLOAD)
 
-    def places(self, upload: Upload, first: int, beyond: int) -> Self:
+    def rows_between(self, upload: Upload, start: int, stop: int) -> Self:
         """The rows of one upload from place ``first`` to before ``beyond``, found by the primary key."""
-        return self.filter(pk__gte=row_id(upload.pk, first), pk__lt=row_id(upload.pk, beyond))
+        return self.filter(pk__gte=row_id(upload.pk, start), pk__lt=row_id(upload.pk, stop))
 
 
 class SnapshotRow(models.Model):

@@ -424,7 +424,7 @@ def test_a_download_of_which_half_a_chunk_is_pruned_breaks_off(client: Client, l
     upload = load(*many(3 * exports.CHUNK_ROWS))
 
     def prune_names() -> None:
-        Customer.objects.places(upload, 1, 2).delete()
+        Customer.objects.rows_between(upload, 1, 2).delete()
 
     with pytest.raises(BrokenPipeError):
         list(pieces_of(client, f"{DEALS}.csv", prune_names))

@@ -158,7 +158,7 @@ def test_an_answer_by_post_has_an_etag_and_is_given_whole() -> None:
 def test_what_follows_from_the_current_upload_is_kept(query: str, executed: list[str]) -> None:
     load(deal("old"))
     current = load(deal("new"))
-    names = {"current": id_of(current), "row": write_id("Deal", Deal.objects.of(current).get().pk)}
+    names = {"current": id_of(current), "row": write_id("Deal", Deal.objects.for_upload(current).get().pk)}
     asked = query % {name: json.dumps(key) for name, key in names.items()}
     assert ask(asked) == ask(asked)
     assert len(executed) == 1
@@ -193,7 +193,7 @@ def test_answers_with_errors_are_never_kept(executed: list[str]) -> None:
 
 def test_what_other_uploads_say_is_never_kept(executed: list[str]) -> None:
     old, _ = load(deal("old")), load(deal("new"))
-    row = write_id("Deal", Deal.objects.of(old).get().pk)
+    row = write_id("Deal", Deal.objects.for_upload(old).get().pk)
     for query in (
         "{uploads {totalCount}}",
         "query ($id: ID!) {upload(id: $id) {dealCount}}",

@@ -192,7 +192,7 @@ def test_anything_is_found_by_its_id_in_the_current_upload_and_in_kept_ones() ->
             "Deal": (Deal, {"total": "10.5", "gem": {"name": "ruby"}}),
         }
         for name, (model, fields) in nodes.items():
-            key = write_id(name, model.objects.of(first).order_by("pk")[0].pk)
+            key = write_id(name, model.objects.for_upload(first).order_by("pk")[0].pk)
             assert data(NODE, id=key) == {"node": {"__typename": name, "id": key, **fields}}
         assert data(NODE, id=id_of(first))["node"]["fileName"] == "a.csv"
         load(deal("bob"))

@@ -63,17 +63,17 @@ def test_an_upload_stores_deals_and_sums() -> None:
         deal("bob", "opal", "7", "1", "2020-01-01 00:00:00"),
         deal("ann", "ruby", "0.25", "3", "2020-01-03 00:00:00+03:00"),
     )
-    ann, bob = Customer.objects.of(upload).order_by("username")
+    ann, bob = Customer.objects.for_upload(upload).order_by("username")
     assert (ann.spent_money, ann.deal_count, ann.gem_count) == (Decimal("10.75"), 2, 1)
     assert ann.first_deal == datetime(2020, 1, 2, 3, 4, 5, 500000, tzinfo=UTC)
     assert ann.last_deal == datetime(2020, 1, 2, 21, tzinfo=UTC)
     assert (bob.spent_money, bob.deal_count) == (Decimal("7.00"), 1)
-    ruby = Gem.objects.of(upload).get(name="ruby")
+    ruby = Gem.objects.for_upload(upload).get(name="ruby")
     assert (ruby.total, ruby.deal_count, ruby.buyer_count) == (Decimal("10.75"), 2, 1)
-    purchase = Purchase.objects.of(upload).get(customer=ann)
+    purchase = Purchase.objects.for_upload(upload).get(customer=ann)
     assert (purchase.gem, purchase.deal_count, purchase.quantity, purchase.total) == (ruby, 2, 5, Decimal("10.75"))
     deals = list(
-        Deal.objects.places(upload, 1, 4).order_by("pk").values_list("customer__username", "quantity", "total")
+        Deal.objects.rows_between(upload, 1, 4).order_by("pk").values_list("customer__username", "quantity", "total")
     )
     assert deals == [("ann", 2, Decimal("10.50")), ("bob", 1, Decimal("7.00")), ("ann", 3, Decimal("0.25"))]
 
@@ -103,31 +103,33 @@ def test_two_files_on_disk_are_two_uploads(tmp_path: Path) -> None:
             file.read(3)
             upload = ingest_deals(file, path.name)
         assert (current(), upload.sha256) == (upload, hashlib.sha256(path.read_bytes()).hexdigest())
-        assert Customer.objects.of(upload).get().username == name
+        assert Customer.objects.for_upload(upload).get().username == name
 
 
 def test_names_keep_every_character() -> None:
     names = ["back\\slash", "\\N", "Ёлка 💎", "a'b", "tab-less", "%s", "\\t"]
     upload = load(*(deal(name, name) for name in names))
-    assert set(Customer.objects.of(upload).values_list("username", flat=True)) == set(names)
-    assert set(Gem.objects.of(upload).values_list("name", flat=True)) == set(names)
+    assert set(Customer.objects.for_upload(upload).values_list("username", flat=True)) == set(names)
+    assert set(Gem.objects.for_upload(upload).values_list("name", flat=True)) == set(names)
 
 
 def test_money_is_exact_where_floats_are_not() -> None:
     upload = load(*[deal(total="99999999999.99")] * 5000)
-    assert Customer.objects.of(upload).get().spent_money == Decimal("499999999999950.00")
-    assert Deal.objects.of(upload).aggregate(sum=Sum("total"))["sum"] == Decimal("499999999999950.00")
+    assert Customer.objects.for_upload(upload).get().spent_money == Decimal("499999999999950.00")
+    assert Deal.objects.for_upload(upload).aggregate(sum=Sum("total"))["sum"] == Decimal("499999999999950.00")
 
 
 def test_every_cent_is_kept() -> None:
     totals = [Decimal(cents) / 100 for cents in (*range(1000), 99_999_999_999_999)]
     upload = load(*(deal(total=f"{total:.2f}") for total in totals))
-    assert list(Deal.objects.of(upload).order_by("pk").values_list("total", flat=True)) == totals
+    assert list(Deal.objects.for_upload(upload).order_by("pk").values_list("total", flat=True)) == totals
 
 
 def test_extreme_dates_survive() -> None:
     upload = load(deal(date="0001-01-01 00:00:00"), deal(date="9999-12-31 23:59:59.999999"))
-    assert [moment.year for moment in Deal.objects.of(upload).order_by("date").values_list("date", flat=True)] == [
+    assert [
+        moment.year for moment in Deal.objects.for_upload(upload).order_by("date").values_list("date", flat=True)
+    ] == [
         1,
         9999,
     ]
@@ -135,8 +137,8 @@ def test_extreme_dates_survive() -> None:
 
 def test_two_identical_lines_are_two_deals() -> None:
     upload = load(deal(total="3"), deal(total="3"))
-    assert Deal.objects.of(upload).count() == 2
-    assert Customer.objects.of(upload).get().spent_money == 6
+    assert Deal.objects.for_upload(upload).count() == 2
+    assert Customer.objects.for_upload(upload).get().spent_money == 6
 
 
 def test_a_second_file_replaces_the_first() -> None:
@@ -241,15 +243,15 @@ def test_the_current_upload_is_kept_however_old(limits: Any) -> None:
     CurrentUpload.objects.update(upload=old)
     retention.apply_retention(settings.DEALS_LIMITS)
     assert old.is_readable()
-    assert Deal.objects.of(old).exists()
+    assert Deal.objects.for_upload(old).exists()
 
 
 def test_a_deletion_that_was_cut_short_is_finished() -> None:
     upload, newer = load(deal("ann")), load(deal("bob"))
     Upload.objects.filter(pk=upload.pk).update(state=Upload.State.RETIRED)
     retention.apply_retention(settings.DEALS_LIMITS)
-    assert not Deal.objects.of(upload).exists()
-    assert Deal.objects.of(newer).exists()
+    assert not Deal.objects.for_upload(upload).exists()
+    assert Deal.objects.for_upload(newer).exists()
 
 
 def test_an_upload_whose_process_died_is_marked() -> None:
@@ -267,11 +269,11 @@ def test_an_upload_swept_before_its_load_is_announced_again() -> None:
     first = load(deal("ann"))
     upload, batches = register(deal("bob"))
     Upload.objects.filter(pk=upload.pk).update(state=Upload.State.INTERRUPTED, finished_at=Now())
-    assert Upload.objects.current_and_change() == (first, False)
+    assert Upload.objects.current_and_pending_change() == (first, False)
 
     def observed() -> Any:
         with ThreadPoolExecutor() as pool:
-            reading = pool.submit(apart, Upload.objects.current_and_change)
+            reading = pool.submit(apart, Upload.objects.current_and_pending_change)
             assert reading.result(TIMEOUT) == (first, True)
         yield from batches
 
@@ -311,7 +313,7 @@ def test_a_failed_upload_is_marked_as_interrupted_at_once(error: BaseException) 
     with pytest.raises(type(error)):
         ingest_deals(Broken(csv_of(*many(20_000))), "deals.csv")
     assert Upload.objects.get(pk=first.pk + 1).state == Upload.State.INTERRUPTED
-    assert Upload.objects.current_and_change() == (first, False)
+    assert Upload.objects.current_and_pending_change() == (first, False)
 
 
 def test_a_file_over_the_byte_limit_is_refused(limits: Any) -> None:
@@ -355,15 +357,15 @@ def test_statements_grow_with_batches_not_rows() -> None:
 
 def test_a_change_is_announced_from_an_uploads_arrival_to_its_end() -> None:
     """Nobody may take a lease meanwhile, nor before there is anything to lease."""
-    assert Upload.objects.current_and_change() == (None, True)
+    assert Upload.objects.current_and_pending_change() == (None, True)
     first = load(deal("ann"))
-    assert Upload.objects.current_and_change() == (first, False)
+    assert Upload.objects.current_and_pending_change() == (first, False)
     second, its_deals = register(deal("bob"))
-    assert Upload.objects.current_and_change() == (first, True)
+    assert Upload.objects.current_and_pending_change() == (first, True)
     finish(second, its_deals)
-    assert Upload.objects.current_and_change() == (second, False)
+    assert Upload.objects.current_and_pending_change() == (second, False)
     CurrentUpload.objects.update(announced=uuid.uuid4())
-    assert Upload.objects.current_and_change() == (second, True)
+    assert Upload.objects.current_and_pending_change() == (second, True)
 
 
 def test_a_reader_with_a_lease_sees_an_upload_at_once() -> None:
@@ -395,7 +397,7 @@ def test_uploads_at_once_leave_the_last_to_arrive() -> None:
     assert failures == []
     newest = Upload.objects.order_by("-pk")[0]
     assert current() == newest
-    assert Customer.objects.of(newest).get().deal_count == 3000
+    assert Customer.objects.for_upload(newest).get().deal_count == 3000
 
 
 # At once, where the database serves several writers
@@ -516,7 +518,7 @@ def test_an_upload_that_lands_during_a_roll_back_arrived_after_it(monkeypatch: p
 
     monkeypatch.setattr(PointerChangeIntent, "wait", land)
     current_snapshot.activate(first.snapshot)
-    assert Customer.objects.of(Upload.objects.latest("pk")).get().username == "cid"
+    assert Customer.objects.for_upload(Upload.objects.latest("pk")).get().username == "cid"
     assert current() == Upload.objects.latest("pk")
 
 
@@ -552,7 +554,7 @@ def test_roll_backs_at_once_wait_for_one_another_and_not_for_ever(monkeypatch: p
     assert not any(thread.is_alive() for thread in threads)
     assert len(waits) <= 6 + 5 + 4 + 3 + 2 + 1  # each time one of them gets through
     assert current() in uploads
-    assert Upload.objects.current_and_change()[1] is False
+    assert Upload.objects.current_and_pending_change()[1] is False
 
 
 def test_an_upload_without_rows_is_not_made_current(limits: Any) -> None:
@@ -563,7 +565,7 @@ def test_an_upload_without_rows_is_not_made_current(limits: Any) -> None:
         with pytest.raises(UploadNotRetained):
             current_snapshot.activate(snapshot)
     assert current() == newest
-    assert Upload.objects.current_and_change()[1] is False
+    assert Upload.objects.current_and_pending_change()[1] is False
 
 
 def test_an_announcement_that_somebody_cleared_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,11 +79,11 @@ class SnapshotPaginator(Pages):
         """Those from ``first``, from 0, to before ``beyond``."""
         rows, order = self.object_list, self.object_list.query.order_by[0]
         if self.whole and order == "id":
-            return list(rows.places(self.upload, first + 1, beyond + 1))
+            return list(rows.rows_between(self.upload, first + 1, beyond + 1))
         if self.whole and order == "-id":
-            return list(rows.places(self.upload, self.count - beyond + 1, self.count - first + 1))
+            return list(rows.rows_between(self.upload, self.count - beyond + 1, self.count - first + 1))
         # The walk to a page reads ids alone: those of most orders are in the index, so it touches no rows.
-        walk = rows.side_by_side(self.upload) if order in ("id", "-id") else rows
+        walk = rows.in_pk_range(self.upload) if order in ("id", "-id") else rows
         ids = walk.values_list("pk", flat=True)
         if self.known is not None and first > self.known // 2:
             ids = ids.reverse()[self.known - beyond : self.known - first]

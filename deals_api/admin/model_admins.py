@@ -335,8 +335,8 @@ class NameSearch:
 
     @classmethod
     def by(cls, request: HttpRequest, upload: Upload, beginning: str) -> NameSearch:
-        customers = Customer.objects.of(upload).filter(prefix_filter("username", beginning))
-        gems = Gem.objects.of(upload).filter(prefix_filter("name", beginning))
+        customers = Customer.objects.for_upload(upload).filter(prefix_filter("username", beginning))
+        gems = Gem.objects.for_upload(upload).filter(prefix_filter("name", beginning))
         found: NameSearch = cached_on_request(
             request, "names_found", lambda: cls(customers, gems, sum_deal_count(customers), sum_deal_count(gems))
         )

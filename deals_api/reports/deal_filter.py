@@ -60,10 +60,10 @@ class DealSelection:
     search_gems: bool = False
 
     def customers_of(self, upload: Upload) -> SnapshotQuerySet[Customer]:
-        return Customer.objects.of(upload).filter(self.customers or Q())
+        return Customer.objects.for_upload(upload).filter(self.customers or Q())
 
     def gems_of(self, upload: Upload) -> SnapshotQuerySet[Gem]:
-        return Gem.objects.of(upload).filter(self.gems or Q())
+        return Gem.objects.for_upload(upload).filter(self.gems or Q())
 
     def deals_of(self, upload: Upload) -> SnapshotQuerySet[Deal]:
         """The deals, without a look at the names."""
@@ -86,9 +86,9 @@ class DealSelection:
 
     def by_themselves(self, upload: Upload, *, by_date: bool) -> SnapshotQuerySet[Deal]:
         """The deals of any names; ``by_date`` offers the index of dates, which begins with the upload."""
-        deals = Deal.objects.side_by_side(upload)
+        deals = Deal.objects.in_pk_range(upload)
         if by_date:
-            deals = deals.of(upload)
+            deals = deals.for_upload(upload)
         if self.since:
             deals = deals.filter(date__gte=self.since)
         if self.until:
@@ -193,7 +193,7 @@ class SelectedDeals:
 
     def purchases(self) -> SnapshotQuerySet[Purchase]:
         """What the selected customers bought of the selected gems."""
-        return Purchase.objects.side_by_side(self.upload).filter(self._names())
+        return Purchase.objects.in_pk_range(self.upload).filter(self._names())
 
     def _names(self) -> Q:
         condition = Q()

@@ -154,7 +154,7 @@ class Grouping:
 
     def _days(self) -> int:
         selection = self.selected.selection
-        dates = Gem.objects.of(self.selected.upload).aggregate(first=Min("first_deal"), last=Max("last_deal"))
+        dates = Gem.objects.for_upload(self.selected.upload).aggregate(first=Min("first_deal"), last=Max("last_deal"))
         since = max(filter(None, (dates["first"], selection.since)))
         until = min(filter(None, (dates["last"], selection.until)))
         days: int = (until.date() - since.date()).days

@@ -44,7 +44,7 @@ def _deals(upload: Upload) -> Iterator[Rows]:
     readable = Exists(Upload.objects.readable().matching(upload))
     for first in range(1, upload.deal_count + 1, CHUNK_ROWS):
         beyond = min(first + CHUNK_ROWS, upload.deal_count + 1)
-        chunk = Deal.objects.places(upload, first, beyond).filter(readable).order_by("pk")
+        chunk = Deal.objects.rows_between(upload, first, beyond).filter(readable).order_by("pk")
         rows = list(chunk.values_list("customer__username", "gem__name", "total", "quantity", "date"))
         if len(rows) < beyond - first:
             raise SnapshotGone
@@ -69,5 +69,5 @@ def has_formulas(upload: Upload | None) -> bool:
     """Whether a spreadsheet would take a name in this upload for a formula."""
     if upload is None:
         return False
-    customers = Customer.objects.of(upload).filter(Q(username__regex=FORMULA))
-    return customers.exists() or Gem.objects.of(upload).filter(name__regex=FORMULA).exists()
+    customers = Customer.objects.for_upload(upload).filter(Q(username__regex=FORMULA))
+    return customers.exists() or Gem.objects.for_upload(upload).filter(name__regex=FORMULA).exists()

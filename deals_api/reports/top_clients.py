@@ -50,7 +50,9 @@ def top_clients(
     Raises: ResponseTooLarge, if ``bounded`` and the names of the gems alone exceed ``MAX_RESPONSE_BYTES``;
             any error of ``charge``, which receives the number of purchases before they are read.
     """
-    customers = list(Customer.objects.of(upload).by_spending().only("username", "spent_money", "gem_count")[:limit])
+    customers = list(
+        Customer.objects.for_upload(upload).by_spending().only("username", "spent_money", "gem_count")[:limit]
+    )
     gems: dict[int, list[str]] = {customer.pk: [] for customer in customers}
     if with_gems:
         purchase_count = sum(customer.gem_count for customer in customers)

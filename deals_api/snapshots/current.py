@@ -16,7 +16,7 @@ from deals_api.snapshots.lease import Lease, PointerChangeIntent
 log = logging.getLogger(__name__)
 
 #: Returns the upload that a request reads; call it once in each request. None before the first upload.
-current_upload: Lease[Upload] = Lease(Upload.objects.current_and_change, interruption.sweep_in_background)
+current_upload: Lease[Upload] = Lease(Upload.objects.current_and_pending_change, interruption.sweep_in_background)
 
 
 def confirm_current(sha256: str) -> Upload | None:

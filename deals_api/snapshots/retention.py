@@ -27,7 +27,7 @@ def apply_retention(limits: Limits) -> None:
     sweep_interrupted_uploads()
     with transaction.atomic():
         lock_pointer()
-        Upload.objects.beyond(limits.keep_uploads).update(state=Upload.State.RETIRED)
+        Upload.objects.beyond_retention(limits.keep_uploads).update(state=Upload.State.RETIRED)
     # New readers no longer use these rows, and running ones notice by Upload.is_readable.
     retired = Upload.objects.filter(state=Upload.State.RETIRED)
     for upload in list(retired):
@@ -35,7 +35,7 @@ def apply_retention(limits: Limits) -> None:
         still_retired = Exists(retired.matching(upload))
         for first in range(0, upload.deal_count + 1, _DELETE_CHUNK_ROWS):
             for model in (Deal, Purchase, Customer, Gem):
-                model.objects.places(upload, first, first + _DELETE_CHUNK_ROWS).filter(still_retired).delete()
+                model.objects.rows_between(upload, first, first + _DELETE_CHUNK_ROWS).filter(still_retired).delete()
         retired.matching(upload).update(state=Upload.State.PRUNED)
 
 

@@ -48,7 +48,7 @@ class Deals(ListAPIView[Deal]):
     def get_queryset(self) -> Any:
         upload = current_snapshot.current_upload()
         assert upload is not None
-        deals = Deal.objects.side_by_side(upload).select_related("customer", "gem")
+        deals = Deal.objects.in_pk_range(upload).select_related("customer", "gem")
         return deals.order_by("pk")[:100]
 
 
