@@ -35,6 +35,8 @@ from deals_api.management import terminal
 from deals_api.management.commands import load_deals
 from deals_api.request_context import UploadOutcome
 from project.telemetry import metrics
+from tests.builders import load, many
+from tests.graphql import data
 from tests.requires import require
 from tests.servers import REAL_FILE, ROOT, TIMEOUT, Server
 from tests.test_error_shape import codes_of_graphql, kinds_of, statuses_of_rest
@@ -193,6 +195,21 @@ def test_wrong_output_in_a_document_is_detected(server: Server, folder: Path, en
     assert run_examples(SAMPLE.replace("SUM", '"451731"'), server, folder, environment) == 2
     with pytest.raises(AssertionError, match="printed"):
         run_examples(SAMPLE.replace("SUM", '"451732"'), server, folder, environment)
+
+
+@pytest.mark.django_db
+def test_documented_pagination_reads_one_upload_to_its_end() -> None:
+    current_upload, deals = [text for _, text in blocks_of(section(GRAPHQL, "Pagination"))]
+    load(*many(250))
+    upload = data(current_upload)["currentUpload"]["id"]
+    nodes: list[Any] = []
+    cursor = None
+    while cursor or not nodes:
+        page = data(deals, upload=upload, after=cursor)["deals"]
+        load(*many(len(nodes) + 1))  # another client uploads a file between two pages
+        nodes += page["nodes"]
+        cursor = page["pageInfo"]["endCursor"] if page["pageInfo"]["hasNextPage"] else None
+    assert len({node["id"] for node in nodes}) == len(nodes) == 250
 
 
 # Links
