@@ -27,10 +27,16 @@ TOP_LEVEL = {
 def test_version_is_the_same_everywhere() -> None:
     label = re.search(r'image\.version="(.*?)"', (ROOT / "Dockerfile").read_text())
     assert label
+    newest = re.search(r"^## (\S+)$", (ROOT / ".github" / "CHANGELOG.md").read_text(), re.MULTILINE)
+    supported = re.search(r"newest version, ([\d.]+),", (ROOT / ".github" / "SECURITY.md").read_text())
+    assert newest
+    assert supported
     versions = {
         "project/__init__.py": project.__version__,
         "pyproject.toml": PYPROJECT["project"]["version"],
         "Dockerfile": label[1],
+        "CHANGELOG.md": newest[1],
+        "SECURITY.md": supported[1],
         "OpenAPI": settings.SPECTACULAR_SETTINGS["VERSION"],
     }
     assert set(versions.values()) == {project.__version__}, versions
