@@ -1,8 +1,8 @@
-"""Processes that die, disks that are full, clients that go away: with the real ones, while an upload is under way.
+"""Fault injection during uploads: killed processes, full disks, a full Redis and clients that disconnect.
 
-After each the answer is that of the last upload that was answered OK, or that of the one in flight, whole; and
-nothing is left behind. The short form meets each moment once; with ``DEALS_TEST_SECONDS`` set, every victim meets
-every moment, again and again for so long.
+After each fault the service returns the last acknowledged upload, or the one in flight, complete; and no partial data
+remains. The short form injects one fault at each stage of an upload. With ``DEALS_TEST_SECONDS`` set, every fault is
+injected at every deployment, repeatedly for that time.
 """
 
 from __future__ import annotations
@@ -33,32 +33,30 @@ from redis import Redis
 from tests import services
 from tests.builders import csv_of, many
 from tests.servers import TIMEOUT, Server, serving
-from tests.test_service import BOTH_FACES, activate, graph, query, richest, upload, wait_until
+from tests.test_service import BOTH_APIS, activate, graph, query, top_client, upload, wait_until
 
 SECONDS = float(os.environ.get("DEALS_TEST_SECONDS", "0"))
-#: Deals of an upload that somebody dies in: enough for ``COPY`` to be seen at work.
+#: Deals of an interrupted upload: enough to observe ``COPY`` in progress.
 ROWS: Final = 40_000
-WHOLE: Final = (
+SUMMARY: Final = (
     "{currentUpload {dealCount} deals {totalCount} dealStats {dealCount total} topClients {username spentMoney}}"
 )
-
-
 WAITING: Final = "SELECT 1 FROM pg_locks WHERE NOT granted"
 
 
-# A service on a PostgreSQL and a Redis of its own
+# A service with its own PostgreSQL and Redis
 
 
 @dataclass
-class Stage:
-    """What dies and comes again, and what it is expected to hold."""
+class Deployment:
+    """A service, its database and its cache, with the data that it is expected to hold."""
 
     folder: Path
     database: services.Service
     url: str
     redis_url: str
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    #: The name in the last file that was answered OK, or seen to be current since.
+    #: The customer of the last upload that was acknowledged, or seen to be current since.
     current: str = ""
 
     def start(self) -> None:
@@ -81,21 +79,20 @@ class Stage:
         self.current = self.name()
         upload(self.server, self.current, 3)
 
-    # Victims
+    # Faults
 
     def kill_workers(self) -> None:
-        """Whichever of them has the upload."""
-        victims = self.server.workers()
-        for worker in victims:
+        workers = self.server.workers()
+        for worker in workers:
             worker.kill()
-        psutil.wait_procs(victims, timeout=TIMEOUT)
+        psutil.wait_procs(workers, timeout=TIMEOUT)
 
     def kill_service(self) -> None:
-        """All of it, as the end of a container does."""
+        """Kill the master and its workers, as the end of a container does."""
         self.server.kill()
 
     def kill_master(self) -> None:
-        """Its workers notice, finish what they have begun, and end."""
+        """Kill the master only; its workers finish their requests and exit."""
         workers = self.server.workers()
         self.server.process.kill()
         self.server.process.wait()
@@ -103,13 +100,13 @@ class Stage:
 
     def kill_database(self) -> None:
         assert self.database.process is not None
-        family = psutil.Process(self.database.process.pid).children()
+        backends = psutil.Process(self.database.process.pid).children()
         self.database.send(signal.SIGKILL)
         self.database.process.wait()
-        psutil.wait_procs(family, timeout=TIMEOUT)
+        psutil.wait_procs(backends, timeout=TIMEOUT)
 
-    def revive(self) -> None:
-        """Whoever is gone is started again, as docker does it; the service itself only if it was killed."""
+    def restart_killed(self) -> None:
+        """Start killed processes again, as Docker does."""
         assert self.database.process is not None
         if self.database.process.poll() is not None:
             self.database.start()
@@ -118,11 +115,11 @@ class Stage:
             self.start()
         wait_until(lambda: self.server.get("/health/ready").status_code == 200)
 
-    # What must be so afterwards
+    # Assertions after a fault
 
-    def must_hold_whole(self, in_flight: str, acknowledged: bool) -> None:
-        """One upload, whole and the same at every reading: the last acknowledged one, or that in flight."""
-        seen = {self.what_is_read() for _ in range(8)}
+    def assert_one_complete_upload(self, in_flight: str, acknowledged: bool) -> None:
+        """Assert that every read returns the same complete upload: the last acknowledged one or the one in flight."""
+        seen = {self.read_current() for _ in range(8)}
         assert len(seen) == 1, seen
         (name, rows) = seen.pop()
         assert (name, rows) in {(self.current, 3), (in_flight, ROWS)}
@@ -130,11 +127,11 @@ class Stage:
             assert name == in_flight
         self.current = name
 
-    def what_is_read(self) -> tuple[str, int]:
-        name = richest(self.server)
-        answer = httpx.post(f"{self.server.url}/graphql/", json={"query": WHOLE}, timeout=TIMEOUT).json()
-        rows = answer["data"]["currentUpload"]["dealCount"]
-        assert answer["data"] == {
+    def read_current(self) -> tuple[str, int]:
+        name = top_client(self.server)
+        result = httpx.post(f"{self.server.url}/graphql/", json={"query": SUMMARY}, timeout=TIMEOUT).json()
+        rows = result["data"]["currentUpload"]["dealCount"]
+        assert result["data"] == {
             "currentUpload": {"dealCount": rows},
             "deals": {"totalCount": rows},
             "dealStats": [{"dealCount": rows, "total": str(rows)}],
@@ -142,7 +139,7 @@ class Stage:
         }
         return name, rows
 
-    def must_have_left_nothing(self) -> None:
+    def assert_nothing_left_open(self) -> None:
         assert list(self.received.iterdir()) == []
         wait_until(lambda: self.transactions() == [])
         assert self.connections() <= 2 * 4
@@ -160,37 +157,37 @@ class Stage:
         )  # fmt: skip
         return int(count)
 
-    def must_be_tidy(self) -> None:
-        """No rows but those of loaded uploads, once the next upload has swept up."""
-        query_rows = (
+    def assert_only_rows_of_loaded_uploads(self) -> None:
+        """Wait until the retention after an upload has deleted the rows of interrupted ones."""
+        states_of_rows = (
             "SELECT DISTINCT u.state FROM deals_api_upload u JOIN deals_api_{} r ON r.upload_id = u.id"
             " WHERE u.state <> 'loaded'"
         )
         for table in ("deal", "purchase", "customer", "gem"):
-            wait_until(lambda table=table: query(self.url, query_rows.format(table)) == [])
+            wait_until(lambda table=table: query(self.url, states_of_rows.format(table)) == [])
 
 
 @pytest.fixture(scope="module")
-def stage(on_postgres: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def deployment(on_postgres: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     if not on_postgres:
         pytest.skip("needs PostgreSQL")
     folder = tmp_path_factory.mktemp("faults")
     with services.postgres() as (database, url), services.redis() as (_, redis_url):
-        stage = Stage(folder, database, url, redis_url)
-        stage.received.mkdir()
-        stage.start()
-        yield stage
-        stage.stop()
+        deployment = Deployment(folder, database, url, redis_url)
+        deployment.received.mkdir()
+        deployment.start()
+        yield deployment
+        deployment.stop()
 
 
-# The moments of an upload: each says when it has come, and holds the upload there if it can
+# Stages of an upload: each context manager waits until the upload has reached it, and holds it there if possible
 
 
 @dataclass
 class InFlight:
-    """An upload on its way, and how far it got."""
+    """An upload in progress."""
 
-    stage: Stage
+    deployment: Deployment
     name: str
     pool: ThreadPoolExecutor
 
@@ -199,173 +196,178 @@ class InFlight:
         return csv_of(*many(ROWS, [self.name]))
 
     def send(self) -> Future[bool]:
-        """All of it; whether it was answered OK."""
+        """Send the whole file; the result is whether the upload was acknowledged."""
 
         def send() -> bool:
             try:
-                return self.stage.server.upload(self.content).status_code == 200
+                return self.deployment.server.upload(self.content).status_code == 200
             except httpx.HTTPError:
                 return False
 
         return self.pool.submit(send)
 
 
-Moment = Callable[[InFlight], contextlib.AbstractContextManager[Future[bool] | None]]
+Stage = Callable[[InFlight], contextlib.AbstractContextManager[Future[bool] | None]]
 
 
-def sent(share: float) -> Moment:
-    """So much of the body was sent, and no more comes."""
+def sent(share: float) -> Stage:
+    """The client has sent this share of the body, and sends no more."""
 
     @contextlib.contextmanager
-    def moment(flight: InFlight) -> Iterator[None]:
+    def stage(flight: InFlight) -> Iterator[None]:
         head = b'--b\r\nContent-Disposition: form-data; name="deals"; filename="d.csv"\r\n\r\n'
         body = head + flight.content + b"\r\n--b--\r\n"
         start = (
             "POST /api/upload/ HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
-        with socket.create_connection(("127.0.0.1", flight.stage.server.port), TIMEOUT) as client:
+        with socket.create_connection(("127.0.0.1", flight.deployment.server.port), TIMEOUT) as client:
             client.sendall(start.encode() + body[: int(share * (len(body) - 1))])
             time.sleep(0.1)
             yield
 
-    return moment
+    return stage
 
 
-def waits_for(table: str) -> Moment:
-    """It has written everything that comes before this table, and waits to write here."""
+def waits_for(table: str) -> Stage:
+    """The loader has written all tables before this one, and waits for a lock on it."""
 
     @contextlib.contextmanager
-    def moment(flight: InFlight) -> Iterator[Future[bool]]:
-        with contextlib.closing(psycopg2.connect(flight.stage.url)) as holder:
+    def stage(flight: InFlight) -> Iterator[Future[bool]]:
+        with contextlib.closing(psycopg2.connect(flight.deployment.url)) as holder:
             with holder.cursor() as cursor:
                 cursor.execute(f"LOCK deals_api_{table} IN SHARE MODE")
-            answered = flight.send()
-            wait_until(lambda: query(flight.stage.url, WAITING))
-            yield answered
+            acknowledged_later = flight.send()
+            wait_until(lambda: query(flight.deployment.url, WAITING))
+            yield acknowledged_later
 
-    return moment
+    return stage
 
 
 @contextlib.contextmanager
-def waits_for_the_pointer(flight: InFlight) -> Iterator[Future[bool]]:
-    """Everything is written, and nothing is committed."""
-    with contextlib.closing(psycopg2.connect(flight.stage.url)) as holder:
+def waits_for_pointer(flight: InFlight) -> Iterator[Future[bool]]:
+    """All rows are written, and nothing is committed."""
+    with contextlib.closing(psycopg2.connect(flight.deployment.url)) as holder:
         with holder.cursor() as cursor:
             cursor.execute("SELECT * FROM deals_api_currentupload FOR UPDATE")
-        answered = flight.send()
-        wait_until(lambda: query(flight.stage.url, WAITING))
-        yield answered
+        acknowledged_later = flight.send()
+        wait_until(lambda: query(flight.deployment.url, WAITING))
+        yield acknowledged_later
 
 
 @contextlib.contextmanager
 def copies(flight: InFlight) -> Iterator[Future[bool]]:
-    """Some of its deals are in the table."""
-    answered = flight.send()
+    """Some of the deals are in the table."""
+    acknowledged_later = flight.send()
     progress = "SELECT 1 FROM pg_stat_progress_copy WHERE tuples_processed > 1000"
-    with contextlib.closing(psycopg2.connect(flight.stage.url)) as connection, connection.cursor() as cursor:
+    with contextlib.closing(psycopg2.connect(flight.deployment.url)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
-        while not answered.done():
+        while not acknowledged_later.done():
             cursor.execute(progress)
             if cursor.fetchone():
                 break
-    yield answered
+    yield acknowledged_later
 
 
 @contextlib.contextmanager
 def is_committed(flight: InFlight) -> Iterator[Future[bool]]:
-    """The pointer has moved; the answer may be under way."""
-    answered = flight.send()
+    """The pointer has moved; the response may be on its way."""
+    acknowledged_later = flight.send()
     current = "SELECT c.username FROM deals_api_currentupload p JOIN deals_api_customer c ON c.upload_id = p.upload_id"
-    wait_until(lambda: query(flight.stage.url, current) == [(flight.name,)])
-    yield answered
+    wait_until(lambda: query(flight.deployment.url, current) == [(flight.name,)])
+    yield acknowledged_later
 
 
-MOMENTS: dict[str, Moment] = {
-    "nothing of the body has come": sent(0),
-    "a quarter has come": sent(0.25),
-    "a half has come": sent(0.5),
-    "all but the last byte has come": sent(1),
-    "no deal is written": waits_for("deal"),
-    "deals are being written": copies,
-    "all deals are written": waits_for("purchase"),
-    "all purchases are written": waits_for("customer"),
-    "all customers are written": waits_for("gem"),
-    "all is written and not committed": waits_for_the_pointer,
-    "all is committed": is_committed,
+STAGES: dict[str, Stage] = {
+    "no byte of the body received": sent(0),
+    "a quarter received": sent(0.25),
+    "half received": sent(0.5),
+    "all but the last byte received": sent(1),
+    "no deal written": waits_for("deal"),
+    "deals being written": copies,
+    "all deals written": waits_for("purchase"),
+    "all purchases written": waits_for("customer"),
+    "all customers written": waits_for("gem"),
+    "all written, not committed": waits_for_pointer,
+    "committed": is_committed,
 }
-VICTIMS: dict[str, Callable[[Stage], None]] = {
-    "workers": Stage.kill_workers, "the service": Stage.kill_service, "PostgreSQL": Stage.kill_database
-}  # fmt: skip
+FAULTS: dict[str, Callable[[Deployment], None]] = {
+    "killed workers": Deployment.kill_workers,
+    "killed service": Deployment.kill_service,
+    "killed PostgreSQL": Deployment.kill_database,
+}
 
 
-def die_and_revive(stage: Stage, moment: Moment, kill: Callable[[Stage], None]) -> None:
-    stage.upload()
+def inject_and_check(deployment: Deployment, stage: Stage, fault: Callable[[Deployment], None]) -> None:
+    deployment.upload()
     with ThreadPoolExecutor() as pool:
-        flight = InFlight(stage, stage.name(), pool)
-        with moment(flight) as answered:
-            kill(stage)
-        acknowledged = answered is not None and answered.result(TIMEOUT)
-    stage.revive()
-    stage.must_hold_whole(flight.name, acknowledged)
-    stage.must_have_left_nothing()
+        flight = InFlight(deployment, deployment.name(), pool)
+        with stage(flight) as acknowledged_later:
+            fault(deployment)
+        acknowledged = acknowledged_later is not None and acknowledged_later.result(TIMEOUT)
+    deployment.restart_killed()
+    deployment.assert_one_complete_upload(flight.name, acknowledged)
+    deployment.assert_nothing_left_open()
 
 
-@pytest.mark.parametrize(("number", "moment"), list(enumerate(MOMENTS)), ids=list(MOMENTS))
-def test_whoever_dies_in_an_upload_the_answer_is_whole(stage: Stage, number: int, moment: str) -> None:
-    victim = list(VICTIMS)[number % len(VICTIMS)]
-    die_and_revive(stage, MOMENTS[moment], VICTIMS[victim])
+@pytest.mark.parametrize(("number", "stage"), list(enumerate(STAGES)), ids=list(STAGES))
+def test_crash_during_upload_keeps_one_complete_upload(deployment: Deployment, number: int, stage: str) -> None:
+    fault = list(FAULTS)[number % len(FAULTS)]
+    inject_and_check(deployment, STAGES[stage], FAULTS[fault])
 
 
-def test_workers_whose_master_was_killed_finish_and_end(stage: Stage) -> None:
-    def kill(stage: Stage) -> None:
-        stage.kill_master()
-        time.sleep(1.5)  # they look once a second
+def test_workers_of_a_killed_master_finish_and_exit(deployment: Deployment) -> None:
+    def kill(deployment: Deployment) -> None:
+        deployment.kill_master()
+        time.sleep(1.5)  # workers check their parent once a second
 
-    stage.upload()
+    deployment.upload()
     with ThreadPoolExecutor() as pool:
-        flight = InFlight(stage, stage.name(), pool)
-        with waits_for("purchase")(flight) as answered:
-            kill(stage)
-        assert answered is not None
-        assert answered.result(TIMEOUT)
-    _, alive = psutil.wait_procs(stage.orphans, timeout=TIMEOUT)
+        flight = InFlight(deployment, deployment.name(), pool)
+        with waits_for("purchase")(flight) as acknowledged_later:
+            kill(deployment)
+        assert acknowledged_later is not None
+        assert acknowledged_later.result(TIMEOUT)
+    _, alive = psutil.wait_procs(deployment.orphans, timeout=TIMEOUT)
     assert alive == []
-    stage.revive()
-    stage.must_hold_whole(flight.name, acknowledged=True)
-    stage.must_have_left_nothing()
+    deployment.restart_killed()
+    deployment.assert_one_complete_upload(flight.name, acknowledged=True)
+    deployment.assert_nothing_left_open()
 
 
 @pytest.mark.skipif(not SECONDS, reason="long form: needs DEALS_TEST_SECONDS")
-def test_every_victim_at_every_moment(stage: Stage) -> None:
+def test_every_fault_at_every_stage(deployment: Deployment) -> None:
     until = time.monotonic() + SECONDS
-    for moment, kill in itertools.cycle(itertools.product(MOMENTS.values(), VICTIMS.values())):
+    for stage, fault in itertools.cycle(itertools.product(STAGES.values(), FAULTS.values())):
         if time.monotonic() > until:
             break
-        die_and_revive(stage, moment, kill)
+        inject_and_check(deployment, stage, fault)
 
 
-def test_after_all_deaths_no_row_is_left_of_those_who_died(stage: Stage) -> None:
-    """An upload counts as dead when nobody has held it for ten seconds."""
-    time.sleep(10.5)
-    stage.upload()
-    stage.must_be_tidy()
-    assert query(stage.url, "SELECT count(*) FROM deals_api_upload WHERE state = 'loading'") == [(0,)]
-    assert richest(stage.server) == stage.current
+def test_next_upload_deletes_rows_of_interrupted_ones(deployment: Deployment) -> None:
+    deployment.upload()
+    with ThreadPoolExecutor() as pool, waits_for("customer")(InFlight(deployment, deployment.name(), pool)):
+        deployment.kill_service()
+    deployment.restart_killed()
+    time.sleep(10.5)  # after ten seconds without its lock an upload counts as interrupted
+    deployment.upload()
+    deployment.assert_only_rows_of_loaded_uploads()
+    assert query(deployment.url, "SELECT count(*) FROM deals_api_upload WHERE state = 'loading'") == [(0,)]
+    assert top_client(deployment.server) == deployment.current
 
 
-# Processes that are killed while they change the pointer
+# Processes killed while they change the pointer
 
 
 def reads_without_statements(server: Server) -> bool:
-    """Whether one of some reads in a row found a lease on the pointer."""
+    """Return whether one of several successive reads used a lease of the pointer."""
     with httpx.Client(timeout=TIMEOUT) as client:
         reads = [client.get(f"{server.url}/api/top-clients/") for _ in range(20)]
     return any("statements" not in read.headers["Server-Timing"] for read in reads)
 
 
 def kill_while(server: Server, url: str, condition: str, act: Callable[[], object]) -> bool:
-    """Kill the workers as soon as the database has such a row; False where ``act`` ended before it was seen."""
+    """Kill the workers as soon as the query has a result. Return False if ``act`` ended before that."""
     with ThreadPoolExecutor() as pool:
         acting = pool.submit(act)
         while not query(url, condition):
@@ -391,7 +393,7 @@ def test_killed_load_stops_slowing_readers_without_another_upload(tmp_path: Path
         assert kill_while(server, url, LOADING, lambda: server.upload(content))
         wait_until(lambda: reads_without_statements(server), 300)
         assert query(url, "SELECT state FROM deals_api_upload ORDER BY id") == [("loaded",), ("interrupted",)]
-        assert richest(server) == "before"
+        assert top_client(server) == "before"
 
 
 def test_killed_roll_back_stops_slowing_readers_without_another(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -408,52 +410,52 @@ def test_killed_roll_back_stops_slowing_readers_without_another(tmp_path: Path, 
         assert query(url, ANNOUNCED) == []
 
 
-# PostgreSQL restarts while everybody reads
+# PostgreSQL restarts under load
 
 
-def test_readers_of_a_database_that_restarts_wait_a_moment_and_are_answered(stage: Stage) -> None:
-    stage.upload()
-    workers = stage.server.workers()
-    over, limits = threading.Event(), itertools.cycle(range(1, 100))
-    answers: list[tuple[float, httpx.Response]] = []
+def test_reads_during_database_restart_get_503_then_succeed(deployment: Deployment) -> None:
+    deployment.upload()
+    workers = deployment.server.workers()
+    finished, limits = threading.Event(), itertools.cycle(range(1, 100))
+    responses: list[tuple[float, httpx.Response]] = []
 
     def read() -> None:
-        """What no cache knows, over both faces."""
-        with httpx.Client(base_url=stage.server.url, timeout=TIMEOUT) as client:
-            while not over.is_set():
+        """Send requests that are in no cache to both APIs."""
+        with httpx.Client(base_url=deployment.server.url, timeout=TIMEOUT) as client:
+            while not finished.is_set():
                 limit = next(limits)
-                question = {"query": f"{{topClients(limit: {limit}) {{username}}}} # {time.monotonic()}"}
-                answers.append((time.monotonic(), client.get(f"/api/top-clients/?limit={limit}")))
-                answers.append((time.monotonic(), client.post("/graphql/", json=question)))
+                operation = {"query": f"{{topClients(limit: {limit}) {{username}}}} # {time.monotonic()}"}
+                responses.append((time.monotonic(), client.get(f"/api/top-clients/?limit={limit}")))
+                responses.append((time.monotonic(), client.post("/graphql/", json=operation)))
 
     readers = [threading.Thread(target=read) for _ in range(4)]
     for reader in readers:
         reader.start()
-    for stop in (stage.database.stop, stage.kill_database):
+    for stop in (deployment.database.stop, deployment.kill_database):
         time.sleep(0.5)
         stop()
         time.sleep(0.5)
-        stage.database.start()
-        wait_until(lambda: stage.server.get("/health/ready").status_code == 200)
-    began = time.monotonic()
+        deployment.database.start()
+        wait_until(lambda: deployment.server.get("/health/ready").status_code == 200)
+    available = time.monotonic()
     time.sleep(1)
-    over.set()
+    finished.set()
     for reader in readers:
         reader.join()
-    refused = [answer for _, answer in answers if answer.status_code != 200]
-    assert refused
-    assert {(answer.status_code, answer.headers["Retry-After"]) for answer in refused} == {(503, "2")}
-    late = [answer for when, answer in answers if when > began and answer.status_code != 200]
-    assert late == []
-    assert {name for _, answer in answers if answer.status_code == 200 for name in names_in(answer)} == {stage.current}
-    assert stage.server.workers() == workers
+    failed = [(when, response) for when, response in responses if response.status_code != 200]
+    assert failed
+    assert {(response.status_code, response.headers["Retry-After"]) for _, response in failed} == {(503, "2")}
+    assert [response for when, response in failed if when > available] == []
+    names = {name for _, response in responses if response.status_code == 200 for name in names_in(response)}
+    assert names == {deployment.current}
+    assert deployment.server.workers() == workers
 
 
-def names_in(answer: httpx.Response) -> list[str]:
-    return re.findall(r'"username":"(\w+)"', answer.text)
+def names_in(response: httpx.Response) -> list[str]:
+    return re.findall(r'"username":"(\w+)"', response.text)
 
 
-# Disks that are full
+# Full disks
 
 
 def mount(folder: Path, options: str) -> None:
@@ -462,7 +464,7 @@ def mount(folder: Path, options: str) -> None:
 
 @contextlib.contextmanager
 def small_disk(folder: Path, size: str, owner: str | None = None) -> Iterator[Path]:
-    """A folder with so much room."""
+    """Mount a file system of this size."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount a small disk")
     folder.mkdir()
@@ -475,79 +477,79 @@ def small_disk(folder: Path, size: str, owner: str | None = None) -> Iterator[Pa
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def tell(url: str, *statements: str) -> None:
-    """PostgreSQL is told these, each by itself."""
+def execute(url: str, *statements: str) -> None:
+    """Execute each statement in a transaction of its own."""
     with contextlib.closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         for statement in statements:
             cursor.execute(statement)
 
 
-def must_refuse_for_room(server: Server, make_room: Callable[[], None] = lambda: None) -> None:
-    """A file for which there is no room is refused as such, and a small one is taken after it."""
+def assert_rejected_for_space(server: Server, free_space: Callable[[], None] = lambda: None) -> None:
+    """Assert that a file that does not fit is rejected with its own code, and that a small one is accepted after it."""
     upload(server, "before")
     for _ in range(3):
-        answer = server.upload(csv_of(*many(100_000, ["x" * 50])))
-        assert (answer.status_code, answer.json()["Status"], answer.json()["Code"]) == (507, "Error", "no_room")
-        assert richest(server) == "before"
-    make_room()
+        response = server.upload(csv_of(*many(100_000, ["x" * 50])))
+        assert (response.status_code, response.json()["Status"], response.json()["Code"]) == (507, "Error", "no_room")
+        assert top_client(server) == "before"
+    free_space()
     upload(server, "after")
-    assert richest(server) == "after"
+    assert top_client(server) == "after"
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_full_disk_for_what_is_received_is_told_and_harms_nobody(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_full_disk_of_received_files_rejects_the_upload(tmp_path: Path, environment: dict[str, str]) -> None:
     with small_disk(tmp_path / "small", "4m") as small, serving(tmp_path, **environment, TMPDIR=str(small)) as server:
-        must_refuse_for_room(server)
+        assert_rejected_for_space(server)
 
 
-def test_a_full_sqlite_is_told_and_harms_nobody(tmp_path: Path, on_postgres: bool) -> None:
+def test_full_disk_of_sqlite_rejects_the_upload(tmp_path: Path, on_postgres: bool) -> None:
     if on_postgres:
         pytest.skip("needs SQLite")
     small = tmp_path / "small"
     with small_disk(small, "8m"), serving(tmp_path, DATABASE_URL=f"sqlite:///{small / 'deals.sqlite3'}") as server:
-        must_refuse_for_room(server)
+        assert_rejected_for_space(server)
 
 
-def test_a_full_postgresql_is_told_and_harms_nobody(tmp_path: Path, stage: Stage) -> None:
-    """Its tables lie on the small disk; it keeps its log, without which it would end, on another."""
+def test_full_disk_of_postgresql_rejects_the_upload(tmp_path: Path, deployment: Deployment) -> None:
+    """Only the tables are on the small disk: without room for its log PostgreSQL would exit."""
     folder = Path(tempfile.mkdtemp(prefix="deals-small-"))
     folder.chmod(0o755)
-    with small_disk(folder / "disk", "16m", stage.database.user) as small:
-        url = stage.url.rpartition("/")[0] + "/small"
-        tell(stage.url, f"CREATE TABLESPACE small LOCATION '{small}'", "CREATE DATABASE small TABLESPACE small")
+    with small_disk(folder / "disk", "16m", deployment.database.user) as small:
+        url = deployment.url.rpartition("/")[0] + "/small"
+        execute(deployment.url, f"CREATE TABLESPACE small LOCATION '{small}'", "CREATE DATABASE small TABLESPACE small")
         with serving(tmp_path, DATABASE_URL=url) as server:
-            must_refuse_for_room(server, lambda: mount(small, "remount,size=64m"))
-        tell(stage.url, "DROP DATABASE small WITH (FORCE)", "DROP TABLESPACE small")
+            assert_rejected_for_space(server, lambda: mount(small, "remount,size=64m"))
+        execute(deployment.url, "DROP DATABASE small WITH (FORCE)", "DROP TABLESPACE small")
 
 
-# Redis that takes nothing more, or has forgotten everything
+# A full or emptied Redis
 
 
-@BOTH_FACES
-def test_a_full_redis_and_one_that_was_emptied_cost_nothing_but_time(
-    server_with_redis: Server, redis: services.Service, face: str
+@BOTH_APIS
+def test_full_or_emptied_redis_changes_no_response(
+    server_with_redis: Server, redis: services.Service, api: str
 ) -> None:
     upload(server_with_redis, "before")
-    assert richest(server_with_redis, face) == "before"
+    assert top_client(server_with_redis, api) == "before"
     with Redis(port=redis.port) as client:
         client.config_set("maxmemory", "1")
         for name in ("full", "fuller"):
             upload(server_with_redis, name)
             for _ in range(4):
-                assert richest(server_with_redis, face) == name
+                assert top_client(server_with_redis, api) == name
         client.config_set("maxmemory", "0")
         client.flushall()
-        assert richest(server_with_redis, face) == "fuller"
+        assert top_client(server_with_redis, api) == "fuller"
         upload(server_with_redis, "empty")
-        assert richest(server_with_redis, face) == "empty"
+        assert top_client(server_with_redis, api) == "empty"
     assert "Traceback" not in server_with_redis.log.read_text()
 
 
-# Clients that do not wait for their answer
+# Clients that disconnect before the response
 
 
-def test_an_upload_whose_client_has_gone_is_taken_all_the_same(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_upload_of_a_disconnected_client_is_stored(tmp_path: Path, environment: dict[str, str]) -> None:
     with serving(tmp_path, **environment) as server:
         upload(server, "before")
         for number in range(3):
@@ -560,8 +562,8 @@ def test_an_upload_whose_client_has_gone_is_taken_all_the_same(tmp_path: Path, e
             )
             with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as client:
                 client.sendall(head.encode() + body + b"\r\n--b--\r\n")
-            wait_until(lambda name=f"gone{number}": richest(server) == name)
+            wait_until(lambda name=f"gone{number}": top_client(server) == name)
             assert server.get().json()["response"][0]["spent_money"] == 5000
         upload(server, "after")
-        assert richest(server) == "after"
+        assert top_client(server) == "after"
         assert "Traceback" not in server.log.read_text()

@@ -30,9 +30,9 @@ from tests.servers import ROOT, TIMEOUT, Server, serving
 ANSWER = json.loads((ROOT / "tests" / "data" / "top-clients.json").read_text())
 
 
-#: Where each face tells who spent most.
+#: The top clients by each API.
 REST, GRAPHQL = "/api/top-clients/", "/graphql/?query=%7BtopClients%7Busername%7D%7D"
-BOTH_FACES = pytest.mark.parametrize("face", [REST, GRAPHQL], ids=["REST", "GraphQL"])
+BOTH_APIS = pytest.mark.parametrize("api", [REST, GRAPHQL], ids=["REST", "GraphQL"])
 
 
 def usernames_in(answer: Any) -> list[str]:
@@ -40,9 +40,9 @@ def usernames_in(answer: Any) -> list[str]:
     return [client["username"] for client in clients]
 
 
-def richest(server: Server, face: str = REST) -> str:
-    """Who leads the answer; each file of these tests has a client of its own."""
-    return next(iter(usernames_in(server.get(face).json())), "")
+def top_client(server: Server, api: str = REST) -> str:
+    """Return the first of the top clients; each file of these tests has a customer of its own."""
+    return next(iter(usernames_in(server.get(api).json())), "")
 
 
 def upload(server: Server, name: str, rows: int = 1) -> None:
@@ -114,8 +114,8 @@ def test_a_hundred_uploads_are_each_seen_at_once_in_every_worker(tmp_path: Path,
         clients = [connection_to(server, worker) for worker in server.workers()]
         for number in range(100):
             upload(server, f"client {number}")
-            for face in (REST, GRAPHQL):
-                assert [usernames(client, face) for client in clients] == [[f"client {number}"]] * 4
+            for api in (REST, GRAPHQL):
+                assert [usernames(client, api) for client in clients] == [[f"client {number}"]] * 4
         for client in clients:
             client.close()
 
@@ -134,8 +134,8 @@ def connection_to(server: Server, worker: psutil.Process) -> http.client.HTTPCon
     raise AssertionError(f"worker {worker.pid} accepts no connection")
 
 
-def usernames(client: http.client.HTTPConnection, face: str) -> list[str]:
-    client.request("GET", face)
+def usernames(client: http.client.HTTPConnection, api: str) -> list[str]:
+    client.request("GET", api)
     return usernames_in(json.loads(client.getresponse().read()))
 
 
@@ -149,8 +149,8 @@ def test_a_roll_back_is_seen_at_once_in_every_worker(tmp_path: Path, environment
             ids.append(graph(server, "{currentUpload {id}}")["currentUpload"]["id"])
         for number in range(20):
             activate(server, ids[number % 2])
-            for face in (REST, GRAPHQL):
-                assert [usernames(client, face) for client in clients] == [[("ann", "bob")[number % 2]]] * 4
+            for api in (REST, GRAPHQL):
+                assert [usernames(client, api) for client in clients] == [[("ann", "bob")[number % 2]]] * 4
         for client in clients:
             client.close()
 
@@ -173,7 +173,7 @@ def test_a_roll_back_wins_over_an_upload_still_loading(tmp_path: Path, environme
         wait_until(lambda: loading(environment["DATABASE_URL"]))
         activate(server, current)
         assert uploading.result().json() == {"Status": "OK"}
-        assert [richest(server, face) for face in (REST, GRAPHQL)] == ["before", "before"]
+        assert [top_client(server, api) for api in (REST, GRAPHQL)] == ["before", "before"]
 
 
 #: Much of what the graph can say, without a number of its own.
@@ -229,14 +229,14 @@ def test_readers_are_answered_during_a_long_upload(server: Server, tmp_path: Pat
         answers = 0
         while not uploading.done():
             begin = time.monotonic()
-            assert richest(server) != ""
+            assert top_client(server) != ""
             slowest = max(slowest, time.monotonic() - begin)
             answers += 1
         assert uploading.result().status_code == 200
         whole = time.monotonic() - beginning
     assert answers > 3
     assert slowest < max(1.0, whole / 3)  # a machine may be slow, but nobody waits for the upload
-    assert richest(server) != "before"
+    assert top_client(server) != "before"
 
 
 def test_uploads_at_once_are_all_answered_and_one_wins_whole(server: Server) -> None:
@@ -264,9 +264,9 @@ def test_a_server_killed_in_the_middle_of_a_load_keeps_the_old_answer(
             with pytest.raises(httpx.HTTPError):
                 uploading.result()
     with serving(tmp_path, **environment) as again:
-        assert richest(again) == "before"
+        assert top_client(again) == "before"
         upload(again, "after")
-        assert richest(again) == "after"
+        assert top_client(again) == "after"
     assert rows_left(environment["DATABASE_URL"]) == {"before": 1, "after": 1}
 
 
@@ -306,7 +306,7 @@ def test_a_worker_that_is_killed_is_replaced(server: Server) -> None:
     for worker in victims:
         worker.kill()
     wait_until(lambda: len([one for one in server.workers() if one not in victims and one.is_running()]) == 2)
-    assert richest(server) == "ann"
+    assert top_client(server) == "ann"
 
 
 # Bodies that break off
@@ -327,7 +327,7 @@ def test_a_body_that_ends_early_is_refused(server: Server) -> None:
         answer = client.makefile("rb").read()
     assert b"400 Bad Request" in answer
     assert b"ended early" in answer
-    assert richest(server) == "before"
+    assert top_client(server) == "before"
 
 
 BROKEN_OFF = (
@@ -354,7 +354,7 @@ def test_a_client_that_hangs_up_leaves_nothing(server: Server) -> None:
             client.sendall(BROKEN_OFF)
             wait_until(lambda: files_received(server) == 1)
         wait_until(lambda: files_received(server) == 0)
-    assert richest(server) == "before"
+    assert top_client(server) == "before"
 
 
 def test_a_server_killed_in_the_middle_of_a_body_leaves_nothing(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -410,44 +410,44 @@ def test_no_request_gives_a_5xx(server: Server, request_bytes: bytes) -> None:
 # Redis
 
 
-@BOTH_FACES
+@BOTH_APIS
 def test_a_redis_killed_between_commit_and_answer_changes_nothing(
-    server_with_redis: Server, redis: services.Service, database_url: str, face: str
+    server_with_redis: Server, redis: services.Service, database_url: str, api: str
 ) -> None:
     """The upload itself never needs Redis, so wherever it dies, the next answer is the new one."""
     server = server_with_redis
     upload(server, "before")
-    assert richest(server, face) == "before"
+    assert top_client(server, api) == "before"
     with ThreadPoolExecutor() as pool:
         uploading = pool.submit(upload, server, "after", 20_000)
         wait_until(lambda: loading(database_url))
         redis.stop(signal.SIGKILL)
         uploading.result()
     for _ in range(10):
-        assert richest(server, face) == "after"
+        assert top_client(server, api) == "after"
 
 
-@BOTH_FACES
+@BOTH_APIS
 def test_a_redis_with_yesterdays_data_cannot_bring_back_yesterday(
-    server_with_redis: Server, redis: services.Service, face: str
+    server_with_redis: Server, redis: services.Service, api: str
 ) -> None:
     server = server_with_redis
     upload(server, "yesterday")
-    assert richest(server, face) == "yesterday"
+    assert top_client(server, api) == "yesterday"
     with Redis(port=redis.port) as client:
         dump = {key: client.dump(key) for key in client.keys("*")}
         assert dump
         upload(server, "today")
-        assert richest(server, face) == "today"
+        assert top_client(server, api) == "today"
         client.flushall()
         for key, value in dump.items():
             client.restore(key, 0, value)
     for _ in range(10):
-        assert richest(server, face) == "today"
+        assert top_client(server, api) == "today"
 
 
-@BOTH_FACES
-def test_a_hung_redis_delays_nobody_by_a_second(server_with_redis: Server, redis: services.Service, face: str) -> None:
+@BOTH_APIS
+def test_a_hung_redis_delays_nobody_by_a_second(server_with_redis: Server, redis: services.Service, api: str) -> None:
     server = server_with_redis
     upload(server, "before")
     redis.send(signal.SIGSTOP)
@@ -456,7 +456,7 @@ def test_a_hung_redis_delays_nobody_by_a_second(server_with_redis: Server, redis
         seconds = []
         for _ in range(10):
             begin = time.monotonic()
-            assert richest(server, face) == name
+            assert top_client(server, api) == name
             seconds.append(time.monotonic() - begin)
         assert min(seconds) < 0.9  # a loaded machine may delay some of them, and a hung Redis would delay each
     redis.send(signal.SIGCONT)
@@ -478,9 +478,9 @@ def test_a_database_that_goes_away_is_told_as_503_and_found_again(tmp_path: Path
         assert server.get("/health/live").status_code == 200
         database.start()
         wait_until(lambda: server.get("/health/ready").status_code == 200)
-        assert richest(server) == "before"
+        assert top_client(server) == "before"
         upload(server, "after")
-        assert richest(server) == "after"
+        assert top_client(server) == "after"
 
 
 @pytest.mark.parametrize("first", ["a question", "a file"])
@@ -495,12 +495,12 @@ def test_a_database_that_restarted_unnoticed_is_noticed_by_nobody(
         serving(tmp_path, DATABASE_URL=url, WEB_WORKERS="1", WEB_THREADS="1") as server,
     ):
         upload(server, "before")
-        assert richest(server) == "before"
+        assert top_client(server) == "before"
         database.stop()
         database.start()
         if first == "a file":
             upload(server, "after")
-        assert richest(server) == ("after" if first == "a file" else "before")
+        assert top_client(server) == ("after" if first == "a file" else "before")
 
 
 def test_a_server_that_starts_before_its_database_waits_for_it(tmp_path: Path, on_postgres: bool) -> None:
@@ -536,7 +536,7 @@ def test_memory_does_not_grow_with_rows(tmp_path: Path, environment: dict[str, s
 def test_nothing_is_printed_but_requests_when_all_is_well(tmp_path: Path, environment: dict[str, str]) -> None:
     with serving(tmp_path, **environment) as server:
         upload(server, "ann")
-        richest(server)
+        top_client(server)
         for path in ("/api/top-clients/", "/api/nothing", "/health/live"):
             httpx.head(server.url + path)
     lines = server.log.read_text().splitlines()
