@@ -1,6 +1,6 @@
-"""``python -m tests``: the whole suite, on SQLite and at the same time on PostgreSQL and Valkey.
+"""``python -m tests``: run the suite on SQLite and, at the same time, on PostgreSQL and Valkey.
 
-Arguments go to pytest. ``DATABASE_URL`` and ``REDIS_URL``, where set, name the servers to use.
+Arguments are passed to pytest. ``DATABASE_URL`` and ``REDIS_URL``, if set, name the servers to use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every test begins with: nothing remembered, nothing uploaded."""
+"""Fixtures of all tests: empty caches, settings for loaded machines, databases and servers."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tests.servers import REAL_FILE, TIMEOUT, Server, serving
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """SQLite in a file, as it is served, so that threads have connections of their own."""
+    """Keep SQLite in a file, as the service does, so that each thread has its own connection."""
     if connection.vendor == "sqlite":
         connection.settings_dict["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "deals.sqlite3")
 
 
 @pytest.fixture(autouse=True)
-def _nothing_remembered() -> None:
+def _clear_caches() -> None:
     backend.clear()
     local_cache.local_responses.clear()
     counters.clear()
@@ -38,14 +38,14 @@ def _nothing_remembered() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _no_lines_between_the_dots() -> None:
-    """Requests are told by a thread, whenever; the tests of the log ask for their lines."""
+def _disable_access_log() -> None:
+    """A thread writes the access log at any time; tests of the log enable it."""
     django_settings.LOG_REQUESTS = False
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _generous_timeouts() -> None:
-    """The limits of production would fail tests on a loaded machine; tests about time set their own."""
+    """Production timeouts would fail tests on a loaded machine; tests about time set their own."""
     django_settings.DEALS_LIMITS = replace(django_settings.DEALS_LIMITS, max_query_seconds=int(TIMEOUT))
     options: Any = django_settings.CACHES["default"].get("OPTIONS", {})
     options.update({name: TIMEOUT for name in options if name.startswith("SOCKET_")})
@@ -58,42 +58,42 @@ def real_file() -> bytes:
 
 @pytest.fixture
 def limits(settings: Settings) -> Any:
-    """``limits(max_rows=1)`` moves a bound for one test."""
+    """Return a function that changes limits for one test: ``limits(max_rows=1)``."""
 
-    def move(**bounds: int) -> None:
-        settings.DEALS_LIMITS = replace(settings.DEALS_LIMITS, **bounds)
+    def change(**values: int) -> None:
+        settings.DEALS_LIMITS = replace(settings.DEALS_LIMITS, **values)
 
-    return move
+    return change
 
 
 @pytest.fixture(scope="session")
 def on_postgres() -> bool:
-    """Whether this run of the suite is the one on PostgreSQL and Redis."""
+    """Whether this run of the suite uses PostgreSQL and Valkey."""
     return connection.vendor == "postgresql"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What no database has a part in is tested once: in the run on SQLite."""
+    """Deselect tests that are independent of the database in the run on PostgreSQL."""
     if django_settings.DATABASES["default"]["ENGINE"].endswith("postgresql"):
-        alike = [item for item in items if item.get_closest_marker("database_independent")]
-        config.hook.pytest_deselected(items=alike)
-        items[:] = [item for item in items if item not in alike]
+        independent = [item for item in items if item.get_closest_marker("database_independent")]
+        config.hook.pytest_deselected(items=independent)
+        items[:] = [item for item in items if item not in independent]
 
 
 @contextlib.contextmanager
 def empty_database(on_postgres: bool, folder: Path) -> Iterator[str]:
-    """The address of a database for a server process: on PostgreSQL or SQLite, like the run itself."""
+    """Yield the URL of an empty database for a server process, of the same kind as that of the run."""
     if not on_postgres:
         yield f"sqlite:///{folder / 'deals.sqlite3'}"
         return
     entry = connection.settings_dict
     name = f"served_{services.free_port()}"
-    address = f"postgres://{entry['USER']}:{entry['PASSWORD']}@{entry['HOST']}:{entry['PORT']}"
-    admin = psycopg2.connect(f"{address}/postgres")
+    server_url = f"postgres://{entry['USER']}:{entry['PASSWORD']}@{entry['HOST']}:{entry['PORT']}"
+    admin = psycopg2.connect(f"{server_url}/postgres")
     admin.autocommit = True
     with admin.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")
-    yield f"{address}/{name}"
+    yield f"{server_url}/{name}"
     with admin.cursor() as cursor:
         cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
     admin.close()
@@ -107,20 +107,20 @@ def database_url(on_postgres: bool, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def redis() -> Iterator[services.Service]:
-    """A Redis of this test's own, to be maltreated."""
+    """A Valkey server for one test, which may stop or break it."""
     with services.redis() as (service, _):
         yield service
 
 
 @pytest.fixture
 def environment(database_url: str, on_postgres: bool, request: pytest.FixtureRequest) -> dict[str, str]:
-    """What a server process of this test is started with: like the run itself, with Redis or without."""
+    """Environment of a server process: the kind of database of the run, and on PostgreSQL also Valkey."""
     if not on_postgres:
         return {"DATABASE_URL": database_url}
-    return {"DATABASE_URL": database_url, "REDIS_URL": url_of(request.getfixturevalue("redis"))}
+    return {"DATABASE_URL": database_url, "REDIS_URL": redis_url(request.getfixturevalue("redis"))}
 
 
-def url_of(redis: services.Service) -> str:
+def redis_url(redis: services.Service) -> str:
     return f"redis://127.0.0.1:{redis.port}/0"
 
 
@@ -132,16 +132,16 @@ def server(tmp_path: Path, environment: dict[str, str]) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def shared_server(on_postgres: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for the tests of a module that do it no harm; what it holds is what the one before left."""
+    """One server for all tests of a module that leave it running. It keeps the data of the previous test."""
     folder = tmp_path_factory.mktemp("shared")
     with contextlib.ExitStack() as stack:
         environment = {"DATABASE_URL": stack.enter_context(empty_database(on_postgres, folder))}
         if on_postgres:
-            environment["REDIS_URL"] = url_of(stack.enter_context(services.redis())[0])
+            environment["REDIS_URL"] = redis_url(stack.enter_context(services.redis())[0])
         yield stack.enter_context(serving(folder, **environment))
 
 
 @pytest.fixture
 def server_with_redis(tmp_path: Path, database_url: str, redis: services.Service) -> Iterator[Server]:
-    with serving(tmp_path, DATABASE_URL=database_url, REDIS_URL=url_of(redis)) as running:
+    with serving(tmp_path, DATABASE_URL=database_url, REDIS_URL=redis_url(redis)) as running:
         yield running

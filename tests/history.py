@@ -1,6 +1,6 @@
-"""The history of a register that several write and read at once, and whether it may have happened.
+"""Linearizability check of a register: concurrent writes and reads, each with a start and an end time.
 
-Knows nothing of uploads: a write puts a value, a read finds one, each from a moment to a moment.
+Independent of uploads.
 """
 
 from __future__ import annotations
@@ -10,61 +10,62 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One write or read of ``value``, between being sent and being answered (seconds of one clock)."""
+    """One write or read of ``value``; both times are seconds of one clock."""
 
     value: str
     sent: float
-    answered: float
+    received: float
 
 
 @dataclass
 class History:
-    """Shared by threads: appending to a list is one step."""
+    """The operations of all clients. Threads share it: appending to a list is atomic."""
 
     writes: list[Operation] = field(default_factory=list)
     reads: list[Operation] = field(default_factory=list)
 
-    def impossible(self) -> list[str]:
-        """What cannot be, in words: reads of what nobody wrote, of the past, or further back than a read before."""
-        found = [told for read in self.reads if (told := self._impossible_alone(read))]
+    def violations(self) -> list[str]:
+        """Describe each read of a value that was never written, already overwritten, or older than one read before."""
+        found = [violation for read in self.reads if (violation := self._violation_of(read))]
         return found + self._inversions()
 
     def _sources(self, read: Operation) -> list[Operation]:
-        """The writes that a read may have seen: begun before it ended, and not overwritten before it began."""
-        overwritten = max((one.sent for one in self.writes if one.answered < read.sent), default=0.0)
+        """Return the writes that the read may have seen: sent before it ended, not overwritten before it started."""
+        overwritten = max((write.sent for write in self.writes if write.received < read.sent), default=0.0)
         return [
             write
             for write in self.writes
-            if write.value == read.value and write.sent <= read.answered and write.answered >= overwritten
+            if write.value == read.value and write.sent <= read.received and write.received >= overwritten
         ]
 
-    def _impossible_alone(self, read: Operation) -> str | None:
+    def _violation_of(self, read: Operation) -> str | None:
         if self._sources(read):
             return None
         if any(write.value == read.value for write in self.writes):
-            return f"{read} found what had been overwritten, or what nobody had sent yet"
-        return f"{read} found what nobody wrote"
+            return f"{read} returned a value that was overwritten, or not sent yet"
+        return f"{read} returned a value that was never written"
 
     def _inversions(self) -> list[str]:
-        """Pairs of reads, one after the other, of which the later found what is older beyond doubt."""
+        """Describe each read that returned an older value than a read that had ended before it started."""
         found: list[str] = []
-        latest: tuple[float, Operation] = (0.0, Operation("", 0, 0))  # what must have been written by now, and who saw
+        #: The latest write that was certainly done, by its start time, and the read that saw it.
+        latest: tuple[float, Operation] = (0.0, Operation("", 0, 0))
         events = sorted(
-            [(read.sent, 0, read) for read in self.reads] + [(read.answered, 1, read) for read in self.reads],
+            [(read.sent, 0, read) for read in self.reads] + [(read.received, 1, read) for read in self.reads],
             key=lambda event: event[:2],
         )
-        floors: dict[int, tuple[float, Operation]] = {}
+        latest_at_start: dict[int, tuple[float, Operation]] = {}
         for _, ended, read in events:
             if not ended:
-                floors[id(read)] = latest
+                latest_at_start[id(read)] = latest
                 continue
             sources = self._sources(read)
             if not sources:
                 continue
-            floor, seen_by = floors[id(read)]
-            if max(write.answered for write in sources) < floor:
-                found.append(f"{read} went back behind {seen_by}")
-            certainly = min(write.sent for write in sources)
-            if certainly > latest[0]:
-                latest = (certainly, read)
+            newest_known, seen_by = latest_at_start[id(read)]
+            if max(write.received for write in sources) < newest_known:
+                found.append(f"{read} is older than {seen_by}")
+            newest = min(write.sent for write in sources)
+            if newest > latest[0]:
+                latest = (newest, read)
         return found

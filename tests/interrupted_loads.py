@@ -1,6 +1,6 @@
-"""Loads of one process tree, each interrupted by SIGINT at a moment of its own.
+"""Interrupt loads by SIGINT, each at a different moment.
 
-``python -m tests.interrupted_loads FOLDER MOMENTS SEED`` prints a JSON list with a [exit code, standard error] for
+``python -m tests.interrupted_loads FOLDER MOMENTS SEED`` prints a JSON list of [exit code, standard error], one for
 each moment. Commands run in forked children, because importing Django takes longer than such a load.
 """
 
@@ -18,7 +18,7 @@ ROWS = 4_000
 
 
 def run(folder: Path, number: int, delay: float | None = None) -> tuple[int, str]:
-    """Load a file of its own; send SIGINT after ``delay`` seconds."""
+    """Load a new file; send SIGINT after ``delay`` seconds."""
     file, errors = folder / f"{number}.csv", folder / "stderr"
     row = f"customer {number},ruby,10,1,2018-12-14 08:29:52\n"
     file.write_text("customer,item,total,quantity,date\n" + row * ROWS)
@@ -51,13 +51,13 @@ def _load(file: Path, errors: Path) -> None:
 
 
 def run_all(folder: Path, moments: int, seed: int) -> list[tuple[int, str]]:
-    run(folder, 0)  # imports are done in children, but the files of the libraries are in memory from now on
-    began = time.monotonic()
+    run(folder, 0)  # reads the files of the libraries into memory
+    started = time.monotonic()
     run(folder, 1)
-    duration = time.monotonic() - began
-    chance = random.Random(seed)  # noqa: S311
-    # Spread evenly, so that few moments meet each part of a load too.
-    delays = [(number + chance.random()) / moments * duration for number in range(moments)]
+    duration = time.monotonic() - started
+    rng = random.Random(seed)  # noqa: S311
+    # Even spacing covers every part of a load with few moments.
+    delays = [(number + rng.random()) / moments * duration for number in range(moments)]
     return [run(folder, number, delay) for number, delay in enumerate(delays, 2)]
 
 
@@ -68,6 +68,6 @@ if __name__ == "__main__":
     django.setup()
     import deals_api.management.commands.load_deals  # noqa: F401
 
-    # For a child that has not reached the handler of ``main`` yet.
+    # Applies until a child has installed the handler of ``main``.
     signal.signal(signal.SIGINT, lambda number, _frame: os._exit(128 + number))
     print(json.dumps(run_all(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))  # noqa: T201

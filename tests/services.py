@@ -25,7 +25,7 @@ import psycopg2
 #: Servers start within a second; a machine with ten busy processes per core needs more.
 START_SECONDS = 180
 
-ROOT_MUST_BECOME = "nobody"  # PostgreSQL refuses to run as root
+UNPRIVILEGED_USER = "nobody"  # PostgreSQL refuses to run as root
 
 
 def free_port() -> int:
@@ -48,7 +48,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 
 
 @dataclass
 class Service:
-    """One server process of ours, on one port of the loopback interface."""
+    """One server process on a port of the loopback interface."""
 
     command: list[str]
     port: int
@@ -97,7 +97,7 @@ def valkey_binary() -> Path:
 
 
 @contextlib.contextmanager
-def workplace(user: str | None) -> Iterator[Path]:
+def temporary_folder(user: str | None) -> Iterator[Path]:
     """A temporary folder that ``user`` owns."""
     with tempfile.TemporaryDirectory(prefix="deals-services-") as name:
         folder = Path(name)
@@ -106,31 +106,28 @@ def workplace(user: str | None) -> Iterator[Path]:
         yield folder
 
 
-def reachable_by(user: str | None, binaries: Path, folder: Path) -> Path:
-    """The binaries, copied out when ``user`` may not enter the folder they lie in."""
+def accessible_binaries(user: str | None, binaries: Path, folder: Path) -> Path:
+    """Return the folder of the binaries, or of a copy if ``user`` has no access to it."""
     if user is None:
         return binaries
-    probe = (
-        subprocess.run([binaries / "postgres", "--version"], user=user, capture_output=True, check=False)
-        if _enterable(binaries)
-        else None
-    )
-    if probe is not None and probe.returncode == 0:
-        return binaries
+    if _is_traversable(binaries):
+        probe = subprocess.run([binaries / "postgres", "--version"], user=user, capture_output=True, check=False)
+        if probe.returncode == 0:
+            return binaries
     shutil.copytree(binaries.parent, folder / "pginstall", symlinks=True)
     return folder / "pginstall" / "bin"
 
 
-def _enterable(path: Path) -> bool:
+def _is_traversable(path: Path) -> bool:
     return all(parent.stat().st_mode & 0o001 for parent in [path, *path.parents])
 
 
 @contextlib.contextmanager
 def postgres(*options: str) -> Iterator[tuple[Service, str]]:
     """A new PostgreSQL; yields the service and a ``DATABASE_URL`` of its database ``deals``."""
-    user = ROOT_MUST_BECOME if os.geteuid() == 0 else None
-    with workplace(user) as folder:
-        binaries = reachable_by(user, postgres_binaries(), folder)
+    user = UNPRIVILEGED_USER if os.geteuid() == 0 else None
+    with temporary_folder(user) as folder:
+        binaries = accessible_binaries(user, postgres_binaries(), folder)
         data, port = folder / "data", free_port()
         group = user and "nogroup"
         subprocess.run(
@@ -146,13 +143,13 @@ def postgres(*options: str) -> Iterator[tuple[Service, str]]:
         service.start()
         try:
             url = f"postgres://deals@127.0.0.1:{port}/postgres"
-            _wait_until_it_answers(url)
+            _wait_until_ready(url)
             yield service, url
         finally:
             service.stop()
 
 
-def _wait_until_it_answers(url: str) -> None:
+def _wait_until_ready(url: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
@@ -169,7 +166,7 @@ def _wait_until_it_answers(url: str) -> None:
 def redis() -> Iterator[tuple[Service, str]]:
     """A new Valkey without persistence; yields the service and its ``REDIS_URL``."""
     port = free_port()
-    with workplace(None) as folder:
+    with temporary_folder(None) as folder:
         service = Service(
             [
                 str(valkey_binary()),

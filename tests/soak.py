@@ -130,7 +130,7 @@ class Soak:
     def complaints(self) -> list[str]:
         """What is wrong, in words."""
         warm, last = self.samples[0], self.samples[-1]
-        found = [*self.errors[:10], *self.history.impossible()[:10]]
+        found = [*self.errors[:10], *self.history.violations()[:10]]
         if last.megabytes > 1.25 * warm.megabytes + 20:
             found.append(f"memory grew from {warm.megabytes:.0f} to {last.megabytes:.0f} MB")
         most = len(self.server.workers()) * THREADS
@@ -152,7 +152,7 @@ class Soak:
                 f" 99 of 100 under {1000 * statistics.quantiles(self.read_seconds, n=100)[98]:.0f} ms"
             ),
             ("errors", str(len(self.errors))),
-            ("answers that cannot have been", str(len(self.history.impossible()))),
+            ("answers that cannot have been", str(len(self.history.violations()))),
             ("memory of the processes, when warm and at the end", f"{warm.megabytes:.0f}, {last.megabytes:.0f} MB"),
             ("connections to PostgreSQL", f"{warm.database_connections}, {last.database_connections}"),
             ("connections to Redis", f"{warm.redis_connections}, {last.redis_connections}"),

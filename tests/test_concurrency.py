@@ -1,4 +1,4 @@
-"""Uploads, roll-backs, prunings and reads at once, and every answer held against what may have happened."""
+"""Model check: concurrent uploads, roll-backs, retention and reads, with every response checked for consistency."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tests.builders import csv_of, deal
 from tests.history import History, Operation
 from tests.servers import TIMEOUT, Server, serving
 
-#: How long they go on; the long form takes DEALS_TEST_SECONDS.
+#: Duration; the long form sets DEALS_TEST_SECONDS.
 SECONDS = float(os.environ.get("DEALS_TEST_SECONDS", "10"))
 
-ENOUGH_WRITES = 5
+MIN_WRITES = 5
 
 READ = "{ topClients { username spentMoney gems } currentUpload { dealCount } deals { totalCount } }"
 UPLOADS = "{ uploads(first: 8) { nodes { id fileName state } } }"
@@ -32,8 +32,8 @@ ACTIVATE = "mutation ($id: ID!) { activateUpload(id: $id) { __typename } }"
 # The checker itself
 
 
-def op(value: str, sent: float, answered: float) -> Operation:
-    return Operation(value, sent, answered)
+def op(value: str, sent: float, received: float) -> Operation:
+    return Operation(value, sent, received)
 
 
 @pytest.mark.parametrize(
@@ -46,157 +46,157 @@ def op(value: str, sent: float, answered: float) -> Operation:
         ([op("a", 0, 5), op("b", 1, 4)], [op("b", 6, 7)]),
     ],
 )
-def test_a_history_that_may_have_been_is_not_complained_of(writes: list[Operation], reads: list[Operation]) -> None:
-    assert History(writes, reads).impossible() == []
+def test_possible_history_has_no_violation(writes: list[Operation], reads: list[Operation]) -> None:
+    assert History(writes, reads).violations() == []
 
 
 @pytest.mark.parametrize(
-    ("writes", "reads", "complaint"),
+    ("writes", "reads", "violation"),
     [
-        ([op("a", 0, 1)], [op("b", 2, 3)], "nobody wrote"),
+        ([op("a", 0, 1)], [op("b", 2, 3)], "never written"),
         ([op("a", 0, 1), op("b", 2, 3)], [op("a", 4, 5)], "overwritten"),
-        ([op("a", 0, 1), op("b", 6, 7)], [op("b", 4, 5)], "nobody had sent yet"),
-        ([op("a", 0, 1), op("b", 2, 9)], [op("b", 3, 4), op("a", 5, 6)], "went back"),
+        ([op("a", 0, 1), op("b", 6, 7)], [op("b", 4, 5)], "not sent yet"),
+        ([op("a", 0, 1), op("b", 2, 9)], [op("b", 3, 4), op("a", 5, 6)], "older than"),
     ],
 )
-def test_a_history_that_cannot_have_been_is(writes: list[Operation], reads: list[Operation], complaint: str) -> None:
-    (told,) = History(writes, reads).impossible()
-    assert complaint in told
+def test_impossible_history_has_a_violation(writes: list[Operation], reads: list[Operation], violation: str) -> None:
+    (found,) = History(writes, reads).violations()
+    assert violation in found
 
 
 # The service
 
 
-class Crowd:
-    """Clients of one server, each at its own, and what they saw."""
+class Clients:
+    """Concurrent clients of one server, and the history that they observed."""
 
     def __init__(self, server: Server) -> None:
         self.url = server.url
         self.history = History()
         self.done = threading.Event()
         self.numbers = itertools.count()
-        self.refused = 0
-        #: Reads that were asked to try again, because uploads replaced each other faster than one could be read.
+        self.rejected_roll_backs = 0
+        #: Responses 503: uploads replaced each other faster than one could be read.
         self.busy = 0
 
-    def run(self, *clients: Callable[[httpx.Client, random.Random], None]) -> None:
-        with ThreadPoolExecutor(len(clients)) as pool:
-            running = [pool.submit(self.repeat, client, seed) for seed, client in enumerate(clients)]
-            begun = time.monotonic()
-            while not any(one.done() for one in running):
+    def run(self, *actions: Callable[[httpx.Client, random.Random], None]) -> None:
+        with ThreadPoolExecutor(len(actions)) as pool:
+            running = [pool.submit(self.repeat, action, seed) for seed, action in enumerate(actions)]
+            started = time.monotonic()
+            while not any(future.done() for future in running):
                 time.sleep(0.1)
-                passed = time.monotonic() - begun
-                # A busy machine takes longer to have a history worth a look.
-                if passed > SECONDS and (len(self.history.writes) > ENOUGH_WRITES or passed > TIMEOUT):
+                passed = time.monotonic() - started
+                # A busy machine needs more time for a history that can show a violation.
+                if passed > SECONDS and (len(self.history.writes) > MIN_WRITES or passed > TIMEOUT):
                     break
             self.done.set()
-            for one in running:
-                one.result()
+            for future in running:
+                future.result()
 
-    def repeat(self, client: Callable[[httpx.Client, random.Random], None], seed: int) -> None:
-        chance = random.Random(seed)  # noqa: S311
-        with httpx.Client(base_url=self.url, timeout=TIMEOUT) as connection:
+    def repeat(self, action: Callable[[httpx.Client, random.Random], None], seed: int) -> None:
+        rng = random.Random(seed)  # noqa: S311
+        with httpx.Client(base_url=self.url, timeout=TIMEOUT) as client:
             while not self.done.is_set():
-                client(connection, chance)
+                action(client, rng)
 
-    def upload(self, client: httpx.Client, chance: random.Random) -> None:
-        """Each file says its number in its client, its sum and its gem, so that a mixture would show."""
+    def upload(self, client: httpx.Client, rng: random.Random) -> None:
+        """The customer, the total and the gem contain the file's number, so that mixed files are detected."""
         number = next(self.numbers) + 1
-        rows = chance.choice([1, 1, 1, 10, 2000])
+        rows = rng.choice([1, 1, 1, 10, 2000])
         content = csv_of(*(deal(f"c{number}", f"g{number}", str(number)) for _ in range(rows)))
         sent = time.monotonic()
-        answer = client.post("/api/upload/", files={"deals": (f"{number}-{rows}", content)})
-        assert (answer.status_code, answer.text) == (200, '{"Status":"OK"}')
+        response = client.post("/api/upload/", files={"deals": (f"{number}-{rows}", content)})
+        assert (response.status_code, response.text) == (200, '{"Status":"OK"}')
         self.history.writes.append(Operation(f"{number}-{rows}", sent, time.monotonic()))
 
-    def upload_rubbish(self, client: httpx.Client, chance: random.Random) -> None:
-        rows = [deal(total="1")] * chance.choice([1, 3000])
-        answer = client.post("/api/upload/", files={"deals": ("rubbish", csv_of(*rows, deal(total="x")))})
-        assert answer.status_code == 400
+    def upload_invalid(self, client: httpx.Client, rng: random.Random) -> None:
+        rows = [deal(total="1")] * rng.choice([1, 3000])
+        response = client.post("/api/upload/", files={"deals": ("invalid", csv_of(*rows, deal(total="x")))})
+        assert response.status_code == 400
         time.sleep(0.02)
 
-    def roll_back(self, client: httpx.Client, chance: random.Random) -> None:
-        uploads = self.ask(client, UPLOADS)["uploads"]["nodes"]
-        loaded = [one for one in uploads if one["state"] in ("LOADED", "PRUNED")]
+    def roll_back(self, client: httpx.Client, rng: random.Random) -> None:
+        uploads = self.execute(client, UPLOADS)["uploads"]["nodes"]
+        loaded = [upload for upload in uploads if upload["state"] in ("LOADED", "PRUNED")]
         if not loaded:
             return
-        chosen = chance.choice(loaded)
+        chosen = rng.choice(loaded)
         sent = time.monotonic()
-        outcome = self.ask(client, ACTIVATE, id=chosen["id"])["activateUpload"]["__typename"]
+        outcome = self.execute(client, ACTIVATE, id=chosen["id"])["activateUpload"]["__typename"]
         if outcome == "UploadActivated":
             self.history.writes.append(Operation(chosen["fileName"], sent, time.monotonic()))
         else:
-            self.refused += 1
-        time.sleep(chance.random() * 0.1)
+            self.rejected_roll_backs += 1
+        time.sleep(rng.random() * 0.1)
 
-    def read_rest(self, client: httpx.Client, chance: random.Random) -> None:
+    def read_rest(self, client: httpx.Client, rng: random.Random) -> None:
         sent = time.monotonic()
-        answer = client.get("/api/top-clients/")
-        answered = time.monotonic()
-        if self.told_to_wait(answer):
+        response = client.get("/api/top-clients/")
+        received = time.monotonic()
+        if self.is_busy(response):
             return
-        clients = answer.json()["response"]
-        if clients:
-            (one,) = clients
-            number = int(one["username"][1:])
-            rows, rest = divmod(one["spent_money"], number)
-            assert rest == 0, one
-            self.history.reads.append(Operation(f"{number}-{int(rows)}", sent, answered))
+        customers = response.json()["response"]
+        if customers:
+            (customer,) = customers
+            number = int(customer["username"][1:])
+            rows, remainder = divmod(customer["spent_money"], number)
+            assert remainder == 0, customer
+            self.history.reads.append(Operation(f"{number}-{int(rows)}", sent, received))
 
-    def read_graphql(self, client: httpx.Client, chance: random.Random) -> None:
+    def read_graphql(self, client: httpx.Client, rng: random.Random) -> None:
         sent = time.monotonic()
-        answer = client.post("/graphql/", json={"query": READ})
-        answered = time.monotonic()
-        if self.told_to_wait(answer):
+        response = client.post("/graphql/", json={"query": READ})
+        received = time.monotonic()
+        if self.is_busy(response):
             return
-        data = self.data_of(answer)
+        data = self.data_of(response)
         if data["topClients"]:
-            (one,) = data["topClients"]
-            number, rows = int(one["username"][1:]), data["currentUpload"]["dealCount"]
-            assert one["spentMoney"] == str(number * rows)
+            (customer,) = data["topClients"]
+            number, rows = int(customer["username"][1:]), data["currentUpload"]["dealCount"]
+            assert customer["spentMoney"] == str(number * rows)
             assert data["deals"]["totalCount"] == rows
-            self.history.reads.append(Operation(f"{number}-{rows}", sent, answered))
+            self.history.reads.append(Operation(f"{number}-{rows}", sent, received))
 
-    def told_to_wait(self, answer: httpx.Response) -> bool:
-        if answer.status_code != 503:
+    def is_busy(self, response: httpx.Response) -> bool:
+        if response.status_code != 503:
             return False
-        assert int(answer.headers["Retry-After"]) > 0
+        assert int(response.headers["Retry-After"]) > 0
         self.busy += 1
         return True
 
-    def ask(self, client: httpx.Client, query: str, **variables: Any) -> Any:
-        """The data of an answer; a service that is busy is asked again."""
+    def execute(self, client: httpx.Client, query: str, **variables: Any) -> Any:
+        """Return the data of the response; retry while the service is busy."""
         while True:
-            answer = client.post("/graphql/", json={"query": query, "variables": variables})
-            if not self.told_to_wait(answer):
-                return self.data_of(answer)
+            response = client.post("/graphql/", json={"query": query, "variables": variables})
+            if not self.is_busy(response):
+                return self.data_of(response)
             time.sleep(0.1)
 
     @staticmethod
-    def data_of(answer: httpx.Response) -> Any:
-        assert answer.status_code == 200, answer.text
-        body = answer.json()
+    def data_of(response: httpx.Response) -> Any:
+        assert response.status_code == 200, response.text
+        body = response.json()
         assert "errors" not in body, body
         return body["data"]
 
 
-def test_every_answer_is_of_one_upload_and_never_of_the_past(
+def test_every_response_is_of_one_upload_and_never_stale(
     tmp_path: Path, environment: dict[str, str], record_property: Callable[[str, object], None]
 ) -> None:
     with serving(
         tmp_path, **environment, WEB_WORKERS="3", WEB_THREADS="4", KEEP_UPLOADS="2", UPLOADS_PER_MINUTE="0",
         COMPUTATIONS_PER_MINUTE="0",
     ) as server:  # fmt: skip
-        crowd = Crowd(server)
-        crowd.run(
-            crowd.upload, crowd.upload, crowd.upload_rubbish, crowd.roll_back,
-            crowd.read_rest, crowd.read_rest, crowd.read_graphql, crowd.read_graphql,
+        clients = Clients(server)
+        clients.run(
+            clients.upload, clients.upload, clients.upload_invalid, clients.roll_back,
+            clients.read_rest, clients.read_rest, clients.read_graphql, clients.read_graphql,
         )  # fmt: skip
         log = server.log.read_text()
-    history = crowd.history
-    assert history.impossible() == []
-    assert len(history.writes) > ENOUGH_WRITES
+    history = clients.history
+    assert history.violations() == []
+    assert len(history.writes) > MIN_WRITES
     assert len(history.reads) > 100
-    assert crowd.busy <= len(history.reads) / 20
+    assert clients.busy <= len(history.reads) / 20
     record_property("history", f"{len(history.writes)} writes, {len(history.reads)} reads")
     assert "Traceback" not in log

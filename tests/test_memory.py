@@ -1,4 +1,4 @@
-"""A client that asks for many different large responses does not fill the memory of a worker."""
+"""Many different large responses do not fill the memory of a worker."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests import services
 from tests.builders import csv_of, deal
 from tests.servers import Server, serving
 
-#: The bound that the documents promise, with room above the 24 MB of all caches for fragments of memory.
+#: The documented limit: 24 MB of caches, and memory fragmentation.
 MAX_GROWTH: Final = 50 * 2**20
-#: 250 characters outside the Basic Multilingual Plane: the longest names that a file may hold, in bytes.
+#: 250 characters outside the Basic Multilingual Plane, the longest valid name in bytes.
 GEMS: Final = "\N{GEM STONE}" * 250
 
 
@@ -32,9 +32,9 @@ def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Ser
             yield server, process
 
 
-def ask(client: httpx.Client, number: int, limit: int, fields: str) -> httpx.Response:
-    query = f"query Q{number} {{topClients(limit: {limit}) {{{fields}}}}}"
-    return client.post("/graphql/", json={"query": query})
+def query(client: httpx.Client, number: int, limit: int, fields: str) -> httpx.Response:
+    document = f"query Q{number} {{topClients(limit: {limit}) {{{fields}}}}}"
+    return client.post("/graphql/", json={"query": document})
 
 
 @pytest.mark.database_independent
@@ -44,15 +44,15 @@ def test_memory_of_a_worker_is_bounded_under_many_large_responses(worker: tuple[
     too_many = " ".join(f"a{number}: gems" for number in range(30))
     with httpx.Client(base_url=server.url, timeout=120) as client:
         for number in range(20):
-            assert ask(client, number, 5, "username gems").status_code == 200
+            assert query(client, number, 5, "username gems").status_code == 200
         before = process.memory_info().rss
         for number in range(40):
-            rejected = ask(client, 100 + number, 100, too_many).json()
+            rejected = query(client, 100 + number, 100, too_many).json()
             assert rejected["errors"][0]["extensions"]["code"] == "limit_exceeded"
         for number in range(40):
-            assert 7_000_000 < len(ask(client, 200 + number, 100, several).content) < 8 * 2**20
+            assert 7_000_000 < len(query(client, 200 + number, 100, several).content) < 8 * 2**20
         for number in range(120):
-            assert 800_000 < len(ask(client, 300 + number, 80, "gems").content) < 2**20
-        grown = process.memory_info().rss - before
-        assert grown < MAX_GROWTH
+            assert 800_000 < len(query(client, 300 + number, 80, "gems").content) < 2**20
+        growth = process.memory_info().rss - before
+        assert growth < MAX_GROWTH
         assert client.get("/health/ready").json() == {"status": "ok"}
