@@ -1,65 +1,38 @@
-"""The admin: uploads and what each of them brought, to look at; and the current upload, to choose.
-
-Nothing is added, edited or deleted here: rows come from files alone. Which upload may become current,
-and how, is ``snapshots.current.activate``'s to say.
-"""
+"""Read-only admin: the upload history with the roll-back action, and the rows of each retained upload."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.contrib.admin.views.main import SEARCH_VAR, ChangeList
-from django.core.paginator import Paginator
-from django.db.models import Model, Q, QuerySet, Sum
+from django.contrib.admin.views.main import SEARCH_VAR
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponsePermanentRedirect
-from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 
 from deals_api import request_context
-from deals_api.admin.changelist import (
-    CustomerFilter,
-    GemFilter,
-    PeriodFilter,
-    SnapshotChangeList,
-    SnapshotPaginator,
-    UploadFilter,
-    cached_on_request,
-    listed_upload,
-    prefix_filter,
-)
+from deals_api.admin import changelist
 from deals_api.errors import TooManyRequests, UploadNotRetained
-from deals_api.models import Customer, Deal, Gem, Purchase, SnapshotRow, Upload, row_number_of
+from deals_api.models import Customer, Deal, Gem, Purchase, Upload
 from deals_api.security.throttling import count_login
 from deals_api.snapshots import current as current_snapshot
-
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
-else:
-    ModelAdmin = admin.ModelAdmin
 
 
 class DealsSite(admin.AdminSite):
     site_title = site_header = "Deals in gems"
-    index_title = "Uploads and their rows"
-    site_url = "/"
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Passwords cannot be tried out at will."""
+        """Limit the rate of login attempts, so that passwords cannot be guessed."""
         if request.method == "POST":
             try:
                 count_login(request.META)
             except TooManyRequests as error:
-                headers = {"Retry-After": str(error.retry_after)}
-                return HttpResponse(error.message, "text/plain; charset=utf-8", 429, headers=headers)
+                return HttpResponse(error.message, "text/plain", 429, headers={"Retry-After": str(error.retry_after)})
         return super().login(request, extra_context)
 
     def catch_all_view(self, request: HttpRequest, url: str) -> HttpResponse:
-        """An address without its last slash means the one with it, though APPEND_SLASH is off for the API."""
+        """Append the slash, although APPEND_SLASH is off for the API."""
         if not url.endswith("/"):
             return HttpResponsePermanentRedirect(request.get_full_path(force_append_slash=True))
         raise Http404
@@ -68,10 +41,8 @@ class DealsSite(admin.AdminSite):
 site = DealsSite()
 
 
-class ReadOnly(ModelAdmin):
-    """To look at, by whoever may view the model; for nobody to change."""
-
-    #: Each of these would count every row.
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+    #: Either of these would count all rows.
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
@@ -85,271 +56,132 @@ class ReadOnly(ModelAdmin):
         return False
 
 
-# The history of files
+def link_to_rows(model: str, text: Any, **filters: int) -> str:
+    return format_html('<a href="{}">{}</a>', reverse(f"admin:deals_api_{model}_changelist", query=filters), text)
 
 
 @admin.register(Upload, site=site)
-class UploadAdmin(ReadOnly):
-    list_display = ["id", "file_name", "current", "outcome", "deals", "customers", "gems", "file_size",
-                    "uploaded_by", "arrived", "finished", "error"]  # fmt: skip
-    list_display_links = ["id", "file_name"]
+class UploadAdmin(ReadOnlyAdmin):
+    list_display = ["id", "file_name", "is_current", "state", "deal_count", "customer_count", "gem_count", "rows",
+                    "size", "uploaded_by", "arrived_at", "finished_at", "error"]  # fmt: skip
     list_filter = ["state", "uploaded_by"]
     list_select_related = ["pointer"]
     search_fields = ["file_name"]
-    search_help_text = "Part of a file's name."
     ordering = ["-id"]
-    fields = ["file_name", "sha256", "size", "current", "state", "error", "deal_count", "customer_count", "gem_count",
-              "uploaded_by", "arrived", "finished"]  # fmt: skip
-    readonly_fields = ["current", "arrived", "finished"]
-    # An action sends a field for each marked row, and a request may have a hundred fields.
-    list_per_page = 50
-    list_max_show_all = 50
+    #: An action sends one form field for each selected row, and a request may have 100 fields.
+    list_per_page = list_max_show_all = 50
     actions = ["make_current"]
 
-    @admin.display(boolean=True)
-    def current(self, upload: Upload) -> bool:
+    @admin.display(boolean=True, description="current")
+    def is_current(self, upload: Upload) -> bool:
         return hasattr(upload, "pointer")
 
-    @admin.display(ordering="deal_count")
-    def deals(self, upload: Upload) -> Any:
-        return _rows_of(upload, "deal", upload.deal_count)
-
-    @admin.display(ordering="customer_count")
-    def customers(self, upload: Upload) -> Any:
-        return _rows_of(upload, "customer", upload.customer_count)
-
-    @admin.display(ordering="gem_count")
-    def gems(self, upload: Upload) -> Any:
-        return _rows_of(upload, "gem", upload.gem_count)
-
-    @admin.display(description="state", ordering="state")
-    def outcome(self, upload: Upload) -> str:
-        return upload.state
-
-    @admin.display(ordering="arrived_at")
-    def arrived(self, upload: Upload) -> str:
-        return iso(upload.arrived_at)
-
-    @admin.display(ordering="finished_at")
-    def finished(self, upload: Upload) -> str:
-        return iso(upload.finished_at) if upload.finished_at else ""
-
-    @admin.display(ordering="size")
-    def file_size(self, upload: Upload) -> str:
-        return filesizeformat(upload.size)
+    def rows(self, upload: Upload) -> str:
+        """Links to the rows, while they can be read."""
+        models = ["customer", "gem", "purchase", "deal"] if upload.state == Upload.State.LOADED else []
+        return format_html_join(", ", "{}", [(link_to_rows(name, f"{name}s", upload=upload.pk),) for name in models])
 
     def has_activate_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("deals_api.change_upload")
 
     @admin.action(description="Make current", permissions=["activate"])
-    def make_current(self, request: HttpRequest, chosen: QuerySet[Upload]) -> None:
-        if len(uploads := list(chosen[:2])) != 1:
-            self.message_user(request, "Choose one upload: only one can be current.", messages.ERROR)
+    def make_current(self, request: HttpRequest, selected: QuerySet[Upload]) -> None:
+        if len(uploads := list(selected[:2])) != 1:
+            self.message_user(request, "Select one upload.", messages.ERROR)
             return
         (upload,) = uploads
         request_context.get_request_context().user = request.user.get_username()
         try:
             current_snapshot.activate(upload.snapshot)
-        except UploadNotRetained:
-            self.message_user(
-                request, f"Upload {upload.pk} cannot be made current: its rows are not kept.", messages.ERROR
-            )
+        except UploadNotRetained as error:
+            self.message_user(request, error.message, messages.ERROR)
             return
         if Upload.objects.current() != upload:
-            self.message_user(request, "A newer upload arrived meanwhile, and is current.", messages.WARNING)
+            self.message_user(request, "A newer upload has become current.", messages.WARNING)
             return
         self.log_change(request, upload, "Made current.")
         self.message_user(request, f"Upload {upload.pk} is current now.", messages.SUCCESS)
 
 
-def _rows_of(upload: Upload, model: str, count: int) -> Any:
-    """A count that leads to the rows, while they can be read."""
-    if upload.state != Upload.State.LOADED:
-        return count
-    return _link(model, count, upload=upload.pk)
+class SnapshotAdmin(ReadOnlyAdmin):
+    """Rows of one upload: the current one, or another that is selected in the filter."""
 
-
-def _link(model: str, text: Any, **narrowed: int) -> Any:
-    address = reverse(f"admin:deals_api_{model}_changelist", query=narrowed)
-    return format_html('<a href="{}">{}</a>', address, text)
-
-
-def iso(moment: datetime) -> str:
-    """To the last digit, and in an order that a person can see."""
-    return moment.replace(tzinfo=None).isoformat(" ")
-
-
-# The rows of one upload
-
-
-class SnapshotAdmin(ReadOnly):
-    """Rows of one upload: the current one, or another that is chosen."""
+    list_filter = [changelist.UploadFilter]
+    list_display_links = None
+    #: Each column that can be sorted by has an index.
+    sortable_by: ClassVar[list[str]] = []
+    #: Query parameters that select rows by an index; the lists link to each other with them.
+    filter_parameters: ClassVar[set[str]] = set()
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        return lookup in self.parameters()
+        return lookup in {"upload", *self.filter_parameters} and len(value) <= 18  # fits a 64-bit integer
 
-    def parameters(self) -> set[str]:
-        """What an address may say of the rows to list."""
-        filters: Iterable[Any] = self.list_filter
-        return {one.parameter_name for one in filters}
+    def get_object(self, *_: Any, **__: Any) -> None:
+        """Rows have no page of their own, because their list shows every field."""
 
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> SnapshotRow | None:
-        """None also where the row is on its way out."""
-        row: SnapshotRow | None = super().get_object(request, object_id, from_field)
-        return row if row and row.upload.is_readable() else None
-
-    def get_paginator(
-        self, request: HttpRequest, queryset: QuerySet[Any], per_page: int, *_: Any, **__: Any
-    ) -> Paginator[Any]:
-        upload = listed_upload(request)
+    def get_queryset(self, request: HttpRequest) -> Any:
+        rows: Any = super().get_queryset(request)
+        upload = changelist.get_listed_upload(request)
         if upload is None:
-            return Paginator(queryset, per_page)
-        names = {SEARCH_VAR, *self.parameters()} - {UploadFilter.parameter_name}
-        narrowed = sorted(name for name in names if request.GET.get(name, "").strip())
-        known = self.known_count(request, upload, narrowed)
-        return SnapshotPaginator(queryset, per_page, upload, known, whole=not narrowed)
+            return rows.none()
+        return rows.in_pk_range(upload) if self.ordering == ["id"] else rows.for_upload(upload)
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return SnapshotChangeList
+    def get_paginator(self, request: HttpRequest, queryset: QuerySet[Any], per_page: int, *_: Any, **__: Any) -> Any:
+        upload = changelist.get_listed_upload(request)
+        is_filtered = any(request.GET.get(name) for name in {SEARCH_VAR, *self.filter_parameters})
+        if upload is None or is_filtered:
+            return changelist.FilteredPaginator(queryset, per_page)
+        return changelist.SnapshotPaginator(queryset, per_page, upload)
 
-    def known_count(self, request: HttpRequest, upload: Upload, narrowed: list[str]) -> int | None:
-        """How many rows are listed, if that is stored; ``narrowed`` names the parameters that leave some out."""
-        raise NotImplementedError
-
-
-class NamedAdmin(SnapshotAdmin):
-    """Customers, or gems: each has a name of its own in its upload, and the sums of its deals."""
-
-    list_filter = [UploadFilter]
-    search_help_text = "How a name begins; letters count as they are written."
-
-    @admin.display(description="deals", ordering="deal_count")
-    def deal_link(self, row: Any) -> Any:
-        chosen = {UploadFilter.parameter_name: row.upload_id, row._meta.model_name: row.pk}
-        return _link("deal", row.deal_count, **chosen)
-
-    @admin.display(description="first deal", ordering="first_deal")
-    def first(self, row: Any) -> str:
-        return iso(row.first_deal)
-
-    @admin.display(description="last deal", ordering="last_deal")
-    def last(self, row: Any) -> str:
-        return iso(row.last_deal)
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        (name,) = self.search_fields
-        return (queryset.filter(prefix_filter(name, search_term)) if search_term else queryset), False
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        if not search_term:
+            return queryset, False
+        (field,) = self.search_fields
+        return queryset.filter(changelist.prefix_filter(field, search_term)), False
 
 
 @admin.register(Customer, site=site)
-class CustomerAdmin(NamedAdmin):
-    list_display = ["username", "spent_money", "deal_link", "gem_count", "first", "last"]
+class CustomerAdmin(SnapshotAdmin):
+    list_display = ["username", "spent_money", "deals", "gems", "first_deal", "last_deal"]
     search_fields = ["username"]
+    search_help_text = "Start of a username; case-sensitive."
+    sortable_by = ["username", "spent_money"]
     ordering = ["-spent_money", "username"]
-    fields = ["upload", "username", "spent_money", "deal_link", "gem_count", "first", "last"]
-    readonly_fields = ["deal_link", "first", "last"]
 
-    def known_count(self, request: HttpRequest, upload: Upload, narrowed: list[str]) -> int | None:
-        return None if narrowed else upload.customer_count
+    def deals(self, customer: Customer) -> str:
+        return link_to_rows("deal", customer.deal_count, upload=customer.upload_id, customer=customer.pk)
+
+    def gems(self, customer: Customer) -> str:
+        return link_to_rows("purchase", customer.gem_count, upload=customer.upload_id, customer=customer.pk)
 
 
 @admin.register(Gem, site=site)
-class GemAdmin(NamedAdmin):
-    list_display = ["name", "total", "deal_link", "buyer_count", "first", "last"]
+class GemAdmin(SnapshotAdmin):
+    list_display = ["name", "total", "deal_count", "buyers", "first_deal", "last_deal"]
     search_fields = ["name"]
+    search_help_text = "Start of a name; case-sensitive."
+    sortable_by = ["name"]
     ordering = ["name"]
-    fields = ["upload", "name", "total", "deal_link", "buyer_count", "first", "last"]
-    readonly_fields = ["deal_link", "first", "last"]
 
-    def known_count(self, request: HttpRequest, upload: Upload, narrowed: list[str]) -> int | None:
-        return None if narrowed else upload.gem_count
+    def buyers(self, gem: Gem) -> str:
+        return link_to_rows("purchase", gem.buyer_count, upload=gem.upload_id, gem=gem.pk)
+
+
+@admin.register(Purchase, site=site)
+class PurchaseAdmin(SnapshotAdmin):
+    list_display = ["customer", "gem", "deal_count", "quantity", "total"]
+    list_select_related = ["customer", "gem"]
+    filter_parameters = {"customer", "gem"}
+    ordering = ["id"]
 
 
 @admin.register(Deal, site=site)
 class DealAdmin(SnapshotAdmin):
-    list_display = ["place", "exact_date", "customer", "gem", "quantity", "total"]
-    list_display_links = ["place"]
-    list_filter = [UploadFilter, PeriodFilter, CustomerFilter, GemFilter]
+    list_display = ["row_number", "exact_date", "customer", "gem", "quantity", "total"]
     list_select_related = ["customer", "gem"]
-    search_fields = ["customer", "gem"]
-    search_help_text = "How a username or a gem's name begins; letters count as they are written."
-    #: The orders that an index has.
-    sortable_by = ["place", "exact_date"]
-    fields = ["upload", "place", "exact_date", "customer", "gem", "quantity", "total"]
-    readonly_fields = ["place", "exact_date"]
+    filter_parameters = {"customer"}
+    ordering = ["id"]
 
-    def get_ordering(self, request: HttpRequest) -> Any:
-        """In the order in which those to be listed lie side by side."""
-        return ["date", "id"] if PeriodFilter.parameter_name in request.GET else ["id"]
-
-    @admin.display(ordering="id")
-    def place(self, deal: Deal) -> int:
-        return row_number_of(deal.pk)
-
-    @admin.display(description="date", ordering="date")
+    @admin.display(description="date")
     def exact_date(self, deal: Deal) -> str:
-        return iso(deal.date)
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        upload = listed_upload(request)
-        if not search_term or upload is None:
-            return queryset, False
-        found = NameSearch.by(request, upload, search_term)
-        of_customers = Q(customer__in=found.customers.values("pk"))
-        if found.of_customers <= MAX_NAMES_IN_QUERY and not found.of_gems:
-            return queryset.filter(of_customers), False  # they have an index
-        return queryset.filter(of_customers | Q(gem__in=found.gems.values("pk"))), False  # a walk past the others
-
-    def known_count(self, request: HttpRequest, upload: Upload, narrowed: list[str]) -> int | None:
-        match narrowed:
-            case []:
-                return upload.deal_count
-            case ["customer"]:
-                return int(CustomerFilter.row(request).deal_count)
-            case ["gem"]:
-                return int(GemFilter.row(request).deal_count)
-            case ["customer", "gem"]:
-                customer, gem = CustomerFilter.row(request), GemFilter.row(request)
-                return sum_deal_count(Purchase.objects.filter(customer=customer, gem=gem))
-            case ["q"]:
-                return NameSearch.by(request, upload, request.GET["q"]).deals()
-        return None
-
-
-#: So many deals are sooner gathered by an index, and sorted, than met on a walk past the others.
-MAX_NAMES_IN_QUERY = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class NameSearch:
-    """The customers and gems that a search means, and how many deals the customers and the gems have."""
-
-    customers: QuerySet[Customer]
-    gems: QuerySet[Gem]
-    of_customers: int
-    of_gems: int
-
-    @classmethod
-    def by(cls, request: HttpRequest, upload: Upload, beginning: str) -> NameSearch:
-        customers = Customer.objects.for_upload(upload).filter(prefix_filter("username", beginning))
-        gems = Gem.objects.for_upload(upload).filter(prefix_filter("name", beginning))
-        found: NameSearch = cached_on_request(
-            request, "names_found", lambda: cls(customers, gems, sum_deal_count(customers), sum_deal_count(gems))
-        )
-        return found
-
-    def deals(self) -> int:
-        if not (self.of_customers and self.of_gems):
-            return self.of_customers + self.of_gems
-        both = Purchase.objects.filter(customer__in=self.customers.values("pk"), gem__in=self.gems.values("pk"))
-        return self.of_customers + self.of_gems - sum_deal_count(both)
-
-
-def sum_deal_count(rows: QuerySet[Any]) -> int:
-    """By the counts that customers, gems and purchases have."""
-    counted: int | None = rows.aggregate(deals=Sum("deal_count"))["deals"]
-    return counted or 0
+        return deal.date.isoformat(" ")
