@@ -1,8 +1,9 @@
-"""The cache layer alone: keys, leases, turns, and a Redis in trouble."""
+"""The response cache: keys, bounds, leases, single flight, and a shared cache that fails."""
 
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import sys
 import threading
@@ -10,36 +11,35 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from typing import Any
 
 import pytest
 from django.core.cache import cache as backend
 from django.core.cache.backends.base import BaseCache
-from django.http import HttpResponse
-from django.http.response import HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django_redis.cache import RedisCache
 from pytest_django import Settings
 from redis import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
-from deals_api.caching import local as local_cache
-from deals_api.caching import response_cache, single_flight
-from deals_api.caching import shared as shared_cache
+from deals_api.caching import response_cache, shared, single_flight
 from deals_api.caching.bounded_cache import BoundedCache
-from deals_api.caching.response_cache import CachedBody
+from deals_api.caching.local import local_responses
+from deals_api.caching.response_cache import CacheableQuery, ResponseBody
 from deals_api.limits import Limits
 from deals_api.snapshots.lease import LEASE_TTL_SECONDS, Lease, SnapshotGone
+from project.settings import redis_cache
 from tests import services
 from tests.servers import TIMEOUT
 
-request = RequestFactory().get("/")
+REQUEST = RequestFactory().get("/")
+QUERY = CacheableQuery("test", [5], "application/json")
 
 
 @dataclass(frozen=True)
-class Version:
-    """A snapshot of no database."""
+class FakeSnapshot:
+    """A snapshot without a database."""
 
     name: str
     readable: bool = True
@@ -51,267 +51,264 @@ class Version:
         return self.readable
 
 
-class Counted:
-    """A computation that tells how often it ran."""
+A, B = FakeSnapshot("a"), FakeSnapshot("b")
 
-    def __init__(self, body: bytes = b"{}", seconds: float = 0.0, kept: bool = True) -> None:
+
+class CountedComputation:
+    """A computation that counts its runs."""
+
+    def __init__(self, content: bytes = b"{}", seconds: float = 0.0, cacheable: bool = True) -> None:
         self.runs = 0
-        self.answer = CachedBody(body, kept)
+        self.body = ResponseBody(content, cacheable)
         self.seconds = seconds
 
-    def __call__(self, *_: object) -> CachedBody:
+    def __call__(self, *_: object) -> ResponseBody:
         self.runs += 1
         time.sleep(self.seconds)
-        return self.answer
+        return self.body
+
+
+def name_of(snapshot: FakeSnapshot | None) -> ResponseBody:
+    """A computation whose result is the name of the snapshot."""
+    assert snapshot is not None
+    return ResponseBody(snapshot.name.encode())
 
 
 @pytest.fixture(autouse=True)
-def _breaker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_cache, "breaker", shared_cache.CircuitBreaker(shared_cache.ping))
+def _closed_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "breaker", shared.CircuitBreaker(shared.ping))
 
 
-def asked(version: Version | None, compute: Counted, question: list[object] | None = None) -> HttpResponse:
-    return response_cache.cached_response(
-        request, lambda: version, "test", question or [5], "application/json", compute
-    )
+def respond(
+    snapshot: FakeSnapshot | None, compute: Callable[..., ResponseBody], request: HttpRequest = REQUEST
+) -> HttpResponse:
+    return response_cache.respond(request, None, QUERY, lambda: snapshot, compute)
+
+
+def find_or_respond(
+    snapshot: FakeSnapshot,
+    raw_request: str,
+    compute: Callable[..., ResponseBody],
+    request: HttpRequest = REQUEST,
+) -> HttpResponse:
+    """Use both lookups, as the views do."""
+    cached = response_cache.find(request, snapshot, raw_request)
+    if cached is not None:
+        return cached
+    return response_cache.respond(request, raw_request, QUERY, lambda: snapshot, compute)
 
 
 # Keys
 
 
 def test_keys_differ_in_every_part(settings: Settings) -> None:
-    base = (Version("a"), "face", [5], "application/json")
     keys = {
-        response_cache.cache_key(*base),
-        response_cache.cache_key(Version("b"), *base[1:]),
-        response_cache.cache_key(None, *base[1:]),
-        response_cache.cache_key(base[0], "other", *base[2:]),
-        response_cache.cache_key(*base[:2], [6], base[3]),
-        response_cache.cache_key(*base[:2], ["5"], base[3]),
-        response_cache.cache_key(*base[:3], "text/csv"),
+        QUERY.key(A),
+        QUERY.key(B),
+        QUERY.key(None),
+        replace(QUERY, api="other").key(A),
+        replace(QUERY, parameters=[6]).key(A),
+        replace(QUERY, parameters=["5"]).key(A),
+        replace(QUERY, media_type="text/csv").key(A),
     }
     settings.DEALS_BUILD = "another build"
-    keys.add(response_cache.cache_key(*base))
+    keys.add(QUERY.key(A))
     for limit in fields(Limits):
         settings.DEALS_LIMITS = replace(Limits(), **{limit.name: 7})
-        keys.add(response_cache.cache_key(*base))
+        keys.add(QUERY.key(A))
     assert len(keys) == 8 + len(fields(Limits))
 
 
-def test_raw_request_is_not_answered_from_the_cache_of_other_limits(limits: Any) -> None:
-    for number in (1, 2, 1):
-        limits(page_size=number)
-        answer = response_cache.get_or_compute_local(
-            request, Version("a"), "form", partial(asked, Version("a"), Counted(b"%d" % number))
-        )
-        assert isinstance(answer, HttpResponse)
-        assert answer.content == b"%d" % number
+def test_other_limits_do_not_share_raw_requests(limits: Any) -> None:
+    for size in (1, 2, 1):
+        limits(page_size=size)
+        assert find_or_respond(A, "form", CountedComputation(b"%d" % size)).content == b"%d" % size
 
 
-def test_equal_questions_have_equal_keys() -> None:
-    first = response_cache.cache_key(None, "face", [{"a": 1, "b": 2}], "x")
-    assert first == response_cache.cache_key(None, "face", [{"b": 2, "a": 1}], "x")
+def test_equal_queries_have_equal_keys() -> None:
+    first, second = (replace(QUERY, parameters=[params]) for params in ({"a": 1, "b": 2}, {"b": 2, "a": 1}))
+    assert first.key(None) == second.key(None)
 
 
-# Answers
+# Lookup by query
 
 
-def test_an_answer_is_computed_once_for_a_snapshot() -> None:
-    compute = Counted()
+def test_response_is_computed_once_for_a_snapshot() -> None:
+    compute = CountedComputation()
     for _ in range(3):
-        asked(Version("a"), compute)
-    asked(Version("b"), compute)
+        respond(A, compute)
+    respond(B, compute)
     assert compute.runs == 2
 
 
-def test_an_answer_with_errors_is_never_kept() -> None:
-    compute = Counted(kept=False)
-    first, second = asked(Version("a"), compute), asked(Version("a"), compute)
+def test_response_with_errors_is_never_cached() -> None:
+    compute = CountedComputation(cacheable=False)
+    first, second = respond(A, compute), respond(A, compute)
     assert compute.runs == 2
     assert first.content == second.content == b"{}"
     assert "ETag" not in first
 
 
-def test_a_computation_that_fails_leaves_nothing_behind() -> None:
-    def fail(_: object) -> CachedBody:
+def test_failed_computation_leaves_nothing_in_the_cache() -> None:
+    def fail(_: object) -> ResponseBody:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        response_cache.cached_response(request, lambda: Version("a"), "test", [5], "application/json", fail)
-    assert asked(Version("a"), Counted(b"{1}")).content == b"{1}"
+        respond(A, fail)
+    assert respond(A, CountedComputation(b"{1}")).content == b"{1}"
 
 
-def test_the_etag_saves_the_answer() -> None:
-    compute = Counted()
-    etag = asked(Version("a"), compute)["ETag"]
+def with_etag(etag: str) -> HttpRequest:
+    return RequestFactory().get("/", headers={"If-None-Match": etag})
+
+
+def test_matching_etag_avoids_the_computation() -> None:
+    compute = CountedComputation()
+    etag = respond(A, compute)["ETag"]
     backend.clear()
-    local_cache.local_responses.clear()
+    local_responses.clear()
     for header in (etag, f"W/{etag}", f'"x", {etag}', "*"):
-        again = RequestFactory().get("/", headers={"If-None-Match": header})
-        answer = response_cache.cached_response(again, lambda: Version("a"), "test", [5], "application/json", compute)
-        assert (answer.status_code, answer["ETag"], answer["Cache-Control"]) == (304, etag, "no-cache")
+        response = respond(A, compute, with_etag(header))
+        assert (response.status_code, response["ETag"], response["Cache-Control"]) == (304, etag, "no-cache")
     assert compute.runs == 1
 
 
-def test_the_etag_of_another_snapshot_does_not_match() -> None:
-    etag = asked(Version("a"), Counted())["ETag"]
-    again = RequestFactory().get("/", headers={"If-None-Match": etag})
-    answer = response_cache.cached_response(
-        again, lambda: Version("b"), "test", [5], "application/json", Counted(b"{2}")
-    )
-    assert (answer.status_code, answer.content) == (200, b"{2}")
+def test_etag_of_another_snapshot_does_not_match() -> None:
+    etag = respond(A, CountedComputation())["ETag"]
+    response = respond(B, CountedComputation(b"{2}"), with_etag(etag))
+    assert (response.status_code, response.content) == (200, b"{2}")
 
 
-def test_only_a_get_is_told_that_it_has_the_answer_already() -> None:
-    etag = asked(Version("a"), Counted())["ETag"]
-    posted = RequestFactory().post("/", headers={"If-None-Match": etag})
-    assert (
-        response_cache.cached_response(
-            posted, lambda: Version("a"), "test", [5], "application/json", Counted()
-        ).status_code
-        == 200
-    )
+def test_post_never_returns_304() -> None:
+    etag = respond(A, CountedComputation())["ETag"]
+    request = RequestFactory().post("/", headers={"If-None-Match": etag})
+    assert respond(A, CountedComputation(), request).status_code == 200
 
 
-def test_a_reader_does_not_run_after_uploads_for_ever() -> None:
-    versions = iter([Version(str(number), readable=False) for number in range(10)])
+def test_reader_gives_up_after_three_pruned_snapshots() -> None:
+    snapshots = iter([FakeSnapshot(str(number), readable=False) for number in range(10)])
     with pytest.raises(SnapshotGone):
-        response_cache.cached_response(request, lambda: next(versions), "test", [5], "application/json", Counted())
-    assert next(versions) == Version("3", readable=False)
+        response_cache.respond(REQUEST, None, QUERY, lambda: next(snapshots), CountedComputation())
+    assert next(snapshots) == FakeSnapshot("3", readable=False)
 
 
-def test_a_snapshot_pruned_under_a_reader_is_asked_again_of_the_current_one() -> None:
-    versions = iter([Version("pruned", readable=False), Version("current")])
+def test_pruned_snapshot_is_replaced_by_the_current_one() -> None:
+    snapshots = iter([FakeSnapshot("pruned", readable=False), FakeSnapshot("current")])
     read: list[str] = []
 
-    def compute(version: Version | None) -> CachedBody:
-        assert version is not None
-        read.append(version.name)
-        return CachedBody(version.name.encode())
+    def compute(snapshot: FakeSnapshot | None) -> ResponseBody:
+        assert snapshot is not None
+        read.append(snapshot.name)
+        return name_of(snapshot)
 
-    answer = response_cache.cached_response(request, lambda: next(versions), "test", [5], "application/json", compute)
+    response = response_cache.respond(REQUEST, None, QUERY, lambda: next(snapshots), compute)
     assert read == ["pruned", "current"]
-    assert answer.content == b"current"
+    assert response.content == b"current"
 
 
-def test_a_frozen_reader_cannot_store_the_old_answer_under_the_new_name() -> None:
-    """It read the pointer, froze, and wakes after an upload: what it stores is nobody's answer any more."""
-    current = [Version("old")]
-    frozen, thawed = threading.Event(), threading.Event()
+def test_paused_reader_cannot_store_an_old_response_under_the_new_key() -> None:
+    """The reader pauses after it has read the pointer, and continues after an upload."""
+    current = [FakeSnapshot("old")]
+    paused, resume = threading.Event(), threading.Event()
 
-    def compute(version: Version | None) -> CachedBody:
-        assert version is not None
-        if version.name == "old":
-            frozen.set()
-            thawed.wait(TIMEOUT)
-        return CachedBody(version.name.encode())
+    def compute(snapshot: FakeSnapshot | None) -> ResponseBody:
+        if snapshot == FakeSnapshot("old"):
+            paused.set()
+            resume.wait(TIMEOUT)
+        return name_of(snapshot)
 
     with ThreadPoolExecutor() as pool:
-        reader = pool.submit(
-            response_cache.cached_response, request, lambda: current[0], "test", [5], "application/json", compute
-        )
-        frozen.wait(TIMEOUT)
-        current[0] = Version("new")
-        during = response_cache.cached_response(request, lambda: current[0], "test", [5], "application/json", compute)
-        thawed.set()
+        reader = pool.submit(respond, current[0], compute)
+        paused.wait(TIMEOUT)
+        current[0] = FakeSnapshot("new")
+        during = respond(current[0], compute)
+        resume.set()
         assert reader.result(TIMEOUT).content == b"old"
-    after = response_cache.cached_response(request, lambda: current[0], "test", [5], "application/json", compute)
+    after = respond(current[0], compute)
     assert (during.content, after.content) == (b"new", b"new")
 
 
-# Ready answers
+# Lookup by raw request
 
 
-def test_a_request_in_the_same_form_is_answered_ready() -> None:
-    version = Version("a")
-    first = response_cache.get_or_compute_local(request, version, "form", lambda: asked(version, Counted(b"{1}")))
-    second = response_cache.get_or_compute_local(request, version, "form", lambda: pytest.fail("parsed again"))
-    assert isinstance(second, HttpResponse)
+def test_byte_identical_request_is_found_before_parsing() -> None:
+    assert response_cache.find(REQUEST, A, "form") is None
+    first = find_or_respond(A, "form", CountedComputation(b"{1}"))
+    second = response_cache.find(REQUEST, A, "form")
+    assert second is not None
     assert (second.content, second["ETag"], second["Vary"]) == (b"{1}", first["ETag"], "Accept")
 
 
-def test_a_ready_answer_belongs_to_its_snapshot() -> None:
-    def get(name: str) -> HttpResponseBase:
-        version = Version(name)
-        return response_cache.get_or_compute_local(
-            request, version, "form", lambda: asked(version, Counted(name.encode()))
-        )
-
-    for name in ("a", "b", "a"):
-        answer = get(name)
-        assert isinstance(answer, HttpResponse)
-        assert answer.content == name.encode()
+def test_raw_request_is_found_for_its_snapshot_only() -> None:
+    for snapshot in (A, B, A):
+        assert find_or_respond(snapshot, "form", name_of).content == snapshot.name.encode()
 
 
-def test_an_answer_of_a_later_snapshot_is_not_kept_under_the_earlier_ones_name() -> None:
-    """An upload landed between the two readings; a roll-back makes the earlier one current again."""
-    earlier, later = Version("earlier"), Version("later")
-    response_cache.get_or_compute_local(request, earlier, "form", lambda: asked(later, Counted(b"later")))
-    answer = response_cache.get_or_compute_local(request, earlier, "form", lambda: asked(earlier, Counted(b"earlier")))
-    assert isinstance(answer, HttpResponse)
-    assert answer.content == b"earlier"
+def test_response_of_a_later_snapshot_is_not_found_under_the_earlier_one() -> None:
+    """An upload is stored between the two lookups; then a roll-back makes the earlier snapshot current again."""
+    assert response_cache.find(REQUEST, A, "form") is None
+    response_cache.respond(REQUEST, "form", QUERY, lambda: B, name_of)
+    assert find_or_respond(A, "form", name_of).content == b"a"
 
 
-def test_refusals_are_not_kept_ready() -> None:
-    version = Version("a")
-    response_cache.get_or_compute_local(request, version, "form", lambda: HttpResponse(b"no", status=400))
-    answer = response_cache.get_or_compute_local(request, version, "form", lambda: asked(version, Counted(b"{1}")))
-    assert answer.status_code == 200
+def test_errors_are_not_found_by_raw_request() -> None:
+    find_or_respond(A, "form", CountedComputation(b"error", cacheable=False))
+    assert find_or_respond(A, "form", CountedComputation(b"{1}")).content == b"{1}"
 
 
 # Bounds in bytes
 
 
 @pytest.fixture
-def small() -> BoundedCache[bytes]:
+def cache() -> BoundedCache[bytes]:
     return BoundedCache(8 * 2000)
 
 
-def store(small: BoundedCache[bytes], *keys: str, size: int = 1000) -> set[str]:
-    """Put a value of ``size`` bytes under each key, in turn; return the keys that are left."""
+def store(cache: BoundedCache[bytes], *keys: str, size: int = 1000) -> set[str]:
+    """Put a value of ``size`` bytes under each key; return the keys that are retained."""
     for key in keys:
-        small.put(key, b"x" * size, size)
-    return {key for key in keys if small.get(key)}
+        cache.put(key, b"x" * size, size)
+    return {key for key in keys if cache.get(key)}
 
 
-def test_cache_stays_within_its_bytes(small: BoundedCache[bytes]) -> None:
+def test_cache_stays_within_its_bytes(cache: BoundedCache[bytes]) -> None:
     for _ in range(2):
-        left = store(small, *(f"key {number}" for number in range(1000)))
-        assert left == {f"key {number}" for number in range(990, 1000)}
-        assert small.bytes <= small.max_bytes
-        small.clear()
+        retained = store(cache, *(f"key {number}" for number in range(1000)))
+        assert retained == {f"key {number}" for number in range(990, 1000)}
+        assert cache.bytes <= cache.max_bytes
+        cache.clear()
 
 
-def test_long_keys_count_as_bytes(small: BoundedCache[bytes]) -> None:
-    assert len(store(small, *(f"{number:03}" + "?" * 1400 for number in range(100)), size=2)) == 8
+def test_long_keys_count_as_bytes(cache: BoundedCache[bytes]) -> None:
+    assert len(store(cache, *(f"{number:03}" + "?" * 1400 for number in range(100)), size=2)) == 8
 
 
-def test_value_that_would_displace_the_others_is_not_stored(small: BoundedCache[bytes]) -> None:
-    assert store(small, "small") | store(small, "large", size=2001) == {"small"}
+def test_value_that_would_displace_the_others_is_not_stored(cache: BoundedCache[bytes]) -> None:
+    assert store(cache, "small") | store(cache, "large", size=2001) == {"small"}
 
 
-def test_entries_used_last_are_kept(small: BoundedCache[bytes]) -> None:
-    store(small, "popular", "forgotten")
+def test_entries_used_last_are_retained(cache: BoundedCache[bytes]) -> None:
+    store(cache, "popular", "unused")
     for number in range(200):
-        store(small, str(number))
-        assert small.get("popular")
-    assert small.get("forgotten") is None
+        store(cache, str(number))
+        assert cache.get("popular")
+    assert cache.get("unused") is None
 
 
-def test_value_put_twice_counts_once(small: BoundedCache[bytes]) -> None:
+def test_value_put_twice_counts_once(cache: BoundedCache[bytes]) -> None:
     for _ in range(1000):
-        store(small, "same")
-    assert small.bytes < 2000
+        store(cache, "same")
+    assert cache.bytes < 2000
 
 
-def test_threads_may_use_a_bounded_cache_at_once() -> None:
-    """With room for two, each entry is dropped while others look for it."""
-    small: BoundedCache[bytes] = BoundedCache(8 * 2000)
+def test_bounded_cache_is_thread_safe() -> None:
+    """The cache has room for few entries, so entries are dropped while other threads read them."""
+    cache: BoundedCache[bytes] = BoundedCache(8 * 2000)
 
-    def use(begin: int) -> None:
-        for number in range(begin, begin + 20_000):
-            small.put(number % 30, b"{}", 1000)
-            small.get((number + 1) % 30)
+    def use(start: int) -> None:
+        for number in range(start, start + 20_000):
+            cache.put(number % 30, b"{}", 1000)
+            cache.get((number + 1) % 30)
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -320,83 +317,70 @@ def test_threads_may_use_a_bounded_cache_at_once() -> None:
             list(pool.map(use, range(4)))
     finally:
         sys.setswitchinterval(interval)
-    assert len(store(small, *map(str, range(30)))) == 10
-    assert small.bytes == sum(size for _, size in small._entries.values())
+    assert len(store(cache, *map(str, range(30)))) == 10
+    assert cache.bytes == sum(size for _, size in cache._entries.values())
 
 
-@pytest.mark.parametrize("bare", [True, False], ids=["without Redis", "with Redis"])
-def test_large_response_is_computed_each_time_but_keeps_its_etag(bare: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("has_redis", [False, True], ids=["without Redis", "with Redis"])
+def test_large_response_is_not_cached_but_has_a_stable_etag(has_redis: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     with services.redis() as (service, url):
-        if not bare:
+        if has_redis:
             use_redis(url, monkeypatch)
-        compute, version = Counted(b"x" * (response_cache.MAX_CACHED_BYTES + 1)), Version("a")
-
-        def get(**headers: str) -> HttpResponseBase:
-            conditional = RequestFactory().get("/", headers=headers)
-            ask = partial(
-                response_cache.cached_response, conditional, lambda: version, "test", [5], "application/json", compute
-            )
-            return response_cache.get_or_compute_local(conditional, version, "form", ask)
-
-        answers = [get() for _ in range(3)]
+        compute = CountedComputation(b"x" * (response_cache.MAX_CACHED_BYTES + 1))
+        responses = [find_or_respond(A, "form", compute) for _ in range(3)]
         assert compute.runs == 3
-        assert local_bytes() < response_cache.MAX_CACHED_BYTES
-        assert len({answer["ETag"] for answer in answers}) == 1
-        assert get(**{"If-None-Match": answers[0]["ETag"]}).status_code == 304
-        version = Version("b")
-        assert get(**{"If-None-Match": answers[0]["ETag"]}).status_code == 200
+        assert local_responses.bytes < response_cache.MAX_CACHED_BYTES
+        assert len({response["ETag"] for response in responses}) == 1
+        conditional = with_etag(responses[0]["ETag"])
+        assert find_or_respond(A, "form", compute, conditional).status_code == 304
+        assert find_or_respond(B, "form", compute, conditional).status_code == 200
         assert compute.runs == 4
         with Redis(port=service.port) as client:
             assert client.dbsize() == 0
 
 
-def test_largest_cached_response_is_computed_once() -> None:
-    compute = Counted(b"x" * response_cache.MAX_CACHED_BYTES)
+def test_largest_cacheable_response_is_computed_once() -> None:
+    compute = CountedComputation(b"x" * response_cache.MAX_CACHED_BYTES)
     for _ in range(3):
-        assert len(asked(Version("a"), compute).content) == response_cache.MAX_CACHED_BYTES
+        assert len(respond(A, compute).content) == response_cache.MAX_CACHED_BYTES
     assert compute.runs == 1
 
 
-def test_one_body_is_in_memory_once_whatever_the_form_of_the_request() -> None:
-    compute, version = Counted(b"x" * 500_000), Version("a")
+def test_raw_requests_of_one_query_share_one_body() -> None:
+    compute = CountedComputation(b"x" * 500_000)
     for number in range(100):
-        response_cache.get_or_compute_local(request, version, f"form {number}", lambda: asked(version, compute))
+        find_or_respond(A, f"form {number}", compute)
     assert compute.runs == 1
-    assert local_bytes() < 600_000
+    assert local_responses.bytes < 600_000
 
 
 def test_evicted_body_is_computed_again() -> None:
-    compute, version = Counted(b"{1}"), Version("a")
-    answer = response_cache.get_or_compute_local(request, version, "form", lambda: asked(version, compute))
-    local_cache.local_responses.clear()
-    local_cache.local_responses.put(
-        (response_cache._variant(), "a", "form"),
-        local_cache.CachedRequest(answer["ETag"][1:-1], "application/json", ""),
-        0,
-    )
-    again = response_cache.get_or_compute_local(request, version, "form", lambda: asked(version, compute))
-    assert isinstance(again, HttpResponse)
-    assert again.content == b"{1}"
-
-
-def local_bytes() -> int:
-    return local_cache.local_responses.bytes
+    find_or_respond(A, "form", CountedComputation(b"{1}"))
+    key = QUERY.key(A)
+    backend.delete(key)
+    _, size = local_responses._entries.pop(key)
+    local_responses.bytes -= size
+    assert response_cache.find(REQUEST, A, "form") is None
+    assert find_or_respond(A, "form", CountedComputation(b"{2}")).content == b"{2}"
+    assert response_cache.find(REQUEST, A, "form") is not None
 
 
 # Leases
 
 
 class Pointer:
-    def __init__(self) -> None:
-        self.value, self.announced, self.reads = Version("a"), False, 0
+    """A pointer to the current snapshot that counts its reads."""
 
-    def __call__(self) -> tuple[Version, bool]:
+    def __init__(self) -> None:
+        self.snapshot, self.change_announced, self.reads = A, False, 0
+
+    def __call__(self) -> tuple[FakeSnapshot, bool]:
         self.reads += 1
-        return self.value, self.announced
+        return self.snapshot, self.change_announced
 
 
 class Clock:
-    """The clocks of a machine, which advance when a test says so."""
+    """The clocks of a machine under the control of a test."""
 
     CLOCK_BOOTTIME, CLOCK_MONOTONIC = time.CLOCK_BOOTTIME, time.CLOCK_MONOTONIC
 
@@ -417,38 +401,38 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_a_lease_spares_reads_for_its_time_only(clock: Clock) -> None:
+def test_lease_avoids_reads_until_it_expires(clock: Clock) -> None:
     pointer = Pointer()
     lease = Lease(pointer)
     reads = []
-    for share in (0.0, 0.5, 0.99, 1.01, 1.5, 2.0, 2.02):
-        clock.awake = 1000 + share * LEASE_TTL_SECONDS
+    for fraction in (0.0, 0.5, 0.99, 1.01, 1.5, 2.0, 2.02):
+        clock.awake = 1000 + fraction * LEASE_TTL_SECONDS
         lease()
         reads.append(pointer.reads)
     assert reads == [1, 1, 1, 2, 2, 2, 3]
 
 
-@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="Linux alone has a clock of this name")
-def test_a_lease_expires_while_the_machine_is_suspended(clock: Clock) -> None:
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="CLOCK_BOOTTIME exists on Linux only")
+def test_lease_expires_while_the_machine_is_suspended(clock: Clock) -> None:
     pointer = Pointer()
     lease = Lease(pointer)
     lease()
-    pointer.value = Version("b")
+    pointer.snapshot = B
     clock.suspended += 60
-    assert lease() == Version("b")
+    assert lease() == B
 
 
-def test_a_change_that_stays_announced_is_checked_now_and_then(clock: Clock) -> None:
+def test_lasting_announcement_is_checked_every_two_seconds(clock: Clock) -> None:
     pointer, checks = Pointer(), []
-    pointer.announced = True
+    pointer.change_announced = True
     lease = Lease(pointer, lambda: checks.append(clock.awake - 1000))
     for tenths in range(100):
         clock.awake = 1000 + tenths / 10
         lease()
     assert checks == pytest.approx([2, 4, 6, 8])
-    pointer.announced = False
+    pointer.change_announced = False
     lease()
-    pointer.announced = True
+    pointer.change_announced = True
     for second in (10, 11, 11.9, 12.1):
         clock.awake = 1000 + second
         lease()
@@ -457,112 +441,114 @@ def test_a_change_that_stays_announced_is_checked_now_and_then(clock: Clock) -> 
 
 def test_no_lease_is_given_while_a_change_is_announced() -> None:
     pointer = Pointer()
-    pointer.announced = True
+    pointer.change_announced = True
     lease = Lease(pointer)
     lease()
-    pointer.value = Version("b")
-    assert lease() == Version("b")
+    pointer.snapshot = B
+    assert lease() == B
     assert pointer.reads == 2
 
 
-def test_a_lease_counts_from_when_its_read_began() -> None:
+def test_lease_counts_from_the_start_of_its_read() -> None:
     pointer = Pointer()
 
-    def slow() -> tuple[Version, bool]:
-        seen = pointer()
+    def read_slowly() -> tuple[FakeSnapshot, bool]:
+        result = pointer()
         time.sleep(LEASE_TTL_SECONDS)
-        return seen
+        return result
 
-    lease = Lease(slow)
+    lease = Lease(read_slowly)
     lease()
-    pointer.value = Version("b")
-    assert lease() == Version("b")
+    pointer.snapshot = B
+    assert lease() == B
 
 
-# One computation at a time
+# Single flight
 
 
 @pytest.fixture
-def _much_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that whoever waited it out would be noticed."""
+def _long_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the single-flight timeout so long that a test notices a caller that waits for it."""
     monkeypatch.setattr(single_flight, "SINGLE_FLIGHT_WAIT_SECONDS", TIMEOUT)
 
 
-class Noted:
-    """The cache itself, with a note of each operation that was used."""
+class RecordingBackend:
+    """A cache that records the name of each operation."""
 
-    def __init__(self) -> None:
-        self.used: list[str] = []
+    def __init__(self, backend: BaseCache) -> None:
+        self.backend = backend
+        self.calls: list[str] = []
 
-    def __getattr__(self, name: str) -> Any:
-        self.used.append(name)
-        return getattr(backend, name)
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def operation(*arguments: Any) -> Any:
+            self.calls.append(name)
+            return getattr(self.backend, name)(*arguments)
+
+        return operation
 
 
-@pytest.mark.usefixtures("_much_patience")
+@pytest.mark.usefixtures("_long_wait")
 def test_threads_share_one_computation(monkeypatch: pytest.MonkeyPatch) -> None:
-    noted = Noted()
-    monkeypatch.setattr(shared_cache, "backend", noted)
-    compute = Counted(seconds=0.2)
-    begin = time.monotonic()
+    recording = RecordingBackend(backend)
+    monkeypatch.setattr(shared, "backend", recording)
+    compute = CountedComputation(seconds=0.2)
+    start = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: asked(Version("a"), compute).content, range(8)))
+        contents = list(pool.map(lambda _: respond(A, compute).content, range(8)))
     assert compute.runs == 1
-    assert set(answers) == {b"{}"}
-    assert time.monotonic() - begin < 250
-    assert "has_key" not in noted.used  # they waited for each other, and did not ask Redis again and again
+    assert set(contents) == {b"{}"}
+    assert time.monotonic() - start < TIMEOUT
+    assert "has_key" not in recording.calls  # threads of one process wait for each other without polling Redis
 
 
-def test_a_thread_that_hangs_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_waits_briefly_for_a_computation_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(single_flight, "SINGLE_FLIGHT_WAIT_SECONDS", 0.2)
-    hanging, released = threading.Event(), threading.Event()
+    started, resume = threading.Event(), threading.Event()
 
-    def hang(_: object) -> CachedBody:
-        hanging.set()
-        released.wait(TIMEOUT)
-        return CachedBody(b"late")
+    def hang(_: object) -> ResponseBody:
+        started.set()
+        resume.wait(TIMEOUT)
+        return ResponseBody(b"late")
 
     with ThreadPoolExecutor() as pool:
-        late = pool.submit(
-            response_cache.cached_response, request, lambda: Version("a"), "test", [5], "application/json", hang
-        )
-        hanging.wait(TIMEOUT)
-        assert asked(Version("a"), Counted(b"mine")).content == b"mine"
+        late = pool.submit(respond, A, hang)
+        started.wait(TIMEOUT)
+        assert respond(A, CountedComputation(b"own")).content == b"own"
         assert not late.done()
-        released.set()
+        resume.set()
 
 
-@pytest.mark.usefixtures("_much_patience")
-def test_another_process_computing_is_waited_for(own_backend: BaseCache) -> None:
-    key = response_cache.cache_key(Version("a"), "test", [5], "application/json")
+@pytest.mark.usefixtures("_long_wait")
+def test_process_waits_for_a_computation_of_another_process(own_backend: BaseCache) -> None:
+    key = QUERY.key(A)
     own_backend.add(f"{key}:computing", b"1", 30)
     threading.Timer(0.2, own_backend.set, (key, b"theirs")).start()
-    compute = Counted()
-    begin = time.monotonic()
-    assert asked(Version("a"), compute).content == b"theirs"
-    assert time.monotonic() - begin < 250
+    compute = CountedComputation()
+    start = time.monotonic()
+    assert respond(A, compute).content == b"theirs"
+    assert time.monotonic() - start < TIMEOUT
     assert compute.runs == 0
-    assert own_backend.has_key(f"{key}:computing")  # it is theirs to take away
+    assert own_backend.has_key(f"{key}:computing")  # the lock belongs to the other process
 
 
-def test_another_process_that_died_computing_is_not_waited_for_long(
+def test_process_waits_briefly_for_a_process_that_was_killed(
     own_backend: BaseCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(single_flight, "SINGLE_FLIGHT_WAIT_SECONDS", 0.2)
-    own_backend.add(f"{response_cache.cache_key(Version('a'), 'test', [5], 'application/json')}:computing", b"1", 60)
-    compute = Counted()
-    begin = time.monotonic()
-    asked(Version("a"), compute)
+    own_backend.add(f"{QUERY.key(A)}:computing", b"1", TIMEOUT)
+    compute = CountedComputation()
+    start = time.monotonic()
+    respond(A, compute)
     assert compute.runs == 1
-    assert 0.1 < time.monotonic() - begin < 30
+    assert 0.1 < time.monotonic() - start < TIMEOUT / 2
 
 
-# Redis in trouble: a real one, and addresses where none answers
+# A shared cache that fails: a real Redis, and a port that does not accept connections
 
 
 @pytest.fixture
-def own_redis(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[services.Service]:
-    """The cache over a real Redis of this test's own, on both runs of the suite."""
+def own_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[services.Service]:
+    """A Redis of the test's own behind the shared cache, also in runs without Redis."""
     with services.redis() as (service, url):
         use_redis(url, monkeypatch, SOCKET_TIMEOUT=TIMEOUT, SOCKET_CONNECT_TIMEOUT=TIMEOUT)
         yield service
@@ -570,108 +556,102 @@ def own_redis(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
 
 @pytest.fixture
 def own_backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[BaseCache]:
-    """Django's side of a Redis of this test's own."""
+    """Django's client of a Redis of the test's own."""
     with services.redis() as (_, url):
         yield use_redis(url, monkeypatch)
 
 
-def use_redis(url: str, monkeypatch: pytest.MonkeyPatch, **changed: float) -> BaseCache:
-    from project import settings as published
-
-    options = published.redis_cache(url)["OPTIONS"] | changed
-    shared: BaseCache = RedisCache(url, {"OPTIONS": options})
-    monkeypatch.setattr(shared_cache, "backend", shared)
-    return shared
+def use_redis(url: str, monkeypatch: pytest.MonkeyPatch, **options: float) -> BaseCache:
+    client: BaseCache = RedisCache(url, {"OPTIONS": redis_cache(url)["OPTIONS"] | options})
+    monkeypatch.setattr(shared, "backend", client)
+    return client
 
 
-def seconds_of(version: Version, compute: Counted) -> float:
-    begin = time.monotonic()
-    assert asked(version, compute).status_code == 200
-    return time.monotonic() - begin
+def seconds_to_respond(snapshot: FakeSnapshot, compute: CountedComputation) -> float:
+    start = time.monotonic()
+    assert respond(snapshot, compute).status_code == 200
+    return time.monotonic() - start
 
 
-def test_a_turn_ends_by_itself_if_its_process_dies(own_redis: services.Service) -> None:
-    import redis
-
-    def compute(_: object) -> CachedBody:
-        with redis.Redis(port=own_redis.port) as client:
-            (flag,) = client.keys("*:computing")
-            assert 0 < client.pttl(flag) <= 1000 * single_flight.SINGLE_FLIGHT_WAIT_SECONDS
-        return CachedBody(b"{}")
-
-    assert (
-        response_cache.cached_response(request, lambda: Version("a"), "test", [5], "application/json", compute).content
-        == b"{}"
-    )
+def assert_shared_cache_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = RecordingBackend(shared.backend)
+    monkeypatch.setattr(shared, "backend", recording)
+    for number in range(20):
+        respond(FakeSnapshot(str(number)), CountedComputation())
+    assert recording.calls == []
 
 
-def quickest(compute: Counted) -> float:
-    """Of many: a time-out in each would show, a machine that is busy just now does not."""
-    return min(seconds_of(Version(str(number)), compute) for number in range(20))
+def test_single_flight_lock_expires_if_its_process_is_killed(own_redis: services.Service) -> None:
+    def compute(_: object) -> ResponseBody:
+        with Redis(port=own_redis.port) as client:
+            (lock,) = client.keys("*:computing")
+            assert 0 < client.pttl(lock) <= 1000 * single_flight.SINGLE_FLIGHT_WAIT_SECONDS
+        return ResponseBody(b"{}")
+
+    assert respond(A, compute).content == b"{}"
 
 
-@pytest.mark.usefixtures("own_redis")
-def test_redis_holds_plain_bytes(own_redis: services.Service) -> None:
-    import redis
-
-    etag = asked(Version("a"), Counted(b'{"response":[]}'))["ETag"]
-    with redis.Redis(port=own_redis.port) as client:
+def test_redis_stores_plain_bytes_with_a_ttl(own_redis: services.Service) -> None:
+    etag = respond(A, CountedComputation(b'{"response":[]}'))["ETag"]
+    with Redis(port=own_redis.port) as client:
         (name,) = client.keys("*")
         assert etag.strip('"') in name.decode()
         assert client.get(name) == b'{"response":[]}'
         assert 0 < client.ttl(name) <= response_cache.CACHE_TTL_SECONDS
 
 
-def test_a_dead_redis_costs_one_warning_and_little_time(
-    own_redis: services.Service, caplog: pytest.LogCaptureFixture
+@pytest.fixture
+def _late_recovery(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "RECOVERY_SECONDS", TIMEOUT)
+
+
+@pytest.mark.usefixtures("_late_recovery")
+def test_stopped_redis_costs_one_warning_and_one_call(
+    own_redis: services.Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     own_redis.stop()
-    compute = Counted()
     with caplog.at_level(logging.WARNING):
-        assert seconds_of(Version("a"), compute) < 30
-        assert quickest(compute) < 0.05
+        assert seconds_to_respond(A, CountedComputation()) < TIMEOUT / 2
+        assert_shared_cache_is_skipped(monkeypatch)
     assert len(caplog.records) == 1
 
 
-def test_a_hung_redis_costs_well_under_a_second(own_redis: services.Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    import signal
-
+@pytest.mark.usefixtures("_late_recovery")
+def test_hung_redis_times_out_once(own_redis: services.Service, monkeypatch: pytest.MonkeyPatch) -> None:
     use_redis(f"redis://127.0.0.1:{own_redis.port}/0", monkeypatch)
-    asked(Version("a"), Counted())
+    respond(A, CountedComputation())
     own_redis.send(signal.SIGSTOP)
-    assert seconds_of(Version("b"), Counted()) < 30
-    assert quickest(Counted()) < 0.05
+    assert seconds_to_respond(B, CountedComputation()) < TIMEOUT / 2
+    assert_shared_cache_is_skipped(monkeypatch)
 
 
-def test_a_redis_that_comes_back_is_used_again(
+def test_redis_that_returns_is_used_again(
     own_redis: services.Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(shared_cache, "RECOVERY_SECONDS", 0.1)
+    monkeypatch.setattr(shared, "RECOVERY_SECONDS", 0.1)
     own_redis.stop()
-    compute = Counted()
-    asked(Version("a"), compute)
+    compute = CountedComputation()
+    respond(A, compute)
     own_redis.start()
     time.sleep(0.15)
     for _ in range(3):
-        local_cache.local_responses.clear()
-        asked(Version("a"), compute)
+        local_responses.clear()
+        respond(A, compute)
     assert compute.runs == 2
-    assert [record.message for record in caplog.records][-1] == "The cache answers again."
+    assert caplog.records[-1].message == "The shared cache is available again."
 
 
-def test_a_full_redis_costs_speed_only(own_redis: services.Service) -> None:
-    import redis
-
-    with redis.Redis(port=own_redis.port) as client:
+def test_full_redis_costs_speed_only(own_redis: services.Service) -> None:
+    with Redis(port=own_redis.port) as client:
         client.config_set("maxmemory", "1")
         with pytest.raises(OutOfMemoryError):
             client.set("x", "y")
-    compute = Counted()
-    assert seconds_of(Version("a"), compute) < 30
-    assert asked(Version("a"), compute).content == b"{}"
+    compute = CountedComputation()
+    assert seconds_to_respond(A, compute) < TIMEOUT / 2
+    assert respond(A, compute).content == b"{}"
 
 
-#: What Redis accepts at most, and bytes of a response that is too large for it.
+#: A limit of Redis, and the number of bytes of a response that exceeds it.
 TOO_SMALL: dict[str, tuple[dict[str, str], int]] = {
     "memory": ({"maxmemory-policy": "allkeys-lru", "maxmemory": "3mb"}, response_cache.MAX_CACHED_BYTES),
     "no memory": ({"maxmemory": "1"}, 1000),
@@ -685,19 +665,19 @@ def test_response_too_large_for_redis_does_not_open_the_circuit_breaker(
     case: str, own_redis: services.Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     configuration, size = TOO_SMALL[case]
-    small, large = Counted(b"small"), Counted(b"x" * size)
-    asked(Version("small"), small)
+    small, large = CountedComputation(b"small"), CountedComputation(b"x" * size)
+    respond(FakeSnapshot("small"), small)
     with Redis(port=own_redis.port) as client:
         for name, value in configuration.items():
             client.config_set(name, value)
         for number in range(3):
             for _ in range(2):
-                local_cache.local_responses.clear()
-                assert seconds_of(Version(f"large {number}"), large) < 60
-                assert not shared_cache.breaker.failing
-        if case in ("no memory", "output buffer"):  # which evicts nothing
-            local_cache.local_responses.clear()
-            asked(Version("small"), small)
+                local_responses.clear()
+                assert seconds_to_respond(FakeSnapshot(f"large {number}"), large) < TIMEOUT / 2
+                assert not shared.breaker.failing
+        if case in ("no memory", "output buffer"):  # the other limits evict entries
+            local_responses.clear()
+            respond(FakeSnapshot("small"), small)
             assert small.runs == 1
     assert len(caplog.records) <= 1
 
@@ -708,69 +688,69 @@ def test_full_redis_does_not_delay_computing_by_the_single_flight_timeout(
     monkeypatch.setattr(single_flight, "SINGLE_FLIGHT_WAIT_SECONDS", 600.0)
     with Redis(port=own_redis.port) as client:
         client.config_set("maxmemory", "1")
-    assert seconds_of(Version("a"), Counted()) < 60
+    assert seconds_to_respond(A, CountedComputation()) < TIMEOUT
 
 
-def test_a_redis_that_refuses_connections_silently_costs_well_under_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as deaf:
-        deaf.bind(("127.0.0.1", 0))
-        deaf.listen(0)
-        use_redis(f"redis://127.0.0.1:{deaf.getsockname()[1]}/0", monkeypatch)
-        assert seconds_of(Version("a"), Counted()) < 30
+def test_redis_that_accepts_no_connections_does_not_block_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        use_redis(f"redis://127.0.0.1:{listener.getsockname()[1]}/0", monkeypatch)
+        assert seconds_to_respond(A, CountedComputation()) < TIMEOUT / 2
 
 
-# The breaker alone
+# The circuit breaker alone
 
 
-def fails(error: Exception) -> Callable[[], None]:
+def failing_operation(error: Exception) -> Callable[[], None]:
     def operation() -> None:
         raise error
 
     return operation
 
 
-def breaker_of_a_dead_cache() -> shared_cache.CircuitBreaker:
-    return shared_cache.CircuitBreaker(fails(RedisError("down")))
+def breaker_of_a_stopped_cache() -> shared.CircuitBreaker:
+    return shared.CircuitBreaker(failing_operation(RedisError("down")))
 
 
 @pytest.mark.parametrize("error", [RedisError("down"), OSError("no network"), TimeoutError()], ids=repr)
-def test_trouble_with_the_shared_cache_is_no_error(error: Exception) -> None:
-    assert breaker_of_a_dead_cache().call(fails(error), otherwise="otherwise") == "otherwise"
+def test_failure_of_the_shared_cache_is_not_raised(error: Exception) -> None:
+    assert breaker_of_a_stopped_cache().call(failing_operation(error), otherwise="otherwise") == "otherwise"
 
 
-def test_a_bug_is_not_taken_for_trouble() -> None:
+def test_breaker_raises_programming_errors() -> None:
     with pytest.raises(ZeroDivisionError):
-        breaker_of_a_dead_cache().call(fails(ZeroDivisionError()))
+        breaker_of_a_stopped_cache().call(failing_operation(ZeroDivisionError()))
 
 
-def test_trouble_that_lasts_is_told_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(shared_cache, "RECOVERY_SECONDS", 0.0)
-    breaker, tries = breaker_of_a_dead_cache(), []
+def test_lasting_failure_is_logged_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(shared, "RECOVERY_SECONDS", 0.0)
+    breaker, calls = breaker_of_a_stopped_cache(), []
 
     def operation() -> None:
-        tries.append(1)
+        calls.append(1)
         raise RedisError
 
     for _ in range(5):
         breaker.call(operation)
-    assert (len(tries), len(caplog.records)) == (5, 1)
+    assert (len(calls), len(caplog.records)) == (5, 1)
 
 
-def test_one_call_finds_out_whether_the_cache_is_back() -> None:
-    """The others would each wait for a time-out."""
-    breaker, trying, done = breaker_of_a_dead_cache(), threading.Event(), threading.Event()
-    breaker.call(fails(RedisError("down")))
+def test_one_caller_tests_whether_the_cache_is_available_again() -> None:
+    """The other callers would each wait for a timeout."""
+    breaker, started, resume = breaker_of_a_stopped_cache(), threading.Event(), threading.Event()
+    breaker.call(failing_operation(RedisError("down")))
     breaker.open_until = 0.0
 
     def operation() -> str:
-        trying.set()
-        done.wait(TIMEOUT)
-        return "back"
+        started.set()
+        resume.wait(TIMEOUT)
+        return "available"
 
     with ThreadPoolExecutor() as pool:
         first = pool.submit(breaker.call, operation)
-        trying.wait(TIMEOUT)
-        assert breaker.call(lambda: "asked too", otherwise="rests on") == "rests on"
-        done.set()
-        assert first.result() == "back"
-    assert breaker.call(lambda: "asked") == "asked"
+        started.wait(TIMEOUT)
+        assert breaker.call(lambda: "called", otherwise="skipped") == "skipped"
+        resume.set()
+        assert first.result() == "available"
+    assert breaker.call(lambda: "called") == "called"

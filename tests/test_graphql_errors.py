@@ -31,7 +31,7 @@ NODES = "{deals {nodes {customer {username} gem {name}}}}"
 
 #: What is asked, and the code and the beginning of the sentence that it earns.
 MISTAKES = [
-    ("", "graphql_unreadable", "There is no query"),
+    ("", "graphql_unreadable", "query is missing: a string"),
     ("{", "graphql_unreadable", "Syntax Error: Expected Name, found <EOF>."),
     ('{customer(username: "\\ud800") {id}}', "graphql_unreadable", "Syntax Error: Invalid Unicode escape sequence"),
     ("{nothing}", "graphql_invalid", "Cannot query field 'nothing' on type 'Query'."),

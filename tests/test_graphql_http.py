@@ -186,7 +186,7 @@ def test_a_query_beside_a_mutation_comes_by_get_too() -> None:
 
 @pytest.mark.parametrize("ask", [get, lambda query: post({"query": query})])
 def test_there_are_no_subscriptions(ask: Any) -> None:
-    assert "subscriptions" in refusal(ask("subscription { a }"), 400, "graphql_invalid")
+    assert "Subscriptions" in refusal(ask("subscription { a }"), 400, "graphql_invalid")
 
 
 # By GET

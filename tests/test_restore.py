@@ -15,7 +15,7 @@ from django.db import connection
 from django.test import RequestFactory
 
 from deals_api.caching import response_cache
-from deals_api.caching.response_cache import CachedBody
+from deals_api.caching.response_cache import CacheableQuery, ResponseBody
 from deals_api.errors import DatabaseBusy
 from deals_api.ingest import loader
 from deals_api.ingest.csv_reader import read_deals
@@ -68,17 +68,16 @@ def test_answer_is_computed_again_after_a_restore() -> None:
     upload = load(deal("ann"))
     found = [upload]
 
-    def compute(snapshot: Upload | None) -> CachedBody:
+    def compute(snapshot: Upload | None) -> ResponseBody:
         assert snapshot is not None
         if snapshot.snapshot == upload.snapshot:
             found.append(replace(upload, deal("bob")))
-        return CachedBody(top_clients_report.top_clients(snapshot, 5)[0].username.encode())
+        return ResponseBody(top_clients_report.top_clients(snapshot, 5)[0].username.encode())
 
-    answer = response_cache.cached_response(
-        RequestFactory().get("/"), lambda: found[-1], "test", [5], "text/plain", compute
-    )
-    assert answer.content == b"bob"
-    assert backend.get(response_cache.cache_key(upload, "test", [5], "text/plain")) is None
+    query = CacheableQuery("test", [5], "text/plain")
+    response = response_cache.respond(RequestFactory().get("/"), None, query, lambda: found[-1], compute)
+    assert response.content == b"bob"
+    assert backend.get(query.key(upload)) is None
 
 
 def test_graphql_operation_notices_a_restore() -> None:

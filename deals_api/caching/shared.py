@@ -33,7 +33,7 @@ def increment(key: str, seconds: int) -> int | None:
 
 
 def is_available() -> bool:
-    """Return whether the shared cache answers; while it fails it is called once in ``RECOVERY_SECONDS``."""
+    """Return whether the shared cache responds; while it fails, it is called once in ``RECOVERY_SECONDS``."""
     return bool(breaker.call(ping, otherwise=False))
 
 
@@ -65,22 +65,22 @@ class CircuitBreaker:
         try:
             result = operation(*arguments)
         except (RedisError, OSError) as error:
-            if not self.failing and self._answers():
+            if not self.failing and self._is_reachable():
                 if not self.rejected_once:
-                    log.warning("The cache answers, but a call to it failed (logged once by each process): %s", error)
+                    log.warning("The shared cache rejected a call (logged once by each process): %s", error)
                 self.rejected_once = True
                 return otherwise
             self.open_until = time.monotonic() + RECOVERY_SECONDS
             if not self.failing:
-                log.warning("The cache does not answer; answers are computed until it does: %s", error)
+                log.warning("The shared cache is unavailable; responses are computed until it is available: %s", error)
             self.failing = True
             return otherwise
         if self.failing:
-            log.warning("The cache answers again.")
+            log.warning("The shared cache is available again.")
             self.failing, self.open_until = False, 0.0
         return result
 
-    def _answers(self) -> bool:
+    def _is_reachable(self) -> bool:
         try:
             self.probe()
         except (RedisError, OSError):

@@ -27,7 +27,8 @@ from django.db import Error
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from deals_api.caching import response_cache
+from deals_api.caching.conditional import not_modified, set_cache_headers
+from deals_api.caching.response_cache import CacheableQuery
 from deals_api.db_vendor import is_temporary
 from deals_api.errors import TooManyRequests
 from deals_api.formats import dump_json, format_money
@@ -121,8 +122,9 @@ def stream_table(
 
     Raises: TooManyRequests, and whatever reading the first rows raises.
     """
-    key = response_cache.cache_key(upload, f"rest:export:{name}", [form.name, *question], form.media_type)
-    return response_cache.conditional(request, f'"{key}"', lambda: _file_response(request, upload, name, form, table))
+    key = CacheableQuery(f"rest:export:{name}", [form.name, *question], form.media_type).key(upload)
+    response = not_modified(request, key)
+    return response or set_cache_headers(_file_response(request, upload, name, form, table), key)
 
 
 def _file_response(

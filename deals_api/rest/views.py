@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from deals_api.caching import response_cache
+from deals_api.caching.response_cache import CacheableQuery, ResponseBody
 from deals_api.errors import TokenRequired
 from deals_api.formats import load_json
 from deals_api.ingest import service
@@ -42,7 +44,7 @@ from deals_api.rest.serializers import (
 from deals_api.rest.streaming import CSV, NDJSON, RAW_CSV, Format, stream_table
 from deals_api.security.permissions import require_read_permission, require_write_permission
 from deals_api.security.throttling import count_computation, count_upload
-from deals_api.snapshots import current as current_snapshot
+from deals_api.snapshots.current import current_upload
 from deals_api.snapshots.retention import apply_retention_safely
 
 
@@ -53,19 +55,9 @@ class UploadViewSet(ViewSet):
     serializer_class = UploadForm  # for the form of the browsable API
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Whatever was asked in the same form before needs no parsing, and so no DRF."""
-        answer = super().dispatch
-        if request.method != "GET":
-            return answer(request, *args, **kwargs)
-        try:
-            require_read_permission(request.META)
-            upload = current_snapshot.current_upload()
-        except (Error, TokenRequired):
-            return answer(request, *args, **kwargs)  # which fails too, and says so properly
-        as_it_came = ("rest", request.META.get("QUERY_STRING"), request.META.get("HTTP_ACCEPT"))
-        return response_cache.get_or_compute_local(
-            request, upload, as_it_came, lambda: answer(request, *args, **kwargs)
-        )
+        """Return the cached response to a byte-identical request before DRF parses it."""
+        cached = _find_cached(request) if request.method == "GET" else None
+        return super().dispatch(request, *args, **kwargs) if cached is None else cached
 
     @openapi.top_clients
     def list(self, request: Request) -> HttpResponseBase:
@@ -73,22 +65,20 @@ class UploadViewSet(ViewSet):
         require_read_permission(request.META)
         limit: int = _validated_parameters(TopClientsParameters, request)["limit"]
 
-        def compute(upload: Upload | None) -> response_cache.CachedBody:
+        def compute(upload: Upload | None) -> ResponseBody:
             count_computation(request.META)
             ranking = top_clients_report.top_clients(upload, limit) if upload else []
             body = top_clients_json(ranking)
             check_response_size(len(body))
-            return response_cache.CachedBody(body)
+            return ResponseBody(body)
 
-        for_a_page = isinstance(request.accepted_renderer, DealsBrowsableAPIRenderer)
-        if for_a_page:
-            request.META.pop("HTTP_IF_NONE_MATCH", None)  # which is about JSON that the client has
-        answer = response_cache.cached_response(
-            request._request, current_snapshot.current_upload, "rest:top-clients", [limit], "application/json", compute
-        )
-        if for_a_page:
-            return Response(load_json(answer.content), headers={"Cache-Control": "no-store"})
-        return answer
+        query = CacheableQuery("rest:top-clients", [limit], "application/json")
+        if not isinstance(request.accepted_renderer, DealsBrowsableAPIRenderer):
+            raw_request = _raw_request(request._request)
+            return response_cache.respond(request._request, raw_request, query, current_upload, compute)
+        request.META.pop("HTTP_IF_NONE_MATCH", None)  # the client may have the JSON, but the page needs its content
+        response = response_cache.respond(request._request, None, query, current_upload, compute)
+        return Response(load_json(response.content), headers={"Cache-Control": "no-store"})
 
     @openapi.upload
     def create(self, request: Request) -> Response:
@@ -99,6 +89,18 @@ class UploadViewSet(ViewSet):
         file = get_uploaded_file(request)
         service.ingest_deals(file, file.name or "", holder)
         return _UploadAccepted({"Status": "OK"})
+
+
+def _find_cached(request: HttpRequest) -> HttpResponseBase | None:
+    try:
+        require_read_permission(request.META)
+        return response_cache.find(request, current_upload(), _raw_request(request))
+    except (Error, TokenRequired):
+        return None  # the handler fails in the same way, and DRF formats the error
+
+
+def _raw_request(request: HttpRequest) -> Hashable:
+    return "rest", request.META.get("QUERY_STRING"), request.META.get("HTTP_ACCEPT")
 
 
 class _UploadAccepted(Response):
@@ -157,7 +159,7 @@ def _top_clients(request: Request, asked: dict[str, Any], form: Format) -> HttpR
 
 
 def _upload(asked: dict[str, Any]) -> Upload | None:
-    return Upload.objects.get_retained(asked["upload"]) if "upload" in asked else current_snapshot.current_upload()
+    return Upload.objects.get_retained(asked["upload"]) if "upload" in asked else current_upload()
 
 
 def _validated_parameters(query: type[QueryParameters], request: Request) -> dict[str, Any]:

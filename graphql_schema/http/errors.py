@@ -1,7 +1,4 @@
-"""What a client is told of an error: a stable code, a sentence, and nothing of our insides.
-
-Answers for ``extensions.code``, for masking what nobody declared, and for logging just that.
-"""
+"""Errors as clients see them: stable codes, masked internal errors, and the HTTP status of each code."""
 
 from __future__ import annotations
 
@@ -10,19 +7,19 @@ from typing import Any, Final
 
 from graphql import GraphQLError, GraphQLSyntaxError
 
-from deals_api import request_context
 from deals_api.db_vendor import is_temporary
 from deals_api.errors import DatabaseBusy, DealsError, LimitExceeded, NotAllowed, TokenRequired, TooManyRequests
+from deals_api.request_context import get_request_context
 from graphql_schema.execution.errors import original_exception
 
 log = logging.getLogger(__name__)
 
-#: Errors of one answer; a document can make a hundred of them, and nobody reads the sixth.
+#: Number of errors in one response; a document can cause a hundred.
 _MAX_ERRORS: Final = 5
-#: How graphql-core says that a document has too many tokens or levels.
+#: End of graphql-core's message about a document with too many tokens or levels.
 _PARSING_ABORTED: Final = "Parsing aborted."
 
-#: What HTTP calls the refusals that are about the request and not about the question.
+#: HTTP statuses of the domain errors that concern the request as a whole.
 STATUS: Final = {TokenRequired: 401, NotAllowed: 403, TooManyRequests: 429, DatabaseBusy: 503}
 
 UNREADABLE: Final = "graphql_unreadable"
@@ -31,49 +28,75 @@ INTERNAL: Final = "internal_error"
 INTERNAL_MESSAGE: Final = "Something went wrong on our side; it has been logged."
 
 
-def format_errors(errors: list[GraphQLError]) -> list[dict[str, Any]]:
-    """The errors of an answer as clients see them; what is ours to mend is logged under the request's id."""
-    return [_format_error(error) for error in errors[:_MAX_ERRORS]]
+class RequestError(Exception):
+    """A request that is answered with an HTTP error instead of the result of an operation."""
+
+    def __init__(
+        self, status: int, message: str, code: str = UNREADABLE, headers: dict[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.headers = headers or {}
+
+    @classmethod
+    def from_domain_error(cls, error: DealsError) -> RequestError:
+        headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+        if isinstance(error, TokenRequired):
+            headers["WWW-Authenticate"] = "Bearer"
+        return cls(STATUS[type(error)], error.message, error.code, headers)
+
+    @classmethod
+    def database_unavailable(cls) -> RequestError:
+        busy = DatabaseBusy("The database does not answer just now; try again in a moment.")
+        return cls.from_domain_error(busy)
+
+    def as_graphql_error(self) -> dict[str, Any]:
+        return {"message": self.message, "extensions": {"code": self.code}}
 
 
-def error_response_body(message: str, code: str) -> dict[str, Any]:
-    """A whole answer for what was refused before any operation."""
-    request_context.get_request_context().error_code = code
-    return {"errors": [{"message": message, "extensions": {"code": code}}]}
-
-
-def http_error_in(errors: list[GraphQLError]) -> DealsError | None:
-    """The error that is about the whole request, so that HTTP must say it; None where the answer can tell them all."""
+def http_error_in(errors: list[GraphQLError]) -> RequestError | None:
+    """Return the first error that has an HTTP status of its own; None if the response can report all errors."""
     for raised in map(original_exception, errors):
         if raised is not None and is_temporary(raised):
             log.warning("The database does not answer: %s", raised)
-            return DatabaseBusy("The database does not answer just now; try again in a moment.")
+            return RequestError.database_unavailable()
         if isinstance(raised, DealsError) and type(raised) in STATUS:
-            return raised
+            return RequestError.from_domain_error(raised)
     return None
 
 
-def error_headers(error: DealsError) -> dict[str, str]:
-    """What a program needs to know of a refusal before it tries again."""
-    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    return headers | ({"WWW-Authenticate": "Bearer"} if isinstance(error, TokenRequired) else {})
+def format_errors(errors: list[GraphQLError]) -> list[dict[str, Any]]:
+    """Return the ``errors`` of a response. Messages of unexpected exceptions are masked."""
+    return [_format_error(error) for error in errors[:_MAX_ERRORS]]
+
+
+def record_errors(errors: list[GraphQLError]) -> None:
+    """Log the unexpected exceptions among the errors of a response, and record the error code for telemetry."""
+    context = get_request_context()
+    for error in errors[:_MAX_ERRORS]:
+        context.error_code = _error_code(error)
+        if context.error_code == INTERNAL:
+            log.error("Request %s failed at %s", context.request_id, error.path, exc_info=original_exception(error))
 
 
 def _format_error(error: GraphQLError) -> dict[str, Any]:
+    code = _error_code(error)
+    formatted: dict[str, Any] = {**error.formatted, "extensions": {"code": code}}
     raised = original_exception(error)
-    answer: dict[str, Any] = dict(error.formatted)
-    extensions: dict[str, Any] = {}
+    if isinstance(raised, DealsError):
+        formatted["message"] = raised.message
+    elif code == INTERNAL:
+        formatted["message"] = INTERNAL_MESSAGE
+        formatted["extensions"]["requestId"] = get_request_context().request_id
+    return formatted
+
+
+def _error_code(error: GraphQLError) -> str:
+    raised = original_exception(error)
     if isinstance(error, GraphQLSyntaxError):
-        too_long = error.message.endswith(_PARSING_ABORTED)
-        extensions["code"] = LimitExceeded.code if too_long else UNREADABLE
-    elif raised is None:
-        extensions["code"] = INVALID
-    elif isinstance(raised, DealsError):
-        answer["message"], extensions["code"] = raised.message, raised.code
-    else:
-        request_id = request_context.get_request_context().request_id
-        log.error("Request %s failed at %s", request_id, error.path, exc_info=raised)
-        answer["message"] = INTERNAL_MESSAGE
-        extensions |= {"code": INTERNAL, "requestId": request_id}
-    request_context.get_request_context().error_code = extensions["code"]
-    return answer | {"extensions": extensions}
+        return LimitExceeded.code if error.message.endswith(_PARSING_ABORTED) else UNREADABLE
+    if raised is None:
+        return INVALID
+    return raised.code if isinstance(raised, DealsError) else INTERNAL

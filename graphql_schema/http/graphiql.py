@@ -1,7 +1,6 @@
-"""The page for people at GraphQL's own address: GraphiQL, with a few ready queries as its tabs.
+"""The GraphiQL page, with example queries in its tabs.
 
-Answers for who gets the page and what stands in it. Its libraries come in a wheel and are served from
-here like our own files, so it works without a network.
+Its libraries come from a Python package and are served as static files, so the page works without internet access.
 """
 
 from __future__ import annotations
@@ -14,39 +13,40 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-_PAGE: Final = "text/html"
-_ANSWERS: Final = ["application/json", "application/graphql-response+json"]
+from graphql_schema.http.media_types import GRAPHQL_RESPONSE, JSON
+
+_HTML: Final = "text/html"
 _READY_QUERIES: Final = Path(__file__).parent.parent / "ready_queries"
 
 
 class ReadyQuery(TypedDict):
-    """A tab, as GraphiQL wants it: both are the texts of its editors."""
+    """A tab of GraphiQL: the texts of its query editor and its variables editor."""
 
     query: str
     variables: str
 
 
 def ready_queries() -> list[ReadyQuery]:
-    """One for each ``.graphql`` file; the ``.json`` beside it, if there is one, fills in its variables."""
+    """Return the ``.graphql`` files, each with the variables in the ``.json`` file of the same name."""
     return [
-        ReadyQuery(query=_text_of(path), variables=_text_of(path.with_suffix(".json")))
+        ReadyQuery(query=_read_text(path), variables=_read_text(path.with_suffix(".json")))
         for path in sorted(_READY_QUERIES.glob("*.graphql"))
     ]
 
 
-def _text_of(path: Path) -> str:
+def _read_text(path: Path) -> str:
     return path.read_text("utf-8").rstrip() if path.exists() else ""
 
 
 _TABS: Final = json.dumps(ready_queries(), ensure_ascii=False)
 
 
-def is_wanted(request: HttpRequest) -> bool:
-    """Whether a browser came to look: nothing is asked, and a page is liked better than any answer."""
+def is_preferred(request: HttpRequest) -> bool:
+    """Return whether the request contains no query and prefers HTML, as that of a browser does."""
     return (
         settings.GRAPHIQL
         and request.method in ("GET", "HEAD")
-        and request.get_preferred_type([*_ANSWERS, _PAGE]) == _PAGE
+        and request.get_preferred_type([JSON, GRAPHQL_RESPONSE, _HTML]) == _HTML
         and "query" not in request.GET
     )
 

@@ -1,4 +1,4 @@
-"""The schema at an address of its own, for tools that make types of it."""
+"""The schema in SDL, for code generators and editors."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from django.views.decorators.http import condition
 
 from deals_api.errors import DealsError
 from deals_api.security.permissions import require_read_permission
-from graphql_schema.http.view import JSON, RequestError, error_response, query_parameters
+from graphql_schema.http.errors import RequestError
+from graphql_schema.http.media_types import JSON
+from graphql_schema.http.parsing import url_parameters
+from graphql_schema.http.responses import error_response
 from graphql_schema.schema import sdl
 
 
 class SchemaView(View):
-    """The same for everybody who may read, until the service itself is another."""
+    """Return the schema, which is the same for all clients of one release."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
             if request.method not in ("GET", "HEAD"):
-                raise RequestError(405, "The schema comes by GET.", headers={"Allow": "GET, HEAD"})
+                raise RequestError(405, "Only GET is supported.", headers={"Allow": "GET, HEAD"})
             require_read_permission(request.META)
-            query_parameters(request)
-        except RequestError as refused:
-            return error_response(refused, JSON)
+            url_parameters(request)
+        except RequestError as error:
+            return error_response(error, JSON)
         except DealsError as error:
-            return error_response(RequestError.because_of(error), JSON)
-        return _file(request)
+            return error_response(RequestError.from_domain_error(error), JSON)
+        return _sdl_response(request)
 
 
 def _etag(_request: HttpRequest) -> str:
@@ -37,5 +40,5 @@ def _etag(_request: HttpRequest) -> str:
 
 
 @condition(etag_func=_etag)
-def _file(_request: HttpRequest) -> HttpResponse:
+def _sdl_response(_request: HttpRequest) -> HttpResponse:
     return HttpResponse(sdl(), "text/plain; charset=utf-8", headers={"Cache-Control": "no-cache"})

@@ -1,0 +1,34 @@
+"""Conditional requests: the ETag of a response, and 304 if the client already has it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from django.http import HttpRequest, HttpResponseNotModified
+from django.http.response import HttpResponseBase
+from django.utils.http import parse_etags
+
+R = TypeVar("R", bound=HttpResponseBase)
+
+
+def not_modified(request: HttpRequest, key: str) -> HttpResponseNotModified | None:
+    """Return 304 if the client has the response with this cache key, else None."""
+    header = request.META.get("HTTP_IF_NONE_MATCH")
+    if header is None or request.method not in ("GET", "HEAD"):
+        return None
+    etags = [tag.removeprefix("W/") for tag in parse_etags(header)]
+    if _etag(key) not in etags and etags != ["*"]:
+        return None
+    return set_cache_headers(HttpResponseNotModified(), key)
+
+
+def set_cache_headers(response: R, key: str) -> R:
+    """Let HTTP caches store the response, and revalidate it before each use."""
+    response.headers["ETag"] = _etag(key)
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+def _etag(key: str) -> str:
+    return f'"{key}"'
