@@ -1,4 +1,4 @@
-"""``python -m tests.pictures``: the pictures of the README, made anew from the running service."""
+"""``python -m tests.pictures``: screenshots of the running service for the documents."""
 
 from __future__ import annotations
 
