@@ -1,57 +1,89 @@
-"""Global ids: a type's name and a key, opaque to clients, as Relay wants them; both faces read them.
+"""Global ids as Relay defines them: base64 of a type name and a key, opaque to clients.
 
-An upload's key is its snapshot's name, which no other upload ever has; a row's is its primary key,
-which names its upload too.
+The key of an upload is the UUID of its snapshot. The key of a row is its primary key and the first digits of that
+UUID: after a database restore the same primary key can belong to a row of another file, but no two files share
+a UUID.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
+import re
 import uuid
-from typing import Final
+from typing import Final, NamedTuple
 
 from deals_api.errors import BadInput
 
-#: Every type that has an id.
-NODE_TYPES: Final = ("Customer", "Deal", "Gem", "Purchase", "Upload")
+_PREFIX_DIGITS: Final = 12
+_UPLOAD_ID: Final = re.compile(r"Upload:([0-9a-f]{32})")
+_ROW_ID: Final = re.compile(rf"(Customer|Deal|Gem|Purchase):(0|[1-9][0-9]{{0,18}}):([0-9a-f]{{{_PREFIX_DIGITS}}})")
+_MAX_PRIMARY_KEY: Final = 2**63 - 1
 
 
-def write_id(type_name: str, key: int | uuid.UUID) -> str:
-    text = f"{type_name}:{key.hex if isinstance(key, uuid.UUID) else key}"
-    return base64.b64encode(text.encode()).decode()
+class RowId(NamedTuple):
+    """The decoded global id of a row."""
+
+    type_name: str
+    pk: int
+    #: Of the upload, as ``snapshot_prefix`` returns it.
+    snapshot_prefix: str
 
 
-def parse_id(text: str) -> tuple[str, str]:
-    """The type's name and the key.
+def snapshot_prefix(snapshot: uuid.UUID) -> str:
+    """Return the hexadecimal digits that identify a snapshot in row ids and cursors."""
+    return snapshot.hex[:_PREFIX_DIGITS]
 
-    Raises: BadInput, where it is not an id that ``write_id`` could have made.
+
+def write_upload_id(snapshot: uuid.UUID) -> str:
+    return _encode(f"Upload:{snapshot.hex}")
+
+
+def write_row_id(type_name: str, pk: int, snapshot: uuid.UUID) -> str:
+    return _encode(f"{type_name}:{pk}:{snapshot_prefix(snapshot)}")
+
+
+def read_id(text: str) -> uuid.UUID | RowId:
+    """Return the snapshot that the id of an upload names, or the decoded id of a row.
+
+    Raises: BadInput, unless ``write_upload_id`` or ``write_row_id`` can return exactly this text.
     """
-    try:
-        type_name, _, key = base64.b64decode(text, validate=True).decode("ascii").partition(":")
-        known = uuid.UUID(hex=key) if type_name == "Upload" else int(key)
-        if type_name not in NODE_TYPES or write_id(type_name, known) != text:
-            raise ValueError
-        if isinstance(known, int) and not 0 <= known < 2**63:
-            raise ValueError
-    except (ValueError, binascii.Error):
-        raise BadInput("This is not an id of ours.") from None
-    return type_name, key
+    plain = _decode(text)
+    if match := _UPLOAD_ID.fullmatch(plain):
+        return uuid.UUID(hex=match[1])
+    if (match := _ROW_ID.fullmatch(plain)) and int(match[2]) <= _MAX_PRIMARY_KEY:
+        return RowId(match[1], int(match[2]), match[3])
+    raise BadInput("Invalid id.")
 
 
-def read_id(text: str, type_name: str) -> str:
-    """The key of an id that must be of this type."""
-    found, key = parse_id(text)
-    if found != type_name:
-        raise BadInput(f"This is the id of a {found}, not of an {type_name}.")
-    return key
+def read_upload_id(text: str) -> uuid.UUID:
+    """Return the snapshot that the id of an upload names.
+
+    Raises: BadInput.
+    """
+    decoded = read_id(text)
+    if isinstance(decoded, RowId):
+        raise BadInput(f"Expected the id of an Upload, not of a {decoded.type_name}.")
+    return decoded
 
 
-def snapshot_named(text: str) -> uuid.UUID | None:
-    """The snapshot that an upload's id or the snapshot's own name stands for; None where it is neither."""
+def parse_snapshot(text: str) -> uuid.UUID | None:
+    """Return the snapshot that a UUID or the global id of an upload names, or None for any other text."""
     with contextlib.suppress(ValueError):
         return uuid.UUID(text)
     with contextlib.suppress(BadInput):
-        return uuid.UUID(hex=read_id(text, "Upload"))
+        return read_upload_id(text)
     return None
+
+
+def _encode(plain: str) -> str:
+    return base64.b64encode(plain.encode()).decode()
+
+
+def _decode(text: str) -> str:
+    """Return the plain text of an id, or an empty string unless ``text`` is base64 of ASCII in its canonical form."""
+    with contextlib.suppress(ValueError):
+        plain = base64.b64decode(text, validate=True).decode("ascii")
+        if _encode(plain) == text:
+            return plain
+    return ""

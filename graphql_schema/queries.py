@@ -13,7 +13,7 @@ from graphql.pyutils import camel_to_snake
 
 from deals_api import models
 from deals_api.errors import UploadNotRetained as NotRetained
-from deals_api.global_ids import parse_id, read_id
+from deals_api.global_ids import RowId, read_id, read_upload_id, snapshot_prefix
 from deals_api.limits import Limits
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.reports.deal_filter import DealSelection, NameScan, SelectedDeals, customers_scan, gems_scan
@@ -335,7 +335,7 @@ class Query:
     def upload(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The id of an upload.")]
     ) -> Upload | None:
-        return _upload(info, read_id(id, "Upload"))
+        return _upload(info, read_upload_id(id))
 
     @strawberry.field(description="The upload that this operation reads; null before the first.")
     def current_upload(self, info: Info) -> Upload | None:
@@ -346,12 +346,13 @@ class Query:
     def node(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Any id of ours.")]
     ) -> Node | None:
-        type_name, key = parse_id(id)
-        if type_name == "Upload":
-            return _upload(info, key)
-        model, pk = _ROWS[type_name], int(key)
-        version = info.context.find_readable("pk", models.upload_id_of(pk))
-        return _one(model._default_manager.all(), version, pk=pk)
+        decoded = read_id(id)
+        if not isinstance(decoded, RowId):
+            return _upload(info, decoded)
+        upload = info.context.find_readable("pk", models.upload_id_of(decoded.pk))
+        if upload is None or snapshot_prefix(upload.snapshot) != decoded.snapshot_prefix:
+            return None
+        return _one(_ROWS[decoded.type_name]._default_manager.all(), upload, pk=decoded.pk)
 
 
 def _one(rows: QuerySet[Any], version: models.Upload | None, **names: Any) -> Any:
@@ -359,8 +360,7 @@ def _one(rows: QuerySet[Any], version: models.Upload | None, **names: Any) -> An
     return None if version is None else rows.filter(upload=version, **names).first()
 
 
-def _upload(info: Info, key: str) -> Any:
-    snapshot = uuid.UUID(hex=key)
+def _upload(info: Info, snapshot: uuid.UUID) -> Any:
     if info.context.upload is not None and info.context.upload.snapshot == snapshot:
         return info.context.upload
     info.context.cacheable = False
@@ -381,7 +381,7 @@ class Mutation:
     ) -> ActivateUploadResult:
         require_write_permission(info.context.headers)
         try:
-            upload: Any = current_snapshot.activate(uuid.UUID(hex=read_id(id, "Upload")))
+            upload: Any = current_snapshot.activate(read_upload_id(id))
         except NotRetained as refusal:
             return UploadNotRetained(code=refusal.code, message=refusal.message)
         info.context.upload = upload

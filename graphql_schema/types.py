@@ -20,7 +20,7 @@ from strawberry_django.fields.field import StrawberryDjangoField
 
 from deals_api import models
 from deals_api.errors import BadInput, LimitExceeded
-from deals_api.global_ids import write_id
+from deals_api.global_ids import write_row_id, write_upload_id
 from deals_api.limits import Limits
 from deals_api.reports import deal_stats
 from deals_api.reports import top_clients as top_clients_report
@@ -83,8 +83,10 @@ class Node:
     @strawberry.field(description="Opaque; good for node(id) as long as the upload it belongs to is retained.")
     @staticmethod
     def id(root: strawberry.Parent[Any], info: Info) -> strawberry.ID:
-        name = info._raw_info.parent_type.name
-        return strawberry.ID(write_id(name, root.snapshot if name == "Upload" else root.pk))
+        if isinstance(root, models.Upload):
+            return strawberry.ID(write_upload_id(root.snapshot))
+        upload = info.context.upload_of(root)
+        return strawberry.ID(write_row_id(info._raw_info.parent_type.name, root.pk, upload.snapshot))
 
 
 @strawberry.type(description="Where a page stands in its list.")

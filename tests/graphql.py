@@ -12,8 +12,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from deals_api.caching import local as local_cache
-from deals_api.global_ids import write_id
-from deals_api.models import Upload
+from deals_api.global_ids import write_row_id, write_upload_id
+from deals_api.models import SnapshotRow, Upload
 from deals_api.snapshots import current as current_snapshot
 
 PATH = "/graphql/"
@@ -51,7 +51,11 @@ def code(query: str, /, **variables: Any) -> str:
 
 
 def id_of(upload: Upload) -> str:
-    return write_id("Upload", upload.snapshot)
+    return write_upload_id(upload.snapshot)
+
+
+def row_global_id(row: SnapshotRow) -> str:
+    return write_row_id(type(row).__name__, row.pk, row.upload.snapshot)
 
 
 def forget() -> None:

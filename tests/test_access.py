@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from deals_api.caching import shared as shared_cache
 from deals_api.errors import TooManyRequests
-from deals_api.global_ids import write_id
+from deals_api.global_ids import write_upload_id
 from deals_api.models import Upload
 from deals_api.security.rate_counters import RateCounters
 from deals_api.security.throttling import client_ip, client_network, count_computation, count_login, count_upload
@@ -43,7 +43,7 @@ def activate(client: Client, **headers: str) -> Any:
     kept = Upload.objects.earliest("pk")
     question = {
         "query": "mutation ($id: ID!) { activateUpload(id: $id) { __typename } }",
-        "variables": {"id": write_id("Upload", kept.snapshot)},
+        "variables": {"id": write_upload_id(kept.snapshot)},
     }
     return client.post("/graphql/", json.dumps(question), content_type="application/json", headers=headers)
 

@@ -34,7 +34,7 @@ from tests.test_rest import UPLOAD, multipart, part, post, refusal
 
 #: DRF raises these only for classes that ``test_drf_is_not_asked_who_may_do_what`` keeps out of the settings.
 UNUSED_IN_DRF = {"authentication_failed", "not_authenticated", "throttled"}
-#: Modules that create an error which the callers in REST catch: ``ids.snapshot_named`` does.
+#: Modules that create an error which the callers in REST catch: ``global_ids.parse_snapshot`` does.
 CAUGHT = {"bad_input": {"deals_api.global_ids"}}
 
 

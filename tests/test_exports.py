@@ -22,7 +22,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from deals_api.global_ids import write_id
+from deals_api.global_ids import write_row_id, write_upload_id
 from deals_api.models import Customer, Upload
 from deals_api.reports import exports
 from deals_api.reports import top_clients as top_clients_report
@@ -244,7 +244,7 @@ def test_a_neutralised_file_uploaded_again_has_its_apostrophes_and_no_other_chan
 
 
 NAMES: dict[str, Callable[[Upload], str]] = {
-    "GraphQL's id": lambda upload: write_id("Upload", upload.snapshot),
+    "GraphQL's id": lambda upload: write_upload_id(upload.snapshot),
     "UUID": lambda upload: str(upload.snapshot),
     "UUID without dashes": lambda upload: upload.snapshot.hex,
 }
@@ -270,7 +270,8 @@ def test_an_upload_that_is_not_kept_is_404(client: Client, path: str, limits: An
     apply_retention(settings.DEALS_LIMITS)
     refused = Upload.objects.create(file_name="x", sha256="x", size=1, state=Upload.State.REFUSED)
     unknown = [
-        str(pruned.snapshot), write_id("Upload", pruned.snapshot), str(refused.snapshot), write_id("Customer", 1),
+        str(pruned.snapshot), write_upload_id(pruned.snapshot), str(refused.snapshot),
+        write_row_id("Customer", 1, pruned.snapshot),
         "00000000-0000-0000-0000-000000000000", "1", "", "x", "\0", "é", "VXBsb2FkOg==", "a" * 3000,
     ]  # fmt: skip
     for upload in unknown:

@@ -20,7 +20,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from deals_api.caching import local as local_cache
-from deals_api.global_ids import write_id
+from deals_api.global_ids import write_row_id
 from deals_api.ingest import loader
 from deals_api.models import Deal, Upload
 from deals_api.reports import top_clients as top_clients_report
@@ -28,7 +28,7 @@ from deals_api.snapshots import current as current_snapshot
 from deals_api.snapshots.retention import apply_retention
 from graphql_schema.schema import DealsSchema
 from tests.builders import deal, load
-from tests.graphql import PATH, ask, code, data, id_of, post
+from tests.graphql import PATH, ask, code, data, id_of, post, row_global_id
 
 pytestmark = pytest.mark.django_db
 
@@ -158,7 +158,7 @@ def test_an_answer_by_post_has_an_etag_and_is_given_whole() -> None:
 def test_what_follows_from_the_current_upload_is_kept(query: str, executed: list[str]) -> None:
     load(deal("old"))
     current = load(deal("new"))
-    names = {"current": id_of(current), "row": write_id("Deal", Deal.objects.for_upload(current).get().pk)}
+    names = {"current": id_of(current), "row": row_global_id(Deal.objects.for_upload(current).get())}
     asked = query % {name: json.dumps(key) for name, key in names.items()}
     assert ask(asked) == ask(asked)
     assert len(executed) == 1
@@ -193,7 +193,7 @@ def test_answers_with_errors_are_never_kept(executed: list[str]) -> None:
 
 def test_what_other_uploads_say_is_never_kept(executed: list[str]) -> None:
     old, _ = load(deal("old")), load(deal("new"))
-    row = write_id("Deal", Deal.objects.for_upload(old).get().pk)
+    row = row_global_id(Deal.objects.for_upload(old).get())
     for query in (
         "{uploads {totalCount}}",
         "query ($id: ID!) {upload(id: $id) {dealCount}}",
@@ -206,13 +206,14 @@ def test_what_other_uploads_say_is_never_kept(executed: list[str]) -> None:
 
 
 def test_what_is_not_there_yet_is_not_kept_as_missing(executed: list[str]) -> None:
-    """The ids of rows count on, so one can be asked for before it is there."""
-    first = load(deal("first"))
+    """The rows of an upload have ids before the upload can be read."""
+    first, second = load(deal("first")), load(deal(total="2"))
     node = "query ($id: ID!) {node(id: $id) {... on Deal {total}}}"
-    row = write_id("Deal", (first.pk + 1 << 32) + 1)
-    assert is_not_kept(node, executed, id=row)["data"] == {"node": None}
-    load(deal(total="2"))
+    row = row_global_id(Deal.objects.for_upload(second).get())
     current_snapshot.activate(first.snapshot)
+    Upload.objects.filter(pk=second.pk).update(state=Upload.State.LOADING)
+    assert is_not_kept(node, executed, id=row)["data"] == {"node": None}
+    Upload.objects.filter(pk=second.pk).update(state=Upload.State.LOADED)
     assert data(node, id=row) == {"node": {"total": "2"}}
 
 
@@ -296,7 +297,7 @@ def test_an_upload_without_rows_is_refused_as_data(limits: Any) -> None:
             "code": "upload_not_retained",
             "message": "There is no such upload, or its rows are no longer retained.",
         }
-    for text in ("x", write_id("Deal", 5)):
+    for text in ("x", write_row_id("Deal", 5, newest.snapshot)):
         assert code(problem, id=text) == "bad_input"
     assert data("{currentUpload {id}}") == {"currentUpload": {"id": id_of(newest)}}
 
@@ -426,7 +427,7 @@ def test_a_kept_upload_pruned_under_a_question_is_gone(limits: Any, caplog: pyte
     with interrupted('FROM "deals_api_gem"', lambda: replace_all("10001")):
         assert code(question, id=id_of(old)) == "upload_not_retained"
     node = "query ($id: ID!) {node(id: $id) {... on Deal {customer {username}}}}"
-    row = write_id("Deal", Deal.objects.filter(customer__username="1001-a")[0].pk)
+    row = row_global_id(Deal.objects.filter(customer__username="1001-a")[0])
     with interrupted('FROM "deals_api_customer"', lambda: replace_all("100001")):
         assert data(node, id=row) == {"node": None}
     assert logged_by_us(caplog) == []

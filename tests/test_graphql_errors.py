@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 
-from deals_api.global_ids import write_id
+from deals_api.global_ids import write_row_id
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.snapshots import current as current_snapshot
 from tests import services
@@ -26,7 +28,8 @@ from tests.servers import TIMEOUT, serving
 
 pytestmark = pytest.mark.django_db
 
-UPLOAD = write_id("Upload", 5)
+ROW = write_row_id("Gem", 1, uuid.UUID(int=0))
+NUMBERED_UPLOAD = base64.b64encode(b"Upload:5").decode()
 NODES = "{deals {nodes {customer {username} gem {name}}}}"
 
 #: What is asked, and the code and the beginning of the sentence that it earns.
@@ -43,11 +46,11 @@ MISTAKES = [
     ("{deals(first: 101) {totalCount}}", "limit_exceeded", "first may be 0 to 100, not 101."),
     ("{topClients(limit: 0) {username}}", "limit_exceeded", "limit may be 1 to 100, not 0."),
     ("{deals(first: 1, last: 1) {totalCount}}", "bad_input", "Ask for the first rows or for the last ones, not"),
-    ('{deals(after: "x") {totalCount}}', "bad_input", "The cursor is not one of ours"),
-    ('{node(id: "x") {id}}', "bad_input", "This is not an id of ours."),
-    (f'{{upload(id: "{write_id("Gem", 1)}") {{id}}}}', "bad_input", "This is the id of a Gem, not of an Upload."),
+    ('{deals(after: "x") {totalCount}}', "bad_input", "Invalid cursor"),
+    ('{node(id: "x") {id}}', "bad_input", "Invalid id."),
+    (f'{{upload(id: "{ROW}") {{id}}}}', "bad_input", "Expected the id of an Upload, not of a Gem."),
     ("{dealStats(orderBy: GEM_ASC) {total}}", "bad_input", "The groups can be ordered by gem only if"),
-    (f'{{deals(upload: "{UPLOAD}") {{totalCount}}}}', "bad_input", "This is not an id of ours."),
+    (f'{{deals(upload: "{NUMBERED_UPLOAD}") {{totalCount}}}}', "bad_input", "Invalid id."),
 ]  # fmt: skip
 
 

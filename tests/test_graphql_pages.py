@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deals_api.global_ids import write_id
+from deals_api.global_ids import write_row_id
 from deals_api.models import Upload, row_id
 from graphql_schema.inputs import CustomerOrder, DealOrder, GemOrder, PurchaseOrder
 from tests import reference_parser
@@ -102,7 +102,7 @@ def kinds(upload: Upload) -> dict[str, Kind]:
     ]
     deals = [
         Row(
-            {"id": write_id("Deal", row_id(upload.pk, place))},
+            {"id": write_row_id("Deal", row_id(upload.pk, place), upload.snapshot)},
             [fact],
             {"FILE": place, "DATE": fact.date, "TOTAL": fact.total, "QUANTITY": fact.quantity},
         )

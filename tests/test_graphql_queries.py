@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import operator
 import unicodedata
@@ -14,13 +15,13 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from deals_api.global_ids import write_id
+from deals_api.global_ids import write_row_id, write_upload_id
 from deals_api.ingest import loader
 from deals_api.models import Customer, Deal, Gem, Purchase, Upload
 from deals_api.snapshots.retention import apply_retention
 from tests import reference_parser
 from tests.builders import csv_of, deal, load
-from tests.graphql import ask, code, data, error, id_of
+from tests.graphql import ask, code, data, error, id_of, row_global_id
 
 pytestmark = pytest.mark.django_db
 
@@ -192,7 +193,7 @@ def test_anything_is_found_by_its_id_in_the_current_upload_and_in_kept_ones() ->
             "Deal": (Deal, {"total": "10.5", "gem": {"name": "ruby"}}),
         }
         for name, (model, fields) in nodes.items():
-            key = write_id(name, model.objects.for_upload(first).order_by("pk")[0].pk)
+            key = row_global_id(model.objects.for_upload(first).order_by("pk")[0])
             assert data(NODE, id=key) == {"node": {"__typename": name, "id": key, **fields}}
         assert data(NODE, id=id_of(first))["node"]["fileName"] == "a.csv"
         load(deal("bob"))
@@ -214,16 +215,22 @@ def test_every_id_leads_back_to_its_row() -> None:
 def test_an_id_of_nothing_is_null() -> None:
     upload = load(*FILE)
     row = upload.pk << 32
-    for key in (write_id("Deal", row + 5), write_id("Customer", row + 2**31), write_id("Gem", 1), write_id("Gem", 0)):
-        assert data(NODE, id=key) == {"node": None}
-    nobody = write_id("Upload", uuid.uuid4())
+    for name, pk in (("Deal", row + 5), ("Customer", row + 2**31), ("Gem", 1), ("Gem", 0)):
+        assert data(NODE, id=write_row_id(name, pk, upload.snapshot)) == {"node": None}
+    nobody = write_upload_id(uuid.uuid4())
     assert data(NODE, id=nobody) == {"node": None}
     assert data("query ($id: ID!) {upload(id: $id) {dealCount}}", id=nobody) == {"upload": None}
 
 
 NO_IDS = [
     "", "x", "Upload:1", "ё", "\0", "=" * 9, "VXBsb2Fk", "RGVhbDrZow==", "RGVhbDoxXzA=", "RGVhbDogMQ==", "RGVhbDp7MX0=",
-    "RGVhbDox" * 100, write_id("Deal", 2**63), write_id("Deal", -1), write_id("Nothing", 1), write_id("Upload", 1),
+    "RGVhbDox" * 100, write_row_id("Deal", 2**63, uuid.UUID(int=0)), write_row_id("Deal", -1, uuid.UUID(int=0)),
+    write_row_id("Nothing", 1, uuid.UUID(int=0)), write_row_id("Upload", 1, uuid.UUID(int=0)),
+    *(base64.b64encode(text).decode() for text in (
+        b"Deal:1", b"Deal:1:", b"Deal:1:0123456789a", b"Deal:1:0123456789abc", b"Deal:1:0123456789AB",
+        b"Deal:1:0123456789ab:", b"Deal:01:0123456789ab", b"Deal::0123456789ab", b"Upload:5",
+        b"Upload:%032X" % (2**127 - 1), b"Upload:{%032x}" % 1, b"Upload:%032x:" % 1,
+    )),
 ]  # fmt: skip
 
 
@@ -235,9 +242,10 @@ def test_what_is_no_id_is_refused() -> None:
 
 
 def test_the_id_of_another_type_is_no_upload() -> None:
-    load(*FILE)
-    told = error("query ($id: ID!) {upload(id: $id) {dealCount}}", id=write_id("Deal", 5))
-    assert told["message"] == "This is the id of a Deal, not of an Upload."
+    upload = load(*FILE)
+    row = write_row_id("Deal", 5, upload.snapshot)
+    message = error("query ($id: ID!) {upload(id: $id) {dealCount}}", id=row)["message"]
+    assert message == "Expected the id of an Upload, not of a Deal."
 
 
 # Before the first upload
@@ -258,7 +266,7 @@ def test_before_the_first_upload_lists_are_empty_and_single_things_null() -> Non
         assert data(f"{{{name}}}") == {name.partition(" ")[0].partition("(")[0]: []}
     for name in ('customer(username: "ann") {id}', 'gem(name: "ruby") {id}', "currentUpload {id}"):
         assert data(f"{{{name}}}") == {name.partition(" ")[0].partition("(")[0]: None}
-    assert data(NODE, id=write_id("Deal", 5 << 32)) == {"node": None}
+    assert data(NODE, id=write_row_id("Deal", 5 << 32, uuid.uuid4())) == {"node": None}
     assert "upload" not in ask("{deals {totalCount}}")["extensions"]
 
 
@@ -294,7 +302,7 @@ def test_an_upload_without_rows_cannot_be_read(limits: Any) -> None:
         load(deal(name))
     apply_retention(settings.DEALS_LIMITS)
     refused = Upload.objects.create(file_name="f", sha256="0" * 64, size=1)
-    for upload in (id_of(pruned), id_of(refused), write_id("Upload", uuid.uuid4())):
+    for upload in (id_of(pruned), id_of(refused), write_upload_id(uuid.uuid4())):
         for question in UPLOADS:
             assert code(question, id=upload) == "upload_not_retained", question
 

@@ -27,6 +27,7 @@ from deals_api.snapshots.lease import SnapshotGone
 from graphql_schema.execution.context import OperationContext
 from graphql_schema.execution.cost import CostBudget
 from tests.builders import csv_of, deal, load, many
+from tests.graphql import data, forget, row_global_id
 
 pytestmark = pytest.mark.django_db
 
@@ -87,6 +88,20 @@ def test_graphql_operation_notices_a_restore() -> None:
     replace(upload, deal("bob"))
     with pytest.raises(SnapshotGone):
         reading.ensure_not_pruned()
+
+
+def test_row_id_from_before_a_restore_names_no_row() -> None:
+    """The other file's rows have the same primary keys, so only the snapshot in the id distinguishes them."""
+    node = "query ($id: ID!) {node(id: $id) {id}}"
+    upload = load(deal("ann"))
+    rows = [model.objects.for_upload(upload).get() for model in (Customer, Gem, Purchase, Deal)]
+    ids = [row_global_id(row) for row in rows]
+    other = replace(upload, deal("bob"))
+    forget()
+    assert [data(node, id=one) for one in ids] == [{"node": None}] * 4
+    for row in rows:
+        new_id = row_global_id(type(row).objects.for_upload(other).get(pk=row.pk))
+        assert data(node, id=new_id) == {"node": {"id": new_id}}
 
 
 def test_load_that_was_running_stores_nothing_after_a_restore() -> None:

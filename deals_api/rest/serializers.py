@@ -14,7 +14,7 @@ from rest_framework import serializers
 from rest_framework.fields import empty
 
 from deals_api.formats import dump_json, format_money
-from deals_api.global_ids import snapshot_named
+from deals_api.global_ids import parse_snapshot
 from deals_api.query_parameters import first_error
 from deals_api.reports.top_clients import DEFAULT_LIMIT, TopClient
 
@@ -54,7 +54,7 @@ class SnapshotField(_QueryParameterField):
     """The name of an upload's snapshot; None where it can be none, so that no upload has it."""
 
     def to_internal_value(self, data: str) -> UUID | None:
-        return snapshot_named(data)
+        return parse_snapshot(data)
 
 
 def reject_unknown(parameters: MultiValueDict[str, Any], known: Container[str] = (), kind: str = "parameter") -> None:

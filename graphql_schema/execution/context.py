@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,7 +9,7 @@ import strawberry
 from django.db.models import Q
 
 from deals_api.errors import UploadNotRetained
-from deals_api.global_ids import read_id
+from deals_api.global_ids import read_upload_id
 from deals_api.models import SnapshotRow, Upload
 from deals_api.security.permissions import Headers, token_holder
 from deals_api.snapshots.lease import SnapshotGone
@@ -43,7 +42,7 @@ class OperationContext:
         """
         if upload_id is None:
             return self.upload
-        upload = self.find_readable("snapshot", uuid.UUID(hex=read_id(upload_id, "Upload")))
+        upload = self.find_readable("snapshot", read_upload_id(upload_id))
         if upload is None:
             raise UploadNotRetained
         return upload

@@ -23,6 +23,7 @@ from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, Tuple
 from django.db.models.functions import RowNumber
 
 from deals_api.errors import BadInput, CursorOutdated
+from deals_api.global_ids import snapshot_prefix
 from deals_api.models import MoneyField, NameField, Upload
 from graphql_schema.execution.batching import link_peers
 
@@ -31,8 +32,6 @@ M = TypeVar("M", bound=Model)
 CursorSide = Literal["after", "before"]
 
 _DESCENDING: Final = "-"
-#: Digits of the snapshot's name that a cursor repeats.
-_SNAPSHOT_DIGITS: Final = 12
 #: Larger than any id, and than any sum in hundredths.
 _MAX: Final = 2**63
 #: As ``_written`` writes it.
@@ -102,7 +101,7 @@ class PageArguments:
 
 def cursor_prefix(upload: Upload | None) -> str:
     """What cursors into this upload's rows carry."""
-    return "" if upload is None else upload.snapshot.hex[:_SNAPSHOT_DIGITS]
+    return "" if upload is None else snapshot_prefix(upload.snapshot)
 
 
 def write_cursor(row: Model, order: Order, version: str) -> str:
@@ -116,7 +115,7 @@ def read_cursor(cursor: str, order: Order, version: str, model: type[Model]) -> 
 
     Raises: CursorOutdated where it was made for another upload or order; BadInput where it is no cursor.
     """
-    not_ours = BadInput("The cursor is not one of ours; take it from pageInfo or edges.")
+    not_ours = BadInput("Invalid cursor; take it from pageInfo or edges.")
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         made_for, name, *position = json.loads(text)

@@ -13,7 +13,7 @@ from strawberry.types.graphql import OperationType
 
 from deals_api.caching.response_cache import ResponseBody, uncacheable_response
 from deals_api.errors import ResponseTooLarge
-from deals_api.global_ids import write_id
+from deals_api.global_ids import write_upload_id
 from deals_api.models import Upload
 from deals_api.request_context import get_request_context
 from deals_api.response_size import check_response_size
@@ -99,7 +99,7 @@ def _response_body(result: ExecutionResult, context: OperationContext, media_typ
     """Raises: ResponseTooLarge."""
     extensions: dict[str, Any] = {"cost": {"requested": context.budget.requested, "limit": context.budget.limit}}
     if context.upload is not None:
-        extensions["upload"] = write_id("Upload", context.upload.snapshot)
+        extensions["upload"] = write_upload_id(context.upload.snapshot)
     body: dict[str, Any] = {"data": result.data, "extensions": extensions}
     if not result.errors:
         return ResponseBody(_dump_json(body), context.cacheable)
