@@ -1,4 +1,4 @@
-"""A browser, and windows in which nothing may go wrong unseen."""
+"""A headless browser, and pages that fail the test on any script error, policy violation or foreign request."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.requires import require
 from tests.servers import TIMEOUT, Server
 
-# Without these the browser itself looks for its makers' hosts.
+# Without these flags the browser contacts hosts of its vendor.
 FLAGS: Final = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-#: Generous, because machines are slow at times; nothing waits so long that goes well.
-PATIENCE_MS: Final = 1000 * TIMEOUT
+#: Limit of each wait for the page.
+BROWSER_TIMEOUT_MS: Final = 1000 * TIMEOUT
 
 
 @contextlib.contextmanager
 def chromium(*flags: str) -> Iterator[Browser]:
     require("chromium")
-    expect.set_options(timeout=PATIENCE_MS)
+    expect.set_options(timeout=BROWSER_TIMEOUT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=[*FLAGS, *flags])
         yield browser
@@ -32,18 +32,24 @@ def chromium(*flags: str) -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def window(browser: Browser, server: Server, **options: Any) -> Iterator[Page]:
-    """A window on the server, in which no script fails, nothing is blocked and nothing is loaded from elsewhere."""
-    mishaps: list[str] = []
+def open_page(browser: Browser, server: Server, **options: Any) -> Iterator[Page]:
+    """Open a page of the server; fail if a script fails, the policy blocks anything, or another host is requested."""
+    page_errors: list[str] = []
+
+    def check_origin(url: str) -> None:
+        if not url.startswith((server.url, "data:")):
+            page_errors.append(url)
+
     with browser.new_context(base_url=server.url, **options) as context:
         page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("pageerror", lambda error: mishaps.append(str(error)))
-        page.on("console", lambda message: mishaps.append(message.text) if "Security" in message.text else None)
-        page.on("request", lambda one: None if one.url.startswith((server.url, "data:")) else mishaps.append(one.url))
-        page.expose_function("tell", lambda violation: mishaps.append(violation))
+        page.set_default_timeout(BROWSER_TIMEOUT_MS)
+        page.on("pageerror", lambda error: page_errors.append(str(error)))
+        page.on("console", lambda message: page_errors.append(message.text) if "Security" in message.text else None)
+        page.on("request", lambda request: check_origin(request.url))
+        page.expose_function("reportViolation", lambda violation: page_errors.append(violation))
         page.add_init_script(
-            "addEventListener('securitypolicyviolation', (one) => tell(one.violatedDirective + ' ' + one.blockedURI))"
+            "addEventListener('securitypolicyviolation', (event) =>"
+            " reportViolation(event.violatedDirective + ' ' + event.blockedURI))"
         )
         yield page
-        assert mishaps == []
+        assert page_errors == []

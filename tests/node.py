@@ -1,4 +1,4 @@
-"""Programs of ``tests/frontend``, run by node with the packages that ``npm ci`` laid beside them."""
+"""Run the programs of ``tests/frontend`` with Node.js and the packages that ``npm ci`` installed there."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ FOLDER = ROOT / "tests" / "frontend"
 
 
 def run(*command: str, seconds: float = 2 * TIMEOUT) -> str:
-    """What a command prints; all that it said is in the failure where it did not end well."""
+    """Run a command and return its standard output; a failure contains all its output."""
     require("node")
     require("npm packages of tests/frontend")
-    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=seconds, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    result = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, timeout=seconds, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.chromium import chromium, window
+from tests.chromium import chromium, open_page
 from tests.servers import REAL_FILE, ROOT, serving
 
 FOLDER = ROOT / ".pictures"
@@ -18,7 +18,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, serving(Path(name)) as server, chromium() as browser:
         server.upload(REAL_FILE.read_bytes())
         size = {"viewport": {"width": 1100, "height": 1140}, "locale": "en-US", "color_scheme": "light"}
-        with window(browser, server, **size) as page:
+        with open_page(browser, server, **size) as page:
             page.goto("/")
             expect(page.locator(".bars li").first).to_be_visible()
             page.wait_for_timeout(1000)

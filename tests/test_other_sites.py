@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.builders import csv_of, deal
-from tests.chromium import PATIENCE_MS, chromium
+from tests.chromium import BROWSER_TIMEOUT_MS, chromium
 from tests.servers import Server
 
 pytestmark = pytest.mark.database_independent
@@ -89,7 +89,7 @@ def test_a_page_of_another_site_changes_nothing_and_reads_nothing(
     before = len(uploads(server))
     with browser.new_context() as context:
         page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
+        page.set_default_timeout(BROWSER_TIMEOUT_MS)
         page.goto(f"http://{host}:{port}/")
         page.wait_for_function("window.found !== undefined")
         found = page.evaluate("window.found")

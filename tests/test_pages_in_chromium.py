@@ -1,4 +1,4 @@
-"""Swagger UI, the form and the admin in a real browser, under the service's own policy and no network but it."""
+"""Swagger UI, the browsable API and the admin in a real browser, with the service's own Content-Security-Policy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.builders import csv_of, deal
-from tests.chromium import chromium, window
+from tests.chromium import chromium, open_page
 from tests.servers import REAL_FILE, ROOT, Server
 from tests.test_admin import PASSWORD, create_admin
 
@@ -18,11 +18,11 @@ pytestmark = pytest.mark.database_independent
 
 @pytest.fixture
 def page(server: Server) -> Iterator[Page]:
-    with chromium() as browser, window(browser, server) as page:
+    with chromium() as browser, open_page(browser, server) as page:
         yield page
 
 
-def test_swagger_ui_shows_every_operation_and_tries_one(page: Page, server: Server, real_file: bytes) -> None:
+def test_swagger_ui_lists_all_operations_and_executes_one(page: Page, server: Server, real_file: bytes) -> None:
     server.upload(real_file)
     page.goto("/api/docs/")
     expect(page.locator(".opblock")).to_have_count(7)
@@ -33,7 +33,7 @@ def test_swagger_ui_shows_every_operation_and_tries_one(page: Page, server: Serv
     expect(operation.locator(".live-responses-table")).to_contain_text("resplendent")
 
 
-def test_a_person_uploads_a_file_and_sees_the_answer(page: Page) -> None:
+def test_browsable_api_uploads_a_file(page: Page) -> None:
     page.goto("/api/upload/")
     expect(page.locator(".response-info")).to_contain_text(re.compile(r'"response": \[\]'))
     page.set_input_files("input[name=deals]", REAL_FILE)
@@ -43,7 +43,7 @@ def test_a_person_uploads_a_file_and_sees_the_answer(page: Page) -> None:
     expect(page.locator(".response-info")).to_contain_text('"spent_money": 451731')
 
 
-def test_a_person_who_sends_something_else_is_told_what_is_wrong(page: Page) -> None:
+def test_browsable_api_shows_why_a_file_was_rejected(page: Page) -> None:
     page.goto("/api/upload/")
     page.set_input_files("input[name=deals]", ROOT / "manage.py")
     page.get_by_role("button", name="POST").click()
@@ -52,7 +52,7 @@ def test_a_person_who_sends_something_else_is_told_what_is_wrong(page: Page) -> 
     expect(page.locator("input[name=deals]")).to_be_visible()
 
 
-def test_a_person_enters_the_admin_looks_around_and_rolls_back(
+def test_admin_logs_in_searches_and_makes_an_upload_current(
     page: Page, server: Server, environment: dict[str, str], real_file: bytes
 ) -> None:
     create_admin(environment)

@@ -1,9 +1,9 @@
-// All audits of graphql-http against one address; says which do not pass, and how many do.
+// node audit.mjs URL: run all audits of graphql-http against an endpoint; print those that fail and the number passed.
 import { auditServer } from "graphql-http";
 
 const results = await auditServer({ url: process.argv[2] });
-const others = results.filter(({ status }) => status !== "ok");
-for (const { status, id, name, reason } of others) {
+const failed = results.filter(({ status }) => status !== "ok");
+for (const { status, id, name, reason } of failed) {
   console.log(`${status} ${id} ${name}: ${reason}`);
 }
-console.log(`${results.length - others.length} of ${results.length} audits pass`);
+console.log(`${results.length - failed.length} of ${results.length} audits pass`);

@@ -1,4 +1,4 @@
-// How types are made of the schema. `graphql-codegen --config codegen.config.mjs` reads it as it is.
+// Generation of types from the schema; `graphql-codegen --config codegen.config.mjs` accepts this file too.
 export default {
   schema: "../../graphql_schema/schema.graphql",
   documents: "src/deals.graphql",
@@ -7,10 +7,10 @@ export default {
       preset: "client",
       presetConfig: { fragmentMasking: false },
       config: {
-        // A scalar that is not listed is an error, and never `any`.
+        // A scalar that is not listed below is an error instead of `any`.
         strictScalars: true,
         scalars: {
-          Money: "string", // "451731", "100.5": a number would lose hundredths
+          Money: "string", // "451731", "100.5": a number would lose precision
           BigInt: "number",
           DateTime: "string",
           Date: "string",

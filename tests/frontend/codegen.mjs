@@ -1,4 +1,4 @@
-// Does what `graphql-codegen` does with codegen.config.mjs, without the 240 packages of its command line.
+// Generate the types as `graphql-codegen` would, without the 240 packages of its command line.
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { preset } from "@graphql-codegen/client-preset";

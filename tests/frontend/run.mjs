@@ -1,4 +1,4 @@
-// node run.mjs SERVICE FILE: what build/explore.js finds at a service, as JSON; FILE is uploaded on the way.
+// node run.mjs SERVICE FILE: print the report of build/explore.js about a service as JSON; FILE is uploaded during the run.
 import { readFile } from "node:fs/promises";
 import { explore } from "./build/explore.js";
 

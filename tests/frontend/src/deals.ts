@@ -1,4 +1,4 @@
-// The service as a frontend may have it: every answer typed, every refusal a DealsError with a code.
+// An example client: every result is typed, and every error is a DealsError with a code.
 import { Client, fetchExchange, type OperationResult } from "@urql/core";
 import {
   ActivateUploadDocument,
@@ -17,7 +17,7 @@ export type Deal = PageOfDealsQuery["deals"]["nodes"][number];
 export type Month = MoneyByMonthQuery["dealStats"][number];
 export type Upload = CurrentUploadQuery["currentUpload"];
 
-/** What the service refuses: `code` is a stable word for programs, `message` a sentence for people. */
+/** An error of the service: `code` is stable and meant for programs, `message` is a sentence for people. */
 export class DealsError extends Error {
   constructor(
     readonly code: string,
@@ -27,38 +27,39 @@ export class DealsError extends Error {
   }
 }
 
-/** A client that asks the server each time: a browser's own cache already answers what has not changed. */
+/** Create a client without a cache of its own: the browser's HTTP cache revalidates unchanged responses. */
 export function connect(service: string): Client {
   return new Client({ url: `${service}/graphql`, exchanges: [fetchExchange], preferGetMethod: "within-url-limit" });
 }
 
-function dataOf<Data>({ data, error }: OperationResult<Data>): Data {
-  const [refusal] = error?.graphQLErrors ?? [];
-  if (refusal) throw new DealsError(String(refusal.extensions["code"]), refusal.message);
-  if (error || data === undefined) throw new DealsError("no_answer", error?.message ?? "There is no answer.");
+function readData<Data>({ data, error }: OperationResult<Data>): Data {
+  const [graphQLError] = error?.graphQLErrors ?? [];
+  if (graphQLError) throw new DealsError(String(graphQLError.extensions["code"]), graphQLError.message);
+  if (error || data === undefined) throw new DealsError("no_response", error?.message ?? "The service does not respond.");
   return data;
 }
 
 export async function topClients(client: Client, limit: number): Promise<TopClient[]> {
-  return dataOf(await client.query(TopClientsDocument, { limit })).topClients;
+  return readData(await client.query(TopClientsDocument, { limit })).topClients;
 }
 
 export async function moneyByMonth(client: Client): Promise<Month[]> {
-  return dataOf(await client.query(MoneyByMonthDocument, {})).dealStats;
+  return readData(await client.query(MoneyByMonthDocument, {})).dealStats;
 }
 
 export async function currentUpload(client: Client): Promise<Upload> {
-  return dataOf(await client.query(CurrentUploadDocument, {})).currentUpload;
+  return readData(await client.query(CurrentUploadDocument, {})).currentUpload;
 }
 
 /**
- * Every deal, newest first, page by page. A cursor belongs to the upload that it was made for; where another
- * file has come meanwhile, reading starts again, so the deals are always those of one file.
+ * Read all deals, newest first, page by page. A cursor is valid for one upload: if another file becomes current
+ * during the read, the read restarts, so all deals belong to the same file.
+ * `onPage` is called with the deals of each page, including those of abandoned attempts.
  */
 export async function allDeals(client: Client, onPage: (deals: Deal[]) => unknown = () => {}): Promise<Deal[]> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await readToTheEnd(client, onPage);
+      return await readAllPages(client, onPage);
     } catch (error) {
       const outdated = error instanceof DealsError && error.code === "cursor_outdated";
       if (!outdated || attempt === 5) throw error;
@@ -66,10 +67,10 @@ export async function allDeals(client: Client, onPage: (deals: Deal[]) => unknow
   }
 }
 
-async function readToTheEnd(client: Client, onPage: (deals: Deal[]) => unknown): Promise<Deal[]> {
+async function readAllPages(client: Client, onPage: (deals: Deal[]) => unknown): Promise<Deal[]> {
   const deals: Deal[] = [];
   for (let after: string | null = null; ; ) {
-    const page: PageOfDealsQuery["deals"] = dataOf(await client.query(PageOfDealsDocument, { after })).deals;
+    const page: PageOfDealsQuery["deals"] = readData(await client.query(PageOfDealsDocument, { after })).deals;
     deals.push(...page.nodes);
     await onPage(page.nodes);
     if (!page.pageInfo.hasNextPage) return deals;
@@ -77,9 +78,9 @@ async function readToTheEnd(client: Client, onPage: (deals: Deal[]) => unknown):
   }
 }
 
-/** Makes a retained upload current again; what may come of it is a union, and the compiler knows all of it. */
+/** Make a retained upload current. The result is a union, and the compiler checks that every type is handled. */
 export async function activateUpload(client: Client, id: string): Promise<string> {
-  const { activateUpload: result } = dataOf(await client.mutation(ActivateUploadDocument, { id }));
+  const { activateUpload: result } = readData(await client.mutation(ActivateUploadDocument, { id }));
   switch (result.__typename) {
     case "UploadActivated":
       return result.upload.id;
@@ -88,18 +89,18 @@ export async function activateUpload(client: Client, id: string): Promise<string
   }
 }
 
-type UploadAnswer = { Status: "OK" } | { Status: "Error"; Desc: string; Code: string };
+type UploadResult = { Status: "OK" } | { Status: "Error"; Desc: string; Code: string };
 
-/** Files go in over REST. */
+/** Upload a file over REST. */
 export async function upload(service: string, file: Blob, name: string): Promise<void> {
   const form = new FormData();
   form.append("deals", file, name);
   const response = await fetch(`${service}/api/upload/`, { method: "POST", body: form });
-  const answer = (await response.json()) as UploadAnswer;
-  if (answer.Status === "Error") throw new DealsError(answer.Code, answer.Desc);
+  const result = (await response.json()) as UploadResult;
+  if (result.Status === "Error") throw new DealsError(result.Code, result.Desc);
 }
 
-/** Money comes as digits, so that none are lost; as hundredths it can be added up exactly. */
+/** Convert an amount such as "100.5" to hundredths, which can be added exactly. */
 export function hundredths(money: string): bigint {
   const [whole = "", cents = ""] = money.split(".");
   return BigInt(whole + cents.padEnd(2, "0"));

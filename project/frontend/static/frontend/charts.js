@@ -1,29 +1,30 @@
-// Bars. Each chart is a list with its figures in words, so that who cannot see it hears the same.
+// Bar charts. Each chart is a list that contains its figures as text, so screen readers read it too.
 
 import { element, withShare } from "./dom.js";
-import { money, words } from "./i18n.js";
+import { formatMoney, messages } from "./i18n.js";
 
-const length = (digits) => Number(digits); // how long a bar is need not be exact to the cent
+// The length of a bar may lose precision; the figures beside it are exact.
+const length = (digits) => Number(digits);
 
-function bars(kind, rows) {
-  const most = Math.max(...rows.map(({ total }) => length(total)), 1);
+function barChart(className, rows) {
+  const longest = Math.max(...rows.map(({ total }) => length(total)), 1);
   return element(
     "ol",
-    { class: kind },
+    { class: className },
     ...rows.map(({ label, total, dealCount }) =>
       element(
         "li",
-        { title: `${label}: ${money(total)} (${words.dealsIn(dealCount)})` },
+        { title: `${label}: ${formatMoney(total)} (${messages.countDeals(dealCount)})` },
         element("span", { class: "label" }, label),
-        withShare(element("span", { class: "bar", "aria-hidden": "true" }), length(total) / most),
-        element("span", { class: "figure" }, money(total)),
+        withShare(element("span", { class: "bar", "aria-hidden": "true" }), length(total) / longest),
+        element("span", { class: "figure" }, formatMoney(total)),
       ),
     ),
   );
 }
 
-/** One under the other, for names. */
-export const rowsOf = (rows) => bars("bars", rows);
+/** Horizontal bars, for names. */
+export const horizontalBars = (rows) => barChart("bars", rows);
 
-/** Side by side, for what follows each other in time. */
-export const columnsOf = (rows) => bars("columns", rows);
+/** Vertical bars, for a time series. */
+export const verticalBars = (rows) => barChart("columns", rows);

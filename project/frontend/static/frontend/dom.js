@@ -1,18 +1,18 @@
-// Elements, made of what they are. Text is only ever text, so no name in a file can be more than a name.
+// Helpers that create and find elements. Names from a file are only ever inserted as text, never as HTML.
 
-/** `element("p", {class: "x", onclick: f}, "text", other)`: attributes, listeners and children. */
+/** `element("p", {class: "x", onclick: f}, "text", child)`: attributes, listeners and children. */
 export function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
+  const created = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (value === true) made.setAttribute(name, "");
-    else if (value !== false && value != null) made.setAttribute(name, value);
+    if (name.startsWith("on")) created.addEventListener(name.slice(2), value);
+    else if (value === true) created.setAttribute(name, "");
+    else if (value !== false && value != null) created.setAttribute(name, value);
   }
-  made.append(...children.filter((child) => child != null));
-  return made;
+  created.append(...children.filter((child) => child != null));
+  return created;
 }
 
-/** How long a bar is, from 0 to 1; a style attribute would be against the page's policy. */
+/** Set the length of a bar, from 0 to 1. The Content-Security-Policy forbids style attributes. */
 export function withShare(bar, share) {
   bar.style.setProperty("--share", String(share));
   return bar;

@@ -1,8 +1,8 @@
-// The client: one function for questions, one for changes. Refusals are told by their code.
+// The GraphQL client: `query` for reads, `mutate` for changes. Both throw a DealsError.
 
 const ENDPOINT = new URL("graphql/", document.baseURI);
 
-/** What the service refuses: `code` is a stable word for programs, `message` a sentence for people. */
+/** An error of the service: `code` is stable and meant for programs, `message` is a sentence for people. */
 export class DealsError extends Error {
   constructor(code, message) {
     super(message);
@@ -10,7 +10,7 @@ export class DealsError extends Error {
   }
 }
 
-/** The token of a service that asks for one, as long as the window is open. */
+/** The API token, stored until the browser tab is closed; empty if the service has not asked for one. */
 export const token = {
   get: () => sessionStorage.getItem("token") ?? "",
   set: (value) => sessionStorage.setItem("token", value),
@@ -18,30 +18,31 @@ export const token = {
 };
 
 /**
- * The data of a question. It goes by GET, so the browser keeps the answer with its ETag and asks only
- * whether it has changed: 304 costs next to nothing.
+ * Execute a query and return its data. It is sent by GET, so the browser caches the response with its ETag and
+ * revalidates it: an unchanged response is a 304 without a body.
  */
-export async function ask(query, variables = {}) {
+export async function query(operation, variables = {}) {
   const url = new URL(ENDPOINT);
-  url.searchParams.set("query", query);
+  url.searchParams.set("query", operation);
   if (Object.keys(variables).length) url.searchParams.set("variables", JSON.stringify(variables));
-  return dataOf(fetch(url, { headers: { Accept: "application/json", ...token.headers() } }));
+  return readData(fetch(url, { headers: { Accept: "application/json", ...token.headers() } }));
 }
 
-/** The data of a change, which goes by POST. */
-export async function change(query, variables = {}) {
+/** Execute a mutation by POST and return its data. */
+export async function mutate(operation, variables = {}) {
   const headers = { Accept: "application/json", "Content-Type": "application/json", ...token.headers() };
-  return dataOf(fetch(ENDPOINT, { method: "POST", headers, body: JSON.stringify({ query, variables }) }));
+  const body = JSON.stringify({ query: operation, variables });
+  return readData(fetch(ENDPOINT, { method: "POST", headers, body }));
 }
 
-async function dataOf(sent) {
-  let answer;
+async function readData(pendingResponse) {
+  let result;
   try {
-    answer = await (await sent).json();
+    result = await (await pendingResponse).json();
   } catch {
-    throw new DealsError("no_answer", "The service does not answer.");
+    throw new DealsError("no_response", "The service does not respond.");
   }
-  const [refusal] = answer.errors ?? [];
-  if (refusal) throw new DealsError(refusal.extensions?.code ?? "internal_error", refusal.message);
-  return answer.data;
+  const [error] = result.errors ?? [];
+  if (error) throw new DealsError(error.extensions?.code ?? "internal_error", error.message);
+  return result.data;
 }

@@ -1,123 +1,125 @@
-// The files that arrived: which one is current, going back to another, and what differs between two.
+// The upload history: which upload is current, how to restore an older one, and how two uploads differ.
 
 import { byId, element, show } from "./dom.js";
-import { ask, change } from "./graphql_client.js";
+import { mutate, query } from "./graphql_client.js";
+import { formatDateTime, formatMoney, formatNumber, messages, subtractMoney } from "./i18n.js";
 import { COMPARE, MAKE_CURRENT, UPLOADS } from "./operations.js";
-import { moment, money, moneyLess, number, words } from "./i18n.js";
 
-/** The newest files, and more on demand. `changed` is called when another one was made current. */
-export async function historyOf(changed) {
+const MISSING = "—";
+
+/** Return the elements of the history, newest upload first. `onChange` is called when another upload became current. */
+export async function uploadHistory(onChange) {
   const body = element("tbody");
-  const heads = [
-    headOf(words.file),
-    headOf(words.arrived),
-    headOf(words.uploadedBy, "uploader"),
-    headOf(words.state),
-    headOf(words.deals, "numeric"),
-    headOf(words.actions),
+  const headers = [
+    headerCell(messages.file),
+    headerCell(messages.uploadedAt),
+    headerCell(messages.uploadedBy, "uploader"),
+    headerCell(messages.state),
+    headerCell(messages.deals, "numeric"),
+    headerCell(messages.actions),
   ];
-  const table = element(
-    "table",
-    {},
-    element("thead", {}, element("tr", {}, ...heads)),
-    body,
-  );
-  const box = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": words.history }, table);
-  const more = element("button", { type: "button", onclick: () => telling(read) }, words.more);
+  const table = element("table", {}, element("thead", {}, element("tr", {}, ...headers)), body);
+  const box = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": messages.history }, table);
+  const moreButton = element("button", { type: "button", onclick: () => showErrors(loadMore) }, messages.more);
   let after = null;
   let current;
-  let hasUploaders = false; // the names come only with a token, and only where the service has tokens
-  async function read() {
-    const { nodes, pageInfo } = (await ask(UPLOADS, { after })).uploads;
-    current = nodes.find((one) => one.isCurrent) ?? current;
-    body.append(...nodes.map((one) => row(one, current, changed)));
-    hasUploaders ||= nodes.some((one) => one.uploadedBy);
+  let hasUploaders = false; // the service names uploaders only if it has API tokens and the request sent one
+  async function loadMore() {
+    const { nodes, pageInfo } = (await query(UPLOADS, { after })).uploads;
+    current = nodes.find((upload) => upload.isCurrent) ?? current;
+    body.append(...nodes.map((upload) => uploadRow(upload, current, onChange)));
+    hasUploaders ||= nodes.some((upload) => upload.uploadedBy);
     for (const cell of table.querySelectorAll(".uploader")) cell.hidden = !hasUploaders;
     after = pageInfo.endCursor;
-    more.hidden = !pageInfo.hasNextPage;
+    moreButton.hidden = !pageInfo.hasNextPage;
   }
-  await read();
-  return [box, more];
+  await loadMore();
+  return [box, moreButton];
 }
 
-const headOf = (head, kind = null) => element("th", { scope: "col", class: kind }, head);
+const headerCell = (text, className = null) => element("th", { scope: "col", class: className }, text);
 
-function row(upload, current, changed) {
+function uploadRow(upload, current, onChange) {
   const actions = element("td", { class: "actions" });
   if (upload.state === "LOADED" && !upload.isCurrent) {
-    const back = () => makeCurrent(upload, changed);
-    actions.append(element("button", { type: "button", onclick: back }, words.makeCurrent));
+    const activate = () => makeCurrent(upload, onChange);
+    actions.append(element("button", { type: "button", onclick: activate }, messages.makeCurrent));
     if (current) {
-      const compare = () => telling(() => drawComparison(upload, current));
-      actions.append(element("button", { type: "button", onclick: compare }, words.compare));
+      const compare = () => showErrors(() => showComparison(upload, current));
+      actions.append(element("button", { type: "button", onclick: compare }, messages.compare));
     }
   }
-  const state = upload.isCurrent ? element("strong", {}, words.isCurrent) : words.states[upload.state];
+  const state = upload.isCurrent ? element("strong", {}, messages.isCurrent) : messages.states[upload.state];
   return element(
     "tr",
     { class: upload.isCurrent ? "current" : null },
-    element("th", { scope: "row" }, upload.fileName || "—"),
-    element("td", {}, moment(upload.arrivedAt)),
+    element("th", { scope: "row" }, upload.fileName || MISSING),
+    element("td", {}, formatDateTime(upload.arrivedAt)),
     element("td", { class: "uploader" }, upload.uploadedBy),
     element("td", { title: upload.error || null }, state),
-    element("td", { class: "numeric" }, number(upload.dealCount)),
+    element("td", { class: "numeric" }, formatNumber(upload.dealCount)),
     actions,
   );
 }
 
-/** Does it, and says what it was refused. */
-async function telling(action) {
+/** Run the action; show its error, and the form for a token if the service requires one. */
+async function showErrors(action) {
   try {
     await action();
   } catch (error) {
-    show("told", error.message);
+    show("history-message", error.message);
     if (error.code === "token_required") byId("token").hidden = false;
   }
 }
 
-async function makeCurrent(upload, changed) {
-  await telling(async () => {
-    const outcome = (await change(MAKE_CURRENT, { id: upload.id })).activateUpload;
-    const went = outcome.__typename === "UploadActivated";
-    show("told", went ? words.madeCurrent(upload.fileName) : outcome.message);
+async function makeCurrent(upload, onChange) {
+  await showErrors(async () => {
+    const result = (await mutate(MAKE_CURRENT, { id: upload.id })).activateUpload;
+    const activated = result.__typename === "UploadActivated";
+    show("history-message", activated ? messages.madeCurrent(upload.fileName) : result.message);
   });
-  await changed();
+  await onChange();
 }
 
-async function drawComparison(then, now) {
-  const found = await ask(COMPARE, { then: then.id, now: now.id });
-  const count = (name) => [name(found.then), name(found.now)].map(number);
-  const sums = [found.totalThen, found.totalNow].map(([all]) => all?.total ?? "0");
-  const facts = [
-    [words.deals, ...count((one) => one.dealCount), number(found.now.dealCount - found.then.dealCount)],
-    [words.customers, ...count((one) => one.customerCount), number(found.now.customerCount - found.then.customerCount)],
-    [words.gems, ...count((one) => one.gemCount), number(found.now.gemCount - found.then.gemCount)],
-    [words.sum, ...sums.map(money), money(moneyLess(sums[1], sums[0]))],
+async function showComparison(selected, current) {
+  const data = await query(COMPARE, { selected: selected.id, current: current.id });
+  const headers = ["", `${messages.selected}: ${selected.fileName}`, `${messages.current}: ${current.fileName}`, messages.difference];
+  const rows = [
+    countRow(messages.deals, data, (upload) => upload.dealCount),
+    countRow(messages.customers, data, (upload) => upload.customerCount),
+    countRow(messages.gems, data, (upload) => upload.gemCount),
+    moneyRow(messages.sum, data.selectedTotal[0]?.total ?? "0", data.currentTotal[0]?.total ?? "0"),
+    ...clientRows(data.selectedClients, data.currentClients),
   ];
-  const heads = ["", `${words.then}: ${then.fileName}`, `${words.now}: ${now.fileName}`, words.difference];
-  const table = element(
-    "table",
-    {},
-    element("thead", {}, element("tr", {}, ...heads.map((head, place) => headOf(head, place > 0 ? "numeric" : null)))),
-    element("tbody", {}, ...[...facts, ...clients(found)].map((cells) => comparedRow(cells))),
-  );
-  const heading = element("h3", { tabindex: "-1" }, words.comparison);
-  const close = element("button", { type: "button", onclick: () => show("comparison") }, words.close);
+  const headerRow = element("tr", {}, ...headers.map((text, index) => headerCell(text, index ? "numeric" : null)));
+  const table = element("table", {}, element("thead", {}, headerRow), element("tbody", {}, ...rows));
+  const heading = element("h3", { tabindex: "-1" }, messages.comparison);
+  const close = element("button", { type: "button", onclick: () => show("comparison") }, messages.close);
   show("comparison", heading, element("div", { class: "scroll" }, table), close);
   heading.focus();
 }
 
-function comparedRow([what, then, now, difference]) {
-  const cells = [then, now, difference].map((cell) => element("td", { class: "numeric" }, cell));
-  return element("tr", {}, element("th", { scope: "row" }, what), ...cells);
+function comparisonRow(name, ...cells) {
+  const row = element("tr", {}, element("th", { scope: "row" }, name));
+  row.append(...cells.map((cell) => element("td", { class: "numeric" }, cell)));
+  return row;
 }
 
-/** Whoever is among the five of either file; who is not among those of the other has a dash there. */
-function clients({ topThen, topNow }) {
-  const [then, now] = [topThen, topNow].map((top) => new Map(top.map((one) => [one.username, one.spentMoney])));
-  return [...new Set([...now.keys(), ...then.keys()])].map((username) => {
-    const [before, after] = [then.get(username), now.get(username)];
-    const difference = before && after ? money(moneyLess(after, before)) : "—";
-    return [username, before ? money(before) : "—", after ? money(after) : "—", difference];
-  });
+function countRow(name, { selected, current }, count) {
+  const counts = [count(selected), count(current), count(current) - count(selected)];
+  return comparisonRow(name, ...counts.map(formatNumber));
+}
+
+/** The amounts are undefined where they are unknown. */
+function moneyRow(name, selected, current) {
+  const difference = selected && current && subtractMoney(current, selected);
+  return comparisonRow(name, ...[selected, current, difference].map((amount) => (amount ? formatMoney(amount) : MISSING)));
+}
+
+/** One row for each client that is among the top five of either upload. */
+function clientRows(selectedClients, currentClients) {
+  const amounts = (clients) => new Map(clients.map(({ username, spentMoney }) => [username, spentMoney]));
+  const [selected, current] = [amounts(selectedClients), amounts(currentClients)];
+  const usernames = new Set([...current.keys(), ...selected.keys()]);
+  return [...usernames].map((username) => moneyRow(username, selected.get(username), current.get(username)));
 }

@@ -1,101 +1,101 @@
-// What the page says, in two languages, and how numbers and dates are written in each.
+// The texts of the page in English and Russian, and the formats of numbers and dates in each language.
 
-const WORDS = {
+const MESSAGES = {
   en: {
     title: "Deals in gems",
-    subtitle: "Upload the history of your deals; see who spent most and what they share.",
+    subtitle: "Upload your deal history to see the top customers and the gems they have in common.",
     language: "Language",
-    theme: "Colours",
-    auto: "as the system", light: "light", dark: "dark",
+    theme: "Theme",
+    auto: "System", light: "Light", dark: "Dark",
     graphiql: "GraphiQL", docs: "REST API", admin: "Admin",
     upload: "Upload a file",
-    drop: "Drop a deals.csv here, or choose one",
-    dropHint: "CSV with the columns customer, item, total, quantity, date. It replaces what is shown below.",
-    sending: (share) => `Sending: ${share} %`,
-    processing: "The service reads the file…",
+    drop: "Drop a deals.csv file here, or choose a file",
+    dropHint: "CSV with the columns customer, item, total, quantity and date. It replaces the data shown below.",
+    uploading: (percent) => `Uploading: ${percent}%`,
+    processing: "Processing…",
     accepted: (name) => `${name} was accepted.`,
-    refused: (name) => `${name} was refused. What is shown below has not changed.`,
-    problems: "Places to mend",
-    line: "Line", column: "Column", value: "Value", reason: "What is wrong",
+    rejected: (name) => `${name} was rejected. The data shown below has not changed.`,
+    problems: "Errors to fix",
+    line: "Line", column: "Column", value: "Value", reason: "Reason",
     wholeLine: "whole line",
-    onlyFirst: (count) => `Only the first ${count} are listed.`,
-    tooOften: (seconds) => `Too many requests; try again in ${seconds} s.`,
-    noAnswer: "The service does not answer. Is it running?",
-    tokenNeeded: "This service asks for a token.",
-    token: "Token", useToken: "Use it",
-    empty: "Nothing has been uploaded yet. Drop a file above to begin.",
-    current: (name, time) => `${name}, arrived ${time}`,
+    onlyFirst: (count) => `These are the first ${count} errors; the file may contain more.`,
+    rateLimited: (seconds) => `Too many requests. Try again in ${seconds} s.`,
+    noResponse: "The service does not respond. Is it running?",
+    tokenRequired: "This service requires an access token.",
+    token: "Token", applyToken: "Apply",
+    empty: "No data yet. Upload a file to begin.",
+    currentFile: (name, time) => `${name}, uploaded ${time}`,
     deals: "Deals", customers: "Customers", gems: "Gems",
-    topClients: "Who spent most",
-    sharedGems: "gems shared with another of the five",
-    noShared: "none",
-    byMonth: "Money by month", byGem: "Money by gem",
-    dealsIn: (count) => `${count} deals`,
-    customer: "Customer", gem: "Gem", total: "Total", quantity: "Pieces", date: "Date",
+    topClients: "Top customers",
+    sharedGems: "gems bought by at least two of these customers",
+    noSharedGems: "none",
+    byMonth: "Total by month", byGem: "Total by gem",
+    countDeals: (count) => (count === 1 ? "1 deal" : `${count} deals`),
+    customer: "Customer", gem: "Gem", total: "Total", quantity: "Quantity", date: "Date",
     spent: "Spent", dealCount: "Deals", gemCount: "Gems", buyerCount: "Buyers", lastDeal: "Last deal",
-    contains: (what) => `${what} contains`,
+    contains: (name) => `${name} contains`,
     from: "From", until: "Until",
     found: (count) => `${count} found`,
     loading: "Loading…",
-    history: "History of files",
-    file: "File", arrived: "Arrived", uploadedBy: "Uploaded by", state: "State", actions: "What to do",
+    history: "Upload history",
+    file: "File", uploadedAt: "Uploaded", uploadedBy: "Uploaded by", state: "State", actions: "Actions",
     states: {
-      LOADED: "kept", LOADING: "being read", REFUSED: "refused", INTERRUPTED: "interrupted",
+      LOADED: "retained", LOADING: "loading", REFUSED: "rejected", INTERRUPTED: "interrupted",
       RETIRED: "no longer retained", PRUNED: "no longer retained",
     },
     isCurrent: "current",
     makeCurrent: "Make current", compare: "Compare with current",
-    madeCurrent: (name) => `${name} is current now.`,
-    comparison: "Comparison", then: "That file", now: "Current file", difference: "Difference",
-    sum: "Sum of all deals", close: "Close",
+    madeCurrent: (name) => `${name} is now current.`,
+    comparison: "Comparison", selected: "Selected file", current: "Current file", difference: "Difference",
+    sum: "Total of all deals", close: "Close",
     more: "Show more",
   },
   ru: {
     title: "Сделки с камнями",
-    subtitle: "Загрузите историю сделок и узнайте, кто потратил больше всех и какие камни у них общие.",
+    subtitle: "Загрузите историю сделок, чтобы увидеть топ покупателей и их общие камни.",
     language: "Язык",
-    theme: "Оформление",
-    auto: "как в системе", light: "светлое", dark: "тёмное",
+    theme: "Тема",
+    auto: "Системная", light: "Светлая", dark: "Тёмная",
     graphiql: "GraphiQL", docs: "REST API", admin: "Админка",
     upload: "Загрузка файла",
-    drop: "Перетащите сюда deals.csv или выберите файл",
-    dropHint: "CSV со столбцами customer, item, total, quantity, date. Он заменит то, что показано ниже.",
-    sending: (share) => `Отправка: ${share} %`,
-    processing: "Сервис читает файл…",
+    drop: "Перетащите сюда файл deals.csv или выберите файл",
+    dropHint: "CSV со столбцами customer, item, total, quantity и date. Файл заменит данные, показанные ниже.",
+    uploading: (percent) => `Загрузка: ${percent} %`,
+    processing: "Обработка…",
     accepted: (name) => `Файл ${name} принят.`,
-    refused: (name) => `Файл ${name} не принят. То, что показано ниже, не изменилось.`,
-    problems: "Что исправить",
-    line: "Строка", column: "Столбец", value: "Значение", reason: "Что не так",
+    rejected: (name) => `Файл ${name} отклонён. Данные ниже не изменились.`,
+    problems: "Ошибки в файле",
+    line: "Строка", column: "Столбец", value: "Значение", reason: "Причина",
     wholeLine: "вся строка",
-    onlyFirst: (count) => `Показаны только первые ${count}.`,
-    tooOften: (seconds) => `Слишком много запросов, попробуйте через ${seconds} с.`,
-    noAnswer: "Сервис не отвечает. Он запущен?",
-    tokenNeeded: "Этот сервис спрашивает токен.",
-    token: "Токен", useToken: "Использовать",
-    empty: "Пока ничего не загружено. Перетащите файл в поле выше.",
-    current: (name, time) => `${name}, получен ${time}`,
+    onlyFirst: (count) => `Показаны первые ошибки (${count}); в файле могут быть и другие.`,
+    rateLimited: (seconds) => `Слишком много запросов. Повторите через ${seconds} с.`,
+    noResponse: "Сервис не отвечает. Он запущен?",
+    tokenRequired: "Для доступа к сервису нужен токен.",
+    token: "Токен", applyToken: "Применить",
+    empty: "Данных пока нет. Загрузите файл, чтобы начать.",
+    currentFile: (name, time) => `${name}, загружен ${time}`,
     deals: "Сделки", customers: "Покупатели", gems: "Камни",
-    topClients: "Кто потратил больше всех",
-    sharedGems: "камни, которые купил ещё кто-то из пяти",
-    noShared: "нет",
-    byMonth: "Деньги по месяцам", byGem: "Деньги по камням",
-    dealsIn: (count) => `сделок: ${count}`,
-    customer: "Покупатель", gem: "Камень", total: "Сумма", quantity: "Штук", date: "Дата",
+    topClients: "Топ покупателей",
+    sharedGems: "камни, которые купили как минимум двое из этих покупателей",
+    noSharedGems: "нет",
+    byMonth: "Сумма по месяцам", byGem: "Сумма по камням",
+    countDeals: (count) => `сделок: ${count}`,
+    customer: "Покупатель", gem: "Камень", total: "Сумма", quantity: "Количество", date: "Дата",
     spent: "Потрачено", dealCount: "Сделок", gemCount: "Камней", buyerCount: "Покупателей", lastDeal: "Последняя сделка",
-    contains: (what) => `${what} содержит`,
+    contains: (name) => `${name} содержит`,
     from: "С", until: "По",
     found: (count) => `найдено: ${count}`,
     loading: "Загрузка…",
-    history: "История файлов",
-    file: "Файл", arrived: "Получен", uploadedBy: "Кто загрузил", state: "Состояние", actions: "Что сделать",
+    history: "История загрузок",
+    file: "Файл", uploadedAt: "Загружен", uploadedBy: "Кто загрузил", state: "Состояние", actions: "Действия",
     states: {
-      LOADED: "хранится", LOADING: "читается", REFUSED: "не принят", INTERRUPTED: "прерван",
+      LOADED: "хранится", LOADING: "загружается", REFUSED: "отклонён", INTERRUPTED: "прерван",
       RETIRED: "больше не хранится", PRUNED: "больше не хранится",
     },
     isCurrent: "текущий",
     makeCurrent: "Сделать текущим", compare: "Сравнить с текущим",
     madeCurrent: (name) => `Теперь текущий файл: ${name}.`,
-    comparison: "Сравнение", then: "Тот файл", now: "Текущий файл", difference: "Разница",
+    comparison: "Сравнение", selected: "Выбранный файл", current: "Текущий файл", difference: "Разница",
     sum: "Сумма всех сделок", close: "Закрыть",
     more: "Показать ещё",
   },
@@ -103,45 +103,48 @@ const WORDS = {
 
 export const LANGUAGES = { en: "English", ru: "Русский" };
 
-function preferred() {
-  const wanted = localStorage.getItem("language") ?? navigator.language.slice(0, 2);
-  return wanted in WORDS ? wanted : "en";
+function preferredLanguage() {
+  const code = localStorage.getItem("language") ?? navigator.language.slice(0, 2);
+  return code in MESSAGES ? code : "en";
 }
 
-export let language = preferred();
-export let words = WORDS[language];
+export let language = preferredLanguage();
+export let messages = MESSAGES[language];
 
-export function speak(chosen) {
-  localStorage.setItem("language", chosen);
-  language = preferred();
-  words = WORDS[language];
+/** Store the language and use it from now on; the caller renders the page again. */
+export function setLanguage(code) {
+  localStorage.setItem("language", code);
+  language = preferredLanguage();
+  messages = MESSAGES[language];
 }
 
-export const number = (value) => new Intl.NumberFormat(language).format(value);
+// Numbers and dates
 
-/** Digits as the service wrote them, grouped; never through a floating-point number, which would lose cents. */
-export function money(digits) {
+export const formatNumber = (value) => new Intl.NumberFormat(language).format(value);
+
+/** Group the digits of an amount such as "1234.5", without a floating-point number, which would lose cents. */
+export function formatMoney(digits) {
   const [whole, cents] = digits.replace("-", "").split(".");
   const grouped = new Intl.NumberFormat(language).format(BigInt(whole));
-  const point = language === "ru" ? "," : ".";
-  return (digits.startsWith("-") ? "−" : "") + grouped + (cents ? point + cents.padEnd(2, "0") : "");
+  const decimalPoint = language === "ru" ? "," : ".";
+  return (digits.startsWith("-") ? "−" : "") + grouped + (cents ? decimalPoint + cents.padEnd(2, "0") : "");
 }
 
-const inHundredths = (digits) => {
+const toCents = (digits) => {
   const [whole, cents = ""] = digits.split(".");
-  return BigInt(whole) * 100n + BigInt(cents.padEnd(2, "0") || "0");
+  return BigInt(whole) * 100n + BigInt(cents.padEnd(2, "0"));
 };
 
-/** One amount less another, exactly, as digits. */
-export function moneyLess(digits, other) {
-  const less = inHundredths(digits) - inHundredths(other);
-  const [sign, rest] = less < 0n ? ["-", -less] : ["", less];
-  const cents = String(rest % 100n).padStart(2, "0");
-  return `${sign}${rest / 100n}${cents === "00" ? "" : `.${cents}`}`;
+/** Return the exact difference of two amounts that are not negative, as digits. */
+export function subtractMoney(minuend, subtrahend) {
+  const difference = toCents(minuend) - toCents(subtrahend);
+  const [sign, absolute] = difference < 0n ? ["-", -difference] : ["", difference];
+  const cents = String(absolute % 100n).padStart(2, "0");
+  return `${sign}${absolute / 100n}${cents === "00" ? "" : `.${cents}`}`;
 }
 
-export const moment = (iso) =>
+export const formatDateTime = (iso) =>
   new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short", timeZone: "UTC" }).format(new Date(iso));
 
-export const month = (iso) =>
+export const formatMonth = (iso) =>
   new Intl.DateTimeFormat(language, { month: "short", year: "numeric", timeZone: "UTC" }).format(new Date(iso));

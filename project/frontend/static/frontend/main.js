@@ -1,202 +1,148 @@
-// The page: what is on it, when it is drawn anew, and what its controls do.
+// The page: its sections, when they are rendered, and its controls. Files are uploaded over REST, data are read over
+// GraphQL.
 
-import { columnsOf, rowsOf } from "./charts.js";
+import { horizontalBars, verticalBars } from "./charts.js";
+import { TABLES } from "./data_tables.js";
 import { byId, element, show } from "./dom.js";
-import { ask, token } from "./graphql_client.js";
-import { historyOf } from "./history.js";
-import { CURRENT, CUSTOMERS, DEALS, GEMS, MONEY_BY_GEM, MONEY_BY_MONTH, TOP_CLIENTS } from "./operations.js";
-import { EndlessTable } from "./tables.js";
+import { query, token } from "./graphql_client.js";
+import { uploadHistory } from "./history.js";
+import { formatDateTime, formatMoney, formatMonth, formatNumber, LANGUAGES, language, messages, setLanguage } from "./i18n.js";
+import { CURRENT, MONEY_BY_GEM, MONEY_BY_MONTH, TOP_CLIENTS } from "./operations.js";
 import { upload } from "./upload.js";
-import { LANGUAGES, language, moment, money, month, number, speak, words } from "./i18n.js";
 
-/** How often the service is asked whether there is something new: mostly 304, without a body. */
-const EVERY_MS = 3000;
+/** Interval between checks for a new upload; most responses are 304 without a body. */
+const REFRESH_MS = 3000;
 
-const contains = (text) => (text ? { contains: text } : null);
-
-const TABLES = [
-  new EndlessTable({
-    id: "customers",
-    root: "customers",
-    query: CUSTOMERS,
-    orderBy: "SPENT_MONEY_DESC",
-    columns: [
-      { title: () => words.customer, order: "USERNAME", cell: (one) => one.username },
-      { title: () => words.spent, order: "SPENT_MONEY", numeric: true, cell: (one) => money(one.spentMoney) },
-      { title: () => words.dealCount, order: "DEAL_COUNT", numeric: true, cell: (one) => number(one.dealCount) },
-      { title: () => words.gemCount, numeric: true, cell: (one) => number(one.gemCount) },
-      { title: () => words.lastDeal, order: "LAST_DEAL", cell: (one) => moment(one.lastDeal) },
-    ],
-    filters: {
-      fields: () => [{ name: "username", type: "search", label: words.contains(words.customer) }],
-      from: ({ username }) => (username ? { username: contains(username) } : null),
-    },
-  }),
-  new EndlessTable({
-    id: "gems",
-    root: "gems",
-    query: GEMS,
-    orderBy: "TOTAL_DESC",
-    columns: [
-      { title: () => words.gem, order: "NAME", cell: (one) => one.name },
-      { title: () => words.total, order: "TOTAL", numeric: true, cell: (one) => money(one.total) },
-      { title: () => words.dealCount, order: "DEAL_COUNT", numeric: true, cell: (one) => number(one.dealCount) },
-      { title: () => words.buyerCount, order: "BUYER_COUNT", numeric: true, cell: (one) => number(one.buyerCount) },
-      { title: () => words.lastDeal, cell: (one) => moment(one.lastDeal) },
-    ],
-    filters: {
-      fields: () => [{ name: "name", type: "search", label: words.contains(words.gem) }],
-      from: ({ name }) => (name ? { name: contains(name) } : null),
-    },
-  }),
-  new EndlessTable({
-    id: "deals",
-    root: "deals",
-    query: DEALS,
-    orderBy: "DATE_DESC",
-    columns: [
-      { title: () => words.date, order: "DATE", cell: (one) => moment(one.date) },
-      { title: () => words.customer, cell: (one) => one.customer.username },
-      { title: () => words.gem, cell: (one) => one.gem.name },
-      { title: () => words.quantity, order: "QUANTITY", numeric: true, cell: (one) => number(one.quantity) },
-      { title: () => words.total, order: "TOTAL", numeric: true, cell: (one) => money(one.total) },
-    ],
-    filters: {
-      fields: () => [
-        { name: "customer", type: "search", label: words.contains(words.customer) },
-        { name: "gem", type: "search", label: words.contains(words.gem) },
-        { name: "since", type: "date", label: words.from },
-        { name: "until", type: "date", label: words.until },
-      ],
-      from: ({ customer, gem, since, until }) => {
-        const date = { gte: since ? `${since}T00:00:00Z` : null, lte: until ? `${until}T23:59:59.999999Z` : null };
-        return { customer: contains(customer), gem: contains(gem), date: since || until ? date : null };
-      },
-    },
-  }),
-];
-
-// What is on it
-
-/** Each part by itself: what one is refused keeps no other from being seen, and what comes too late is not shown. */
-async function draw(id, make) {
-  const asked = shown;
-  try {
-    const made = [await make()].flat();
-    if (asked === shown) show(id, ...made);
-  } catch (error) {
-    if (asked !== shown) return;
-    show(id, element("p", { class: "bad" }, error.code === "no_answer" ? words.noAnswer : error.message));
-    if (error.code === "token_required") byId("token").hidden = false;
-  }
-}
-
-const drawFiles = () => draw("uploads", () => historyOf(refresh));
+// Sections
 
 async function topClients() {
-  const clients = (await ask(TOP_CLIENTS)).topClients;
+  const clients = (await query(TOP_CLIENTS)).topClients;
+  return element("ol", { class: "clients" }, ...clients.map(clientItem));
+}
+
+function clientItem({ username, spentMoney, gems }) {
+  const gemItems = gems.map((gem) => element("li", { class: "gem" }, gem));
   return element(
-    "ol",
-    { class: "clients" },
-    ...clients.map(({ username, spentMoney, gems }) =>
-      element(
-        "li",
-        {},
-        element("span", { class: "name" }, username),
-        element("span", { class: "money" }, money(spentMoney)),
-        element(
-          "ul",
-          { "aria-label": words.sharedGems },
-          ...gems.map((gem) => element("li", { class: "gem" }, gem)),
-          gems.length ? null : element("li", { class: "none" }, words.noShared),
-        ),
-      ),
+    "li",
+    {},
+    element("span", { class: "name" }, username),
+    element("span", { class: "money" }, formatMoney(spentMoney)),
+    element(
+      "ul",
+      { "aria-label": messages.sharedGems },
+      ...(gems.length ? gemItems : [element("li", { class: "none" }, messages.noSharedGems)]),
     ),
   );
 }
 
-const moneyByMonth = async () =>
-  columnsOf((await ask(MONEY_BY_MONTH)).dealStats.reverse().map((one) => ({ ...one, label: month(one.month) })));
+async function moneyByMonth() {
+  const { dealStats } = await query(MONEY_BY_MONTH);
+  return verticalBars(dealStats.reverse().map((stats) => ({ ...stats, label: formatMonth(stats.month) })));
+}
 
-const moneyByGem = async () =>
-  rowsOf((await ask(MONEY_BY_GEM)).dealStats.map((one) => ({ ...one, label: one.gem.name })));
+async function moneyByGem() {
+  const { dealStats } = await query(MONEY_BY_GEM);
+  return horizontalBars(dealStats.map((stats) => ({ ...stats, label: stats.gem.name })));
+}
 
-const fact = (name, value) => element("div", {}, element("dt", {}, name), element("dd", {}, number(value)));
+const fact = (name, value) => element("div", {}, element("dt", {}, name), element("dd", {}, formatNumber(value)));
 
-function facts(current) {
-  show("current", words.current(current.fileName || "—", moment(current.arrivedAt)));
+function showFacts(currentUpload) {
+  show("current", messages.currentFile(currentUpload.fileName || "—", formatDateTime(currentUpload.arrivedAt)));
   show(
     "facts",
-    fact(words.deals, current.dealCount),
-    fact(words.customers, current.customerCount),
-    fact(words.gems, current.gemCount),
+    fact(messages.deals, currentUpload.dealCount),
+    fact(messages.customers, currentUpload.customerCount),
+    fact(messages.gems, currentUpload.gemCount),
   );
 }
 
-// When it is drawn
+// Rendering
 
-let shown; // the id of the upload that is on the page
+let shownUpload; // the id of the upload whose data are shown, null without data, undefined to render again
 
-async function drawAll(current) {
-  shown = current?.id ?? null;
-  byId("data").hidden = !current;
-  byId("empty").hidden = Boolean(current);
-  await drawFiles();
-  if (!current) return;
-  facts(current);
-  show("comparison");
-  await Promise.all([
-    draw("clients", topClients),
-    draw("months", moneyByMonth),
-    draw("money-by-gem", moneyByGem),
-    ...TABLES.map((table) => draw(`${table.id}-table`, () => table.draw())),
-  ]);
-}
-
-/** Looks whether there is something new, and draws it. */
-async function refresh() {
+/**
+ * Render one section. An error is shown in its own section only; a result that arrives after another upload became
+ * current is dropped.
+ */
+async function renderSection(id, render) {
+  const renderedUpload = shownUpload;
   try {
-    const current = (await ask(CURRENT)).currentUpload;
-    byId("trouble").hidden = true;
-    if (shown === undefined || (current?.id ?? null) !== shown) await drawAll(current);
+    const elements = [await render()].flat();
+    if (renderedUpload === shownUpload) show(id, ...elements);
   } catch (error) {
-    byId("trouble").hidden = false;
-    show("trouble", error.code === "no_answer" ? words.noAnswer : error.message);
-    if (error.code === "token_required") byId("token").hidden = false;
+    if (renderedUpload === shownUpload) show(id, element("p", { class: "bad" }, describeError(error)));
   }
 }
 
-async function watch() {
+/** Return the text of an error; show the form for a token if the service requires one. */
+function describeError(error) {
+  if (error.code === "token_required") byId("token").hidden = false;
+  return error.code === "no_response" ? messages.noResponse : error.message;
+}
+
+const renderHistory = () => renderSection("uploads", () => uploadHistory(refresh));
+
+async function render(currentUpload) {
+  shownUpload = currentUpload?.id ?? null;
+  byId("data").hidden = !currentUpload;
+  byId("empty").hidden = Boolean(currentUpload);
+  await renderHistory();
+  if (!currentUpload) return;
+  showFacts(currentUpload);
+  show("comparison");
+  await Promise.all([
+    renderSection("clients", topClients),
+    renderSection("months", moneyByMonth),
+    renderSection("money-by-gem", moneyByGem),
+    ...TABLES.map((table) => renderSection(`${table.id}-table`, () => table.render())),
+  ]);
+}
+
+/** Check which upload is current, and render the page if it is not the one shown. */
+async function refresh() {
+  try {
+    const { currentUpload } = await query(CURRENT);
+    byId("connection-error").hidden = true;
+    if ((currentUpload?.id ?? null) !== shownUpload) await render(currentUpload);
+  } catch (error) {
+    byId("connection-error").hidden = false;
+    show("connection-error", describeError(error));
+  }
+}
+
+async function rerender() {
+  shownUpload = undefined;
+  await refresh();
+}
+
+async function refreshRepeatedly() {
   if (!document.hidden) await refresh();
-  setTimeout(watch, EVERY_MS);
+  setTimeout(refreshRepeatedly, REFRESH_MS);
 }
 
-// What its controls do
+// Controls
 
-function name(everything) {
-  for (const one of everything.querySelectorAll("[data-word]")) one.textContent = words[one.dataset.word];
-}
-
-function speakAnew() {
+function translatePage() {
   document.documentElement.lang = language;
-  document.title = words.title;
-  name(document);
+  document.title = messages.title;
+  for (const node of document.querySelectorAll("[data-i18n]")) node.textContent = messages[node.dataset.i18n];
 }
 
-async function take(file) {
+async function handleFile(file) {
   if (!file) return;
   const outcome = await upload(file);
-  if (outcome === "token") byId("token").hidden = false;
+  if (outcome === "token_required") byId("token").hidden = false;
   await refresh();
-  if (outcome === "refused") await drawFiles(); // which it is on record in
+  if (outcome === "rejected") await renderHistory(); // it lists rejected uploads too
 }
 
-function prepareDrop() {
+function prepareDropZone() {
   const zone = byId("drop");
   const field = byId("file");
   field.addEventListener("change", async () => {
-    await take(field.files[0]);
-    field.value = ""; // so that the same file, mended, can be chosen again
+    await handleFile(field.files[0]);
+    field.value = ""; // otherwise choosing the same file again would not be a change
   });
   for (const kind of ["dragenter", "dragover"]) {
     zone.addEventListener(kind, (event) => {
@@ -207,39 +153,46 @@ function prepareDrop() {
   for (const kind of ["dragleave", "drop"]) zone.addEventListener(kind, () => zone.classList.remove("over"));
   zone.addEventListener("drop", (event) => {
     event.preventDefault();
-    take(event.dataTransfer.files[0]);
+    handleFile(event.dataTransfer.files[0]);
   });
 }
 
-function prepareChoices() {
-  const languages = byId("language");
-  languages.append(...Object.entries(LANGUAGES).map(([code, title]) => element("option", { value: code }, title)));
-  languages.value = language;
-  languages.addEventListener("change", async () => {
-    speak(languages.value);
-    speakAnew();
+function prepareLanguage() {
+  const select = byId("language");
+  select.append(...Object.entries(LANGUAGES).map(([code, name]) => element("option", { value: code }, name)));
+  select.value = language;
+  select.addEventListener("change", async () => {
+    setLanguage(select.value);
+    translatePage();
     show("result");
-    shown = undefined;
-    await refresh();
-  });
-  const theme = byId("theme");
-  theme.value = localStorage.getItem("theme") ?? "auto";
-  const wear = () => document.documentElement.setAttribute("data-theme", theme.value);
-  theme.addEventListener("change", () => {
-    localStorage.setItem("theme", theme.value);
-    wear();
-  });
-  wear();
-  byId("token").addEventListener("submit", async (event) => {
-    event.preventDefault();
-    token.set(byId("secret").value);
-    byId("token").hidden = true;
-    shown = undefined;
-    await refresh();
+    await rerender();
   });
 }
 
-speakAnew();
-prepareChoices();
-prepareDrop();
-watch();
+function prepareTheme() {
+  const select = byId("theme");
+  select.value = localStorage.getItem("theme") ?? "auto";
+  const applyTheme = () => document.documentElement.setAttribute("data-theme", select.value);
+  select.addEventListener("change", () => {
+    localStorage.setItem("theme", select.value);
+    applyTheme();
+  });
+  applyTheme();
+}
+
+function prepareTokenForm() {
+  const form = byId("token");
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    token.set(byId("token-value").value);
+    form.hidden = true;
+    await rerender();
+  });
+}
+
+translatePage();
+prepareLanguage();
+prepareTheme();
+prepareDropZone();
+prepareTokenForm();
+refreshRepeatedly();

@@ -1,11 +1,11 @@
-// Every operation of the page, to be copied and tried in GraphiQL as it stands.
+// All GraphQL operations of the page. Each can be pasted into GraphiQL.
 
 export const CURRENT = `query Current {
   currentUpload { id fileName dealCount customerCount gemCount arrivedAt }
 }`;
 
-export const TOP_CLIENTS = `query TopClients($upload: ID) {
-  topClients(limit: 5, upload: $upload) { username spentMoney gems }
+export const TOP_CLIENTS = `query TopClients {
+  topClients(limit: 5) { username spentMoney gems }
 }`;
 
 export const MONEY_BY_MONTH = `query MoneyByMonth {
@@ -47,14 +47,14 @@ export const UPLOADS = `query Uploads($after: String) {
   }
 }`;
 
-// Two versions side by side, each root with the upload that it is to read.
-export const COMPARE = `query Compare($then: ID!, $now: ID!) {
-  then: upload(id: $then) { fileName arrivedAt dealCount customerCount gemCount }
-  now: upload(id: $now) { fileName arrivedAt dealCount customerCount gemCount }
-  totalThen: dealStats(upload: $then) { total }
-  totalNow: dealStats(upload: $now) { total }
-  topThen: topClients(limit: 5, upload: $then) { username spentMoney }
-  topNow: topClients(limit: 5, upload: $now) { username spentMoney }
+// Two uploads in one request; each root field names the upload that it reads.
+export const COMPARE = `query Compare($selected: ID!, $current: ID!) {
+  selected: upload(id: $selected) { dealCount customerCount gemCount }
+  current: upload(id: $current) { dealCount customerCount gemCount }
+  selectedTotal: dealStats(upload: $selected) { total }
+  currentTotal: dealStats(upload: $current) { total }
+  selectedClients: topClients(limit: 5, upload: $selected) { username spentMoney }
+  currentClients: topClients(limit: 5, upload: $current) { username spentMoney }
 }`;
 
 export const MAKE_CURRENT = `mutation MakeCurrent($id: ID!) {

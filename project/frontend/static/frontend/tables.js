@@ -1,122 +1,131 @@
-// Tables without an end: sorted and filtered by the service, and read on while one scrolls.
+// Tables with infinite scrolling; the service sorts and filters their rows.
 
 import { element } from "./dom.js";
-import { ask } from "./graphql_client.js";
-import { number, words } from "./i18n.js";
+import { query } from "./graphql_client.js";
+import { formatNumber, messages } from "./i18n.js";
+
+/** Load the next page when the end of the rows is less than this far below the visible part, in pixels. */
+const PRELOAD_PIXELS = 400;
+const TYPING_PAUSE_MS = 250;
 
 /**
- * A table of what one root of the graph lists.
+ * A table of the rows of one GraphQL connection.
  *
- * `columns`: {title, order, cell}, `order` being the name of the order without _ASC and _DESC; `filters`: what
- * makes the fields to filter by, and the filter from them.
+ * - `id`: the key of its title in the messages, and the first part of the ids of its fields
+ * - `root`: the name of the connection in the data of `operation`, which takes $orderBy, $filter and $after
+ * - `columns`: [{title, cell, numeric, order}], where `order` is an enum value without _ASC or _DESC
+ * - `filters`: `fields()` returns [{name, type, label}], `from(values)` the filter for the values of the fields
  */
-export class EndlessTable {
-  constructor({ id, root, query, columns, orderBy, filters }) {
-    Object.assign(this, { id, root, query, columns, orderBy, filters });
-    this.run = 0;
+export class InfiniteTable {
+  constructor({ id, root, operation, columns, orderBy, filters }) {
+    Object.assign(this, { id, root, operation, columns, orderBy, filters });
+    this.generation = 0; // incremented by each restart; responses to earlier generations are dropped
     this.filter = null;
-    this.typed = {}; // what stands in the fields, which outlives a new file and another language
+    this.values = {}; // of the filter fields; retained when the data or the language changes
   }
 
-  /** All of it, in words of the moment; the rows follow. */
-  draw() {
+  /** Return new elements in the current language, and start to load rows. */
+  render() {
     this.body = element("tbody");
     this.status = element("p", { class: "status", role: "status" });
     this.end = element("div", { class: "end" });
     this.head = element("tr");
     const table = element("table", {}, element("thead", {}, this.head), this.body);
-    this.box = element(
-      "div",
-      { class: "scroll", tabindex: "0", role: "region", "aria-label": this.title() },
-      table,
-      this.end,
-    );
-    new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.more(), {
+    const label = messages[this.id];
+    this.box = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, table, this.end);
+    new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.loadMore(), {
       root: this.box,
-      rootMargin: "400px",
+      rootMargin: `${PRELOAD_PIXELS}px`,
     }).observe(this.end);
-    const fields = element("form", { class: "filters", onsubmit: (event) => event.preventDefault() });
+    this.restart();
+    return [this.renderFilters(), this.status, this.box];
+  }
+
+  renderFilters() {
+    const form = element("form", { class: "filters", onsubmit: (event) => event.preventDefault() });
     for (const { name, type, label } of this.filters.fields()) {
       const id = `${this.id}-${name}`;
-      const field = element("input", { name, type, id, value: this.typed[name], oninput: () => this.filterSoon(fields) });
-      fields.append(element("label", { for: field.id }, element("span", {}, label), field));
+      const field = element("input", { name, type, id, value: this.values[name], oninput: () => this.applyFiltersSoon(form) });
+      form.append(element("label", { for: id }, element("span", {}, label), field));
     }
-    this.begin();
-    return [fields, this.status, this.box];
+    return form;
   }
 
-  title() {
-    return words[this.id];
-  }
-
-  filterSoon(fields) {
+  applyFiltersSoon(form) {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
-      this.typed = Object.fromEntries(new FormData(fields));
-      this.filter = this.filters.from(this.typed);
-      this.begin();
-    }, 250);
+      this.values = Object.fromEntries(new FormData(form));
+      this.filter = this.filters.from(this.values);
+      this.restart();
+    }, TYPING_PAUSE_MS);
   }
 
+  /** Sort in descending order, or in ascending order if the rows are already in descending order. */
   sortBy(order) {
-    const falling = `${order}_DESC`;
-    this.orderBy = this.orderBy === falling ? `${order}_ASC` : falling;
-    this.begin();
+    const descending = `${order}_DESC`;
+    this.orderBy = this.orderBy === descending ? `${order}_ASC` : descending;
+    this.restart();
   }
 
-  begin() {
-    this.run += 1;
+  /** Remove all rows and load the first page. */
+  restart() {
+    this.generation += 1;
     this.after = null;
-    this.isWhole = false;
-    this.reading = false;
+    this.isComplete = false;
+    this.isLoading = false;
     this.body.replaceChildren();
     this.box.scrollTop = 0;
     this.head.replaceChildren(...this.columns.map((column) => this.header(column)));
-    this.more();
+    this.loadMore();
   }
 
   header({ title, order, numeric }) {
-    const classes = numeric ? "numeric" : null;
-    if (!order) return element("th", { scope: "col", class: classes }, title());
+    const className = numeric ? "numeric" : null;
+    if (!order) return element("th", { scope: "col", class: className }, title());
     const direction = this.orderBy === `${order}_ASC` ? "ascending" : "descending";
     const sorted = this.orderBy.replace(/_(ASC|DESC)$/, "") === order ? direction : "none";
     const button = element("button", { type: "button", onclick: () => this.sortBy(order) }, title());
-    return element("th", { scope: "col", class: classes, "aria-sort": sorted }, button);
+    return element("th", { scope: "col", class: className, "aria-sort": sorted }, button);
   }
 
-  async more() {
-    if (this.reading || this.isWhole) return;
-    const run = this.run;
-    this.reading = true;
-    this.status.textContent = words.loading;
+  async loadMore() {
+    if (this.isLoading || this.isComplete) return;
+    const generation = this.generation;
+    this.isLoading = true;
+    this.status.textContent = messages.loading;
     try {
       const variables = { orderBy: this.orderBy, filter: this.filter, after: this.after };
-      const list = (await ask(this.query, variables))[this.root];
-      if (run !== this.run) return;
-      this.body.append(...list.nodes.map((node) => this.row(node)));
-      this.after = list.pageInfo.endCursor;
-      this.isWhole = !list.pageInfo.hasNextPage;
-      this.status.textContent = words.found(number(list.totalCount));
+      const connection = (await query(this.operation, variables))[this.root];
+      if (generation === this.generation) this.append(connection);
     } catch (error) {
-      if (run !== this.run) return;
-      if (error.code === "cursor_outdated") return this.begin(); // another file came; its first page needs no cursor
+      if (generation !== this.generation) return;
+      // Another upload became current, and the first page needs no cursor.
+      if (error.code === "cursor_outdated") return this.restart();
       this.status.textContent = error.message;
-      this.isWhole = true;
+      this.isComplete = true;
     } finally {
-      if (run === this.run) this.reading = false;
+      if (generation === this.generation) this.isLoading = false;
     }
-    // A tall window may show the end still.
-    const bottom = this.box.getBoundingClientRect().bottom;
-    if (!this.isWhole && bottom && this.end.getBoundingClientRect().top < bottom + 400) this.more();
+    // The observer reports changes only: the end may still be visible in a tall window.
+    if (generation === this.generation && this.isEndNear()) this.loadMore();
+  }
+
+  append({ nodes, pageInfo, totalCount }) {
+    this.body.append(...nodes.map((node) => this.row(node)));
+    this.after = pageInfo.endCursor;
+    this.isComplete = !pageInfo.hasNextPage;
+    this.status.textContent = messages.found(formatNumber(totalCount));
+  }
+
+  isEndNear() {
+    const bottom = this.box.getBoundingClientRect().bottom; // 0 if the table is not in the page
+    return bottom && this.end.getBoundingClientRect().top < bottom + PRELOAD_PIXELS;
   }
 
   row(node) {
-    return element(
-      "tr",
-      {},
-      ...this.columns.map(({ cell, numeric }, place) =>
-        element(place ? "td" : "th", { class: numeric ? "numeric" : null, scope: place ? null : "row" }, cell(node)),
-      ),
+    const cells = this.columns.map(({ cell, numeric }, index) =>
+      element(index ? "td" : "th", { class: numeric ? "numeric" : null, scope: index ? null : "row" }, cell(node)),
     );
+    return element("tr", {}, ...cells);
   }
 }

@@ -1,68 +1,73 @@
-// A file on its way: sent, read by the service, and accepted or refused with the places to mend.
+// Upload a file over REST, show its progress, and show the result or the list of errors.
 
 import { element, show } from "./dom.js";
 import { token } from "./graphql_client.js";
-import { number, words } from "./i18n.js";
+import { formatNumber, messages } from "./i18n.js";
 
-/** Of the wrong places, so many are told at most unless the operator has changed it. */
-const LISTED = 100;
+/** Default of MAX_PROBLEMS: a list of this length may be incomplete. */
+const MAX_PROBLEMS = 100;
 
-/** Sends the file; `progress` is told the share that has gone, from 0 to 1. Resolves to {status, body, retryAfter}. */
-function send(file, progress) {
+/**
+ * Send the file. `onProgress` receives the share that was sent, from 0 to 1.
+ * Resolves to {status, body, retryAfter}; without a response, the status is 0 and the body null.
+ */
+function send(file, onProgress) {
   return new Promise((resolve) => {
-    const request = new XMLHttpRequest(); // fetch does not tell how much it has sent
+    const request = new XMLHttpRequest(); // fetch reports no upload progress
     request.open("POST", new URL("api/upload/", document.baseURI));
     for (const [name, value] of Object.entries(token.headers())) request.setRequestHeader(name, value);
     request.setRequestHeader("Accept", "application/json");
     request.responseType = "json";
-    request.upload.onprogress = ({ loaded, total }) => progress(total ? loaded / total : 1);
-    request.upload.onload = () => progress(1);
+    request.upload.onprogress = ({ loaded, total }) => onProgress(total ? loaded / total : 1);
+    request.upload.onload = () => onProgress(1);
     request.onloadend = () =>
       resolve({ status: request.status, body: request.response, retryAfter: request.getResponseHeader("Retry-After") });
-    const body = new FormData();
-    body.append("deals", file);
-    request.send(body);
+    const form = new FormData();
+    form.append("deals", file);
+    request.send(form);
   });
 }
 
-/** The whole story of one file, told in #result. Resolves to what became of it: "accepted", "refused" or "token". */
+/** Upload a file and show its outcome in #result. Resolves to "accepted", "rejected" or "token_required". */
 export async function upload(file) {
   const bar = element("progress", { max: "1", value: "0", "aria-label": file.name });
-  const told = element("p", {}, words.sending(0));
-  show("result", told, bar);
-  const { status, body, retryAfter } = await send(file, (share) => {
+  const status = element("p", {}, messages.uploading(0));
+  show("result", status, bar);
+  const response = await send(file, (share) => {
     bar.value = share;
-    told.textContent = share < 1 ? words.sending(Math.floor(100 * share)) : words.processing;
-    if (share === 1) bar.removeAttribute("value"); // how long that takes nobody knows
+    status.textContent = share < 1 ? messages.uploading(Math.floor(100 * share)) : messages.processing;
+    if (share === 1) bar.removeAttribute("value"); // the time of processing is unknown
   });
-  if (status === 200) {
-    show("result", element("p", { class: "good" }, words.accepted(file.name)));
+  if (response.status === 200) {
+    show("result", element("p", { class: "good" }, messages.accepted(file.name)));
     return "accepted";
   }
-  if (status === 401) {
+  if (response.status === 401) {
     show("result");
-    return "token";
+    return "token_required";
   }
-  show("result", ...refusal(file, status, body, retryAfter));
-  return "refused";
+  show("result", ...errorElements(file, response));
+  return "rejected";
 }
 
-function refusal(file, status, body, retryAfter) {
-  if (!status || !body) return [element("p", { class: "bad" }, words.noAnswer)];
-  const told = [element("p", { class: "bad" }, status === 429 ? words.tooOften(retryAfter) : words.refused(file.name))];
-  told.push(element("p", {}, body.Desc));
-  if (body.Errors) told.push(...places(body.Errors));
-  return told;
+function errorElements(file, { status, body, retryAfter }) {
+  if (!status || !body) return [element("p", { class: "bad" }, messages.noResponse)];
+  const title = status === 429 ? messages.rateLimited(retryAfter) : messages.rejected(file.name);
+  const problems = body.Errors ? problemElements(body.Errors) : [];
+  return [element("p", { class: "bad" }, title), element("p", {}, body.Desc), ...problems];
 }
 
-function places(problems) {
-  const heads = [words.line, words.column, words.value, words.reason];
+function problemElements(problems) {
+  const headers = [
+    element("th", { scope: "col", class: "numeric" }, messages.line),
+    ...[messages.column, messages.value, messages.reason].map((text) => element("th", { scope: "col" }, text)),
+  ];
   const rows = problems.map(({ line, column, value, reason }) =>
     element(
       "tr",
       {},
-      element("th", { scope: "row", class: "numeric" }, number(line)),
-      element("td", {}, column ?? words.wholeLine),
+      element("th", { scope: "row", class: "numeric" }, formatNumber(line)),
+      element("td", {}, column ?? messages.wholeLine),
       element("td", {}, element("code", {}, value)),
       element("td", {}, reason),
     ),
@@ -70,10 +75,10 @@ function places(problems) {
   const table = element(
     "table",
     { id: "problems" },
-    element("caption", {}, words.problems),
-    element("thead", {}, element("tr", {}, ...heads.map((head, place) => element("th", { scope: "col", class: place ? null : "numeric" }, head)))),
+    element("caption", {}, messages.problems),
+    element("thead", {}, element("tr", {}, ...headers)),
     element("tbody", {}, ...rows),
   );
-  const box = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": words.problems }, table);
-  return problems.length >= LISTED ? [element("p", {}, words.onlyFirst(problems.length)), box] : [box];
+  const box = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": messages.problems }, table);
+  return problems.length >= MAX_PROBLEMS ? [element("p", {}, messages.onlyFirst(problems.length)), box] : [box];
 }
