@@ -1,6 +1,6 @@
-"""Whatever is sent to the GraphQL face, an answer comes back: never a 5xx, never a failure in the log.
+"""Property tests: the GraphQL API answers any request without a 5xx and without an error in the log.
 
-``tests.wsgi`` looks for those at every request; what is sent is searched for by hypothesis.
+``tests.wsgi`` checks both for every request; Hypothesis generates the requests.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ def _some_deals(db: None) -> None:
     load(deal("ann", "ruby", "30"), deal("bob", "opal", "20"))
 
 
-def is_answered(response: Response) -> None:
-    """The answer is JSON with data, or with errors that each have a code."""
+def check_response(response: Response) -> None:
+    """Check that the response is JSON with data, or with errors that each have a code."""
     if response.status in (204, 304) or not response.body:
         return
-    answer = response.json
-    assert "data" in answer or answer["errors"]
-    assert all(error["extensions"]["code"] != "internal_error" for error in answer.get("errors", ()))
+    body = response.json
+    assert "data" in body or body["errors"]
+    assert all(error["extensions"]["code"] != "internal_error" for error in body.get("errors", ()))
 
 
 SEARCH = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
-# What is made of JSON and of GraphQL
+# Generated JSON and GraphQL
 
 TEXT = st.text(max_size=20)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
-    lambda inside: st.lists(inside, max_size=4) | st.dictionaries(TEXT, inside, max_size=4),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(TEXT, children, max_size=4),
     max_leaves=12,
 )
-WORDS = (
+TOKENS = (
     '{ } ( ) [ ] : ! $ @ | & = ... " """ # query mutation fragment F on Query deals topClients nodes id __typename '
     "__schema first limit $v 1 -1 1e9 null true \\u{110000} \\ud800 я @include(if:true)"
 )
 DOCUMENTS = (
     TEXT
     | st.just("{ __typename }")
-    | st.lists(st.sampled_from([*WORDS.split(), "\n", "\0"]), max_size=30).map(" ".join)
+    | st.lists(st.sampled_from([*TOKENS.split(), "\n", "\0"]), max_size=30).map(" ".join)
 )
-QUESTIONS = st.fixed_dictionaries(
+GRAPHQL_REQUESTS = st.fixed_dictionaries(
     {"query": DOCUMENTS | VALUES},
     optional={"operationName": TEXT | VALUES, "variables": VALUES, "extensions": VALUES},
 )
@@ -69,46 +69,46 @@ PARAMETERS = st.lists(
 
 @SEARCH
 @given(body=st.binary(max_size=200) | VALUES.map(json.dumps).map(str.encode))
-def test_any_body_is_answered(body: bytes) -> None:
-    is_answered(post(body, RESPONSE))
+def test_any_body_gets_a_response(body: bytes) -> None:
+    check_response(post(body, RESPONSE))
 
 
 @SEARCH
-@given(question=QUESTIONS)
-def test_any_question_is_answered(question: Any) -> None:
-    is_answered(post(question))
+@given(graphql_request=GRAPHQL_REQUESTS)
+def test_any_graphql_request_gets_a_response(graphql_request: Any) -> None:
+    check_response(post(graphql_request))
 
 
 @SEARCH
 @given(parameters=PARAMETERS, tail=st.text(st.characters(max_codepoint=255), max_size=10))
-def test_any_address_is_answered(parameters: list[tuple[str, str]], tail: str) -> None:
-    is_answered(call(query=urlencode(parameters, errors="surrogatepass") + tail))
+def test_any_url_gets_a_response(parameters: list[tuple[str, str]], tail: str) -> None:
+    check_response(call(query=urlencode(parameters, errors="surrogatepass") + tail))
 
 
-# What is made of headers
+# Generated headers
 
-#: What a header may hold on the wire.
-LETTERS = st.text(st.characters(min_codepoint=1, max_codepoint=255, exclude_characters="\r\n"), max_size=40)
+#: Characters that a header may contain on the wire.
+HEADER_TEXT = st.text(st.characters(min_codepoint=1, max_codepoint=255, exclude_characters="\r\n"), max_size=40)
 
 
-def made_of(*pieces: str) -> st.SearchStrategy[str]:
-    return LETTERS | st.lists(st.sampled_from(pieces), max_size=8).map("".join)
+def text_from(*pieces: str) -> st.SearchStrategy[str]:
+    return HEADER_TEXT | st.lists(st.sampled_from(pieces), max_size=8).map("".join)
 
 
 HEADERS = st.fixed_dictionaries(
     {},
     optional={
-        "Accept": made_of(JSON, RESPONSE, "*/*", "application/*", "text/*", ";", "q=", "0", "1", ".5", "nan", ",", " "),
-        "Content-Type": made_of(
+        "Accept": text_from(JSON, RESPONSE, "*/*", "application/*", "text/*", ";", "q=", "0", "1", ".5", "nan", ",", " "),
+        "Content-Type": text_from(
             JSON, ";", "charset", "*", "=", "'", "''", "utf-8", "rot13", "\xff", '"', "%41", ",", "0", "a", " "
         ),
-        "Content-Length": LETTERS | st.integers().map(str),
-        "If-None-Match": made_of('"', "W/", "*", ",", "a"),
-        "Origin": made_of("http", "://", "[", "]", "deals.example", ":80", "null", "@"),
+        "Content-Length": HEADER_TEXT | st.integers().map(str),
+        "If-None-Match": text_from('"', "W/", "*", ",", "a"),
+        "Origin": text_from("http", "://", "[", "]", "deals.example", ":80", "null", "@"),
         **dict.fromkeys(
             ["Content-Encoding", "Transfer-Encoding", "If-Match", "Range", "X-Request-ID", "X-Forwarded-Proto",
              "X-HTTP-Method-Override", "Cookie", "Authorization", "Sec-Fetch-Site"],
-            LETTERS,
+            HEADER_TEXT,
         ),
     },
 )  # fmt: skip
@@ -118,13 +118,13 @@ HEADERS = st.fixed_dictionaries(
 @given(method=st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "PUT"]), headers=HEADERS)
 @example(method="GET", headers={"Content-Type": f"{JSON}; charset=rot13"})
 @example(method="GET", headers={"Content-Type": f"{JSON}; charset*=no-such'en'%41"})
-def test_any_headers_are_answered(method: str, headers: dict[str, str]) -> None:
-    is_answered(call(method, query="query=%7B__typename%7D", body=b'{"query":"{__typename}"}', headers=headers))
+def test_any_headers_get_a_response(method: str, headers: dict[str, str]) -> None:
+    check_response(call(method, query="query=%7B__typename%7D", body=b'{"query":"{__typename}"}', headers=headers))
 
 
 @SEARCH
 @given(headers=HEADERS)
 @example(headers={"Origin": "http://["})
-def test_any_headers_of_a_change_are_answered(headers: dict[str, str]) -> None:
+def test_any_headers_of_a_mutation_get_a_response(headers: dict[str, str]) -> None:
     body = json.dumps(ROLL_BACK).encode()
-    is_answered(call("POST", body=body, headers={"Content-Type": JSON} | headers))
+    check_response(call("POST", body=body, headers={"Content-Type": JSON} | headers))

@@ -1,4 +1,4 @@
-"""What a client is told of an error, what is logged of it, and a database that does not answer."""
+"""GraphQL errors: messages, codes and logs; failures of the database."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROW = write_row_id("Gem", 1, uuid.UUID(int=0))
 NUMBERED_UPLOAD = base64.b64encode(b"Upload:5").decode()
 NODES = "{deals {nodes {customer {username} gem {name}}}}"
 
-#: What is asked, and the code and the beginning of the sentence that it earns.
+#: A query, the code of its error and the beginning of the message.
 MISTAKES = [
     ("", "graphql_unreadable", "query is missing: a string"),
     ("{", "graphql_unreadable", "Syntax Error: Expected Name, found <EOF>."),
@@ -54,42 +54,42 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("query", "code", "sentence"), MISTAKES)
-def test_a_clients_mistake_is_told_plainly_and_not_logged(
-    query: str, code: str, sentence: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("query", "code", "message"), MISTAKES)
+def test_client_error_is_reported_and_not_logged(
+    query: str, code: str, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     load(deal())
-    told = post(query).json()["errors"][0]
-    assert told["message"].startswith(sentence)
-    assert told["extensions"] == {"code": code}
+    reported = post(query).json()["errors"][0]
+    assert reported["message"].startswith(message)
+    assert reported["extensions"] == {"code": code}
     assert [record for record in caplog.records if record.name != "django.request"] == []
 
 
-def test_an_error_says_where_it_is() -> None:
+def test_error_has_a_path_and_a_location() -> None:
     load(deal())
-    told = error('{customers {nodes {username deals(after: "x") {totalCount}}}}')
-    assert told["path"] == ["customers", "nodes", 0, "deals"]
-    assert told["locations"] == [{"line": 1, "column": 29}]
+    reported = error('{customers {nodes {username deals(after: "x") {totalCount}}}}')
+    assert reported["path"] == ["customers", "nodes", 0, "deals"]
+    assert reported["locations"] == [{"line": 1, "column": 29}]
 
 
-def test_an_error_leaves_the_rest_of_the_answer() -> None:
+def test_error_of_one_field_keeps_the_other_fields() -> None:
     load(deal())
-    answer = ask('{customer(username: "ann") {deals(after: "x") {totalCount}} topClients {username}}')
-    assert answer["data"] == {"customer": None, "topClients": [{"username": "ann"}]}
-    assert [told["path"] for told in answer["errors"]] == [["customer", "deals"]]
+    response = ask('{customer(username: "ann") {deals(after: "x") {totalCount}} topClients {username}}')
+    assert response["data"] == {"customer": None, "topClients": [{"username": "ann"}]}
+    assert [reported["path"] for reported in response["errors"]] == [["customer", "deals"]]
 
 
-def test_no_more_than_five_errors_are_told() -> None:
+def test_response_has_at_most_five_errors() -> None:
     load(deal())
-    wrong = 'customer(username: "ann") {deals(after: "x") {totalCount}}'
-    answer = ask("{" + " ".join(f"a{number}: {wrong}" for number in range(9)) + "}")
-    assert len(answer["errors"]) == 5
-    assert list(answer["data"].values()) == [None] * 9
+    invalid = 'customer(username: "ann") {deals(after: "x") {totalCount}}'
+    response = ask("{" + " ".join(f"a{number}: {invalid}" for number in range(9)) + "}")
+    assert len(response["errors"]) == 5
+    assert list(response["data"].values()) == [None] * 9
 
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is a fault in the service."""
+    """Make the top-clients report fail."""
 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("secret")
@@ -98,15 +98,15 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("broken")
-def test_a_fault_of_ours_is_masked_and_logged_once_under_the_requests_id(caplog: pytest.LogCaptureFixture) -> None:
+def test_internal_error_is_masked_and_logged_once_with_the_request_id(caplog: pytest.LogCaptureFixture) -> None:
     load(deal())
     body = json.dumps({"query": "{topClients {username}}"})
-    answer = Client().post(PATH, body, content_type="application/json", headers={"X-Request-ID": "abc-1.2"})
-    assert answer.json()["data"] is None
-    (told,) = answer.json()["errors"]
-    assert told["message"] == "Something went wrong on our side; it has been logged."
-    assert told["extensions"] == {"code": "internal_error", "requestId": "abc-1.2"}
-    assert b"secret" not in answer.content
+    response = Client().post(PATH, body, content_type="application/json", headers={"X-Request-ID": "abc-1.2"})
+    assert response.json()["data"] is None
+    (reported,) = response.json()["errors"]
+    assert reported["message"] == "Something went wrong on our side; it has been logged."
+    assert reported["extensions"] == {"code": "internal_error", "requestId": "abc-1.2"}
+    assert b"secret" not in response.content
     (record,) = caplog.records
     assert (record.levelno, "abc-1.2" in record.getMessage()) == (logging.ERROR, True)
     assert record.exc_info is not None
@@ -114,33 +114,33 @@ def test_a_fault_of_ours_is_masked_and_logged_once_under_the_requests_id(caplog:
 
 
 @pytest.mark.usefixtures("broken")
-def test_a_request_without_a_good_id_is_given_one() -> None:
+def test_request_without_a_valid_id_gets_a_new_one() -> None:
     load(deal())
     body = json.dumps({"query": "{topClients {username}}"})
-    given = set()
+    request_ids = set()
     for headers in ({}, {}, {"X-Request-ID": "a b"}, {"X-Request-ID": "x" * 65}, {"X-Request-ID": "\n"}):
-        answer = Client().post(PATH, body, content_type="application/json", headers=headers)
-        given.add(answer.json()["errors"][0]["extensions"]["requestId"])
-    assert len(given) == 5
-    assert all(len(one) == 16 and one.isalnum() for one in given)
+        response = Client().post(PATH, body, content_type="application/json", headers=headers)
+        request_ids.add(response.json()["errors"][0]["extensions"]["requestId"])
+    assert len(request_ids) == 5
+    assert all(len(request_id) == 16 and request_id.isalnum() for request_id in request_ids)
 
 
-# A database in trouble
+# Failures of the database
 
 
-def must_be_told_to_wait(answer: Any) -> None:
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
-    (told,) = answer.json()["errors"]
-    assert told["extensions"] == {"code": "database_busy"}
-    assert told["message"] == "The database does not answer just now; try again in a moment."
+def assert_database_busy(response: Any) -> None:
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+    (reported,) = response.json()["errors"]
+    assert reported["extensions"] == {"code": "database_busy"}
+    assert reported["message"] == "The database does not answer just now; try again in a moment."
 
 
 @contextmanager
-def failing(where: str, failure: Exception) -> Iterator[None]:
-    """Statements that read this table fail."""
+def failing(table: str, failure: Exception) -> Iterator[None]:
+    """Make statements that read this table fail."""
 
     def wrap(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if f'FROM "deals_api_{where}"' in sql:
+        if f'FROM "deals_api_{table}"' in sql:
             raise failure
         return execute(sql, params, many, context)
 
@@ -149,37 +149,37 @@ def failing(where: str, failure: Exception) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("failure", [OperationalError("gone"), InterfaceError("gone")], ids=repr)
-@pytest.mark.parametrize("where", ["currentupload", "deal", "gem", "upload"])
-def test_a_database_that_fails_anywhere_is_a_503(where: str, failure: Exception) -> None:
+@pytest.mark.parametrize("table", ["currentupload", "deal", "gem", "upload"])
+def test_failing_database_is_a_503_for_every_table(table: str, failure: Exception) -> None:
     load(deal())
     current_snapshot.current_upload.invalidate()
-    with failing(where, failure):
-        must_be_told_to_wait(post(NODES))
-        assert where not in ("currentupload", "upload") or Client().get("/api/top-clients/").status_code == 503
+    with failing(table, failure):
+        assert_database_busy(post(NODES))
+        assert table not in ("currentupload", "upload") or Client().get("/api/top-clients/").status_code == 503
     assert data(NODES)["deals"]["nodes"] == [{"customer": {"username": "ann"}, "gem": {"name": "ruby"}}]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_connection_that_breaks_in_the_middle_is_a_503_and_the_next_request_has_a_new_one(on_postgres: bool) -> None:
+def test_connection_that_breaks_is_a_503_and_is_replaced(on_postgres: bool) -> None:
     if not on_postgres:
         pytest.skip("needs PostgreSQL")
     load(deal())
-    begun: list[str] = []
+    ended: list[str] = []
 
     def wrap(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if 'FROM "deals_api_gem"' in sql and not begun:
-            begun.append(sql)
+        if 'FROM "deals_api_gem"' in sql and not ended:
+            ended.append(sql)
             end_connection(connection.connection.get_backend_pid())
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(wrap):
-        must_be_told_to_wait(post(NODES))
-    assert begun
+        assert_database_busy(post(NODES))
+    assert ended
     assert data(NODES)["deals"]["nodes"] == [{"customer": {"username": "ann"}, "gem": {"name": "ruby"}}]
 
 
 def end_connection(pid: int) -> None:
-    """As an operator does it, or a restart of the database."""
+    """End a connection as an operator does, or a restart of the database."""
     entry = connection.settings_dict
     with (
         psycopg2.connect(
@@ -191,23 +191,23 @@ def end_connection(pid: int) -> None:
     other.close()
 
 
-def test_a_database_that_is_stopped_is_a_503_until_it_is_started_again(tmp_path: Path) -> None:
+def test_stopped_database_is_a_503_until_it_starts_again(tmp_path: Path) -> None:
     with services.postgres() as (postgres, url), serving(tmp_path, DATABASE_URL=url) as server:
 
-        def asked(query: str) -> httpx.Response:
+        def send(query: str) -> httpx.Response:
             return httpx.post(server.url + PATH, json={"query": query}, timeout=TIMEOUT)
 
         server.upload(csv_of(deal()))
-        known = asked(NODES)
-        assert known.status_code == 200
+        first = send(NODES)
+        assert first.status_code == 200
         postgres.stop()
         for _ in range(3):
-            must_be_told_to_wait(asked("{gems {totalCount}}"))
-            must_be_told_to_wait(asked(NODES))
+            assert_database_busy(send("{gems {totalCount}}"))
+            assert_database_busy(send(NODES))
         assert server.get("/health/live").status_code == 200
         postgres.start()
         deadline = time.monotonic() + TIMEOUT
-        while asked(NODES).status_code == 503 and time.monotonic() < deadline:
+        while send(NODES).status_code == 503 and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert asked(NODES).content == known.content
+        assert send(NODES).content == first.content
         assert "Traceback" not in server.log.read_text()
