@@ -1,4 +1,4 @@
-"""GraphiQL in a real browser, on the real file, with no network but the service."""
+"""GraphiQL in a real browser with the real file, and without access to other hosts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
 from graphql_schema.http.graphiql import ready_queries
-from tests.chromium import PATIENCE_MS, chromium
+from tests.chromium import BROWSER_TIMEOUT_MS, chromium
 from tests.servers import REAL_FILE, Server, serving
 
 pytestmark = pytest.mark.database_independent
@@ -26,56 +26,57 @@ PHONE: Final = {"width": 390, "height": 844}
 
 @dataclass
 class Visit:
-    """One window on the page, and everything in it that should not happen."""
+    """A browser window with GraphiQL that records its requests and errors."""
 
     page: Page
     server: Server
     requests: list[Request] = field(default_factory=list)
-    mishaps: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
-    def begin(self) -> None:
-        self.page.set_default_timeout(PATIENCE_MS)
+    def start(self) -> None:
+        self.page.set_default_timeout(BROWSER_TIMEOUT_MS)
         self.page.on("request", lambda request: self.requests.append(request))
-        self.page.on("console", lambda message: self.mishaps.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.mishaps.append(f"error: {error}"))
-        # A violation would show in the console as well, but a policy that only reports would not.
-        self.page.expose_function("tell", lambda violation: self.mishaps.append(violation))
+        self.page.on("console", lambda message: self.errors.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.errors.append(f"error: {error}"))
+        # The console shows violations of enforced policies only; this event also reports report-only policies.
+        self.page.expose_function("recordViolation", lambda violation: self.errors.append(violation))
         self.page.add_init_script(
-            "addEventListener('securitypolicyviolation', (one) => tell(one.violatedDirective + ' ' + one.blockedURI))"
+            "addEventListener('securitypolicyviolation',"
+            " (event) => recordViolation(event.violatedDirective + ' ' + event.blockedURI))"
         )
         self.page.goto(f"{self.server.url}/graphql/")
         self.page.wait_for_selector(".graphiql-query-editor .CodeMirror")
 
-    def end(self) -> None:
-        assert {one.url.split("/", 3)[2] for one in self.requests} == {self.server.url.split("/", 3)[2]}
-        assert self.mishaps == []
+    def check(self) -> None:
+        assert {request.url.split("/", 3)[2] for request in self.requests} == {self.server.url.split("/", 3)[2]}
+        assert self.errors == []
 
     def write(self, query: str) -> None:
-        """Type a query over what stands there."""
+        """Replace the text of the query editor."""
         self.page.click(".graphiql-query-editor .CodeMirror")
         self.page.keyboard.press("Control+A")
         self.page.keyboard.press("Delete")
         self.page.keyboard.insert_text(query)
 
-    def settle(self) -> None:
-        """Wait until GraphiQL knows which operation it has before it, which it reads a moment after a change."""
+    def wait_for_operation(self) -> None:
+        """Wait until GraphiQL has parsed the operation name, which it does some time after a change."""
         editor = "document.querySelector('.graphiql-query-editor .CodeMirror').CodeMirror"
-        deadline = time.monotonic() + PATIENCE_MS / 1000
+        deadline = time.monotonic() + BROWSER_TIMEOUT_MS / 1000
         while True:
             text, known = self.page.evaluate(f"[{editor}.getValue(), {editor}.operationName]")
             name = re.search(r"^query (\w+)", text, re.MULTILINE)
             if known == (name and name[1]):
                 return
-            assert time.monotonic() < deadline, f"GraphiQL takes the operation for {known}"
+            assert time.monotonic() < deadline, f"GraphiQL has the operation name {known}"
             self.page.wait_for_timeout(50)
 
     def run(self) -> Any:
-        """Press the button; what the server answers, once it is shown."""
-        self.settle()
-        with self.page.expect_response(lambda one: one.request.method == "POST") as answered:
+        """Press the button and return the response of the server once it is displayed."""
+        self.wait_for_operation()
+        with self.page.expect_response(lambda response: response.request.method == "POST") as received:
             self.page.click("button.graphiql-execute-button")
         self.page.wait_for_selector(".graphiql-spinner", state="detached")
-        return answered.value.json()
+        return received.value.json()
 
     def shows(self, text: str) -> None:
         expect(self.page.locator(".result-window")).to_contain_text(text)
@@ -99,15 +100,15 @@ Visiting = Callable[..., contextlib.AbstractContextManager[Visit]]
 
 @pytest.fixture
 def visiting(browser: Browser) -> Visiting:
-    """A visit, with the options of a window; afterwards nothing may have gone wrong in it."""
+    """Open GraphiQL in a window with the given options, and check afterwards that there were no errors."""
 
     @contextlib.contextmanager
     def visiting(server: Server, **window: Any) -> Iterator[Visit]:
         with browser.new_context(**window) as context:
             visit = Visit(context.new_page(), server)
-            visit.begin()
+            visit.start()
             yield visit
-            visit.end()
+            visit.check()
 
     return visiting
 
@@ -118,21 +119,21 @@ def visit(server: Server, visiting: Visiting) -> Iterator[Visit]:
         yield visit
 
 
-def test_the_page_opens_with_the_ready_queries_and_the_schema(visit: Visit) -> None:
+def test_page_opens_with_ready_queries_and_schema(visit: Visit) -> None:
     expect(visit.page).to_have_title("Deals in gems: GraphiQL")
     expect(visit.page.locator(".graphiql-tab-button")).to_have_text(NAMES)
     expect(visit.page.locator(".graphiql-query-editor")).to_contain_text("The five who spent most")
     visit.page.wait_for_load_state("networkidle")
-    [introspection] = [one for one in visit.requests if one.method == "POST"]
+    [introspection] = [request for request in visit.requests if request.method == "POST"]
     assert json.loads(introspection.post_data or "")["operationName"] == "IntrospectionQuery"
-    answer = introspection.response()
-    assert answer
-    assert "errors" not in answer.json()
+    response = introspection.response()
+    assert response
+    assert "errors" not in response.json()
     icon = visit.page.locator("link[rel=icon]").get_attribute("href")
-    assert any(one.url.endswith(str(icon)) for one in visit.requests)
+    assert any(request.url.endswith(str(icon)) for request in visit.requests)
 
 
-def test_a_typed_query_runs_and_its_rows_appear(visit: Visit) -> None:
+def test_typed_query_is_executed_and_displayed(visit: Visit) -> None:
     visit.write('{ gem(name: "Рубин") { total buyerCount } }')
     assert visit.run()["data"] == {"gem": {"total": "27001", "buyerCount": 3}}
     visit.shows('"total": "27001"')
@@ -141,24 +142,24 @@ def test_a_typed_query_runs_and_its_rows_appear(visit: Visit) -> None:
 @pytest.mark.parametrize(
     ("name", "shown"), list(zip(NAMES, ["451731", "86813", "266753", "Рубин", "deals.csv"], strict=True))
 )
-def test_a_ready_query_runs_as_it_is_written(visit: Visit, name: str, shown: str) -> None:
+def test_ready_query_is_sent_unchanged(visit: Visit, name: str, shown: str) -> None:
     ready = ready_queries()[NAMES.index(name)]
     visit.page.get_by_role("tab", name=name).click()
     expect(visit.page.locator(".result-window")).not_to_contain_text(shown)
-    answer = visit.run()
-    assert "errors" not in answer
-    asked = json.loads(visit.requests[-1].post_data or "")
-    assert asked["query"] == ready["query"]
-    assert asked.get("variables", {}) == json.loads(ready["variables"] or "{}")
+    response = visit.run()
+    assert "errors" not in response
+    sent = json.loads(visit.requests[-1].post_data or "")
+    assert sent["query"] == ready["query"]
+    assert sent.get("variables", {}) == json.loads(ready["variables"] or "{}")
     visit.shows(shown)
 
 
-def test_the_documentation_opens_and_names_the_fields_of_the_query(visit: Visit) -> None:
+def test_documentation_lists_the_fields_of_query(visit: Visit) -> None:
     visit.page.get_by_label("Show Documentation Explorer").click()
     docs = visit.page.locator(".graphiql-doc-explorer")
     docs.get_by_text("Query", exact=True).click()
     for name in ("topClients", "customers", "gems", "deals", "dealStats", "uploads"):
-        expect(docs.get_by_role("link", name=name, exact=True)).to_be_visible(timeout=PATIENCE_MS)
+        expect(docs.get_by_role("link", name=name, exact=True)).to_be_visible(timeout=BROWSER_TIMEOUT_MS)
     expect(docs).to_contain_text("Clients who spent most, richest first; equal sums by username.")
 
 
@@ -169,14 +170,14 @@ def test_fields_are_suggested_while_typing(visit: Visit) -> None:
     expect(visit.page.locator(".CodeMirror-hint")).to_contain_text(["deals", "dealStats"])
 
 
-def test_what_is_refused_is_told_in_words(visit: Visit) -> None:
+def test_rejected_query_displays_its_error(visit: Visit) -> None:
     visit.write("{ topClients(limit: 1000) { username } }")
     assert visit.run()["errors"]
     visit.shows("limit may be 1 to 100, not 1000.")
     visit.shows('"code": "limit_exceeded"')
 
 
-def test_a_query_is_made_pretty_and_remembered(visit: Visit) -> None:
+def test_query_is_prettified_and_stored_in_the_history(visit: Visit) -> None:
     visit.write("query Pretty{topClients(limit:1){username}}")
     visit.page.get_by_label("Prettify query").click()
     expect(visit.page.locator(".graphiql-query-editor .CodeMirror-line")).to_have_count(5)
@@ -188,17 +189,17 @@ def test_a_query_is_made_pretty_and_remembered(visit: Visit) -> None:
 @pytest.mark.parametrize(
     ("label", "title"), [("Open settings dialog", "Settings"), ("Open short keys dialog", "Short Keys")]
 )
-def test_a_dialog_opens_and_closes(visit: Visit, label: str, title: str) -> None:
+def test_dialog_opens_and_closes(visit: Visit, label: str, title: str) -> None:
     visit.page.get_by_label(label).click()
     expect(visit.page.locator(".graphiql-dialog-title")).to_have_text(title)
     visit.page.keyboard.press("Escape")
     expect(visit.page.locator(".graphiql-dialog-title")).to_have_count(0)
 
 
-def test_the_ready_queries_come_back_when_the_stored_ones_are_cleared(visit: Visit) -> None:
+def test_ready_queries_return_after_clearing_stored_data(visit: Visit) -> None:
     for _ in NAMES[1:]:
         visit.page.click(".graphiql-tab-close >> nth=0")
-    expect(visit.page.locator(".graphiql-tab-button")).to_have_count(0)  # one tab shows no tabs
+    expect(visit.page.locator(".graphiql-tab-button")).to_have_count(0)  # GraphiQL hides a single tab
     visit.page.get_by_label("Open settings dialog").click()
     visit.page.get_by_role("button", name="Clear data").click()
     visit.page.get_by_role("button", name="Cleared data").wait_for()
@@ -207,7 +208,7 @@ def test_the_ready_queries_come_back_when_the_stored_ones_are_cleared(visit: Vis
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_is_light_or_dark_like_the_system(server: Server, visiting: Visiting, scheme: str) -> None:
+def test_page_follows_the_color_scheme_of_the_system(server: Server, visiting: Visiting, scheme: str) -> None:
     with visiting(server, color_scheme=scheme) as visit:
         color = visit.page.evaluate("getComputedStyle(document.querySelector('.graphiql-container')).backgroundColor")
         red, green, blue = map(int, color.removeprefix("rgb(").removesuffix(")").split(","))
@@ -215,7 +216,7 @@ def test_the_page_is_light_or_dark_like_the_system(server: Server, visiting: Vis
         assert (red + green + blue < 200) == (scheme == "dark")
 
 
-def test_a_phone_has_room_for_the_query_and_the_answer(server: Server, visiting: Visiting) -> None:
+def test_phone_has_room_for_query_and_result(server: Server, visiting: Visiting) -> None:
     with visiting(server, viewport=PHONE, has_touch=True) as visit:
         visit.run()
         visit.shows("resplendent")
@@ -231,17 +232,17 @@ def test_a_phone_has_room_for_the_query_and_the_answer(server: Server, visiting:
         assert visit.page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
-def test_where_reading_needs_a_token_it_goes_into_the_headers(visiting: Visiting, tmp_path: Path) -> None:
-    guarded = {"API_TOKENS": "ann:secret-of-ann-0123456789", "READ_REQUIRES_TOKEN": "1"}
-    with serving(tmp_path, **guarded) as server, visiting(server) as visit:
+def test_required_token_can_be_sent_in_a_header(visiting: Visiting, tmp_path: Path) -> None:
+    environment = {"API_TOKENS": "ann:secret-of-ann-0123456789", "READ_REQUIRES_TOKEN": "1"}
+    with serving(tmp_path, **environment) as server, visiting(server) as visit:
         visit.run()
         visit.shows("Reading needs a token")
         visit.page.get_by_role("button", name="Headers").click()
         visit.page.click(".graphiql-editor-tool .graphiql-editor:not(.hidden) .CodeMirror")
         visit.page.keyboard.insert_text('{"Authorization": "Bearer secret-of-ann-0123456789"}')
-        # GraphiQL takes up what is typed after a moment, which is long on a busy machine.
-        answers = (visit.run() for _ in range(20))
-        assert next(answer["data"] for answer in answers if "data" in answer) == {"topClients": []}
-        # A browser tells of each 401 that there was without the token.
-        assert all("401" in one for one in visit.mishaps)
-        visit.mishaps.clear()
+        # GraphiQL reads the headers some time after they are typed, which takes long on a busy machine.
+        responses = (visit.run() for _ in range(20))
+        assert next(response["data"] for response in responses if "data" in response) == {"topClients": []}
+        # The browser console reports each 401 that was received without the token.
+        assert all("401" in error for error in visit.errors)
+        visit.errors.clear()

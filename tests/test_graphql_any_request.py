@@ -91,20 +91,20 @@ def test_any_url_gets_a_response(parameters: list[tuple[str, str]], tail: str) -
 HEADER_TEXT = st.text(st.characters(min_codepoint=1, max_codepoint=255, exclude_characters="\r\n"), max_size=40)
 
 
-def text_from(*pieces: str) -> st.SearchStrategy[str]:
+def joined(*pieces: str) -> st.SearchStrategy[str]:
     return HEADER_TEXT | st.lists(st.sampled_from(pieces), max_size=8).map("".join)
 
 
 HEADERS = st.fixed_dictionaries(
     {},
     optional={
-        "Accept": text_from(JSON, RESPONSE, "*/*", "application/*", "text/*", ";", "q=", "0", "1", ".5", "nan", ",", " "),
-        "Content-Type": text_from(
+        "Accept": joined(JSON, RESPONSE, "*/*", "application/*", "text/*", ";", "q=", "0", "1", ".5", "nan", ",", " "),
+        "Content-Type": joined(
             JSON, ";", "charset", "*", "=", "'", "''", "utf-8", "rot13", "\xff", '"', "%41", ",", "0", "a", " "
         ),
         "Content-Length": HEADER_TEXT | st.integers().map(str),
-        "If-None-Match": text_from('"', "W/", "*", ",", "a"),
-        "Origin": text_from("http", "://", "[", "]", "deals.example", ":80", "null", "@"),
+        "If-None-Match": joined('"', "W/", "*", ",", "a"),
+        "Origin": joined("http", "://", "[", "]", "deals.example", ":80", "null", "@"),
         **dict.fromkeys(
             ["Content-Encoding", "Transfer-Encoding", "If-Match", "Range", "X-Request-ID", "X-Forwarded-Proto",
              "X-HTTP-Method-Override", "Cookie", "Authorization", "Sec-Fetch-Site"],

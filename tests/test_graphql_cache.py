@@ -1,4 +1,4 @@
-"""One answer, one version, and whole answers kept by what was asked: what the cache may and may not do to the graph."""
+"""Caching of GraphQL responses, and that each response is read from one upload."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TOTALS = "{deals {nodes {total}}}"
 
 @pytest.fixture
 def executed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The documents that were parsed and executed."""
+    """The documents that the schema has executed."""
     documents: list[str] = []
     execute = DealsSchema.execute_sync
 
@@ -53,10 +53,10 @@ def get(query: str, **headers: str) -> Any:
     return Client().get(PATH, {"query": query}, headers=headers)
 
 
-# What is kept
+# Cacheable responses
 
 
-def test_a_question_asked_again_is_answered_without_parsing_it(executed: list[str]) -> None:
+def test_repeated_query_is_not_executed_again(executed: list[str]) -> None:
     load(deal())
     first = post(TOTALS)
     current_snapshot.current_upload.invalidate()
@@ -66,7 +66,7 @@ def test_a_question_asked_again_is_answered_without_parsing_it(executed: list[st
     assert (len(executed), len(captured)) == (1, 1)
 
 
-def test_equal_questions_share_one_answer_however_they_are_written(executed: list[str]) -> None:
+def test_equivalent_requests_share_one_response(executed: list[str]) -> None:
     load(deal())
     query = "query A($a: Int, $b: [String!]) {deals(first: $a, filter: {gem: {in: $b}}) {totalCount}}"
     bodies = [
@@ -82,14 +82,14 @@ def test_equal_questions_share_one_answer_however_they_are_written(executed: lis
     assert len(executed) == 1
 
 
-def test_different_questions_have_different_answers(executed: list[str]) -> None:
+def test_different_requests_have_different_responses(executed: list[str]) -> None:
     load(deal())
     query = "query A($a: Int) {deals(first: $a) {nodes {id}}} query B($a: Int) {gems(first: $a) {nodes {id}}}"
-    asked: list[dict[str, Any]] = [
+    variants: list[dict[str, Any]] = [
         {"operationName": "A"}, {"operationName": "B"}, {"operationName": "A", "variables": {"a": 1}},
         {"operationName": "A", "variables": {"a": 2}}, {"operationName": "A", "variables": {"a": None}},
     ]  # fmt: skip
-    etags = {post(query, **one)["ETag"] for one in asked} | {post(query + " ", **asked[0])["ETag"]}
+    etags = {post(query, **params)["ETag"] for params in variants} | {post(query + " ", **variants[0])["ETag"]}
     for media_type in ("application/json", "application/graphql-response+json"):
         headers = {"Accept": media_type}
         address = {"query": query, "operationName": "A"}
@@ -103,9 +103,9 @@ def test_limits_that_shape_a_response_are_part_of_its_key(body: dict[str, str], 
     seen = []
     for size in (20, 5, 20):
         limits(page_size=size)
-        answer = Client().post(PATH, json.dumps(body), content_type="application/json")
-        assert len(answer.json()["data"]["deals"]["nodes"]) == size
-        seen.append(answer["ETag"])
+        response = Client().post(PATH, json.dumps(body), content_type="application/json")
+        assert len(response.json()["data"]["deals"]["nodes"]) == size
+        seen.append(response["ETag"])
         conditional = Client().get(PATH, body, headers={"If-None-Match": seen[0]})
         assert conditional.status_code == (304 if size == 20 else 200)
     assert seen[0] == seen[2] != seen[1]
@@ -118,7 +118,7 @@ def test_cached_page_is_rejected_when_the_limit_becomes_lower(limits: Any) -> No
     assert code("{deals(first: 100) {totalCount}}") == "limit_exceeded"
 
 
-def test_an_upload_makes_every_answer_new(executed: list[str]) -> None:
+def test_upload_replaces_every_response(executed: list[str]) -> None:
     for total in ("1", "2", "3"):
         load(deal(total=total))
         for _ in range(2):
@@ -126,7 +126,7 @@ def test_an_upload_makes_every_answer_new(executed: list[str]) -> None:
     assert len(executed) == 3
 
 
-def test_the_etag_spares_the_answer_as_long_as_the_upload_is_current(executed: list[str]) -> None:
+def test_etag_matches_while_the_upload_is_current(executed: list[str]) -> None:
     load(deal(total="1"))
     etag = get(TOTALS)["ETag"]
     backend.clear()
@@ -140,7 +140,7 @@ def test_the_etag_spares_the_answer_as_long_as_the_upload_is_current(executed: l
     assert after["Cache-Control"] == "no-cache"
 
 
-def test_an_answer_by_post_has_an_etag_and_is_given_whole() -> None:
+def test_post_response_has_an_etag_but_is_never_304() -> None:
     load(deal())
     etag = post(TOTALS)["ETag"]
     body = json.dumps({"query": TOTALS})
@@ -155,20 +155,20 @@ def test_an_answer_by_post_has_an_etag_and_is_given_whole() -> None:
      "{deals(upload: %(current)s) {totalCount}}", "{node(id: %(current)s) {id}}",
      "{node(id: %(row)s) {... on Deal {total}}}"],
 )  # fmt: skip
-def test_what_follows_from_the_current_upload_is_kept(query: str, executed: list[str]) -> None:
+def test_response_from_the_current_upload_is_cached(query: str, executed: list[str]) -> None:
     load(deal("old"))
     current = load(deal("new"))
     names = {"current": id_of(current), "row": row_global_id(Deal.objects.for_upload(current).get())}
-    asked = query % {name: json.dumps(key) for name, key in names.items()}
-    assert ask(asked) == ask(asked)
+    document = query % {name: json.dumps(key) for name, key in names.items()}
+    assert ask(document) == ask(document)
     assert len(executed) == 1
 
 
-# What is not
+# Uncacheable responses
 
 
-def is_not_kept(query: str, executed: list[str], **variables: Any) -> Any:
-    """The second of two answers, both computed."""
+def execute_twice_uncached(query: str, executed: list[str], **variables: Any) -> Any:
+    """Send a query twice, check that neither response is cached, and return the second body."""
     before = len(executed)
     post(query, variables)
     second = post(query, variables)
@@ -178,7 +178,7 @@ def is_not_kept(query: str, executed: list[str], **variables: Any) -> Any:
     return second.json()
 
 
-def test_answers_with_errors_are_never_kept(executed: list[str]) -> None:
+def test_responses_with_errors_are_never_cached(executed: list[str]) -> None:
     load(deal())
     for query in (
         "{",
@@ -188,10 +188,10 @@ def test_answers_with_errors_are_never_kept(executed: list[str]) -> None:
         '{customer(username: "ann") {deals(after: "x") {totalCount}} topClients {username}}',
         "query ($x: Int!) {deals(first: $x) {totalCount}}",
     ):
-        assert "errors" in is_not_kept(query, executed)
+        assert "errors" in execute_twice_uncached(query, executed)
 
 
-def test_what_other_uploads_say_is_never_kept(executed: list[str]) -> None:
+def test_responses_from_other_uploads_are_never_cached(executed: list[str]) -> None:
     old, _ = load(deal("old")), load(deal("new"))
     row = row_global_id(Deal.objects.for_upload(old).get())
     for query in (
@@ -201,23 +201,25 @@ def test_what_other_uploads_say_is_never_kept(executed: list[str]) -> None:
         "query ($id: ID) {topClients(upload: $id) {username}}",
         "query ($id: ID) {deals {totalCount} again: deals(upload: $id) {totalCount}}",
     ):
-        assert "errors" not in is_not_kept(query, executed, id=id_of(old))
-    assert is_not_kept("query ($id: ID!) {node(id: $id) {id}}", executed, id=row)["data"]["node"] == {"id": row}
+        assert "errors" not in execute_twice_uncached(query, executed, id=id_of(old))
+    assert execute_twice_uncached("query ($id: ID!) {node(id: $id) {id}}", executed, id=row)["data"]["node"] == {
+        "id": row
+    }
 
 
-def test_what_is_not_there_yet_is_not_kept_as_missing(executed: list[str]) -> None:
+def test_missing_node_is_not_cached(executed: list[str]) -> None:
     """The rows of an upload have ids before the upload can be read."""
     first, second = load(deal("first")), load(deal(total="2"))
     node = "query ($id: ID!) {node(id: $id) {... on Deal {total}}}"
     row = row_global_id(Deal.objects.for_upload(second).get())
     current_snapshot.activate(first.snapshot)
     Upload.objects.filter(pk=second.pk).update(state=Upload.State.LOADING)
-    assert is_not_kept(node, executed, id=row)["data"] == {"node": None}
+    assert execute_twice_uncached(node, executed, id=row)["data"] == {"node": None}
     Upload.objects.filter(pk=second.pk).update(state=Upload.State.LOADED)
     assert data(node, id=row) == {"node": {"total": "2"}}
 
 
-def test_the_history_of_files_is_always_fresh() -> None:
+def test_upload_history_is_never_cached() -> None:
     load(deal())
     uploads = "{uploads {nodes {state}}}"
     data(uploads)
@@ -225,11 +227,11 @@ def test_the_history_of_files_is_always_fresh() -> None:
     assert data(uploads) == {"uploads": {"nodes": [{"state": "REFUSED"}, {"state": "LOADED"}]}}
 
 
-# One computation
+# Single flight
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_who_ask_the_same_at_once_have_it_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_equal_queries_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     load(deal())
     runs = []
     top_clients = top_clients_report.top_clients
@@ -241,27 +243,27 @@ def test_two_who_ask_the_same_at_once_have_it_computed_once(monkeypatch: pytest.
 
     monkeypatch.setattr(top_clients_report, "top_clients", slow)
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _: in_a_thread(lambda: data("{topClients {username}}")), range(4)))
-    assert answers == [{"topClients": [{"username": "ann"}]}] * 4
+        responses = list(pool.map(lambda _: in_a_thread(lambda: data("{topClients {username}}")), range(4)))
+    assert responses == [{"topClients": [{"username": "ann"}]}] * 4
     assert len(runs) == 1
 
 
 def in_a_thread(do: Callable[[], Any]) -> Any:
-    """Whose connection nobody else closes."""
+    """Call a function in a thread that closes its own database connection."""
     try:
         return do()
     finally:
         connection.close()
 
 
-# Changes
+# Mutations
 
 ACTIVATE = "mutation ($id: ID!) {activateUpload(id: $id) {__typename ... on UploadActivated {upload {id isCurrent}}}}"
 
 
 @pytest.fixture
 def activated(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What was made current, by calls."""
+    """The snapshots that were activated."""
     calls: list[Any] = []
     activate = current_snapshot.activate
 
@@ -273,20 +275,20 @@ def activated(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return calls
 
 
-def test_an_upload_is_made_current_and_read_from_at_once() -> None:
+def test_activated_upload_is_read_at_once() -> None:
     old, new = load(deal(total="1")), load(deal(total="2"))
     for upload, total in ((old, "1"), (new, "2"), (old, "1"), (old, "1")):
-        answer = ask(ACTIVATE, id=id_of(upload))
-        assert answer["data"]["activateUpload"] == {
+        response = ask(ACTIVATE, id=id_of(upload))
+        assert response["data"]["activateUpload"] == {
             "__typename": "UploadActivated",
             "upload": {"id": id_of(upload), "isCurrent": True},
         }
-        assert answer["extensions"]["upload"] == id_of(upload)
+        assert response["extensions"]["upload"] == id_of(upload)
         assert data(TOTALS) == {"deals": {"nodes": [{"total": total}]}}
         assert Client().get("/api/top-clients/").json()["response"][0]["spent_money"] == int(total)
 
 
-def test_an_upload_without_rows_is_refused_as_data(limits: Any) -> None:
+def test_activating_an_upload_without_rows_returns_a_problem(limits: Any) -> None:
     limits(keep_uploads=2)
     pruned, _, newest = load(deal("a")), load(deal("b")), load(deal("c"))
     apply_retention(settings.DEALS_LIMITS)
@@ -307,28 +309,28 @@ def test_an_upload_without_rows_is_refused_as_data(limits: Any) -> None:
     ["%s", " \n\t,,%s", "# query\n%s", "#\r%s", "\N{ZERO WIDTH NO-BREAK SPACE}%s", "query Q {deals {totalCount}}%s",
      '"text" %s', '"""mutation"""%s', "fragment F on Deal {id} %s"],
 )  # fmt: skip
-def test_a_change_is_made_exactly_once_each_time(written: str, activated: list[Any], executed: list[str]) -> None:
+def test_mutation_is_executed_once_per_request(written: str, activated: list[Any], executed: list[str]) -> None:
     old = load(deal("old"))
     load(deal("new"))
     change = written % 'mutation M {activateUpload(id: "%s") {__typename}}' % id_of(old)
     if "fragment" in change:
         change += " query Q {deals {nodes {...F}}}"
     for times in (1, 2):
-        answer = post(change, operationName="M")
-        assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store")
-        assert "ETag" not in answer
-        assert answer.json()["data"] == {"activateUpload": {"__typename": "UploadActivated"}}
+        response = post(change, operationName="M")
+        assert (response.status_code, response["Cache-Control"]) == (200, "no-store")
+        assert "ETag" not in response
+        assert response.json()["data"] == {"activateUpload": {"__typename": "UploadActivated"}}
         assert len(activated) == len(executed) == times
 
 
-def test_the_other_operation_of_a_document_changes_nothing(activated: list[Any]) -> None:
+def test_query_beside_a_mutation_changes_nothing(activated: list[Any]) -> None:
     old = load(deal("old"))
     load(deal("new"))
     both = f'query Q {{deals {{totalCount}}}} mutation M {{activateUpload(id: "{id_of(old)}") {{__typename}}}}'
     assert post(both, operationName="Q").json()["data"] == {"deals": {"totalCount": 1}}
     assert Client().get(PATH, {"query": both, "operationName": "Q"}).json()["data"] == {"deals": {"totalCount": 1}}
-    refused = Client().get(PATH, {"query": both, "operationName": "M"})
-    assert (refused.status_code, refused["Allow"], activated) == (405, "POST", [])
+    rejected = Client().get(PATH, {"query": both, "operationName": "M"})
+    assert (rejected.status_code, rejected["Allow"], activated) == (405, "POST", [])
 
 
 @pytest.mark.parametrize(
@@ -337,13 +339,13 @@ def test_the_other_operation_of_a_document_changes_nothing(activated: list[Any])
      "# mutation\n{deals {totalCount}}", "query mutation {deals {totalCount}}",
      "query ($mutation: Int) {deals(first: $mutation) {totalCount}}"],
 )  # fmt: skip
-def test_a_question_with_the_word_mutation_in_it_is_answered(query: str) -> None:
+def test_query_containing_the_word_mutation_is_executed(query: str) -> None:
     load(deal("mutation"))
     assert None not in data(query).values()
     assert get(query).json()["data"] == data(query)
 
 
-# One answer, one version
+# One response, one upload
 
 EVERYTHING = """{
     topClients {username customer {username deals(first: 4) {nodes {total customer {username} gem {name}}}}}
@@ -356,21 +358,21 @@ EVERYTHING = """{
 
 
 def file_of(name: str) -> list[str]:
-    """Two customers, two gems and all sums have the name in them."""
+    """Deals of two customers and two gems; the name is part of every value."""
     return [deal(f"{name}-{customer}", f"{name}-{gem}", name) for customer in "ab" for gem in "xy"]
 
 
-def versions_in(answer: Any) -> set[str]:
-    return set(re.findall(r"\b(10+[1-9])\b", json.dumps(answer)))
+def uploads_in(response: Any) -> set[str]:
+    return set(re.findall(r"\b(10+[1-9])\b", json.dumps(response)))
 
 
 @contextmanager
-def interrupted(where: str, do: Callable[[], None], times: int = 1) -> Iterator[None]:
-    """``do`` is done by another thread, before this one's next statement that matches."""
+def interrupted(pattern: str, do: Callable[[], None], times: int = 1) -> Iterator[None]:
+    """Call ``do`` in another thread before the next statement that matches the pattern."""
     left = [times]
 
     def wrap(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if left[0] and re.search(where, sql):
+        if left[0] and re.search(pattern, sql):
             left[0] -= 1
             thread = threading.Thread(target=in_a_thread, args=(do,))
             thread.start()
@@ -379,66 +381,64 @@ def interrupted(where: str, do: Callable[[], None], times: int = 1) -> Iterator[
 
     with connection.execute_wrapper(wrap):
         yield
-    assert left == [0], "nothing was interrupted"
+    assert left == [0], "no statement matched"
 
 
-def logged_by_us(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+def records_of_the_service(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     return [record for record in caplog.records if not record.name.startswith("django")]
 
 
-def replace_all(*names: str) -> None:
+def replace_uploads(*names: str) -> None:
     for name in names:
         load(*file_of(name), name=name)
     apply_retention(settings.DEALS_LIMITS)
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("where", ['FROM "deals_api_purchase"', 'FROM "deals_api_gem"', "GROUP BY"])
-def test_an_upload_between_two_fields_of_an_operation_changes_nothing_for_it(where: str) -> None:
-    replace_all("101")
-    with interrupted(where, lambda: replace_all("1001")):
-        assert versions_in(data(EVERYTHING)) == {"101"}
-    assert versions_in(data(EVERYTHING)) == {"1001"}
+@pytest.mark.parametrize("pattern", ['FROM "deals_api_purchase"', 'FROM "deals_api_gem"', "GROUP BY"])
+def test_upload_between_two_fields_does_not_change_the_operation(pattern: str) -> None:
+    replace_uploads("101")
+    with interrupted(pattern, lambda: replace_uploads("1001")):
+        assert uploads_in(data(EVERYTHING)) == {"101"}
+    assert uploads_in(data(EVERYTHING)) == {"1001"}
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("word", ["", "# no mutation\n"])
-def test_an_upload_pruned_under_a_question_is_asked_again_of_the_current_one(
-    word: str, limits: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize("comment", ["", "# no mutation\n"])
+def test_query_is_repeated_if_its_upload_is_pruned(comment: str, limits: Any, caplog: pytest.LogCaptureFixture) -> None:
     limits(keep_uploads=2)
-    replace_all("101")
-    with interrupted('FROM "deals_api_gem"', lambda: replace_all("1001", "10001")):
-        answer = post(word + EVERYTHING)
-    if word:
-        assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (503, "database_busy")
+    replace_uploads("101")
+    with interrupted('FROM "deals_api_gem"', lambda: replace_uploads("1001", "10001")):
+        response = post(comment + EVERYTHING)
+    if comment:  # a request that may be a mutation is not repeated
+        assert (response.status_code, response.json()["errors"][0]["extensions"]["code"]) == (503, "database_busy")
     else:
-        assert versions_in(answer.json()) == {"10001"}
-    assert logged_by_us(caplog) == []
-    assert versions_in(data(word + EVERYTHING)) == {"10001"}
+        assert uploads_in(response.json()) == {"10001"}
+    assert records_of_the_service(caplog) == []
+    assert uploads_in(data(comment + EVERYTHING)) == {"10001"}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_kept_upload_pruned_under_a_question_is_gone(limits: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_retained_upload_pruned_during_a_query_is_reported(limits: Any, caplog: pytest.LogCaptureFixture) -> None:
     limits(keep_uploads=2)
     old = load(*file_of("101"))
-    replace_all("1001")
-    question = "query ($id: ID) {deals(upload: $id) {nodes {customer {username} gem {name}}}}"
-    with interrupted('FROM "deals_api_gem"', lambda: replace_all("10001")):
-        assert code(question, id=id_of(old)) == "upload_not_retained"
+    replace_uploads("1001")
+    query = "query ($id: ID) {deals(upload: $id) {nodes {customer {username} gem {name}}}}"
+    with interrupted('FROM "deals_api_gem"', lambda: replace_uploads("10001")):
+        assert code(query, id=id_of(old)) == "upload_not_retained"
     node = "query ($id: ID!) {node(id: $id) {... on Deal {customer {username}}}}"
     row = row_global_id(Deal.objects.filter(customer__username="1001-a")[0])
-    with interrupted('FROM "deals_api_customer"', lambda: replace_all("100001")):
+    with interrupted('FROM "deals_api_customer"', lambda: replace_uploads("100001")):
         assert data(node, id=row) == {"node": None}
-    assert logged_by_us(caplog) == []
+    assert records_of_the_service(caplog) == []
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_question_that_uploads_overtake_again_and_again_is_told_to_wait(limits: Any) -> None:
+def test_query_overtaken_by_three_uploads_is_a_503(limits: Any) -> None:
     limits(keep_uploads=2)
-    replace_all("101")
+    replace_uploads("101")
     names = iter(f"1{'0' * number}1" for number in range(2, 20))
-    with interrupted('FROM "deals_api_gem"', lambda: replace_all(next(names), next(names)), times=3):
-        answer = post(EVERYTHING)
-    assert (answer.status_code, answer["Retry-After"]) == (503, "2")
-    assert answer.json()["errors"][0]["extensions"] == {"code": "database_busy"}
+    with interrupted('FROM "deals_api_gem"', lambda: replace_uploads(next(names), next(names)), times=3):
+        response = post(EVERYTHING)
+    assert (response.status_code, response["Retry-After"]) == (503, "2")
+    assert response.json()["errors"][0]["extensions"] == {"code": "database_busy"}

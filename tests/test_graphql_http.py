@@ -1,7 +1,7 @@
-"""GraphQL over HTTP: methods, media types, bodies, statuses; and that nothing sent to it is ever a 5xx.
+"""GraphQL over HTTP: methods, media types, bodies and statuses. No request is a 5xx.
 
-The audits of the npm package ``graphql-http`` ask for most of it; the rest is HTTP's own, or what a
-service that anybody may talk to owes itself. ``tests.wsgi`` looks at every answer for a failure.
+The audits of the npm package ``graphql-http`` require most of it; the rest follows from HTTP or protects a public
+service. ``tests.wsgi`` checks every response for failures.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.wsgi import JSON, RESPONSE, Response, call, post
 pytestmark = pytest.mark.django_db
 
 NAME = "{ __typename }"
-ASKED: dict[str, Any] = {"query": NAME}
+BODY: dict[str, Any] = {"query": NAME}
 WITH_VARIABLE = "query ($a: Int!) { topClients(limit: $a) { username } }"
 ROLL_BACK = 'mutation { activateUpload(id: "VXBsb2FkOg==") { __typename } }'
 QUERY_A_AND_MUTATION_B = f"query A {NAME} {ROLL_BACK.replace('{', 'B {', 1)}"
@@ -40,12 +40,12 @@ def some_deals(db: None) -> None:
 
 
 def get(query: str = NAME, accept: str = "", **parameters: str) -> Response:
-    address = urlencode({"query": query, **parameters})
-    return call(query=address, headers={"Accept": accept} if accept else {})
+    url = urlencode({"query": query, **parameters})
+    return call(query=url, headers={"Accept": accept} if accept else {})
 
 
-def refusal(response: Response, status: int, code: str) -> str:
-    """The sentence of a refusal, after checking what every refusal has."""
+def rejected(response: Response, status: int, code: str) -> str:
+    """Check an error response and return the message of its first error."""
     assert response.status == status
     assert response.headers["Content-Type"] in (JSON, RESPONSE)
     assert response.headers["Vary"] == "Accept"
@@ -93,7 +93,7 @@ def test_all_audits_of_graphql_over_http_pass(server: Server, real_file: bytes) 
         (f";;,=,{JSON};;q=1.000;x", JSON),
     ],
 )
-def test_the_answer_comes_in_the_better_of_two_media_types(accept: str, media_type: str) -> None:
+def test_response_has_the_preferred_media_type(accept: str, media_type: str) -> None:
     response = call(query="query=%7B__typename%7D", headers={"Accept": accept})
     assert (response.status, response.headers["Content-Type"]) == (200, media_type)
     assert response.headers["Vary"] == "Accept"
@@ -103,12 +103,12 @@ def test_the_answer_comes_in_the_better_of_two_media_types(accept: str, media_ty
     "accept",
     ["text/html", f"{JSON};q=0", f"{JSON};q=0.0, {RESPONSE};q=0", "*/*;q=0", "nonsense", "\xff", f"{JSON};q=-1", "*"],
 )
-def test_no_other_media_type_can_be_had(accept: str) -> None:
-    assert refusal(post(ASKED, accept), 406, "graphql_unreadable")
+def test_other_media_types_are_406(accept: str) -> None:
+    assert rejected(post(BODY, accept), 406, "graphql_unreadable")
 
 
 @pytest.mark.parametrize("accept", [JSON, RESPONSE])
-def test_the_same_question_is_kept_once_for_each_media_type(accept: str) -> None:
+def test_response_is_cached_once_per_media_type(accept: str) -> None:
     first, second = get(accept=accept), get(accept=accept)
     assert first.headers["Content-Type"] == second.headers["Content-Type"] == accept
     assert first.headers["ETag"] == second.headers["ETag"]
@@ -117,7 +117,7 @@ def test_the_same_question_is_kept_once_for_each_media_type(accept: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("asked", "code"),
+    ("body", "code"),
     [
         ({"query": "{"}, "graphql_unreadable"),
         ({"query": "{ nothing }"}, "graphql_invalid"),
@@ -129,111 +129,111 @@ def test_the_same_question_is_kept_once_for_each_media_type(accept: str) -> None
         ({"query": "{a" * 300 + "}" * 300}, "limit_exceeded"),
     ],
 )
-def test_a_question_that_cannot_be_run_is_400_or_200_in_plain_json(asked: dict[str, Any], code: str) -> None:
-    assert refusal(post(asked, RESPONSE), 400, code)
-    assert refusal(post(asked, JSON), 200, code)
+def test_invalid_document_is_400_or_200_in_plain_json(body: dict[str, Any], code: str) -> None:
+    assert rejected(post(body, RESPONSE), 400, code)
+    assert rejected(post(body, JSON), 200, code)
 
 
-def test_an_error_of_one_field_leaves_the_data_of_the_others() -> None:
+def test_error_of_one_field_keeps_the_data_of_the_others() -> None:
     response = post({"query": '{ __typename node(id: "x") { id } }'}, RESPONSE)
     assert response.status == 200
     assert response.json["data"] == {"__typename": "Query", "node": None}
     assert response.json["errors"][0]["extensions"]["code"] == "bad_input"
 
 
-def test_words_that_sound_like_a_limit_are_not_one() -> None:
-    assert refusal(post({"query": "{ a } tokens"}, RESPONSE), 400, "graphql_unreadable")
+def test_syntax_error_about_tokens_is_not_a_limit() -> None:
+    assert rejected(post({"query": "{ a } tokens"}, RESPONSE), 400, "graphql_unreadable")
 
 
 # Methods
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND"])
-def test_other_methods_are_405_and_say_which_there_are(method: str) -> None:
-    response = call(method, query=urlencode(ASKED), body=json.dumps(ASKED).encode(), headers={"Content-Type": JSON})
-    refusal(response, 405, "graphql_unreadable")
+def test_other_methods_are_405_with_the_allowed_methods(method: str) -> None:
+    response = call(method, query=urlencode(BODY), body=json.dumps(BODY).encode(), headers={"Content-Type": JSON})
+    rejected(response, 405, "graphql_unreadable")
     assert response.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
 
 
-def test_options_tells_the_methods() -> None:
+def test_options_returns_the_methods() -> None:
     response = call("OPTIONS")
     assert (response.status, response.body, response.headers["Allow"]) == (204, b"", "GET, HEAD, OPTIONS, POST")
 
 
-def test_head_is_get_without_the_body() -> None:
+def test_head_is_get_without_a_body() -> None:
     whole = get()
     head = call("HEAD", query=urlencode({"query": NAME}))
     assert (head.status, head.body) == (200, b"")
-    its_own = {"X-Request-ID", "Server-Timing"}
-    assert head.headers.keys() == whole.headers.keys() > its_own
-    assert all(head.headers[name] == whole.headers[name] for name in whole.headers.keys() - its_own)
+    unique = {"X-Request-ID", "Server-Timing"}
+    assert head.headers.keys() == whole.headers.keys() > unique
+    assert all(head.headers[name] == whole.headers[name] for name in whole.headers.keys() - unique)
     assert int(head.headers["Content-Length"]) == len(whole.body) > 0
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("accept", [JSON, RESPONSE])
 @pytest.mark.parametrize("parameters", [{"query": ROLL_BACK}, {"query": QUERY_A_AND_MUTATION_B, "operationName": "B"}])
-def test_a_mutation_comes_by_post_only(method: str, accept: str, parameters: dict[str, str]) -> None:
+def test_mutation_requires_post(method: str, accept: str, parameters: dict[str, str]) -> None:
     response = call(method, query=urlencode(parameters), headers={"Accept": accept})
     assert (response.status, response.headers["Allow"]) == (405, "POST")
     if method == "GET":
-        refusal(response, 405, "graphql_invalid")
+        rejected(response, 405, "graphql_invalid")
 
 
-def test_a_query_beside_a_mutation_comes_by_get_too() -> None:
+def test_query_beside_a_mutation_is_executed_by_get() -> None:
     assert get(QUERY_A_AND_MUTATION_B, operationName="A").json["data"] == {"__typename": "Query"}
 
 
 @pytest.mark.parametrize("ask", [get, lambda query: post({"query": query})])
-def test_there_are_no_subscriptions(ask: Any) -> None:
-    assert "Subscriptions" in refusal(ask("subscription { a }"), 400, "graphql_invalid")
+def test_subscriptions_are_rejected(ask: Any) -> None:
+    assert "Subscriptions" in rejected(ask("subscription { a }"), 400, "graphql_invalid")
 
 
-# By GET
+# GET
 
 
-def test_variables_and_the_operation_come_in_the_address(some_deals: None) -> None:
+def test_get_accepts_variables_and_operation_name(some_deals: None) -> None:
     document = "query A { __typename } query B($n: Int!) { topClients(limit: $n) { username } }"
-    answer = get(document, operationName="B", variables='{"n": 1}', extensions="{}")
-    assert answer.json["data"] == {"topClients": [{"username": "ann"}]}
+    response = get(document, operationName="B", variables='{"n": 1}', extensions="{}")
+    assert response.json["data"] == {"topClients": [{"username": "ann"}]}
     assert get(variables="", operationName="", extensions="").status == 200
 
 
 @pytest.mark.parametrize("text", ["{", "1", "[]", '"x"', "true", '{"a": NaN}', '{"a": "\\ud800"}', "[" * 3000, "\0"])
 @pytest.mark.parametrize("name", ["variables", "extensions"])
-def test_parameters_that_are_no_objects_are_refused(name: str, text: str) -> None:
-    refusal(get(**{name: text}), 400, "graphql_unreadable")
+def test_parameters_that_are_not_objects_are_rejected(name: str, text: str) -> None:
+    rejected(get(**{name: text}), 400, "graphql_unreadable")
 
 
 @pytest.mark.parametrize("name", ["query", "operationName", "variables", "extensions"])
-def test_a_parameter_that_is_given_twice_is_refused(name: str) -> None:
-    address = urlencode([("query", NAME), (name, NAME), (name, NAME)])
-    assert name in refusal(call(query=address), 400, "graphql_unreadable")
+def test_repeated_parameter_is_rejected(name: str) -> None:
+    url = urlencode([("query", NAME), (name, NAME), (name, NAME)])
+    assert name in rejected(call(query=url), 400, "graphql_unreadable")
 
 
-@pytest.mark.parametrize("address", ["", "query", "query=", "query=%20", "QUERY=%7Ba%7D", "q=1", "&&==&", "%00"])
-def test_an_address_without_a_query_is_refused(address: str) -> None:
-    refusal(call(query=address), 400, "graphql_unreadable")
+@pytest.mark.parametrize("url", ["", "query", "query=", "query=%20", "QUERY=%7Ba%7D", "q=1", "&&==&", "%00"])
+def test_url_without_a_query_is_rejected(url: str) -> None:
+    rejected(call(query=url), 400, "graphql_unreadable")
 
 
 @pytest.mark.parametrize(
-    "address", ["%zz%", "%00", "%ED%A0%80", "%FF%FE", "\xff", "%7B__typename%7D%00", "%25", "{+a", "%EF%BB%BF}"]
+    "url", ["%zz%", "%00", "%ED%A0%80", "%FF%FE", "\xff", "%7B__typename%7D%00", "%25", "{+a", "%EF%BB%BF}"]
 )
-def test_odd_letters_in_an_address_are_a_bad_document(address: str) -> None:
-    response = call(query=f"query={address}", headers={"Accept": RESPONSE})
-    refusal(response, 400, "graphql_unreadable")
+def test_invalid_characters_in_a_url_are_a_syntax_error(url: str) -> None:
+    response = call(query=f"query={url}", headers={"Accept": RESPONSE})
+    rejected(response, 400, "graphql_unreadable")
 
 
-def test_an_address_with_too_many_parameters_is_refused() -> None:
-    refusal(call(query="query=%7B__typename%7D" + "&a=b" * 200), 400, "limit_exceeded")
+def test_url_with_too_many_parameters_is_rejected() -> None:
+    rejected(call(query="query=%7B__typename%7D" + "&a=b" * 200), 400, "limit_exceeded")
 
 
-def test_an_address_is_utf8_whatever_the_type_of_a_body_is() -> None:
-    address = "query=" + quote('{ gem(name: "Сапфир") { id } }')
-    plain = call(query=address)
+def test_url_is_utf8_whatever_the_content_type() -> None:
+    url = "query=" + quote('{ gem(name: "Сапфир") { id } }')
+    plain = call(query=url)
     for charset in ("rot13", "utf-16", "idna", "undefined", "no-such", "*=no-such'en'%41"):
-        assert call(query=address, headers={"Content-Type": f"{JSON}; charset={charset}"}).body == plain.body
-        assert call(query=address, headers={"Content-Type": f"{JSON}; charset{charset}"}).body == plain.body
+        assert call(query=url, headers={"Content-Type": f"{JSON}; charset={charset}"}).body == plain.body
+        assert call(query=url, headers={"Content-Type": f"{JSON}; charset{charset}"}).body == plain.body
 
 
 # Bodies
@@ -241,14 +241,14 @@ def test_an_address_is_utf8_whatever_the_type_of_a_body_is() -> None:
 UNREADABLE: dict[str, bytes] = {
     "empty": b"",
     "blank": b" ",
-    "no JSON": b"{",
+    "not JSON": b"{",
     "a string": b'"x"',
     "a number": b"1",
     "null": b"null",
     "true": b"true",
     "a list": b"[]",
     "a batch": b'[{"query":"{__typename}"},{"query":"{__typename}"}]',
-    "nothing asked": b"{}",
+    "an empty object": b"{}",
     "query null": b'{"query": null}',
     "query a number": b'{"query": 1}',
     "query a list": b'{"query": ["{__typename}"]}',
@@ -265,7 +265,7 @@ UNREADABLE: dict[str, bytes] = {
     "variables false": b'{"query": "{__typename}", "variables": false}',
     "extensions a list": b'{"query": "{__typename}", "extensions": []}',
     "extensions a string": b'{"query": "{__typename}", "extensions": "x"}',
-    "a byte that is no UTF-8": b'{"query": "{__typename}\xff"}',
+    "a byte that is not UTF-8": b'{"query": "{__typename}\xff"}',
     "only such bytes": b"\xff\xfe\xfd",
     "UTF-8 cut short": '{"query": "{__typename}я'.encode()[:-1],
     "UTF-16": '{"query": "{__typename}"}'.encode("utf-16"),
@@ -282,8 +282,8 @@ UNREADABLE: dict[str, bytes] = {
     "Infinity": b'{"query": "{__typename}", "variables": {"a": Infinity}}',
     "-Infinity": b'{"query": "{__typename}", "variables": {"a": -Infinity}}',
     "a number of 5,000 digits": b'{"query": "{__typename}", "variables": {"a": %s}}' % (b"9" * 5000),
-    "lists in each other": b"[" * 60_000,
-    "objects in each other": b'{"a":' * 12_000,
+    "nested lists": b"[" * 60_000,
+    "nested objects": b'{"a":' * 12_000,
     "two values": b'{"query": "{__typename}"}{}',
     "NUL": b'{"query": "{__typename}"}\0',
     "a comment": b'{"query": "{__typename}"} // no',
@@ -295,20 +295,20 @@ UNREADABLE: dict[str, bytes] = {
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
 @pytest.mark.parametrize("accept", [JSON, RESPONSE])
-def test_a_body_that_holds_no_question_is_400(body: bytes, accept: str) -> None:
-    assert refusal(post(body, accept), 400, "graphql_unreadable")
+def test_body_without_a_query_is_400(body: bytes, accept: str) -> None:
+    assert rejected(post(body, accept), 400, "graphql_unreadable")
 
 
 @pytest.mark.parametrize("levels", [51, 500, 964, 965, 966, 970])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
-def test_values_that_lie_deep_in_each_other_are_400(levels: int, opening: str, closing: str) -> None:
+def test_deeply_nested_values_are_400(levels: int, opening: str, closing: str) -> None:
     deep = f"{opening * levels}1{closing * levels}"
     for name in ("variables", "extensions"):
         response = post(f'{{"query": "{NAME}", "{name}": {{"a": {deep}}}}}'.encode())
-        # Python itself gives up somewhere near a thousand levels, and calls it unreadable.
+        # Near a thousand levels Python itself raises RecursionError, which is reported as unreadable.
         code = response.json["errors"][0]["extensions"]["code"]
         assert code == "limit_exceeded" or (code == "graphql_unreadable" and levels > 900)
-        refusal(response, 400, code)
+        rejected(response, 400, code)
 
 
 FIELD_OF: dict[str, str] = {
@@ -328,7 +328,7 @@ VALUES = [
 
 
 @pytest.mark.parametrize("type_name", FIELD_OF)
-def test_variables_of_any_kind_are_answered(some_deals: None, type_name: str) -> None:
+def test_variables_of_any_type_get_a_response(some_deals: None, type_name: str) -> None:
     query = f"query ($v: {type_name}) {{ {FIELD_OF[type_name]} }}"
     for value in VALUES:
         response = post(f'{{"query": "{query}", "variables": {{"v": {value}}}}}'.encode(), RESPONSE)
@@ -337,20 +337,20 @@ def test_variables_of_any_kind_are_answered(some_deals: None, type_name: str) ->
             assert error["extensions"]["code"] in ("graphql_invalid", "bad_input", "limit_exceeded", "cursor_outdated")
 
 
-def test_a_body_over_the_limit_is_413(limits: Any) -> None:
-    assert "65536" in refusal(post(b"[" * 100_000), 413, "limit_exceeded")
-    assert refusal(post(b" " * 1_000_000), 413, "limit_exceeded")
-    limits(max_query_bytes=len(json.dumps(ASKED)))
-    assert post(ASKED).status == 200
-    limits(max_query_bytes=len(json.dumps(ASKED)) - 1)
-    refusal(post(ASKED), 413, "limit_exceeded")
+def test_body_over_the_limit_is_413(limits: Any) -> None:
+    assert "65536" in rejected(post(b"[" * 100_000), 413, "limit_exceeded")
+    assert rejected(post(b" " * 1_000_000), 413, "limit_exceeded")
+    limits(max_query_bytes=len(json.dumps(BODY)))
+    assert post(BODY).status == 200
+    limits(max_query_bytes=len(json.dumps(BODY)) - 1)
+    rejected(post(BODY), 413, "limit_exceeded")
 
 
-def test_the_limit_may_be_no_higher_than_what_django_takes_into_memory(limits: Any) -> None:
-    bound = next(one for one in fields(Limits) if one.name == "max_query_bytes")
-    most = bound.metadata["taken"]["most"]
-    limits(max_query_bytes=most)
-    refusal(post(b" " * most), 400, "graphql_unreadable")
+def test_highest_body_limit_is_accepted_by_django(limits: Any) -> None:
+    bound = next(field for field in fields(Limits) if field.name == "max_query_bytes")
+    maximum = bound.metadata["taken"]["most"]
+    limits(max_query_bytes=maximum)
+    rejected(post(b" " * maximum), 400, "graphql_unreadable")
 
 
 @pytest.mark.parametrize(
@@ -369,13 +369,13 @@ def test_the_limit_may_be_no_higher_than_what_django_takes_into_memory(limits: A
         ("9" * 5000, 413, "limit_exceeded"),
     ],
 )
-def test_a_length_that_lies_is_refused(length: str, status: int, code: str) -> None:
-    refusal(post(ASKED, Content_Length=length), status, code)
+def test_wrong_content_length_is_rejected(length: str, status: int, code: str) -> None:
+    rejected(post(BODY, Content_Length=length), status, code)
 
 
-def test_a_body_in_chunks_is_411() -> None:
+def test_chunked_body_is_411() -> None:
     for coding in ("chunked", "Chunked", "gzip, chunked"):
-        refusal(post(ASKED, Transfer_Encoding=coding), 411, "graphql_unreadable")
+        rejected(post(BODY, Transfer_Encoding=coding), 411, "graphql_unreadable")
 
 
 @pytest.mark.parametrize(
@@ -394,7 +394,7 @@ def test_a_body_in_chunks_is_411() -> None:
         f'{JSON}; a="charset=latin-1"',
     ],
 )
-def test_json_in_utf8_is_taken(content_type: str) -> None:
+def test_json_in_utf8_is_accepted(content_type: str) -> None:
     assert call("POST", body=b'{"query":"{__typename}"}', headers={"Content-Type": content_type}).status == 200
 
 
@@ -425,45 +425,45 @@ def test_json_in_utf8_is_taken(content_type: str) -> None:
         f'{JSON};charset="utf-8',
     ],
 )
-def test_any_other_type_of_body_is_415(content_type: str) -> None:
+def test_other_content_types_are_415(content_type: str) -> None:
     response = call("POST", body=b'{"query":"{__typename}"}', headers={"Content-Type": content_type})
-    refusal(response, 415, "graphql_unreadable")
+    rejected(response, 415, "graphql_unreadable")
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity", "x"])
-def test_a_packed_body_is_415(coding: str) -> None:
-    refusal(post(gzip.compress(json.dumps(ASKED).encode()), Content_Encoding=coding), 415, "graphql_unreadable")
+def test_compressed_body_is_415(coding: str) -> None:
+    rejected(post(gzip.compress(json.dumps(BODY).encode()), Content_Encoding=coding), 415, "graphql_unreadable")
 
 
-def test_a_form_and_a_file_are_415() -> None:
+def test_form_and_file_are_415() -> None:
     parts = b'--x\r\nContent-Disposition: form-data; name="operations"\r\n\r\n{"query":"{__typename}"}\r\n--x--\r\n'
     bodies = {
-        "application/x-www-form-urlencoded": urlencode(ASKED).encode(),
+        "application/x-www-form-urlencoded": urlencode(BODY).encode(),
         "multipart/form-data; boundary=x": parts,
     }
     for content_type, body in bodies.items():
         response = call("POST", body=body, headers={"Content-Type": content_type})
-        refusal(response, 415, "graphql_unreadable")
+        rejected(response, 415, "graphql_unreadable")
 
 
-def test_the_address_is_no_part_of_a_question_by_post() -> None:
+def test_post_ignores_the_query_of_the_url() -> None:
     response = call("POST", query="query=%7B__typename%7D", body=b"{}", headers={"Content-Type": JSON})
-    refusal(response, 400, "graphql_unreadable")
+    rejected(response, 400, "graphql_unreadable")
 
 
 @pytest.mark.parametrize("path", ["/graphql", "/graphql/"])
-def test_the_address_works_with_and_without_the_last_slash(path: str) -> None:
+def test_url_works_with_and_without_a_trailing_slash(path: str) -> None:
     assert call("POST", path, body=b'{"query":"{__typename}"}', headers={"Content-Type": JSON}).status == 200
 
 
-# On the wire
+# Raw sockets
 
 
 def raw(server: Server, request: bytes) -> bytes:
-    """What a socket brings back until the server closes it; the client's half is closed at once."""
+    """Send a request, close the client's half of the connection, and return everything that the server sends."""
     with socket.create_connection(("127.0.0.1", server.port), 30) as client:
         client.sendall(request)
-        with contextlib.suppress(OSError):  # it may have answered and hung up already
+        with contextlib.suppress(OSError):  # the server may have closed the connection already
             client.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: client.recv(65_536), b""))
 
@@ -472,13 +472,13 @@ def status_of(response: bytes) -> int:
     return int(response.split()[1])
 
 
-#: What follows the head of a request by POST, and the status that it earns.
+#: The end of a POST request after its first headers, and the expected status.
 WIRE: dict[str, tuple[bytes, int]] = {
     "a body that ends early": (b'Content-Length: 100\r\n\r\n{"query":"{__typename}"}', 400),
-    "a length that is no number": (b"Content-Length: abc\r\n\r\n{}", 400),
-    "a length below nothing": (b"Content-Length: -1\r\n\r\n{}", 400),
+    "a length that is not a number": (b"Content-Length: abc\r\n\r\n{}", 400),
+    "a negative length": (b"Content-Length: -1\r\n\r\n{}", 400),
     "two lengths": (b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400),
-    "a length beyond all": (b"Content-Length: 99999999999999999999\r\n\r\n{}", 413),
+    "a huge length": (b"Content-Length: 99999999999999999999\r\n\r\n{}", 413),
     "no length": (b"\r\n", 400),
     "chunks": (b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 411),
     "chunks and a length": (b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
@@ -489,7 +489,7 @@ WIRE: dict[str, tuple[bytes, int]] = {
 ODD_TYPE = b"Content-Type: application/json; charset*=no-such'en'%41\r\n"
 
 
-def test_what_a_socket_may_bring_is_refused_and_leaves_no_failure_in_the_log(server: Server) -> None:
+def test_malformed_raw_requests_are_rejected_and_not_logged(server: Server) -> None:
     host = b"Host: deals.example\r\nConnection: close\r\n"
     head = b"POST /graphql HTTP/1.1\r\nContent-Type: application/json\r\n" + host
     found = {name: status_of(raw(server, head + request)) for name, (request, _) in WIRE.items()}
