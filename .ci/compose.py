@@ -127,7 +127,7 @@ def commands_work(stack: Stack) -> None:
     ranking = json.loads(stack.inside("python manage.py top_clients --format json"))
     must(ranking == RIGHT_ANSWER, f"top_clients said {ranking}")
     said = stack.inside("printf nonsense | python manage.py load_deals - 2>&1; echo $?")
-    must(said.startswith("UploadRejected: ") and said.split()[-1] == "1", f"load_deals said {said}")
+    must(said.startswith("CommandError: ") and said.split()[-1] == "1", f"load_deals said {said}")
     chosen = "--no-input --username root --email root@example.org"
     stack.inside(f"DJANGO_SUPERUSER_PASSWORD=gems-and-more python manage.py createsuperuser {chosen}")
     must("deals_uploads_total" in stack.get("/metrics", "text/plain"), "nothing was counted")

@@ -20,7 +20,7 @@ import pytest
 from django.core.management import call_command
 
 from deals_api.ingest.service import ingest_deals
-from deals_api.management.terminal import table
+from deals_api.management.terminal import format_table
 from deals_api.models import Upload
 from tests.bench.files import write_deals
 from tests.builders import csv_of, deal, load, many
@@ -98,7 +98,7 @@ def test_a_refused_file_is_told_cell_by_cell_and_changes_nothing(tables: dict[st
     done = command(tables, "load_deals", file_of(BAD, tmp_path))
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.decode().splitlines() == [
-        "UploadRejected: 3 places in the file are wrong; the first is line 3, column 'total': 'x'"
+        "CommandError: 3 places in the file are wrong; the first is line 3, column 'total': 'x'"
         " is not an amount such as 612 or 100.50.",
         "",
         "line  column    value        reason",
@@ -113,7 +113,7 @@ def test_a_refused_file_is_told_cell_by_cell_and_changes_nothing(tables: dict[st
 def test_a_refusal_for_machines_is_that_of_the_rest_face(server: Server, environment: dict[str, str]) -> None:
     done = command(environment, "load_deals", "-", "--format", "json", stdin=BAD)
     assert (done.returncode, done.stdout) == (1, server.upload(BAD).content + b"\n")
-    assert done.stderr.startswith(b"UploadRejected: 3 places")
+    assert done.stderr.startswith(b"CommandError: 3 places")
 
 
 def test_standard_input_may_be_a_pipe_or_a_file(tables: dict[str, str], tmp_path: Path) -> None:
@@ -133,15 +133,15 @@ def test_a_pipe_without_end_is_refused_at_the_limit(tables: dict[str, str]) -> N
         endless.stdout.close()
         endless.kill()
         endless.wait()
-    assert (done.returncode, done.stderr) == (1, b"UploadRejected: The file is over 1000000 bytes.\n")
+    assert (done.returncode, done.stderr) == (1, b"CommandError: The file is over 1000000 bytes.\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["load_deals"], "required: FILE"),
-        (["load_deals", "no such.csv"], "UsageError: no such.csv cannot be read: No such file or directory."),
-        (["load_deals", "."], "UsageError: . cannot be read: Is a directory."),
+        (["load_deals", "no such.csv"], "CommandError: no such.csv cannot be read: No such file or directory."),
+        (["load_deals", "."], "CommandError: . cannot be read: Is a directory."),
         (["load_deals", "x", "--format", "xml"], "invalid choice: 'xml'"),
         (["top_clients", "--limit", "0"], "It must be a whole number from 1 to 100."),
         (["top_clients", "--limit", "101"], "It must be a whole number from 1 to 100."),
@@ -160,7 +160,7 @@ def test_a_wrong_call_ends_with_2(tmp_path: Path, arguments: list[str], told: st
 def test_a_database_that_is_away_or_has_no_tables_ends_with_3(tmp_path: Path, arguments: list[str], url: str) -> None:
     done = command({"DATABASE_URL": url.format(folder=tmp_path), "REDIS_URL": ""}, *arguments)
     assert (done.returncode, done.stdout) == (3, b"")
-    assert done.stderr.startswith(b"DatabaseUnavailable: The database cannot be used")
+    assert done.stderr.startswith(b"CommandError: The database cannot be used")
     assert done.stderr.count(b"\n") == 1
 
 
@@ -180,7 +180,7 @@ def test_a_stopped_load_ends_with_130_and_changes_nothing(tables: dict[str, str]
     time.sleep(0.3)
     running.send_signal(signal.SIGINT)
     _, told = running.communicate(timeout=TIMEOUT)
-    assert (running.returncode, told) == (130, b"Interrupted: The load was stopped.\n")
+    assert (running.returncode, told) == (130, b"CommandError: The load was interrupted.\n")
     assert query(tables["DATABASE_URL"], "SELECT state FROM deals_api_upload ORDER BY id") == [
         ("loaded",),
         ("interrupted",),
@@ -200,16 +200,16 @@ def test_load_interrupted_at_any_moment_ends_with_130(tables: dict[str, str], tm
     )  # fmt: skip
     ends = [tuple(end) for end in json.loads(done.stdout)]
     assert set(ends) <= {
-        (130, "Interrupted: The load was stopped.\n"),
-        (130, "Interrupted: The file was loaded before it could be stopped.\n"),
+        (130, "CommandError: The load was interrupted.\n"),
+        (130, "CommandError: The load had finished before the interrupt.\n"),
         (130, ""),  # while no file was being stored
         (0, ""),  # the load was faster than the signal
     }
-    assert (130, "Interrupted: The load was stopped.\n") in ends
+    assert (130, "CommandError: The load was interrupted.\n") in ends
     states = [state for (state,) in query(tables["DATABASE_URL"], "SELECT state FROM deals_api_upload ORDER BY id")]
     assert set(states) <= {"loaded", "interrupted", "retired", "pruned"}
     # An upload that was not registered yet leaves none.
-    assert 0 < states.count("interrupted") <= ends.count((130, "Interrupted: The load was stopped.\n"))
+    assert 0 < states.count("interrupted") <= ends.count((130, "CommandError: The load was interrupted.\n"))
     rows = "SELECT DISTINCT state FROM deals_api_deal d JOIN deals_api_upload u ON u.id = d.upload_id"
     assert {state for (state,) in query(tables["DATABASE_URL"], rows)} <= {"loaded", "retired"}
     assert command(tables, "top_clients").returncode == 0
@@ -262,7 +262,7 @@ def test_a_load_on_a_terminal_shows_how_far_it_is(tables: dict[str, str], tmp_pa
 def test_a_refusal_on_a_terminal_stands_below_the_bar(tables: dict[str, str], tmp_path: Path) -> None:
     code, lines = watched(tables, "load_deals", file_of(BAD, tmp_path))
     assert code == 1
-    assert "UploadRejected: 3 places" in lines[-1]
+    assert "CommandError: 3 places" in lines[-1]
 
 
 @pytest.mark.django_db
@@ -304,7 +304,7 @@ def test_a_kept_upload_is_ranked_on_demand(capsys: pytest.CaptureFixture[str]) -
 def test_an_upload_that_is_not_kept_ends_with_2(tables: dict[str, str]) -> None:
     done = command(tables, "top_clients", "--upload", "1")
     assert (done.returncode, done.stderr) == (
-        2, b"UsageError: There is no such upload, or its rows are no longer retained.\n"
+        2, b"CommandError: There is no such upload, or its rows are no longer retained.\n"
     )  # fmt: skip
 
 
@@ -312,11 +312,11 @@ def test_an_upload_that_is_not_kept_ends_with_2(tables: dict[str, str]) -> None:
 def test_nothing_uploaded_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("top_clients")
     call_command("top_clients", format="json")
-    assert capsys.readouterr().out == 'Nothing is uploaded yet.\n{"response":[]}\n'
+    assert capsys.readouterr().out == 'No file has been uploaded yet.\n{"response":[]}\n'
 
 
 def test_a_table_is_as_wide_as_its_cells() -> None:
-    assert table(("n", "name"), [(1, "a"), (10, "bcdef")], right=[0]) == " n  name\n--  -----\n 1  a\n10  bcdef"
+    assert format_table(("n", "name"), [(1, "a"), (10, "bcdef")], right=[0]) == " n  name\n--  -----\n 1  a\n10  bcdef"
 
 
 @pytest.mark.django_db

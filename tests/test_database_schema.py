@@ -16,11 +16,11 @@ from typing import Any
 import psycopg2
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
-from deals_api.management.terminal import DatabaseUnavailable
+from deals_api.management.terminal import ExitCode
 from project import health
 from tests.builders import deal, load
 from tests.graphql import forget
@@ -103,8 +103,9 @@ def test_admin_reports_a_missing_table_as_internal_error(client: Client, missing
 
 
 def test_commands_report_what_is_missing_and_what_to_do(missing: str) -> None:
-    with pytest.raises(DatabaseUnavailable) as raised:
+    with pytest.raises(CommandError) as raised:
         call_command("top_clients", stdout=StringIO())
+    assert raised.value.returncode == ExitCode.DATABASE
     assert str(raised.value).startswith(f"The database cannot be used: The database has no {missing}")
     assert "restore a backup" in str(raised.value)
 
@@ -154,7 +155,7 @@ def test_start_stops_if_tables_do_not_match(database_url: str, statement: str, s
     execute(database_url, statement)
     done = start(database_url, "manage.py", "serve")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.strip().removeprefix("UsageError: ") == sentence
+    assert done.stderr.strip().removeprefix("CommandError: ") == sentence
 
 
 def test_gunicorn_without_migrations_stops_with_the_command_to_run(database_url: str, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_port_in_use_is_reported_before_the_database_is_touched(
     with taken_port(family, address) as port:
         done = manage("serve", PORT=str(port), DATABASE_URL=f"sqlite:///{tmp_path / 'd.sqlite3'}")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"UsageError: Port {port} is in use; set PORT to another one.\n"
+    assert done.stderr == f"CommandError: Port {port} is in use; set PORT to another one.\n"
     assert not list(tmp_path.iterdir())
 
 

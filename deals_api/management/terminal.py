@@ -1,8 +1,4 @@
-"""What the commands share: with which code they end, and how they speak to a person.
-
-Exit codes: 0 done; 1 the file was refused; 2 the call is wrong or names what is not there;
-3 the database cannot be used; 130 interrupted.
-"""
+"""Shared by the management commands: exit codes, database errors, Ctrl-C, tables and the progress bar."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from enum import IntEnum
 from typing import Any, Final
 
 from django.core.management.base import CommandError, OutputWrapper
@@ -21,55 +18,38 @@ from deals_api.formats import printable
 from deals_api.models import Upload
 from deals_api.schema_check import SchemaMismatch, require_matching_schema
 
-#: How often the bar is drawn.
-_EVERY_SECONDS: Final = 0.1
+_REDRAW_SECONDS: Final = 0.1
 _BAR_WIDTH: Final = 30
-_USUAL_COLUMNS: Final = 80
+_DEFAULT_COLUMNS: Final = 80
 _CLEAR_LINE: Final = "\r\x1b[K"
 
 
-# Ends. Django prints the name of the class before the message.
-
-
-class UploadRejected(CommandError):
-    def __init__(self, message: str) -> None:
-        super().__init__(message, returncode=1)
-
-
-class UsageError(CommandError):
-    def __init__(self, message: str) -> None:
-        super().__init__(message, returncode=2)
-
-
-class DatabaseUnavailable(CommandError):
-    def __init__(self, message: str) -> None:
-        super().__init__(message, returncode=3)
-
-
-class Interrupted(CommandError):
-    def __init__(self, message: str) -> None:
-        super().__init__(message, returncode=130)
+class ExitCode(IntEnum):
+    REJECTED = 1  # the file
+    USAGE = 2  # invalid arguments or settings, or a missing file
+    DATABASE = 3  # the database is not available
+    INTERRUPTED = 130  # as a shell reports SIGINT
 
 
 @contextlib.contextmanager
-def database() -> Iterator[None]:
-    """For work that needs the database and its tables.
+def database_errors() -> Iterator[None]:
+    """Check that the database and its tables can be used, and convert database errors in the block.
 
-    Raises: DatabaseUnavailable.
+    Raises: CommandError.
     """
     try:
         Upload.objects.current()
     except Error as error:
-        raise DatabaseUnavailable(f"The database cannot be used: {_reason(error)}") from error
+        raise CommandError(f"The database cannot be used: {_reason(error)}", returncode=ExitCode.DATABASE) from error
     try:
         yield
     except Error as error:
         problem = "The database stopped answering" if is_temporary(error) else "The database cannot be used"
-        raise DatabaseUnavailable(f"{problem}: {_reason(error)}") from error
+        raise CommandError(f"{problem}: {_reason(error)}", returncode=ExitCode.DATABASE) from error
 
 
 def _reason(error: Error) -> str:
-    """Why it failed; if the tables do not match the code, what to do."""
+    """Describe the error; if the tables do not match the code, say what to do."""
     if not is_temporary(error):
         try:
             require_matching_schema()
@@ -121,46 +101,46 @@ class Interruption:
 # Tables
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> str:
-    """Columns side by side; those whose places are in ``right`` hold numbers."""
-    cells = [[printable(str(cell)) for cell in row] for row in (heads, *rows)]
+def format_table(header: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> str:
+    """Format a table; ``right`` holds the indexes of the columns that are aligned to the right."""
+    cells = [[printable(str(cell)) for cell in row] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(
-            cell.rjust(width) if place in right else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in cells
     ]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
-# The bar
+# Progress bar
 
 
 class ProgressBar:
-    """How far a load is, redrawn on one line of a terminal.
+    """Progress of a load, redrawn on one line of a terminal.
 
-    Time left is what the bytes read so far took, applied to the others.
+    The remaining time is estimated from the bytes read so far.
     """
 
     def __init__(self, terminal: OutputWrapper, size: int) -> None:
         self.terminal = terminal
         self.size = size
-        self.began = time.monotonic()
-        self.drawn = 0.0
+        self.started_at = time.monotonic()
+        self.drawn_at = 0.0
         self._draw("checking the file")
 
     def __call__(self, rows: int, bytes_read: int) -> None:
         now = time.monotonic()
-        if now - self.drawn < _EVERY_SECONDS and bytes_read < self.size:
+        if now - self.drawn_at < _REDRAW_SECONDS and bytes_read < self.size:
             return
-        self.drawn = now
-        seconds = max(now - self.began, 1e-6)
+        self.drawn_at = now
+        seconds = max(now - self.started_at, 1e-6)
         share = bytes_read / self.size
-        left = seconds / share - seconds
-        then = f"{duration(left)} left" if share < 1 else "storing sums"
-        text = f" {share:4.0%}  {rows:,} rows  {rows / seconds:,.0f} rows/s  {then}"
+        remaining = seconds / share - seconds
+        status = f"{format_duration(remaining)} left" if share < 1 else "storing sums"
+        text = f" {share:4.0%}  {rows:,} rows  {rows / seconds:,.0f} rows/s  {status}"
         width = max(0, min(_BAR_WIDTH, self._columns() - len(text) - 3))
         filled = int(share * width)
         self._draw(f"[{'#' * filled}{'.' * (width - filled)}]{text}")
@@ -170,9 +150,9 @@ class ProgressBar:
 
     def _columns(self) -> int:
         try:
-            return os.get_terminal_size(self.terminal.fileno()).columns or _USUAL_COLUMNS
+            return os.get_terminal_size(self.terminal.fileno()).columns or _DEFAULT_COLUMNS
         except OSError:
-            return _USUAL_COLUMNS
+            return _DEFAULT_COLUMNS
 
     def _draw(self, text: str) -> None:
         self._write(_CLEAR_LINE + text[: self._columns() - 1])
@@ -182,6 +162,6 @@ class ProgressBar:
         self.terminal.flush()
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -13,12 +13,12 @@ from typing import Any
 
 import gunicorn
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from gunicorn.app import wsgiapp
 
 from deals_api.db_vendor import describe_error, is_unusable
-from deals_api.management.terminal import DatabaseUnavailable, UsageError
+from deals_api.management.terminal import ExitCode
 from deals_api.models import Installation
 from deals_api.schema_check import SchemaMismatch, migrate_database
 from deals_api.snapshots.retention import apply_retention_safely
@@ -62,11 +62,12 @@ class Command(BaseCommand):
                 migrate_database()
                 return settings.OPERATORS_SECRET_KEY or self.own_key()
             except SchemaMismatch as mismatch:
-                raise UsageError(str(mismatch)) from mismatch
+                raise CommandError(str(mismatch), returncode=ExitCode.USAGE) from mismatch
             except DatabaseError as error:
                 connection.close()
                 if tries == _TRIES or is_unusable(error):
-                    raise DatabaseUnavailable(f"The database cannot be used: {describe_error(error)}") from error
+                    message = f"The database cannot be used: {describe_error(error)}"
+                    raise CommandError(message, returncode=ExitCode.DATABASE) from error
                 time.sleep(1)
 
     def own_key(self) -> str:
@@ -86,4 +87,5 @@ def check_port(port: int) -> None:
             probe.listen()
         except OSError as error:
             reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-            raise UsageError(f"Port {port} {reason}; set PORT to another one.") from error
+            message = f"Port {port} {reason}; set PORT to another one."
+            raise CommandError(message, returncode=ExitCode.USAGE) from error
