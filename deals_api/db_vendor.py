@@ -1,7 +1,4 @@
-"""What the two databases do in different words, and the ORM in none.
-
-Knows no model.
-"""
+"""Vendor-specific SQL, error codes and timeouts that the ORM does not cover. Independent of the models."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ from psycopg2.errors import DiskFull, QueryCanceled
 
 #: Virtual machine instructions between two calls of SQLite's progress handler.
 _STEPS: Final = 20_000
-#: The statement, its values or the tables are wrong, and not the database's condition.
+#: Errors of the statement, its values or the tables, which a retry does not change.
 _PERMANENT: Final = (ProgrammingError, DataError, IntegrityError, NotSupportedError)
 _UNUSABLE_FILE: Final = (
     sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH,
@@ -36,14 +33,14 @@ _UNUSABLE_FILE: Final = (
 
 
 def disable_statement_timeout() -> None:
-    """The statements of this transaction are not ended: a load takes what its file takes."""
+    """Disable the timeout for this transaction, because the duration of a load depends on its file."""
     if connection.vendor == "postgresql":
         _execute("SET LOCAL statement_timeout = 0")
 
 
 @contextlib.contextmanager
 def no_wait_for_writers() -> Iterator[None]:
-    """On SQLite, a write fails at once while another connection writes, instead of waiting for it."""
+    """On SQLite, let a write fail at once if another connection is writing, instead of waiting."""
     if connection.vendor != "sqlite":
         yield
         return
@@ -55,9 +52,9 @@ def no_wait_for_writers() -> Iterator[None]:
 
 
 def analyze_tables(*models: type[Model]) -> None:
-    """Have the planner know how many rows there are, which PostgreSQL finds out by itself within minutes.
+    """Update the planner's statistics, which PostgreSQL would do by itself only minutes later.
 
-    Until then it takes a table that was empty for one that still is, and joins thousands of rows one by one.
+    Until then, it plans for the previous, possibly empty table, and joins thousands of rows one by one.
     """
     if connection.vendor == "postgresql":
         tables = ", ".join(connection.ops.quote_name(model._meta.db_table) for model in models)
@@ -65,7 +62,7 @@ def analyze_tables(*models: type[Model]) -> None:
 
 
 def is_temporary(error: BaseException) -> bool:
-    """Whether a database raised it, and the same statement may succeed later.
+    """Return whether this is a database error and the same statement may succeed later.
 
     A missing table or column is permanent. SQLite reports it by its general code for an invalid statement.
     """
@@ -75,19 +72,19 @@ def is_temporary(error: BaseException) -> bool:
 
 
 def is_disk_full(error: Error) -> bool:
-    """Whether its disk has no room left."""
+    """Return whether the disk of the database is full."""
     cause = error.__cause__
     return isinstance(cause, DiskFull) or getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def is_unusable(error: Error) -> bool:
-    """Whether SQLite cannot open or write its file, which waiting does not change."""
+    """Return whether SQLite cannot open or write its file, which a retry does not change."""
     code = getattr(error.__cause__, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in _UNUSABLE_FILE  # the higher bits are details
 
 
 def describe_error(error: Error) -> str:
-    """The database's message on one line; for a file that cannot be used also its path and the setting."""
+    """Return the message on one line; for an unusable SQLite file, with its path and the setting."""
     message = " ".join(str(error).split())
     if not is_unusable(error):
         return message
@@ -95,16 +92,16 @@ def describe_error(error: Error) -> str:
 
 
 class StatementsTimedOut(Exception):
-    """The statements of one operation have used up their time."""
+    """The statements of one operation have used up their time limit."""
 
 
 class StatementTimer:
-    """Bounds the time that all statements of one operation take together.
+    """Limit the total time of the statements of one operation.
 
-    Only the time of the statements counts: neither Python between them, nor a process that is suspended, nor,
-    on SQLite, a busy machine. SQLite runs in the thread that asks, so the processor time of the thread is measured.
-    PostgreSQL ends a statement by its own clock; its limit travels with the statement and ends with its transaction,
-    which takes no round trip and leaves nothing in a session that a connection pool may hand to another client.
+    Only the statements count: not the Python code between them, not the time while the process is suspended and, on
+    SQLite, not the load of the machine. SQLite runs in the calling thread, so the CPU time of the thread is measured.
+    PostgreSQL cancels a statement by its own clock. The timeout is sent with the statement and ends with the
+    transaction: that takes no round trip, and leaves nothing in a session that a connection pool may share.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -117,7 +114,7 @@ class StatementTimer:
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
-        """Let SQLite check the time; close a connection to PostgreSQL that was lost."""
+        """Install SQLite's progress handler; on PostgreSQL, close a lost connection afterwards."""
         if connection.vendor != "sqlite":
             yield
             if connection.connection is not None and connection.connection.closed:
@@ -169,16 +166,16 @@ class StatementTimer:
                 raise StatementsTimedOut from error
             raise
         elapsed = time.monotonic() - begin
-        if elapsed <= timeout:  # else PostgreSQL would have ended it, so this process was suspended while it waited
+        if elapsed <= timeout:  # otherwise this process was suspended, or PostgreSQL would have cancelled the statement
             self.remaining -= elapsed
         return result
 
 
 class NamePosition(StrIndex):
-    """Where a name contains a text, from 1; 0 where it does not. Letters of different case differ.
+    """Position of a text in a name, from 1; 0 if the name does not contain it. Case-sensitive.
 
-    As bytes on PostgreSQL, where ``strpos`` of text compares up to the product of both lengths: 127 characters in
-    100,000 names of 255 emoji took 5.2 s of processor time, as bytes 0.3 s. UTF-8 has no match across characters.
+    PostgreSQL compares bytes: its ``strpos`` of text takes up to the product of both lengths. 127 characters in
+    100,000 names of 255 emoji took 5.2 s of CPU time, as bytes 0.3 s. UTF-8 has no match across characters.
     """
 
     def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:

@@ -1,7 +1,4 @@
-"""Whether the tables of the database match the code, and how to repair it if they do not.
-
-Knows no model by name.
-"""
+"""Check that the tables of the database match the code. Independent of single models."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from django.db.migrations.loader import MigrationLoader
 
 
 class SchemaMismatch(Exception):
-    """The tables do not match the code; the message is one sentence that says what to do."""
+    """The tables do not match the code; the message says what to do."""
 
 
 def migrate_database() -> None:

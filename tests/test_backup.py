@@ -1,4 +1,4 @@
-"""The documented commands for backup and restore bring back the data of the moment of the backup, on both databases."""
+"""The documented commands for backup and restore, on both databases."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_sqlite_backup_of_a_running_service_is_restored(tmp_path: Path, on_postg
         assert customers(server) == ["new"]
 
 
-#: ``docker-compose exec -T db PROGRAM ...`` runs the program on this machine; other commands do nothing.
+#: ``docker-compose exec -T db PROGRAM ...`` runs the program on this machine; other subcommands do nothing.
 DOCKER_COMPOSE: Final = """#!/bin/sh
 [ "$1" = exec ] || exit 0
 shift 3
@@ -68,7 +68,7 @@ exec "{binaries}/$program" -h 127.0.0.1 -p {port} "$@"
 
 @pytest.fixture
 def postgres(tmp_path: Path, on_postgres: bool) -> Iterator[tuple[str, str]]:
-    """The address of an empty database ``deals``, and a ``PATH`` with the stand-in for docker-compose."""
+    """The URL of an empty database ``deals``, and a ``PATH`` with a replacement for docker-compose."""
     if not on_postgres:
         pytest.skip("needs PostgreSQL")
     with services.postgres() as (service, url):

@@ -1,4 +1,4 @@
-"""The command line: what ``load_deals`` and ``top_clients`` print, and with which code they end."""
+"""Output and exit codes of the commands ``load_deals`` and ``top_clients``."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ Done = subprocess.CompletedProcess[bytes]
 
 
 def command(environment: dict[str, str], *arguments: str, stdin: bytes | IO[bytes] = b"") -> Done:
-    """``manage.py`` as a person starts it, though not on a terminal."""
-    given: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
+    """Run ``manage.py`` without a terminal."""
+    options: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
-        cwd=ROOT, env=os.environ | environment, capture_output=True, check=False, timeout=TIMEOUT, **given,
+        cwd=ROOT, env=os.environ | environment, capture_output=True, check=False, timeout=TIMEOUT, **options,
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with the tables, to be copied."""
+    """A migrated SQLite file, which tests copy."""
     path = tmp_path_factory.mktemp("migrated") / "deals.sqlite3"
     assert command({"DATABASE_URL": f"sqlite:///{path}"}, "migrate", "-v0").returncode == 0
     return path
@@ -51,7 +51,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tables(environment: dict[str, str], on_postgres: bool, request: pytest.FixtureRequest) -> dict[str, str]:
-    """The environment of commands whose database has tables, and nothing in them."""
+    """The environment of commands with a migrated, empty database."""
     if on_postgres:
         assert command(environment, "migrate", "-v0").returncode == 0
     else:
@@ -68,7 +68,7 @@ def file_of(content: bytes, folder: Path, name: str = "deals.csv") -> str:
 # Loading
 
 
-def test_a_file_is_loaded_and_the_running_service_answers_from_it_at_once(
+def test_running_service_answers_from_a_loaded_file_at_once(
     server: Server, environment: dict[str, str], real_file: bytes
 ) -> None:
     server.upload(csv_of(deal("before")))
@@ -82,10 +82,10 @@ def test_a_file_is_loaded_and_the_running_service_answers_from_it_at_once(
         assert ranking.stdout == server.get(f"/api/top-clients/?limit={limit}").content + b"\n"
 
 
-def test_the_same_bytes_again_load_nothing_and_say_so(tables: dict[str, str]) -> None:
+def test_loading_the_current_bytes_again_changes_nothing(tables: dict[str, str]) -> None:
     assert command(tables, "load_deals", str(REAL_FILE)).returncode == 0
-    again = command(tables, "load_deals", str(REAL_FILE))
-    assert (again.returncode, again.stdout.decode()) == (
+    repeated = command(tables, "load_deals", str(REAL_FILE))
+    assert (repeated.returncode, repeated.stdout.decode()) == (
         0, "Nothing to do: these bytes are current already, as upload 1 (767 deals, 18 customers, 25 gems).\n"
     )  # fmt: skip
     as_json = command(tables, "load_deals", str(REAL_FILE), "--format", "json")
@@ -93,7 +93,7 @@ def test_the_same_bytes_again_load_nothing_and_say_so(tables: dict[str, str]) ->
     assert query(tables["DATABASE_URL"], "SELECT count(*) FROM deals_api_upload") == [(1,)]
 
 
-def test_a_refused_file_is_told_cell_by_cell_and_changes_nothing(tables: dict[str, str], tmp_path: Path) -> None:
+def test_rejected_file_is_reported_by_cell_and_changes_nothing(tables: dict[str, str], tmp_path: Path) -> None:
     command(tables, "load_deals", "-", stdin=csv_of(deal("before")))
     done = command(tables, "load_deals", file_of(BAD, tmp_path))
     assert (done.returncode, done.stdout) == (1, b"")
@@ -110,13 +110,13 @@ def test_a_refused_file_is_told_cell_by_cell_and_changes_nothing(tables: dict[st
     assert b"before" in command(tables, "top_clients").stdout
 
 
-def test_a_refusal_for_machines_is_that_of_the_rest_face(server: Server, environment: dict[str, str]) -> None:
+def test_rejection_as_json_is_the_rest_body(server: Server, environment: dict[str, str]) -> None:
     done = command(environment, "load_deals", "-", "--format", "json", stdin=BAD)
     assert (done.returncode, done.stdout) == (1, server.upload(BAD).content + b"\n")
     assert done.stderr.startswith(b"CommandError: 3 places")
 
 
-def test_standard_input_may_be_a_pipe_or_a_file(tables: dict[str, str], tmp_path: Path) -> None:
+def test_standard_input_can_be_a_pipe_or_a_file(tables: dict[str, str], tmp_path: Path) -> None:
     assert command(tables, "load_deals", "-", stdin=csv_of(deal("piped"))).returncode == 0
     assert b"piped" in command(tables, "top_clients").stdout
     with Path(file_of(csv_of(deal("redirected")), tmp_path)).open("rb") as file:
@@ -124,7 +124,7 @@ def test_standard_input_may_be_a_pipe_or_a_file(tables: dict[str, str], tmp_path
     assert b"redirected" in command(tables, "top_clients").stdout
 
 
-def test_a_pipe_without_end_is_refused_at_the_limit(tables: dict[str, str]) -> None:
+def test_endless_pipe_is_rejected_at_the_size_limit(tables: dict[str, str]) -> None:
     endless = subprocess.Popen(["yes", deal()], stdout=subprocess.PIPE)
     assert endless.stdout is not None
     try:
@@ -137,7 +137,7 @@ def test_a_pipe_without_end_is_refused_at_the_limit(tables: dict[str, str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["load_deals"], "required: FILE"),
         (["load_deals", "no such.csv"], "CommandError: no such.csv cannot be read: No such file or directory."),
@@ -149,38 +149,38 @@ def test_a_pipe_without_end_is_refused_at_the_limit(tables: dict[str, str]) -> N
         (["top_clients", "--upload", "x"], "invalid int value: 'x'"),
     ],
 )
-def test_a_wrong_call_ends_with_2(tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_usage_error_exits_with_2(tmp_path: Path, arguments: list[str], message: str) -> None:
     done = command({"DATABASE_URL": f"sqlite:///{tmp_path / 'd.sqlite3'}"}, *arguments)
     assert (done.returncode, done.stdout) == (2, b"")
-    assert told in done.stderr.decode()
+    assert message in done.stderr.decode()
 
 
 @pytest.mark.parametrize("arguments", [["load_deals", str(REAL_FILE)], ["top_clients"]], ids=["load", "top"])
 @pytest.mark.parametrize("url", ["postgres://deals@127.0.0.1:1/deals", "sqlite:///{folder}/d.sqlite3"])
-def test_a_database_that_is_away_or_has_no_tables_ends_with_3(tmp_path: Path, arguments: list[str], url: str) -> None:
+def test_unavailable_database_exits_with_3(tmp_path: Path, arguments: list[str], url: str) -> None:
     done = command({"DATABASE_URL": url.format(folder=tmp_path), "REDIS_URL": ""}, *arguments)
     assert (done.returncode, done.stdout) == (3, b"")
     assert done.stderr.startswith(b"CommandError: The database cannot be used")
     assert done.stderr.count(b"\n") == 1
 
 
-def test_a_database_without_tables_ends_with_3(environment: dict[str, str]) -> None:
+def test_database_without_tables_exits_with_3(environment: dict[str, str]) -> None:
     assert command(environment, "load_deals", str(REAL_FILE)).returncode == 3
 
 
-def test_a_stopped_load_ends_with_130_and_changes_nothing(tables: dict[str, str], tmp_path: Path) -> None:
+def test_interrupted_load_exits_with_130_and_changes_nothing(tables: dict[str, str], tmp_path: Path) -> None:
     command(tables, "load_deals", "-", stdin=csv_of(deal("before")))
     write_deals(tmp_path / "large.csv", 200_000)
     running = subprocess.Popen(
         [sys.executable, "manage.py", "load_deals", str(tmp_path / "large.csv")],
         cwd=ROOT, env=os.environ | tables, stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs of a shell ignore it
     )  # fmt: skip
     wait_until(lambda: loading(tables["DATABASE_URL"]))
     time.sleep(0.3)
     running.send_signal(signal.SIGINT)
-    _, told = running.communicate(timeout=TIMEOUT)
-    assert (running.returncode, told) == (130, b"CommandError: The load was interrupted.\n")
+    _, stderr = running.communicate(timeout=TIMEOUT)
+    assert (running.returncode, stderr) == (130, b"CommandError: The load was interrupted.\n")
     assert query(tables["DATABASE_URL"], "SELECT state FROM deals_api_upload ORDER BY id") == [
         ("loaded",),
         ("interrupted",),
@@ -192,7 +192,7 @@ def test_a_stopped_load_ends_with_130_and_changes_nothing(tables: dict[str, str]
 MOMENTS = 100 if os.environ.get("DEALS_TEST_SECONDS") else 12
 
 
-def test_load_interrupted_at_any_moment_ends_with_130(tables: dict[str, str], tmp_path: Path) -> None:
+def test_load_interrupted_at_any_moment_exits_with_130(tables: dict[str, str], tmp_path: Path) -> None:
     tables["KEEP_UPLOADS"] = "2"
     done = subprocess.run(
         [sys.executable, "-m", "tests.interrupted_loads", str(tmp_path), str(MOMENTS), "10"],
@@ -215,31 +215,31 @@ def test_load_interrupted_at_any_moment_ends_with_130(tables: dict[str, str], tm
     assert command(tables, "top_clients").returncode == 0
 
 
-# The bar
+# Progress bar
 
 
-def watched(environment: dict[str, str], *arguments: str) -> tuple[int, list[str]]:
-    """The exit code of a command on a terminal, and what it wrote there, each time it began the line anew."""
-    ours, its = pty.openpty()
+def run_on_terminal(environment: dict[str, str], *arguments: str) -> tuple[int, list[str]]:
+    """Return the exit code, and the texts between which the command cleared the line."""
+    terminal, stderr = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
-        cwd=ROOT, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=its,
+        cwd=ROOT, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=stderr,
     )  # fmt: skip
-    os.close(its)
-    written = b"".join(_read(ours))
-    os.close(ours)
+    os.close(stderr)
+    written = b"".join(_read(terminal))
+    os.close(terminal)
     return process.wait(TIMEOUT), written.decode().split("\r\x1b[K")
 
 
 def _read(terminal: int) -> Iterator[bytes]:
-    with suppress(OSError):  # Linux says so when the other end is closed
-        while some := os.read(terminal, 65536):
-            yield some
+    with suppress(OSError):  # raised by Linux when the other end is closed
+        while block := os.read(terminal, 65536):
+            yield block
 
 
-def test_a_load_on_a_terminal_shows_how_far_it_is(tables: dict[str, str], tmp_path: Path) -> None:
+def test_load_on_a_terminal_shows_its_progress(tables: dict[str, str], tmp_path: Path) -> None:
     write_deals(tmp_path / "large.csv", 30_000)
-    code, lines = watched(tables, "load_deals", str(tmp_path / "large.csv"))
+    code, lines = run_on_terminal(tables, "load_deals", str(tmp_path / "large.csv"))
     assert code == 0
     bars = [
         re.fullmatch(r"\[(#*)(\.*)\] +(\d+)%  ([\d,]+) rows  [\d,]+ rows/s  (.+)", line)
@@ -259,29 +259,29 @@ def test_a_load_on_a_terminal_shows_how_far_it_is(tables: dict[str, str], tmp_pa
     assert lines[-1] == ""
 
 
-def test_a_refusal_on_a_terminal_stands_below_the_bar(tables: dict[str, str], tmp_path: Path) -> None:
-    code, lines = watched(tables, "load_deals", file_of(BAD, tmp_path))
+def test_rejection_on_a_terminal_replaces_the_progress_bar(tables: dict[str, str], tmp_path: Path) -> None:
+    code, lines = run_on_terminal(tables, "load_deals", file_of(BAD, tmp_path))
     assert code == 1
     assert "CommandError: 3 places" in lines[-1]
 
 
 @pytest.mark.django_db
-def test_progress_is_told_in_rows_and_bytes(tmp_path: Path) -> None:
+def test_progress_is_reported_in_rows_and_bytes(tmp_path: Path) -> None:
     write_deals(tmp_path / "some.csv", 10_000)
-    told: list[tuple[int, int]] = []
+    reports: list[tuple[int, int]] = []
     with (tmp_path / "some.csv").open("rb") as file:
-        ingest_deals(file, "some.csv", progress=lambda rows, bytes_read: told.append((rows, bytes_read)))
-    assert len(told) > 2
-    assert told == sorted(told)
-    assert told[0][0] < 10_000
-    assert told[-1] == (10_000, (tmp_path / "some.csv").stat().st_size)
+        ingest_deals(file, "some.csv", progress=lambda rows, bytes_read: reports.append((rows, bytes_read)))
+    assert len(reports) > 2
+    assert reports == sorted(reports)
+    assert reports[0][0] < 10_000
+    assert reports[-1] == (10_000, (tmp_path / "some.csv").stat().st_size)
 
 
 # The ranking
 
 
 @pytest.mark.django_db
-def test_the_ranking_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ranking_is_printed_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     load(deal("ann", "ruby", "100.50"), deal("bob", "ruby", "0.25"), deal("ci\u202ed", "opal", "7.00"))
     call_command("top_clients")
     assert capsys.readouterr().out.splitlines() == [
@@ -294,14 +294,14 @@ def test_the_ranking_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.django_db
-def test_a_kept_upload_is_ranked_on_demand(capsys: pytest.CaptureFixture[str]) -> None:
-    kept = load(deal("old"))
+def test_option_upload_ranks_a_retained_upload(capsys: pytest.CaptureFixture[str]) -> None:
+    retained = load(deal("old"))
     load(deal("new"))
-    call_command("top_clients", upload=kept.pk, format="json")
+    call_command("top_clients", upload=retained.pk, format="json")
     assert capsys.readouterr().out == '{"response":[{"username":"old","spent_money":10,"gems":[]}]}\n'
 
 
-def test_an_upload_that_is_not_kept_ends_with_2(tables: dict[str, str]) -> None:
+def test_upload_that_is_not_retained_exits_with_2(tables: dict[str, str]) -> None:
     done = command(tables, "top_clients", "--upload", "1")
     assert (done.returncode, done.stderr) == (
         2, b"CommandError: There is no such upload, or its rows are no longer retained.\n"
@@ -309,18 +309,18 @@ def test_an_upload_that_is_not_kept_ends_with_2(tables: dict[str, str]) -> None:
 
 
 @pytest.mark.django_db
-def test_nothing_uploaded_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ranking_before_the_first_upload_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("top_clients")
     call_command("top_clients", format="json")
     assert capsys.readouterr().out == 'No file has been uploaded yet.\n{"response":[]}\n'
 
 
-def test_a_table_is_as_wide_as_its_cells() -> None:
+def test_table_columns_are_as_wide_as_their_cells() -> None:
     assert format_table(("n", "name"), [(1, "a"), (10, "bcdef")], right=[0]) == " n  name\n--  -----\n 1  a\n10  bcdef"
 
 
 @pytest.mark.django_db
-def test_old_uploads_are_tidied_away_after_a_load(tmp_path: Path, limits: Any) -> None:
+def test_load_applies_the_retention(tmp_path: Path, limits: Any) -> None:
     limits(keep_uploads=2)
     for number in range(4):
         call_command("load_deals", file_of(csv_of(*many(number + 1)), tmp_path), verbosity=0)

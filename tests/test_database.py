@@ -1,4 +1,4 @@
-"""What a connection to the database may take, however wrong somebody is: each bound seen to bite."""
+"""Timeouts of connections to PostgreSQL: each one takes effect."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def _only_postgres(on_postgres: bool) -> None:
 
 
 def execute(*statements: str, pause: float = 0) -> None:
-    """In one transaction."""
+    """Execute statements in one transaction."""
     with transaction.atomic(), connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
             time.sleep(pause)
 
 
-def shown(name: str) -> str:
+def show(name: str) -> str:
     with connection.cursor() as cursor:
         cursor.execute(f"SHOW {name}")
         return str(cursor.fetchone()[0])
@@ -43,7 +43,7 @@ def shown(name: str) -> str:
 
 @contextmanager
 def session(**changed: str) -> Iterator[None]:
-    """A new connection as the service makes it, with bounds that a test can wait for."""
+    """Open a connection with the service's options, and with timeouts short enough for a test."""
     options = connection.settings_dict["OPTIONS"]
     before = options["options"]
     connection.close()
@@ -56,41 +56,41 @@ def session(**changed: str) -> Iterator[None]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_session_has_its_bounds() -> None:
+def test_session_has_timeouts() -> None:
     with session():
-        assert shown("statement_timeout") == "1min"
-        assert shown("lock_timeout") == "30s"
-        assert shown("idle_in_transaction_session_timeout") == "1min"
+        assert show("statement_timeout") == "1min"
+        assert show("lock_timeout") == "30s"
+        assert show("idle_in_transaction_session_timeout") == "1min"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_statement_that_takes_too_long_is_ended() -> None:
+def test_slow_statement_is_cancelled() -> None:
     with session(statement_timeout="100ms"), pytest.raises(OperationalError, match="statement timeout"):
         execute("SELECT pg_sleep(600)")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_load_may_take_longer_and_only_a_load() -> None:
+def test_only_a_load_has_no_statement_timeout() -> None:
     with session(statement_timeout="100ms"):
         with transaction.atomic(), connection.cursor() as cursor:
             disable_statement_timeout()
             cursor.execute("SELECT pg_sleep(0.3)")
-        assert shown("statement_timeout") == "100ms"
+        assert show("statement_timeout") == "100ms"
         file = io.BytesIO(csv_of(deal("ann")))
         assert ingest_deals(file, "slow.csv", progress=lambda *_: time.sleep(0.5)).deal_count == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_time_limit_of_an_operation_ends_with_its_statement() -> None:
-    """Nothing is left in a session, which a connection pool may hand to another client between two statements."""
+def test_time_limit_of_an_operation_ends_with_its_statement() -> None:
+    """Nothing remains in the session, which a connection pool may share between clients."""
     with session(statement_timeout="7s"):
         with connection.execute_wrapper(StatementTimer(3).execute):
-            assert shown("statement_timeout") == "3s"
-        assert shown("statement_timeout") == "7s"
+            assert show("statement_timeout") == "3s"
+        assert show("statement_timeout") == "7s"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nobody_waits_for_a_lock_for_ever() -> None:
+def test_wait_for_a_lock_times_out() -> None:
     held, done = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -112,14 +112,13 @@ def test_nobody_waits_for_a_lock_for_ever() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_transaction_in_which_nothing_happens_is_ended() -> None:
+def test_idle_transaction_is_ended() -> None:
     with session(idle_in_transaction_session_timeout="100ms"), pytest.raises(OperationalError):
         execute("SELECT 1", "SELECT 2", pause=0.5)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_database_that_accepts_and_says_nothing_is_given_up() -> None:
-    """As one does that hangs: clients are told within seconds."""
+def test_connection_to_a_hung_database_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgres://deals@127.0.0.1:{silent.getsockname()[1]}/deals"
         begin = time.monotonic()
@@ -128,23 +127,23 @@ def test_a_database_that_accepts_and_says_nothing_is_given_up() -> None:
         assert 1 < time.monotonic() - begin < 60
 
 
-def test_an_operator_may_have_other_bounds() -> None:
+def test_operator_can_set_other_timeouts() -> None:
     entry: dict[str, Any] = settings_of(DATABASE_URL="postgres://db/deals?options=-c%20jit%3Doff")["DATABASES"]
     assert entry["default"]["OPTIONS"]["options"] == "-c jit=off"
     assert entry["default"]["OPTIONS"]["connect_timeout"] == 5
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_large_upload_is_counted_before_the_database_would_do_so_itself() -> None:
-    """Else it would be read by plans for empty tables."""
+def test_large_upload_updates_the_planner_statistics() -> None:
+    """Otherwise queries would use plans for empty tables."""
     execute("ANALYZE")
     load(*(deal(f"c{number % 300}", f"g{number % 40}") for number in range(5000)))
-    assert {name: counted(name) for name in ("customer", "gem", "purchase", "deal")} == {
+    assert {name: estimated_rows(name) for name in ("customer", "gem", "purchase", "deal")} == {
         "customer": 300, "gem": 40, "purchase": 600, "deal": 5000
     }  # fmt: skip
 
 
-def counted(table: str) -> int:
+def estimated_rows(table: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT reltuples FROM pg_class WHERE relname = %s", [f"deals_api_{table}"])
         return int(cursor.fetchone()[0])

@@ -1,4 +1,4 @@
-"""Tables that do not match the code stop the start with a sentence, and are never reported as a temporary failure."""
+"""Tables that do not match the code: the start fails with a message, and no error is reported as temporary."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.servers import ROOT, TIMEOUT
 from tests.services import free_port
 from tests.test_migrations import migrate
 
-#: Statements that damage the tables and restore them, and the name of what is missing meanwhile.
+#: Statements that damage the tables and restore them, and the name of what is missing between them.
 DAMAGES = [
     (
         "ALTER TABLE deals_api_upload RENAME COLUMN gem_count TO count_of_gems",
@@ -102,7 +102,7 @@ def test_admin_reports_a_missing_table_as_internal_error(client: Client, missing
     assert "try again" not in response.content.decode()
 
 
-def test_commands_report_what_is_missing_and_what_to_do(missing: str) -> None:
+def test_commands_report_the_missing_table_and_the_remedy(missing: str) -> None:
     with pytest.raises(CommandError) as raised:
         call_command("top_clients", stdout=StringIO())
     assert raised.value.returncode == ExitCode.DATABASE
@@ -150,7 +150,7 @@ NEWER = "INSERT INTO django_migrations (app, name, applied) VALUES ('deals_api',
     ],
     ids=["newer", "damaged"],
 )
-def test_start_stops_if_tables_do_not_match(database_url: str, statement: str, sentence: str) -> None:
+def test_start_fails_if_tables_do_not_match(database_url: str, statement: str, sentence: str) -> None:
     migrate(database_url)
     execute(database_url, statement)
     done = start(database_url, "manage.py", "serve")
@@ -158,7 +158,7 @@ def test_start_stops_if_tables_do_not_match(database_url: str, statement: str, s
     assert done.stderr.strip().removeprefix("CommandError: ") == sentence
 
 
-def test_gunicorn_without_migrations_stops_with_the_command_to_run(database_url: str, tmp_path: Path) -> None:
+def test_gunicorn_without_migrations_prints_the_command_to_run(database_url: str, tmp_path: Path) -> None:
     folder = f"PROMETHEUS_MULTIPROC_DIR={tmp_path}"
     done = start(database_url, "-m", "gunicorn", "-c", "python:project.server.gunicorn_conf", "--env", folder)
     assert done.returncode == 2, done.stderr

@@ -1,4 +1,4 @@
-"""A backup that is restored while the service runs: the database gives the same ids to other rows."""
+"""A restore of a backup while the service runs: other rows get the same ids."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db
 
 
 def restore_before(upload: Upload) -> None:
-    """Restore the state before this upload, so that its id is given again."""
+    """Restore the state before this upload, so that the next upload gets the same id."""
     CurrentUpload.objects.update(upload=None, arrival=upload.pk - 1)
     for model in (Deal, Purchase, Customer, Gem):
         model.objects.filter(upload__gte=upload.pk).delete()
@@ -54,7 +54,7 @@ def replace(upload: Upload, *deals: str) -> Upload:
     return other
 
 
-def test_export_breaks_off_instead_of_mixing_two_files(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_aborts_instead_of_mixing_two_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exports, "CHUNK_ROWS", 2)
     upload = load(*many(6, ["ann"]))
     chunks = exports.deals(upload).chunks
@@ -119,12 +119,12 @@ def test_load_that_was_running_stores_nothing_after_a_restore() -> None:
 def test_same_bytes_are_loaded_again_after_a_restore() -> None:
     upload = load(deal("ann"))
     with after("SELECT", lambda: replace(upload, deal("bob"))):
-        again = load(deal("ann"))
-    assert again.pk == upload.pk + 1
-    assert Upload.objects.current() == again
+        repeated = load(deal("ann"))
+    assert repeated.pk == upload.pk + 1
+    assert Upload.objects.current() == repeated
 
 
-def test_retention_spares_rows_that_a_restore_brought_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retention_does_not_delete_restored_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "_DELETE_CHUNK_ROWS", 2)
     upload, _ = load(*many(6)), load(deal("bob"))
     Upload.objects.filter(pk=upload.pk).update(state=Upload.State.RETIRED)
@@ -136,7 +136,7 @@ def test_retention_spares_rows_that_a_restore_brought_back(monkeypatch: pytest.M
 
 @contextmanager
 def after(beginning: str, act: Callable[[], Any]) -> Iterator[None]:
-    """Act once after the first statement that begins so."""
+    """Call ``act`` once, after the first statement with this beginning."""
     acts = [act]
 
     def execute(run: Callable[..., Any], sql: str, *arguments: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Upgrades: a database of every schema that ever landed keeps its data, and ends with the tables of a new one.
+"""Upgrades: a database of every earlier schema keeps its data and gets the tables of a new database.
 
-The SQL files in ``data/early`` are dumps of databases that the named commits created: each was checked out and
-served with ``KEEP_UPLOADS=2``, then the files oldest.csv, older.csv, bad.csv and deals.csv were uploaded to it, and
+The SQL files in ``data/early`` are dumps of databases that the named commits created: each commit was checked out
+and served with ``KEEP_UPLOADS=2``, then the files oldest.csv, older.csv, bad.csv and deals.csv were uploaded to it, and
 the database was dumped by ``pg_dump --inserts`` or ``sqlite3.Connection.iterdump``.
 """
 
@@ -40,7 +40,7 @@ EVERYTHING: Final = """query ($upload: ID) {
 
 @pytest.fixture(params=SCHEMAS)
 def early_database(request: pytest.FixtureRequest, database_url: str, on_postgres: bool) -> str:
-    """The address of a database that an early version filled."""
+    """The URL of a database that an early version filled."""
     vendor = "postgres" if on_postgres else "sqlite"
     script = (EARLY / f"{request.param}.{vendor}.sql").read_text()
     if on_postgres:
