@@ -1,35 +1,37 @@
-"""What the service refuses, in words of the field.
+"""Domain errors with stable codes.
 
 * DealsError
-  - UnreadableUpload    no CSV text with the agreed header
-  - UploadHasProblems   read, and at least one cell is not what its column holds
-  - UploadTooLarge      the file, its rows or its names are over a limit
-  - UploadNotRetained       there is no such upload, or its rows are gone
-  - BadInput            a question that cannot be understood
-  - CursorOutdated      a place in a list that is no longer, or never was, that list
-  - LimitExceeded       asked for more than a limit
-    - ResponseTooLarge  the response would have more bytes than a limit
-  - TokenRequired       closed to whoever holds no token
-  - NotAllowed          asked for by a page that has no business here
-  - TooManyRequests     asked too often; trying again later helps
-  - DatabaseBusy        another upload holds the database; trying again helps
+  - UnreadableUpload    the file is not CSV text with the required header
+  - UploadHasProblems   at least one cell of the file is invalid
+  - UploadTooLarge      the file, its rows or its names exceed a limit
+  - UploadNotRetained   the upload does not exist, or its rows were deleted
+  - BadInput            an argument of a GraphQL query is invalid
+  - CursorOutdated      the cursor belongs to another list or another upload
+  - LimitExceeded       the query exceeds a limit
+    - ResponseTooLarge  the response would exceed the limit of bytes
+  - TokenRequired       the request has no valid token
+  - NotAllowed          a write request comes from a page of another site
+  - TooManyRequests     a rate limit is exceeded; retrying later helps
+  - DatabaseBusy        the database is locked or unavailable; retrying helps
   - NoRoom              a disk of the service is full
 
-Knows neither HTTP nor GraphQL: each face translates ``code`` in one place.
+The errors are independent of HTTP and GraphQL: each API maps ``code`` to a status in one place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
+
+INTERNAL_ERROR_MESSAGE: Final = "An internal error occurred; it has been logged."
 
 
 @dataclass(frozen=True, slots=True)
 class RowProblem:
-    """One bad cell of a file.
+    """One invalid cell of a file.
 
-    Shape: ``line`` counts physical lines from 1; ``column`` is None where the whole line is bad.
+    Shape: ``line`` counts physical lines from 1; ``column`` is None if the whole line is invalid.
     """
 
     line: int
@@ -39,10 +41,10 @@ class RowProblem:
 
 
 class DealsError(Exception):
-    """A refusal: ``code`` is a stable word for machines, the message one sentence for people."""
+    """Base class: ``code`` is a stable identifier for programs, ``message`` is one sentence for people."""
 
     code: ClassVar[str] = "refused"
-    #: Seconds after which trying again may help; None where it does not.
+    #: Seconds after which a retry may succeed; None if retrying does not help.
     retry_after: int | None = None
 
     def __init__(self, message: str, problems: Sequence[RowProblem] = ()) -> None:
@@ -106,7 +108,13 @@ class DatabaseBusy(DealsError):
     code = "database_busy"
     retry_after = 2
 
+    def __init__(self, message: str = "The database is temporarily unavailable; try again later.") -> None:
+        super().__init__(message)
+
 
 class NoRoom(DealsError):
     code = "no_room"
     retry_after = 60
+
+    def __init__(self, message: str = "The disk of the service is full.") -> None:
+        super().__init__(message)

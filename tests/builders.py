@@ -1,4 +1,4 @@
-"""Small files of deals, made by hand."""
+"""Builders of small deals files."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def csv_of(*deals: str) -> bytes:
 
 
 def load(*deals: str, name: str = "deals.csv") -> Upload:
-    """A file with these deals, taken in."""
+    """Load a file with these deals."""
     return ingest_deals(io.BytesIO(csv_of(*deals)), name)
 
 
 def many(count: int, customers: Iterable[str] = ("ann", "bob", "cid")) -> list[str]:
-    """``count`` deals of 1 each, in turn."""
+    """Return ``count`` deals of 1 each; the customers take turns."""
     names = list(customers)
     return [deal(names[number % len(names)], total="1") for number in range(count)]

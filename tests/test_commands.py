@@ -143,9 +143,9 @@ def test_endless_pipe_is_rejected_at_the_size_limit(tables: dict[str, str]) -> N
         (["load_deals", "no such.csv"], "CommandError: no such.csv cannot be read: No such file or directory."),
         (["load_deals", "."], "CommandError: . cannot be read: Is a directory."),
         (["load_deals", "x", "--format", "xml"], "invalid choice: 'xml'"),
-        (["top_clients", "--limit", "0"], "It must be a whole number from 1 to 100."),
-        (["top_clients", "--limit", "101"], "It must be a whole number from 1 to 100."),
-        (["top_clients", "--limit", "ten"], "It must be a whole number from 1 to 100."),
+        (["top_clients", "--limit", "0"], "Expected an integer from 1 to 100."),
+        (["top_clients", "--limit", "101"], "Expected an integer from 1 to 100."),
+        (["top_clients", "--limit", "ten"], "Expected an integer from 1 to 100."),
         (["top_clients", "--upload", "x"], "invalid int value: 'x'"),
     ],
 )

@@ -236,7 +236,7 @@ def test_required_token_can_be_sent_in_a_header(visiting: Visiting, tmp_path: Pa
     environment = {"API_TOKENS": "ann:secret-of-ann-0123456789", "READ_REQUIRES_TOKEN": "1"}
     with serving(tmp_path, **environment) as server, visiting(server) as visit:
         visit.run()
-        visit.shows("Reading needs a token")
+        visit.shows("Reading requires a token")
         visit.page.get_by_role("button", name="Headers").click()
         visit.page.click(".graphiql-editor-tool .graphiql-editor:not(.hidden) .CodeMirror")
         visit.page.keyboard.insert_text('{"Authorization": "Bearer secret-of-ann-0123456789"}')

@@ -18,6 +18,7 @@ import pytest
 from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 
+from deals_api.errors import INTERNAL_ERROR_MESSAGE, DatabaseBusy
 from deals_api.global_ids import write_row_id
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.snapshots import current as current_snapshot
@@ -104,7 +105,7 @@ def test_internal_error_is_masked_and_logged_once_with_the_request_id(caplog: py
     response = Client().post(PATH, body, content_type="application/json", headers={"X-Request-ID": "abc-1.2"})
     assert response.json()["data"] is None
     (reported,) = response.json()["errors"]
-    assert reported["message"] == "Something went wrong on our side; it has been logged."
+    assert reported["message"] == INTERNAL_ERROR_MESSAGE
     assert reported["extensions"] == {"code": "internal_error", "requestId": "abc-1.2"}
     assert b"secret" not in response.content
     (record,) = caplog.records
@@ -132,7 +133,7 @@ def assert_database_busy(response: Any) -> None:
     assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
     (reported,) = response.json()["errors"]
     assert reported["extensions"] == {"code": "database_busy"}
-    assert reported["message"] == "The database does not answer just now; try again in a moment."
+    assert reported["message"] == DatabaseBusy().message
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What the service says of its REST face is what it does: statuses, codes, examples, addresses."""
+"""The OpenAPI description agrees with the service: statuses, error codes, examples, URLs."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from deals_api.rest import openapi, urls, views
 from deals_api.security.throttling import count_computation, count_upload, counters
 from deals_api.security.tokens import read_tokens
 from tests.builders import csv_of, deal
-from tests.test_error_shape import codes_of_the_code
-from tests.test_rest import UPLOAD, part, post, refusal
+from tests.test_error_shape import defined_codes, statuses_of_rest
+from tests.test_rest import UPLOAD, error_of, part, post
 
 pytestmark = pytest.mark.django_db
 
@@ -52,47 +52,54 @@ def operations(document: Any) -> Iterator[tuple[str, str, Any]]:
 
 
 def examples(operation: Any) -> Iterator[tuple[int, Any]]:
-    """Status and value of each."""
-    for status, answer in operation["responses"].items():
-        for content in answer.get("content", {}).values():
+    """Yield status and value of each example."""
+    for status, response in operation["responses"].items():
+        for content in response.get("content", {}).values():
             for example in content.get("examples", {}).values():
                 yield int(status), example["value"]
 
 
-# The document
+def error_codes(operation: Any) -> set[str]:
+    """Return the error codes of an operation, after checking that each of its error responses lists them."""
+    found = []
+    for status, response in operation["responses"].items():
+        if int(status) >= 400:
+            (schema,) = (content["schema"] for content in response["content"].values())
+            assert schema["allOf"][0] == {"$ref": "#/components/schemas/Error"}
+            found.append(set(schema["allOf"][1]["properties"]["Code"]["enum"]))
+    assert all(codes == found[0] for codes in found)
+    return found[0]
 
 
-def test_the_document_is_valid_and_nothing_in_it_was_guessed(tmp_path: Path) -> None:
-    written = tmp_path / "openapi.yaml"
-    call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(written))
-    assert yaml.safe_load(written.read_text())["openapi"].startswith("3.")
+# The description
 
 
-def test_every_address_and_method_is_in_it(document: Any) -> None:
-    documents = {"schema", "docs"}
-    routed = {
+def test_description_is_valid_without_warnings(tmp_path: Path) -> None:
+    output = tmp_path / "openapi.yaml"
+    call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(output))
+    assert yaml.safe_load(output.read_text())["openapi"].startswith("3.")
+
+
+def test_description_has_every_url_and_method(document: Any) -> None:
+    undescribed = {"schema", "docs"}
+    routes = {
         (method, "/api/" + re.sub(r"[\^$\\]|/\?", "", str(pattern.pattern)))
         for pattern in urls.urlpatterns
-        if isinstance(pattern, URLPattern) and pattern.name not in documents
+        if isinstance(pattern, URLPattern) and pattern.name not in undescribed
         for method in pattern.callback.actions  # type: ignore[attr-defined]
-        if method != "head"  # which DRF adds to each ``get``
+        if method != "head"  # DRF adds it to each ``get``
     }
-    assert {(method, path.rstrip("/")) for method, path, _ in operations(document)} == routed
+    assert {(method, path.rstrip("/")) for method, path, _ in operations(document)} == routes
 
 
-def test_every_code_of_a_refusal_is_in_it(document: Any) -> None:
-    """Repair it in deals_api/openapi.py: REFUSALS, if an operation of REST can give the code, else ELSEWHERE."""
-    assert set(document["components"]["schemas"]["Refusal"]["properties"]["Code"]["enum"]) == codes_of_the_code()
+def test_description_has_every_error_code(document: Any) -> None:
+    """To repair it, add the code to ``_STATUS`` or ``OTHER_CODES`` in deals_api/rest/openapi.py."""
+    assert set(document["components"]["schemas"]["Error"]["properties"]["Code"]["enum"]) == defined_codes()
 
 
-def test_a_refusal_can_be_read_by_its_status_everywhere(document: Any) -> None:
+def test_every_operation_has_one_error_schema(document: Any) -> None:
     for _, _, operation in operations(document):
-        for status, answer in operation["responses"].items():
-            if int(status) >= 400:
-                (schema,) = (content["schema"] for content in answer["content"].values())
-                codes = {example["Code"] for told, example in examples(operation) if told == int(status)}
-                assert schema["allOf"][0] == {"$ref": "#/components/schemas/Refusal"}
-                assert set(schema["allOf"][1]["properties"]["Code"]["enum"]) == codes
+        assert error_codes(operation) <= openapi.CODES
 
 
 @pytest.mark.parametrize(
@@ -106,92 +113,98 @@ def test_a_refusal_can_be_read_by_its_status_everywhere(document: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/api/schema/", "/api/schema"])
-def test_it_comes_as_yaml_or_as_json(client: Client, path: str, query: str, accept: str, media_type: str) -> None:
-    answer = client.get(path + query, headers={"Accept": accept})
-    assert (answer.status_code, answer["Content-Type"].partition(";")[0]) == (200, media_type)
-    assert yaml.safe_load(answer.content)["info"]["title"] == "Deals in gems"
+def test_description_is_served_as_yaml_or_json(
+    client: Client, path: str, query: str, accept: str, media_type: str
+) -> None:
+    response = client.get(path + query, headers={"Accept": accept})
+    assert (response.status_code, response["Content-Type"].partition(";")[0]) == (200, media_type)
+    assert yaml.safe_load(response.content)["info"]["title"] == "Deals in gems"
 
 
 @pytest.mark.parametrize("path", ["/api/schema/", "/api/docs/"])
-def test_what_is_refused_there_has_the_one_body_too(client: Client, path: str) -> None:
-    refusal(client.post(path), 405)
-    refusal(client.get(path, headers={"Accept": "image/png"}), 406)
-    refusal(client.get("/api/schema/?format=xml"), 404)
+def test_errors_of_schema_and_docs_have_the_json_body(client: Client, path: str) -> None:
+    error_of(client.post(path), 405)
+    error_of(client.get(path, headers={"Accept": "image/png"}), 406)
+    error_of(client.get("/api/schema/?format=xml"), 404)
 
 
-# Its examples are answers
+# Examples and errors
 
 
-def test_the_answers_in_it_are_those_to_the_real_file(client: Client, document: Any, real_file: bytes) -> None:
-    assert [value for told, value in examples(document["paths"][UPLOAD]["post"]) if told == 200] == [
-        post(client, real_file).json()
-    ]
+def test_examples_are_responses_to_the_real_file(client: Client, document: Any, real_file: bytes) -> None:
+    assert dict(examples(document["paths"][UPLOAD]["post"])) == {200: post(client, real_file).json()}
     for path in (UPLOAD, "/api/top-clients/"):
         assert dict(examples(document["paths"][path]["get"]))[200] == client.get(path).json()
     for path in FILES:
-        whole = client.get(path).getvalue().decode("utf-8-sig").replace("\r\n", "\n")
-        begin = dict(examples(document["paths"][path]["get"]))[200]
-        assert whole.startswith(begin)
-        assert begin
+        export = client.get(path).getvalue().decode("utf-8-sig").replace("\r\n", "\n")
+        example = dict(examples(document["paths"][path]["get"]))[200]
+        assert example
+        assert export.startswith(example)
 
 
-class Asking:
-    """One operation, asked in ways that earn refusals."""
+class Requests:
+    """Requests to one operation, one method for each error code that it causes."""
 
     def __init__(self, client: Client, method: str, path: str, settings: Settings, patch: pytest.MonkeyPatch) -> None:
         self.client, self.method, self.path, self.settings, self.patch = client, method, path, settings, patch
 
-    def ask(self, query: str = "", content: bytes | None = None, **headers: str) -> Any:
+    def send(self, query: str = "", content: bytes | None = None, **headers: str) -> Any:
         if self.method == "get":
             return self.client.get(self.path + query, headers=headers)
         return post(self.client, csv_of(deal()) if content is None else content, self.path + query, headers=headers)
 
+    def replace_reports_and_ingest(self, function: Callable[..., Any] | None) -> None:
+        self.patch.setattr(top_clients_report, "top_clients", function)
+        self.patch.setattr(service, "ingest_deals", function)
+        for name in ("deals", "top_clients"):
+            self.patch.setattr(exports, name, function)
+
     def bad_request(self) -> Any:
-        return self.ask(Host="not a host")
+        return self.send(Host="not a host")
 
     def invalid(self) -> Any:
-        return self.ask("?limt=3")
+        return self.send("?limt=3")
 
     def parse_error(self) -> Any:
         return self.client.post(self.path, {})
 
     def unreadable_upload(self) -> Any:
-        return self.ask(content=b"%PDF-1.7")
+        return self.send(content=b"%PDF-1.7")
 
     def bad_cells(self) -> Any:
-        return self.ask(content=csv_of(deal(total="12x")))
+        return self.send(content=csv_of(deal(total="12x")))
 
     def token_required(self) -> Any:
         self.settings.API_TOKENS = read_tokens("ann:correct horse battery")
         self.settings.READ_REQUIRES_TOKEN = True
-        answer = self.ask()
-        assert answer["WWW-Authenticate"] == "Bearer"
-        return answer
+        response = self.send()
+        assert response["WWW-Authenticate"] == "Bearer"
+        return response
 
     def not_allowed(self) -> Any:
-        return self.ask(Origin="https://evil.example")
+        return self.send(Origin="https://evil.example")
 
     def limit_exceeded(self) -> Any:
         body = b" " * (self.settings.DEALS_LIMITS.max_response_bytes + 1)
         self.patch.setattr(views, "top_clients_json", lambda _: body)
-        return self.ask()
+        return self.send()
 
     def upload_not_retained(self) -> Any:
-        return self.ask("?upload=00000000-0000-0000-0000-000000000000")
+        return self.send("?upload=00000000-0000-0000-0000-000000000000")
 
     def method_not_allowed(self) -> Any:
         return self.client.delete(self.path)
 
     def not_acceptable(self) -> Any:
-        return self.ask(Accept="text/csv")
+        return self.send(Accept="text/csv")
 
     def length_required(self) -> Any:
         return self.client.post(self.path, {}, headers={"Transfer-Encoding": "chunked"})
 
     def upload_too_large(self) -> Any:
-        most = self.settings.DEALS_LIMITS.max_upload_bytes
+        maximum = self.settings.DEALS_LIMITS.max_upload_bytes
         body = SimpleUploadedFile("deals.csv", b"")
-        return self.client.post(self.path, {"deals": body}, CONTENT_LENGTH=str(2 * most))
+        return self.client.post(self.path, {"deals": body}, CONTENT_LENGTH=str(2 * maximum))
 
     def request_too_large(self) -> Any:
         body = part(b"x" * 3_000_000, 'form-data; name="x"') + b"--b--"
@@ -202,87 +215,82 @@ class Asking:
 
     def too_many_requests(self) -> Any:
         limits = self.settings.DEALS_LIMITS
-        what, most = ("computation", limits.computations_per_minute)
+        count, limit = count_computation, limits.computations_per_minute
         if self.method == "post":
-            what, most = "upload", limits.uploads_per_minute
-        this_minute = int(time.time() // 60)
-        self.patch.setattr(time, "time", lambda: 60.0 * this_minute + 30)
-        count = {"upload": count_upload, "computation": count_computation}[what]
-        for _ in range(most):
+            count, limit = count_upload, limits.uploads_per_minute
+        minute = int(time.time() // 60)
+        self.patch.setattr(time, "time", lambda: 60.0 * minute + 30)
+        for _ in range(limit):
             count({"REMOTE_ADDR": "127.0.0.1"})
-        answer = self.ask()
-        assert answer["Retry-After"] == "30"
-        return answer
+        response = self.send()
+        assert response["Retry-After"] == "30"
+        return response
 
     def internal_error(self) -> Any:
-        for module, name in ((top_clients_report, "top_clients"), (service, "ingest_deals"), (exports, "deals")):
-            self.patch.setattr(module, name, None)
-        return self.ask()
+        self.replace_reports_and_ingest(None)
+        return self.send()
 
     def database_busy(self) -> Any:
         def fail(*_: object, **__: object) -> None:
             raise OperationalError("the database is gone")
 
-        for module, name in ((top_clients_report, "top_clients"), (service, "ingest_deals"), (exports, "deals")):
-            self.patch.setattr(module, name, fail)
-        answer = self.ask()
-        assert answer["Retry-After"] == "2"
-        return answer
+        self.replace_reports_and_ingest(fail)
+        response = self.send()
+        assert response["Retry-After"] == "2"
+        return response
 
     def no_room(self) -> Any:
         def fail(*_: object) -> None:
             raise OSError(errno.ENOSPC, "no space left on device")
 
         self.patch.setattr(service, "ingest_deals", fail)
-        answer = self.ask()
-        assert answer["Retry-After"] == "60"
-        return answer
+        response = self.send()
+        assert response["Retry-After"] == "60"
+        return response
 
 
-@pytest.mark.parametrize("code", openapi.REFUSALS)
-def test_the_refusals_in_it_are_those_that_a_client_gets(
+@pytest.mark.parametrize("code", sorted(openapi.CODES))
+def test_operations_return_their_error_codes(
     client: Client, document: Any, settings: Settings, real_file: bytes, code: str
 ) -> None:
     post(client, real_file)
-    earned = 0
-    for method, path, operation in operations(document):
-        for status, example in examples(operation):
-            if status >= 400 and example["Code"] == code:
-                with pytest.MonkeyPatch.context() as patch:
-                    backend.clear()
-                    counters.clear()
-                    earn: Callable[[], Any] = getattr(Asking(client, method, path, settings, patch), code)
-                    answer = earn()
-                assert (answer.status_code, answer.json()) == (status, example), f"{method} {path}"
-                earned += 1
-    assert earned
+    described = [item for item in operations(document) if code in error_codes(item[2])]
+    assert described
+    for method, path, operation in described:
+        with pytest.MonkeyPatch.context() as patch:
+            backend.clear()
+            counters.clear()
+            request: Callable[[], Any] = getattr(Requests(client, method, path, settings, patch), code)
+            response = request()
+        assert error_of(response, statuses_of_rest()[code])["Code"] == code, f"{method} {path}"
+        assert str(response.status_code) in operation["responses"]
 
 
-# The page to read it
+# Swagger UI
 
 
-def test_the_page_loads_what_is_here_and_has_no_script_or_style_in_it(client: Client, settings: Settings) -> None:
-    here = f"/{settings.STATIC_URL.strip('/')}/"
+def test_docs_page_has_only_local_files_and_nothing_inline(client: Client, settings: Settings) -> None:
+    static_url = f"/{settings.STATIC_URL.strip('/')}/"
     for path in ("/api/docs/", "/api/docs"):
         page = client.get(path, headers={"Accept": "text/html"})
         assert page["Content-Type"] == "text/html; charset=utf-8"
         text = page.content.decode()
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=", text)
         loaded = re.findall(r'(?:src|href)="([^"]+)"', text)
-        static = [address for address in loaded if not address.startswith(path)]
+        static = [url for url in loaded if not url.startswith(path)]
         assert len(static) == 3
-        for address in static:
-            assert address.startswith(here)
-            assert finders.find(address.removeprefix(here))
+        for url in static:
+            assert url.startswith(static_url)
+            assert finders.find(url.removeprefix(static_url))
         (script,) = set(loaded) - set(static)
-        setting_up = client.get(script.replace("&amp;", "&"))
-        assert setting_up["Content-Type"].startswith("application/javascript")
-        assert '"/api/schema' in setting_up.content.decode()
+        setup = client.get(script.replace("&amp;", "&"))
+        assert setup["Content-Type"].startswith("application/javascript")
+        assert '"/api/schema' in setup.content.decode()
 
 
-def test_a_question_in_the_address_of_the_page_is_not_run(client: Client) -> None:
+def test_docs_page_does_not_execute_its_query_string(client: Client) -> None:
     page = client.get("/api/docs/", {"x": '"></script><script>alert(1)</script>', "version": "';alert(1)//"})
     assert b"<script>alert" not in page.content
-    setting_up = client.get("/api/docs/", {"script": "", "version": "';alert(1)//\";alert(2)//"})
-    assert b"';alert(1)" not in setting_up.content
-    assert b'";alert(2)' not in setting_up.content
+    setup = client.get("/api/docs/", {"script": "", "version": "';alert(1)//\";alert(2)//"})
+    assert b"';alert(1)" not in setup.content
+    assert b'";alert(2)' not in setup.content

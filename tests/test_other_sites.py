@@ -1,4 +1,4 @@
-"""Pages of other sites, in a real browser of somebody who can reach the service: they change and read nothing."""
+"""Pages of other sites, in a real browser that can reach the service: they change and read nothing."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tests.servers import Server
 
 pytestmark = pytest.mark.database_independent
 
-#: A stranger's names, which he lets lead here.
+#: Foreign names that resolve to this machine.
 NAMES = "--host-resolver-rules=MAP *.com 127.0.0.1"
 
-#: A form that sends itself, as multipart, with a file made by a script; and requests that need no permission.
+#: A multipart form that submits itself with a file created by a script, and requests that need no CORS permission.
 PAGE = """<!doctype html><title>win</title><iframe name=hole></iframe>
 <form id=form method=post enctype=multipart/form-data action="%(url)s/api/upload/" target=hole>
 <input type=file name=deals></form>
@@ -32,7 +32,7 @@ const body = new FormData();
 body.append("deals", new File([csv], "deals.csv"));
 const activate = JSON.stringify({query: 'mutation {activateUpload(id: "%(first)s") {__typename}}'});
 const read = async (path, options) => {
-  try { return (await (await fetch("%(url)s" + path, options)).text()); } catch (refused) { return "refused"; }
+  try { return (await (await fetch("%(url)s" + path, options)).text()); } catch (error) { return "blocked"; }
 };
 (async () => {
   window.found = [
@@ -54,8 +54,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[tuple[str, dict[str, str]]]:
-    """Another site: its port, and what it says at ``/``."""
+def other_site() -> Iterator[tuple[str, dict[str, str]]]:
+    """Serve another site; yield its port and its pages by path."""
     pages: dict[str, str] = {}
 
     class Site(http.server.BaseHTTPRequestHandler):
@@ -77,14 +77,14 @@ def elsewhere() -> Iterator[tuple[str, dict[str, str]]]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "evil.com"])
-def test_a_page_of_another_site_changes_nothing_and_reads_nothing(
-    browser: Browser, shared_server: Server, elsewhere: tuple[str, dict[str, str]], host: str
+def test_page_of_another_site_changes_and_reads_nothing(
+    browser: Browser, shared_server: Server, other_site: tuple[str, dict[str, str]], host: str
 ) -> None:
-    """Another port of the same machine, another name of it, and a stranger's name."""
-    server, (port, pages) = shared_server, elsewhere
+    """Another port of the same machine, another name of the machine, and a foreign name."""
+    server, (port, pages) = shared_server, other_site
     server.upload(csv_of(deal("first")))
-    (first,) = [one["id"] for one in uploads(server)[:1]]
-    server.upload(csv_of(deal("ours", host)))
+    (first,) = [upload["id"] for upload in uploads(server)[:1]]
+    server.upload(csv_of(deal("service", host)))
     pages["/"] = PAGE % {"url": server.url, "first": first}
     before = len(uploads(server))
     with browser.new_context() as context:
@@ -93,20 +93,20 @@ def test_a_page_of_another_site_changes_nothing_and_reads_nothing(
         page.goto(f"http://{host}:{port}/")
         page.wait_for_function("window.found !== undefined")
         found = page.evaluate("window.found")
-        page.wait_for_timeout(300)  # the form's answer
-    assert found == ["", "refused", "", "refused", "refused", "refused"]
-    assert server.get().json()["response"][0]["username"] == "ours"
+        page.wait_for_timeout(300)  # for the response to the form
+    assert found == ["", "blocked", "", "blocked", "blocked", "blocked"]
+    assert server.get().json()["response"][0]["username"] == "service"
     assert len(uploads(server)) == before
 
 
-def test_a_page_that_has_its_own_name_lead_here_reads_nothing(browser: Browser, shared_server: Server) -> None:
-    """DNS rebinding: to the browser it is one of our own pages."""
+def test_dns_rebinding_page_reads_nothing(browser: Browser, shared_server: Server) -> None:
+    """The browser treats the service as part of the attacker's site."""
     with browser.new_context() as context:
         page = context.new_page()
-        answer = page.goto(f"http://evil.com:{shared_server.port}/api/top-clients/")
-        assert answer is not None
-        assert answer.status == 400
-        assert "does not answer to this name" in answer.text()
+        response = page.goto(f"http://evil.com:{shared_server.port}/api/top-clients/")
+        assert response is not None
+        assert response.status == 400
+        assert "host name is not allowed" in response.text()
 
 
 def uploads(server: Server) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""The REST face in a browser: a page around the same answers, with a form that sends a file."""
+"""The browsable API: a page with the same responses, and a form that uploads a file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pytest_django import Settings
 
 from deals_api.snapshots import current as current_snapshot
 from tests.builders import csv_of, deal, load
-from tests.test_rest import ADDRESSES, UPLOAD, post, refusal
+from tests.test_rest import UPLOAD, URLS, error_of, post
 
 pytestmark = pytest.mark.django_db
 
-#: What Firefox and Chromium send.
+#: Sent by Firefox and Chromium.
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"}
 
 
@@ -29,30 +29,30 @@ def client() -> Client:
 
 
 def page(response: Any, status: int = 200) -> str:
-    """What a person reads, after checking that it is a page."""
+    """Return the text of an HTML response."""
     assert response.status_code == status
     assert response["Content-Type"] == "text/html; charset=utf-8"
     return html.unescape(response.content.decode())
 
 
 @pytest.mark.parametrize("accept", ["text/html", "text/*", "text/html, */*", "application/json;q=0.5, text/html"])
-def test_whoever_likes_a_page_better_gets_one(client: Client, accept: str) -> None:
+def test_accept_that_prefers_html_gets_the_page(client: Client, accept: str) -> None:
     load(deal())
     page(client.get(UPLOAD, headers={"Accept": accept}))
 
 
 @pytest.mark.parametrize("accept", ["image/png", "text/csv", "nonsense", "\xff;q=x,,,", ";", "text/html;q=0"])
-def test_whoever_likes_neither_is_refused_in_json(client: Client, accept: str) -> None:
-    assert refusal(client.get(UPLOAD, headers={"Accept": accept}), 406)["Code"] == "not_acceptable"
+def test_accept_without_json_and_html_is_406_as_json(client: Client, accept: str) -> None:
+    assert error_of(client.get(UPLOAD, headers={"Accept": accept}), 406)["Code"] == "not_acceptable"
 
 
-@pytest.mark.parametrize("path", ADDRESSES)
-def test_a_browser_gets_the_answer_on_a_page(client: Client, path: str) -> None:
+@pytest.mark.parametrize("path", URLS)
+def test_browser_gets_the_response_on_a_page(client: Client, path: str) -> None:
     load(deal("ann", total="100.50"))
-    answer = client.get(path, headers=BROWSER)
-    assert '"username": "ann"' in page(answer)
-    assert '"spent_money": 100.5' in page(answer)
-    assert (answer["Cache-Control"], "ETag" in answer) == ("no-store", False)
+    response = client.get(path, headers=BROWSER)
+    assert '"username": "ann"' in page(response)
+    assert '"spent_money": 100.5' in page(response)
+    assert (response["Cache-Control"], "ETag" in response) == ("no-store", False)
 
 
 @pytest.mark.parametrize(
@@ -60,18 +60,18 @@ def test_a_browser_gets_the_answer_on_a_page(client: Client, path: str) -> None:
     ["*/*", "application/json", "application/*", "application/json, text/html", "text/html;q=0.1, */*",
      "text/html;q=0.9, application/json", "text/html;q=0, */*", "application/json; indent=4", None],
 )  # fmt: skip
-def test_programs_get_json_as_ever(client: Client, accept: str | None) -> None:
+def test_other_clients_get_json(client: Client, accept: str | None) -> None:
     load(deal())
     client.get(UPLOAD, headers=BROWSER)
-    answer = client.get(UPLOAD, headers=None if accept is None else {"Accept": accept})
-    assert answer["Content-Type"] == "application/json"
-    assert answer.content == b'{"response":[{"username":"ann","spent_money":10,"gems":[]}]}'
-    assert answer["Vary"] == "Accept"
-    again = client.get(UPLOAD, headers={"If-None-Match": answer["ETag"]} | ({"Accept": accept} if accept else {}))
+    response = client.get(UPLOAD, headers=None if accept is None else {"Accept": accept})
+    assert response["Content-Type"] == "application/json"
+    assert response.content == b'{"response":[{"username":"ann","spent_money":10,"gems":[]}]}'
+    assert response["Vary"] == "Accept"
+    again = client.get(UPLOAD, headers={"If-None-Match": response["ETag"]} | ({"Accept": accept} if accept else {}))
     assert again.status_code == 304
 
 
-def test_a_ready_answer_for_programs_is_no_slower_for_the_pages(client: Client) -> None:
+def test_pages_do_not_displace_the_cached_json_response(client: Client) -> None:
     load(deal())
     for _ in range(2):
         client.get(UPLOAD, headers=BROWSER)
@@ -82,29 +82,31 @@ def test_a_ready_answer_for_programs_is_no_slower_for_the_pages(client: Client) 
     assert len(captured) == 1  # the pointer
 
 
-def test_a_page_is_never_not_modified(client: Client) -> None:
+def test_page_is_never_304(client: Client) -> None:
     load(deal())
     etag = client.get(UPLOAD)["ETag"]
     for tags in (etag, "*"):
         page(client.get(UPLOAD, headers={**BROWSER, "If-None-Match": tags}))
 
 
-def test_the_form_sends_the_file_that_it_asks_for(client: Client) -> None:
+def test_form_uploads_a_file(client: Client) -> None:
     text = page(client.get(UPLOAD, headers=BROWSER))
     (form,) = re.findall(r"<form .*?</form>", text, re.DOTALL)
     assert 'action="/api/upload/" method="POST" enctype="multipart/form-data"' in form
     assert re.findall(r'<input name="(\w+)"\s+type="file"', form) == ["deals"]
-    sent = post(client, csv_of(deal("bob")), headers={**BROWSER, "Origin": "http://testserver", "Host": "testserver"})
-    assert '"Status": "OK"' in page(sent)
-    assert "<form" in page(sent)
+    response = post(
+        client, csv_of(deal("bob")), headers={**BROWSER, "Origin": "http://testserver", "Host": "testserver"}
+    )
+    assert '"Status": "OK"' in page(response)
+    assert "<form" in page(response)
     assert '"username": "bob"' in page(client.get(UPLOAD, headers=BROWSER))
 
 
-def test_where_nothing_is_sent_there_is_no_form(client: Client) -> None:
+def test_read_only_page_has_no_form(client: Client) -> None:
     assert "<form" not in page(client.get("/api/top-clients/", headers=BROWSER))
 
 
-def test_refusals_are_told_on_pages_too(client: Client) -> None:
+def test_errors_are_shown_on_pages(client: Client) -> None:
     bad = page(post(client, csv_of(deal(total="12x")), headers=BROWSER), 400)
     assert '"Code": "bad_cells"' in bad
     assert '"value": "12x"' in bad
@@ -116,31 +118,31 @@ def test_refusals_are_told_on_pages_too(client: Client) -> None:
         client.post(UPLOAD, {}, content_type="application/json", headers=BROWSER), 415
     )
     assert '"Code": "not_allowed"' in page(post(client, headers={**BROWSER, "Origin": "https://evil.example"}), 403)
-    refusal(client.get("/api/nothing/", headers=BROWSER), 404)
+    error_of(client.get("/api/nothing/", headers=BROWSER), 404)
 
 
 def test_formats_other_than_json_are_rejected(client: Client) -> None:
     for query in ("format=api", "format=xml"):
-        assert refusal(client.get(f"{UPLOAD}?{query}"), 400)["Code"] == "invalid"
+        assert error_of(client.get(f"{UPLOAD}?{query}"), 400)["Code"] == "invalid"
 
 
-def test_what_stands_in_a_file_is_text_on_the_page(client: Client) -> None:
+def test_page_escapes_text_from_files(client: Client) -> None:
     load(deal("<script>alert(1)</script>", "<img src=x onerror=alert(1)>"))
     client.get(f"{UPLOAD}?<b>", headers=BROWSER)
-    for answer in (
+    for response in (
         client.get(UPLOAD, headers=BROWSER),
         post(client, csv_of(deal(total="<b onclick=x>")), headers=BROWSER),
         client.get(f"{UPLOAD}?<b onclick=x>", headers=BROWSER),
     ):
-        assert not re.search(rb"<script|<img|<b ", answer.content)
+        assert not re.search(rb"<script|<img|<b ", response.content)
 
 
-def test_the_page_needs_no_script_and_loads_what_is_here(client: Client, settings: Settings) -> None:
+def test_page_has_no_scripts_and_only_local_files(client: Client, settings: Settings) -> None:
     text = client.get(UPLOAD, headers=BROWSER).content.decode()
     assert not re.search(r"<script|<style|\bstyle=|\bon\w+=", text)
-    loaded = [address for address in re.findall(r'<(?:link|img)[^>]+href="([^"]+)"', text) if address != "data:,"]
+    loaded = [url for url in re.findall(r'<(?:link|img)[^>]+href="([^"]+)"', text) if url != "data:,"]
     assert loaded
     static = f"/{settings.STATIC_URL.strip('/')}/"
-    for address in loaded:
-        assert address.startswith(static)
-        assert finders.find(address.removeprefix(static)), address
+    for url in loaded:
+        assert url.startswith(static)
+        assert finders.find(url.removeprefix(static)), url

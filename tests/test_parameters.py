@@ -15,7 +15,7 @@ from pytest_django import Settings
 from deals_api.ingest import service
 from deals_api.models import Upload
 from tests.builders import csv_of, deal, load
-from tests.test_rest import UPLOAD, multipart, part, post, refusal
+from tests.test_rest import UPLOAD, error_of, multipart, part, post
 
 pytestmark = pytest.mark.django_db
 
@@ -45,25 +45,25 @@ def post_file(client: Client, query: str) -> Any:
     return post(client, csv_of(deal("new")), f"{UPLOAD}?{query}")
 
 
-def message_of(answer: Any) -> str:
-    body = answer.json()
+def message_of(response: Any) -> str:
+    body = response.json()
     return str(body["Desc"] if "Desc" in body else body["errors"][0]["message"])
 
 
 @pytest.mark.parametrize("path", ENDPOINTS.values(), ids=ENDPOINTS)
 @pytest.mark.parametrize("query", UNKNOWN)
 def test_get_rejects_an_unknown_parameter_by_name(client: Client, path: str, query: str) -> None:
-    answer = client.get(path + query)
+    response = client.get(path + query)
     if path == ENDPOINTS["openapi"] and "format" in query:
-        assert answer.status_code == (404 if query.endswith("xml") else 200)  # its formats are JSON and YAML
+        assert response.status_code == (404 if query.endswith("xml") else 200)  # its formats are JSON and YAML
         return
-    assert answer.status_code == 400
-    assert query.partition("=")[0] in message_of(answer)
+    assert response.status_code == 400
+    assert query.partition("=")[0] in message_of(response)
 
 
 @pytest.mark.parametrize("path", ENDPOINTS.values(), ids=ENDPOINTS)
 @pytest.mark.parametrize("query", IGNORED)
-def test_get_ignores_what_clients_add_by_themselves(client: Client, path: str, query: str) -> None:
+def test_get_ignores_parameters_that_clients_add(client: Client, path: str, query: str) -> None:
     load(deal("ann"))
     assert client.get(path + query).status_code == 200
 
@@ -75,24 +75,24 @@ def test_post_rejects_an_unknown_parameter_by_name(
 ) -> None:
     load(deal("old"))
     before = client.get(UPLOAD)
-    answer = send(client, query)
-    assert answer.status_code == 400
-    assert query.partition("=")[0] in message_of(answer)
+    response = send(client, query)
+    assert response.status_code == 400
+    assert query.partition("=")[0] in message_of(response)
     after = client.get(UPLOAD)
     assert (after.content, after["ETag"], Upload.objects.count()) == (before.content, before["ETag"], 1)
 
 
 @pytest.mark.parametrize("send", [post_file, post_graphql])
 @pytest.mark.parametrize("query", IGNORED)
-def test_post_ignores_what_clients_add_by_themselves(
+def test_post_ignores_parameters_that_clients_add(
     client: Client, send: Callable[[Client, str], Any], query: str
 ) -> None:
     assert send(client, query).status_code == 200
 
 
 def test_upload_with_an_unknown_parameter_is_rejected_before_its_body(client: Client) -> None:
-    answer = client.generic("POST", f"{UPLOAD}?dry_run=1", b"not a form", "multipart/form-data; boundary=b")
-    assert refusal(answer, 400)["Desc"] == "dry_run: There is no parameter 'dry_run'."
+    response = client.generic("POST", f"{UPLOAD}?dry_run=1", b"not a form", "multipart/form-data; boundary=b")
+    assert error_of(response, 400)["Desc"] == "dry_run: Unknown parameter 'dry_run'."
 
 
 FILE = part(csv_of(deal("new")))
@@ -102,44 +102,44 @@ DEALS_AS_TEXT = part(b"x", 'form-data; name="deals"')
 
 
 @pytest.mark.parametrize(
-    ("body", "named"),
+    ("body", "message"),
     [
-        (FILE + TEXT, "mode: There is no field 'mode'."),
-        (TEXT + FILE, "mode: There is no field 'mode'."),
-        (FILE + DEALS_AS_TEXT, "deals: Give it once."),
-        (DEALS_AS_TEXT + FILE, "deals: Give it once."),
-        (FILE + FILE, "Send one file; the request has more."),
-        (FILE + part(b"x", 'form-data; name="more"; filename="m.csv"'), "Send one file; the request has more."),
+        (FILE + TEXT, "mode: Unknown field 'mode'."),
+        (TEXT + FILE, "mode: Unknown field 'mode'."),
+        (FILE + DEALS_AS_TEXT, "deals: Duplicate field."),
+        (DEALS_AS_TEXT + FILE, "deals: Duplicate field."),
+        (FILE + FILE, "Expected one file; the request has more."),
+        (FILE + part(b"x", 'form-data; name="more"; filename="m.csv"'), "Expected one file; the request has more."),
     ],
 )
 def test_upload_with_another_form_field_changes_nothing(
-    client: Client, monkeypatch: pytest.MonkeyPatch, body: bytes, named: str
+    client: Client, monkeypatch: pytest.MonkeyPatch, body: bytes, message: str
 ) -> None:
     load(deal("old"))
     before = client.get(UPLOAD)
     monkeypatch.setattr(service, "ingest_deals", None)  # the file is not read
-    assert refusal(multipart(client, body + b"--b--\r\n"), 400)["Desc"] == named
+    assert error_of(multipart(client, body + b"--b--\r\n"), 400)["Desc"] == message
     after = client.get(UPLOAD)
     assert (after.content, after["ETag"], Upload.objects.count()) == (before.content, before["ETag"], 1)
 
 
-def test_upload_with_the_token_of_a_form_is_accepted(client: Client) -> None:
+def test_upload_with_a_csrf_token_is_accepted(client: Client) -> None:
     assert multipart(client, TOKEN + FILE + b"--b--\r\n").status_code == 200
 
 
 def test_format_json_gives_json_to_a_browser(client: Client) -> None:
-    answer = client.get(f"{UPLOAD}?format=json", headers={"Accept": "text/html,*/*;q=0.8"})
-    assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
+    response = client.get(f"{UPLOAD}?format=json", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (response.status_code, response["Content-Type"]) == (200, "application/json")
 
 
 def test_ignored_parameters_share_one_computation(client: Client, settings: Settings, limits: Any) -> None:
     limits(computations_per_minute=1)
     load(deal("ann"))
-    answers = [client.get(f"{UPLOAD}?_={number}") for number in range(5)]
-    assert {answer.status_code for answer in answers} == {200}
-    assert len({answer["ETag"] for answer in answers}) == 1
+    responses = [client.get(f"{UPLOAD}?_={number}") for number in range(5)]
+    assert {response.status_code for response in responses} == {200}
+    assert len({response["ETag"] for response in responses}) == 1
 
 
-def test_deals_given_as_text_is_named_as_such(client: Client) -> None:
-    answer = client.post(UPLOAD, {"deals": "x", "file": SimpleUploadedFile("d.csv", b"x")})
-    assert refusal(answer, 400)["Code"] == "parse_error"
+def test_deals_as_text_is_rejected(client: Client) -> None:
+    response = client.post(UPLOAD, {"deals": "x", "file": SimpleUploadedFile("d.csv", b"x")})
+    assert error_of(response, 400)["Code"] == "parse_error"

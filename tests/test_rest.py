@@ -1,4 +1,4 @@
-"""The REST face: bodies, statuses and headers, as a client sees them."""
+"""The REST API: bodies, statuses and headers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.builders import csv_of, deal, load, many
 pytestmark = pytest.mark.django_db
 
 UPLOAD = "/api/upload/"
-ADDRESSES = ["/api/upload/", "/api/upload", "/api/top-clients/", "/api/top-clients"]
+URLS = ["/api/upload/", "/api/upload", "/api/top-clients/", "/api/top-clients"]
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def post(client: Client, content: bytes = csv_of(deal()), path: str = UPLOAD, **
     return client.post(path, {"deals": SimpleUploadedFile("deals.csv", content)}, **kwargs)
 
 
-def refusal(response: Any, status: int) -> dict[str, Any]:
-    """The body of a refusal, after checking what every refusal has."""
+def error_of(response: Any, status: int) -> dict[str, Any]:
+    """Return the body of an error response, after checking what all error responses have in common."""
     assert response.status_code == status
     assert response["Content-Type"] == "application/json"
     body: dict[str, Any] = response.json()
@@ -46,11 +46,11 @@ def refusal(response: Any, status: int) -> dict[str, Any]:
     return body
 
 
-# Asking
+# Reading
 
 
-@pytest.mark.parametrize("path", ADDRESSES)
-def test_the_real_file_gives_the_five_clients(client: Client, real_file: bytes, path: str) -> None:
+@pytest.mark.parametrize("path", URLS)
+def test_real_file_gives_the_five_top_clients(client: Client, real_file: bytes, path: str) -> None:
     post(client, real_file)
     assert client.get(path).json() == {
         "response": [
@@ -63,26 +63,26 @@ def test_the_real_file_gives_the_five_clients(client: Client, real_file: bytes, 
     }
 
 
-@pytest.mark.parametrize("path", ADDRESSES)
-def test_nothing_uploaded_is_an_empty_list(client: Client, path: str) -> None:
+@pytest.mark.parametrize("path", URLS)
+def test_list_is_empty_before_the_first_upload(client: Client, path: str) -> None:
     assert client.get(path).content == b'{"response":[]}'
 
 
 def test_equal_sums_are_ordered_by_username_and_gems_by_name(client: Client) -> None:
     load(*(deal(name, gem) for name in ("cid", "ann", "bob") for gem in ("ruby", "Ёлка", "agate", "яшма")))
     clients = client.get(UPLOAD).json()["response"]
-    assert [one["username"] for one in clients] == ["ann", "bob", "cid"]
+    assert [item["username"] for item in clients] == ["ann", "bob", "cid"]
     assert clients[0]["gems"] == ["agate", "ruby", "Ёлка", "яшма"]
 
 
 def test_gems_are_shared_among_the_listed_clients_only(client: Client) -> None:
     load(deal("ann", "ruby", "30"), deal("bob", "opal", "20"), deal("cid", "ruby", "10"), deal("ann", "ruby", "1"))
-    assert [one["gems"] for one in client.get(UPLOAD, {"limit": 2}).json()["response"]] == [[], []]
-    assert [one["gems"] for one in client.get(UPLOAD, {"limit": 3}).json()["response"]] == [["ruby"], [], ["ruby"]]
+    assert [item["gems"] for item in client.get(UPLOAD, {"limit": 2}).json()["response"]] == [[], []]
+    assert [item["gems"] for item in client.get(UPLOAD, {"limit": 3}).json()["response"]] == [["ruby"], [], ["ruby"]]
 
 
 @pytest.mark.parametrize(
-    ("totals", "written"),
+    ("totals", "expected"),
     [
         (["451731"], "451731"),
         (["100.50"], "100.5"),
@@ -93,17 +93,17 @@ def test_gems_are_shared_among_the_listed_clients_only(client: Client) -> None:
         (["999999999999.99"] * 899, "898999999999991.01"),
     ],
 )
-def test_money_is_written_as_a_plain_exact_number(client: Client, totals: list[str], written: str) -> None:
+def test_money_is_written_as_a_plain_exact_number(client: Client, totals: list[str], expected: str) -> None:
     load(*(deal(total=total) for total in totals))
     body = client.get(UPLOAD).content.decode()
-    assert f'"spent_money":{written},' in body
-    assert json.loads(body, parse_float=Decimal)["response"][0]["spent_money"] == Decimal(written)
+    assert f'"spent_money":{expected},' in body
+    assert json.loads(body, parse_float=Decimal)["response"][0]["spent_money"] == Decimal(expected)
 
 
-@pytest.mark.parametrize(("limit", "places"), [(1, 1), (5, 5), (7, 7), (100, 7)])
-def test_limit_sets_the_number_of_places(client: Client, limit: int, places: int) -> None:
+@pytest.mark.parametrize(("limit", "count"), [(1, 1), (5, 5), (7, 7), (100, 7)])
+def test_limit_sets_the_number_of_clients(client: Client, limit: int, count: int) -> None:
     load(*many(7, [f"client {number}" for number in range(7)]))
-    assert len(client.get(UPLOAD, {"limit": limit}).json()["response"]) == places
+    assert len(client.get(UPLOAD, {"limit": limit}).json()["response"]) == count
 
 
 @pytest.mark.parametrize(
@@ -111,26 +111,26 @@ def test_limit_sets_the_number_of_places(client: Client, limit: int, places: int
     ["limit=0", "limit=101", "limit=-1", "limit=x", "limit=", "limit=5.5", "limit=٥", "limit=1&limit=2", "limt=3",
      "limit=99999999999999999999", "limit=%00", "limit=%ff", "format=api"],
 )  # fmt: skip
-def test_a_limit_out_of_range_is_refused(client: Client, query: str) -> None:
+def test_invalid_limit_is_rejected(client: Client, query: str) -> None:
     load(deal())
-    refusal(client.get(f"{UPLOAD}?{query}"), 400)
+    error_of(client.get(f"{UPLOAD}?{query}"), 400)
 
 
-def test_an_uncached_answer_takes_few_statements_whatever_the_number_of_deals(client: Client) -> None:
+def test_statements_do_not_grow_with_the_number_of_deals(client: Client) -> None:
     counts = []
     for rows in (10, 3000):
         load(*many(rows, [f"client {number}" for number in range(9)]))
         with CaptureQueriesContext(connection) as captured:
             client.get(UPLOAD)
-        # How often the pointer is read depends on how long the rest takes; see cache.Lease.
+        # The number of reads of the pointer depends on time; see snapshots.lease.Lease.
         pointer = [statement for statement in captured if "currentupload" in statement["sql"]]
         assert len(pointer) <= 2
         counts.append(len(captured) - len(pointer))
-    ranking, gems, still_there = 1, 1, 1
-    assert counts[0] == counts[1] <= ranking + gems + still_there
+    ranking, gems, readable = 1, 1, 1
+    assert counts[0] == counts[1] <= ranking + gems + readable
 
 
-def test_a_cached_answer_takes_no_statement_but_the_pointer(client: Client) -> None:
+def test_cached_response_reads_only_the_pointer(client: Client) -> None:
     load(deal())
     first = client.get(UPLOAD)
     current_snapshot.current_upload.invalidate()
@@ -139,7 +139,7 @@ def test_a_cached_answer_takes_no_statement_but_the_pointer(client: Client) -> N
     assert len(captured) == 1
 
 
-def test_an_answer_may_be_kept_and_must_be_asked_about(client: Client) -> None:
+def test_responses_may_be_stored_and_must_be_revalidated(client: Client) -> None:
     load(deal())
     first = client.get(UPLOAD)
     assert (first["Cache-Control"], first["Vary"]) == ("no-cache", "Accept")
@@ -147,7 +147,7 @@ def test_an_answer_may_be_kept_and_must_be_asked_about(client: Client) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_a_304_never_outlives_its_upload(client: Client) -> None:
+def test_new_upload_ends_304_responses(client: Client) -> None:
     load(deal("ann"))
     first = client.get(UPLOAD)
     load(deal("bob"))
@@ -156,10 +156,10 @@ def test_a_304_never_outlives_its_upload(client: Client) -> None:
     assert second.json()["response"][0]["username"] == "bob"
 
 
-def test_both_addresses_and_every_process_give_one_etag(client: Client) -> None:
+def test_etag_is_equal_for_all_urls_and_processes(client: Client) -> None:
     load(deal())
     etags = set()
-    for path in (*ADDRESSES, "/api/upload/?limit=5"):
+    for path in (*URLS, "/api/upload/?limit=5"):
         local_cache.local_responses.clear()
         etags.add(client.get(path)["ETag"])
     assert len(etags) == 1
@@ -174,13 +174,13 @@ def test_head_has_the_headers_of_get(client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/upload/", "/api/upload"])
-def test_an_accepted_file_is_answered_ok(client: Client, path: str) -> None:
-    answer = post(client, path=path)
-    assert (answer.status_code, answer.content) == (200, b'{"Status":"OK"}')
+def test_accepted_file_returns_status_ok(client: Client, path: str) -> None:
+    response = post(client, path=path)
+    assert (response.status_code, response.content) == (200, b'{"Status":"OK"}')
 
 
-def test_a_refused_file_names_its_bad_cells(client: Client) -> None:
-    body = refusal(post(client, csv_of(deal(), deal(total="12x", quantity="0"))), 400)
+def test_rejected_file_lists_its_invalid_cells(client: Client) -> None:
+    body = error_of(post(client, csv_of(deal(), deal(total="12x", quantity="0"))), 400)
     assert body == {
         "Status": "Error",
         "Desc": "2 places in the file are wrong; the first is line 3, column 'total': "
@@ -193,82 +193,83 @@ def test_a_refused_file_names_its_bad_cells(client: Client) -> None:
     }
 
 
-def test_a_refused_file_leaves_the_answer_as_it_was(client: Client) -> None:
+def test_rejected_file_keeps_the_previous_response(client: Client) -> None:
     post(client, csv_of(deal("ann")))
     before = client.get(UPLOAD)
-    refusal(post(client, csv_of(deal(total="x"))), 400)
+    error_of(post(client, csv_of(deal(total="x"))), 400)
     after = client.get(UPLOAD)
     assert (after.content, after["ETag"]) == (before.content, before["ETag"])
 
 
 def test_a_file_over_a_limit_is_413(client: Client, limits: Any) -> None:
     limits(max_rows=2)
-    assert refusal(post(client, csv_of(*many(3))), 413)["Code"] == "upload_too_large"
+    assert error_of(post(client, csv_of(*many(3))), 413)["Code"] == "upload_too_large"
     limits(max_upload_bytes=100)
-    assert refusal(post(client, csv_of(*many(30))), 413)["Code"] == "upload_too_large"
+    assert error_of(post(client, csv_of(*many(30))), 413)["Code"] == "upload_too_large"
 
 
-def test_old_uploads_are_tidied_after_the_answer(client: Client, limits: Any) -> None:
+def test_retention_runs_after_the_response(client: Client, limits: Any) -> None:
     limits(keep_uploads=2)
     for name in ("ann", "bob", "cid"):
         post(client, csv_of(deal(name)))
     assert list(Upload.objects.order_by("pk").values_list("state", flat=True)) == ["pruned", "loaded", "loaded"]
 
 
-# Refusals that no file causes
+# Errors that no file causes
 
 
-def test_every_refusal_has_one_body(client: Client) -> None:
+def test_all_errors_have_the_same_body(client: Client) -> None:
     text = {"deals": "customer,item"}
     two = {"deals": [SimpleUploadedFile("a.csv", b"a"), SimpleUploadedFile("b.csv", b"b")]}
-    elsewhere = {"file": SimpleUploadedFile("a.csv", b"a")}
+    wrong_field = {"file": SimpleUploadedFile("a.csv", b"a")}
     both = {"deals": SimpleUploadedFile("a.csv", b"a"), "more": SimpleUploadedFile("b.csv", b"b")}
-    assert "no file" in refusal(client.post(UPLOAD, {}), 400)["Desc"]
-    assert "text" in refusal(client.post(UPLOAD, text), 400)["Desc"]
-    assert "one file" in refusal(client.post(UPLOAD, two), 400)["Desc"]
-    assert "'deals', not in 'file'" in refusal(client.post(UPLOAD, elsewhere), 400)["Desc"]
-    assert "one file" in refusal(client.post(UPLOAD, both), 400)["Desc"]
-    refusal(client.post(UPLOAD), 400)
-    refusal(client.post(UPLOAD, {"deals": "x"}, content_type="application/json"), 415)
-    refusal(client.post(UPLOAD, "deals=x", content_type="application/x-www-form-urlencoded"), 415)
-    refusal(client.post(UPLOAD, b"x", content_type="text/csv"), 415)
-    refusal(client.get("/api/nothing/"), 404)
-    refusal(client.get("/elsewhere"), 404)
-    refusal(client.get(UPLOAD, headers={"Accept": "text/csv"}), 406)
-    refusal(client.post("/api/top-clients/", {}), 405)
+    message = "Expected a multipart/form-data body with one file in the field 'deals'."
+    assert error_of(client.post(UPLOAD, {}), 400)["Desc"] == message
+    assert "text" in error_of(client.post(UPLOAD, text), 400)["Desc"]
+    assert "one file" in error_of(client.post(UPLOAD, two), 400)["Desc"]
+    assert "'deals', not in 'file'" in error_of(client.post(UPLOAD, wrong_field), 400)["Desc"]
+    assert "one file" in error_of(client.post(UPLOAD, both), 400)["Desc"]
+    error_of(client.post(UPLOAD), 400)
+    error_of(client.post(UPLOAD, {"deals": "x"}, content_type="application/json"), 415)
+    error_of(client.post(UPLOAD, "deals=x", content_type="application/x-www-form-urlencoded"), 415)
+    error_of(client.post(UPLOAD, b"x", content_type="text/csv"), 415)
+    error_of(client.get("/api/nothing/"), 404)
+    error_of(client.get("/nothing"), 404)
+    error_of(client.get(UPLOAD, headers={"Accept": "text/csv"}), 406)
+    error_of(client.post("/api/top-clients/", {}), 405)
 
 
-def test_too_many_parameters_are_refused_in_words_of_the_request(client: Client) -> None:
-    body = refusal(client.get(f"{UPLOAD}?{'a&' * 200}"), 400)
+def test_too_many_parameters_are_rejected_with_a_message(client: Client) -> None:
+    body = error_of(client.get(f"{UPLOAD}?{'a&' * 200}"), 400)
     assert body["Desc"] == "The request has too many parameters or fields."
     fields = multipart(client, part(b"x", 'form-data; name="f"') * 500 + b"--b--\r\n")
-    assert refusal(fields, 400)["Desc"] == body["Desc"]
+    assert error_of(fields, 400)["Desc"] == body["Desc"]
 
 
 @pytest.mark.parametrize("method", ["put", "patch", "delete"])
-def test_other_methods_are_405_and_told_which_are_not(client: Client, method: str) -> None:
-    answer = getattr(client, method)(UPLOAD)
-    refusal(answer, 405)
-    assert answer["Allow"] == "GET, POST, HEAD, OPTIONS"
+def test_other_methods_are_405_with_allowed_methods(client: Client, method: str) -> None:
+    response = getattr(client, method)(UPLOAD)
+    error_of(response, 405)
+    assert response["Allow"] == "GET, POST, HEAD, OPTIONS"
 
 
-def test_what_nobody_foresaw_is_a_500_that_says_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_exception_is_500_without_details(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("secret")
 
     monkeypatch.setattr(top_clients_report, "top_clients", fail)
     load(deal())
-    answer = client.get(UPLOAD)
-    assert refusal(answer, 500)["Code"] == "internal_error"
-    assert b"secret" not in answer.content
+    response = client.get(UPLOAD)
+    assert error_of(response, 500)["Code"] == "internal_error"
+    assert b"secret" not in response.content
 
 
-def test_a_body_of_unknown_length_is_411(client: Client) -> None:
-    answer = client.post(UPLOAD, {}, headers={"Transfer-Encoding": "chunked"})
-    assert "Content-Length" in refusal(answer, 411)["Desc"]
+def test_chunked_body_is_411(client: Client) -> None:
+    response = client.post(UPLOAD, {}, headers={"Transfer-Encoding": "chunked"})
+    assert "Content-Length" in error_of(response, 411)["Desc"]
 
 
-# Multipart as it should not be
+# Malformed multipart bodies
 
 
 def multipart(client: Client, body: bytes, boundary: str = "b") -> Any:
@@ -279,7 +280,7 @@ def part(content: bytes, disposition: str = 'form-data; name="deals"; filename="
     return b"--b\r\nContent-Disposition: " + disposition.encode() + b"\r\n\r\n" + content + b"\r\n"
 
 
-def test_a_well_made_body_is_taken(client: Client) -> None:
+def test_well_formed_body_is_accepted(client: Client) -> None:
     assert multipart(client, part(csv_of(deal())) + b"--b--\r\n").status_code == 200
     assert multipart(client, part(csv_of(deal("bob"))) + b"--b--").status_code == 200
 
@@ -311,19 +312,19 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize(("body", "boundary"), MALFORMED.values(), ids=MALFORMED.keys())
-def test_a_malformed_body_is_refused(client: Client, body: bytes, boundary: str) -> None:
+def test_malformed_body_is_rejected(client: Client, body: bytes, boundary: str) -> None:
     load(deal("before"))
-    answer = multipart(client, body, boundary)
-    refusal(answer, 415 if len(boundary) > 200 else 400)  # a header over its length names no type
+    response = multipart(client, body, boundary)
+    error_of(response, 415 if len(boundary) > 200 else 400)  # the Content-Type header is too long to be parsed
     assert client.get(UPLOAD).json()["response"][0]["username"] == "before"
 
 
 def test_a_large_text_field_is_413(client: Client) -> None:
     body = part(b"x" * 3_000_000, 'form-data; name="deals"') + b"--b--\r\n"
-    refusal(multipart(client, body), 413)
+    error_of(multipart(client, body), 413)
 
 
-def test_a_strange_file_name_is_no_trouble(client: Client) -> None:
+def test_unusual_file_names_cause_no_errors(client: Client) -> None:
     for name in ("../../etc/passwd", "a" * 2000, "имя.csv", "a\x00b", "💎", ""):
         disposition = f'form-data; name="deals"; filename="{name}"'
         status = multipart(client, part(csv_of(deal(name[:5] or "x")), disposition) + b"--b--\r\n").status_code

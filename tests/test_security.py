@@ -1,4 +1,4 @@
-"""What a browser may do with our answers."""
+"""Content-Security-Policy, and the host names that the service accepts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.test_settings import settings_of
 
 
 def directives(policy: str) -> dict[str, str]:
-    return {one.split()[0]: " ".join(one.split()[1:]) for one in policy.split(";")}
+    return {item.split()[0]: " ".join(item.split()[1:]) for item in policy.split(";")}
 
 
 @pytest.mark.django_db
@@ -20,15 +20,15 @@ def directives(policy: str) -> dict[str, str]:
     [("/api/top-clients/", 200), ("/graphql/", 400), ("/graphql/?query={__typename}", 200), ("/health/ready", 200),
      ("/nothing/here", 404), ("/api/upload/?limit=x", 400)],
 )  # fmt: skip
-def test_an_answer_that_is_no_page_lets_a_browser_do_nothing(path: str, status: int) -> None:
-    answer = Client().get(path)
-    assert answer.status_code == status
-    assert answer[HEADER] == NOTHING == "default-src 'none'; frame-ancestors 'none'"
+def test_responses_other_than_pages_allow_nothing(path: str, status: int) -> None:
+    response = Client().get(path)
+    assert response.status_code == status
+    assert response[HEADER] == NOTHING == "default-src 'none'; frame-ancestors 'none'"
 
 
-def test_a_page_may_load_from_here_alone() -> None:
-    answer = Client().get("/graphql/", headers={"Accept": "text/html"})
-    assert answer[HEADER] == PAGE
+def test_pages_load_only_from_the_service() -> None:
+    response = Client().get("/graphql/", headers={"Accept": "text/html"})
+    assert response[HEADER] == PAGE
     allowed = directives(PAGE)
     assert allowed["default-src"] == "'none'"
     assert allowed["script-src"] == allowed["connect-src"] == "'self'"
@@ -37,14 +37,14 @@ def test_a_page_may_load_from_here_alone() -> None:
     assert not {"unsafe", "http", "*"} & {word for word in ("unsafe", "http", "*") if word in PAGE}
 
 
-def test_a_policy_of_its_own_stays() -> None:
+def test_policy_of_a_view_is_not_replaced() -> None:
     def page(_request: HttpRequest) -> HttpResponse:
         return HttpResponse(headers={HEADER: "default-src 'self'"})
 
     assert content_security_policy(page)(HttpRequest())[HEADER] == "default-src 'self'"
 
 
-# Names
+# Host names
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_policy_of_its_own_stays() -> None:
      "NAS.Local."],
 )  # fmt: skip
 @pytest.mark.django_db
-def test_where_no_name_is_given_those_of_a_private_network_are_answered(name: str) -> None:
+def test_private_host_names_are_accepted_by_default(name: str) -> None:
     assert Client().get("/api/top-clients/", headers={"Host": name}).status_code == 200
 
 
@@ -62,14 +62,14 @@ def test_where_no_name_is_given_those_of_a_private_network_are_answered(name: st
     "name", ["deals.com", "evil.example.com", "127.0.0.1.evil.net:8000", "localhost.evil.io", "a:b.com", "x.local.com"]
 )
 @pytest.mark.parametrize("path", ["/api/top-clients/", "/graphql/?query={__typename}", "/health/live", "/admin/"])
-def test_a_name_that_a_stranger_could_register_is_not(name: str, path: str) -> None:
-    answer = Client().get(path, headers={"Host": name})
-    assert answer.status_code == 400
-    assert answer.json()["Desc"] == "The service does not answer to this name; see ALLOWED_HOSTS."
-    assert answer[HEADER] == NOTHING
+def test_public_host_names_are_rejected_by_default(name: str, path: str) -> None:
+    response = Client().get(path, headers={"Host": name})
+    assert response.status_code == 400
+    assert response.json()["Desc"] == "The host name is not allowed; see ALLOWED_HOSTS."
+    assert response[HEADER] == NOTHING
 
 
 @pytest.mark.parametrize(("given", "any_name"), [("", False), ("deals.com", True), ("*", True)])
-def test_who_names_hosts_has_those_and_who_says_so_has_any(given: str, any_name: bool) -> None:
+def test_allowed_hosts_replaces_the_default(given: str, any_name: bool) -> None:
     settings = settings_of(ALLOWED_HOSTS=given)
     assert ("project.middleware.security_headers.require_private_host" not in settings["MIDDLEWARE"]) is any_name

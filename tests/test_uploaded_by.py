@@ -167,8 +167,8 @@ def test_settings_let_the_activation_event_through(settings: Settings) -> None:
 # Shown
 
 
-def names_in(answer: Any) -> list[str]:
-    return [one["uploadedBy"] for one in answer.json()["data"]["uploads"]["nodes"]]
+def names_in(response: Any) -> list[str]:
+    return [upload["uploadedBy"] for upload in response.json()["data"]["uploads"]["nodes"]]
 
 
 @with_tokens

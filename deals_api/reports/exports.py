@@ -1,7 +1,7 @@
-"""What can be taken out whole: the deals of one upload and its ranking, some rows at a time.
+"""Complete tables of one upload for export: its deals and its ranking.
 
-Answers for reading any number of rows in little memory, with no transaction open between two reads,
-and for never ending early unnoticed. Knows neither HTTP nor how a row is written.
+The rows are read in chunks, with no transaction open between two reads. An export that cannot be completed raises an
+error. The module is independent of HTTP and of the format of the file.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from deals_api.models import Customer, Deal, Gem, Upload
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.snapshots.lease import SnapshotGone
 
-#: Deals that are read by one statement.
+#: Deals that one statement reads.
 CHUNK_ROWS: Final = 2_000
-#: What a spreadsheet would take for a formula: at the beginning of a cell, and after a semicolon, where the
-#: spreadsheets of half of the world cut a line; also after blanks, and in full width or as small forms (OWASP's list).
+#: The beginning of a formula in spreadsheets, by OWASP's list: at the beginning of a cell, and after a semicolon, which
+#: separates cells in many locales; also after blanks, and as full-width or small forms of the characters.
 FORMULA: Final = "(^|;)([ \u00a0\u3000]*[-=+@\uff0d\uff1d\uff0b\uff20\ufe63\ufe66\ufe62\ufe6b\t\r])"
 
 Rows = list[tuple[Any, ...]]
@@ -28,45 +28,51 @@ Rows = list[tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under their columns, read as they are asked for; all cells of a column are of one type."""
+    """Rows that are read in chunks, on demand; all cells of a column have one type."""
 
     columns: tuple[str, ...]
     chunks: Iterator[Rows]
 
 
 def deals(upload: Upload | None) -> Table:
-    """All deals, in the columns and the order of the file."""
+    """Return all deals, in the columns and the order of the file."""
     return Table(COLUMNS, iter(()) if upload is None else _deals(upload))
 
 
 def _deals(upload: Upload) -> Iterator[Rows]:
-    """Raises: SnapshotGone, where rows are missing: the upload has been pruned, or a restore has replaced it."""
+    """Raises: SnapshotGone, if rows are missing, because the upload was pruned or a restore replaced it."""
     readable = Exists(Upload.objects.readable().matching(upload))
-    for first in range(1, upload.deal_count + 1, CHUNK_ROWS):
-        beyond = min(first + CHUNK_ROWS, upload.deal_count + 1)
-        chunk = Deal.objects.rows_between(upload, first, beyond).filter(readable).order_by("pk")
+    for start in range(1, upload.deal_count + 1, CHUNK_ROWS):
+        stop = min(start + CHUNK_ROWS, upload.deal_count + 1)
+        chunk = Deal.objects.rows_between(upload, start, stop).filter(readable).order_by("pk")
         rows = list(chunk.values_list("customer__username", "gem__name", "total", "quantity", "date"))
-        if len(rows) < beyond - first:
+        if len(rows) < stop - start:
             raise SnapshotGone
         yield rows
 
 
 def top_clients(upload: Upload | None, limit: int) -> Table:
-    """The ranking of ``top_clients``."""
+    """Return the ranking of ``reports.top_clients``."""
     columns = ("username", "spent_money", "gems")
     return Table(columns, iter(()) if upload is None else _top_clients(upload, limit))
 
 
 def _top_clients(upload: Upload, limit: int) -> Iterator[Rows]:
-    """Raises: SnapshotGone."""
-    ranking = top_clients_report.top_clients(upload, limit, bounded=False)
+    """Raises: SnapshotGone, if the upload was pruned or a restore replaced it."""
+    for clients in top_clients_report.iter_top_clients(upload, limit):
+        _ensure_readable(upload)
+        yield [(client.username, client.spent_money, client.gems) for client in clients]
+    _ensure_readable(upload)
+
+
+def _ensure_readable(upload: Upload) -> None:
+    """Check, after reading rows, that they were rows of this upload."""
     if not upload.is_readable():
         raise SnapshotGone
-    yield [(client.username, client.spent_money, client.gems) for client in ranking]
 
 
 def has_formulas(upload: Upload | None) -> bool:
-    """Whether a spreadsheet would take a name in this upload for a formula."""
+    """Whether a name in this upload contains a formula for spreadsheets."""
     if upload is None:
         return False
     customers = Customer.objects.for_upload(upload).filter(Q(username__regex=FORMULA))

@@ -5,19 +5,21 @@ The report reads only rows of the upload that it is called with.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
 from django.conf import settings
-from django.db.models import Sum
+from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce, Length
 
 from deals_api.models import Customer, Purchase, Upload
 from deals_api.response_size import check_response_size
 
 DEFAULT_LIMIT: Final = 5
+#: Names of gems that an export reads with one statement.
+CHUNK_GEMS: Final = 10_000
 #: Bytes of the quotation marks and the comma around a name in a JSON list.
 _NAME_DELIMITERS: Final = 3
 _MAX_NAME_BYTES: Final = 4 * 255 + _NAME_DELIMITERS
@@ -37,7 +39,6 @@ def top_clients(
     upload: Upload,
     limit: int,
     *,
-    bounded: bool = True,
     with_gems: bool = True,
     charge: Callable[[int], None] | None = None,
 ) -> list[TopClient]:
@@ -47,26 +48,64 @@ def top_clients(
             that at least two of these clients bought, by name.
     Units:  spent_money in the file's currency, exact to two decimals.
     Source: the brief, "GET, the processed data".
-    Raises: ResponseTooLarge, if ``bounded`` and the names of the gems alone exceed ``MAX_RESPONSE_BYTES``;
+    Raises: ResponseTooLarge, if the names of the gems alone exceed ``MAX_RESPONSE_BYTES``;
             any error of ``charge``, which receives the number of purchases before they are read.
     """
-    customers = list(
-        Customer.objects.for_upload(upload).by_spending().only("username", "spent_money", "gem_count")[:limit]
-    )
+    customers = _ranked_customers(upload, limit)
     gems: dict[int, list[str]] = {customer.pk: [] for customer in customers}
     if with_gems:
         purchase_count = sum(customer.gem_count for customer in customers)
         if charge is not None:
             charge(purchase_count)
         may_be_large = purchase_count * _MAX_NAME_BYTES > settings.DEALS_LIMITS.max_response_bytes
-        gems |= _shared_gems(list(gems), measure_first=bounded and may_be_large)
+        gems |= _shared_gems(list(gems), measure_first=may_be_large)
+    return _clients_with_gems(customers, gems)
+
+
+def iter_top_clients(upload: Upload, limit: int) -> Iterator[list[TopClient]]:
+    """Yield the ranking of ``top_clients`` in chunks; memory does not grow with the number of gems per client."""
+    customers = _ranked_customers(upload, limit)
+    purchases = Purchase.objects.filter(customer__in=[customer.pk for customer in customers])
+    shared = set(
+        purchases.values("gem").annotate(buyers=Count("pk")).filter(buyers__gte=2).values_list("gem", flat=True)
+    )
+    for chunk in _chunks_by_gem_count(customers):
+        gems: dict[int, list[str]] = {customer.pk: [] for customer in chunk}
+        rows = Purchase.objects.filter(customer__in=list(gems)).values_list("customer", "gem", "gem__name")
+        for customer_id, gem_id, name in rows:
+            if gem_id in shared:
+                gems[customer_id].append(name)
+        yield _clients_with_gems(chunk, gems)
+
+
+def _ranked_customers(upload: Upload, limit: int) -> list[Customer]:
+    customers = Customer.objects.for_upload(upload).by_spending()
+    return list(customers.only("username", "spent_money", "gem_count")[:limit])
+
+
+def _chunks_by_gem_count(customers: list[Customer]) -> Iterator[list[Customer]]:
+    """Split the customers into chunks with at most ``CHUNK_GEMS`` gems each, or one customer with more."""
+    chunk: list[Customer] = []
+    gem_count = 0
+    for customer in customers:
+        if chunk and gem_count + customer.gem_count > CHUNK_GEMS:
+            yield chunk
+            chunk, gem_count = [], 0
+        chunk.append(customer)
+        gem_count += customer.gem_count
+    if chunk:
+        yield chunk
+
+
+def _clients_with_gems(customers: list[Customer], gems: dict[int, list[str]]) -> list[TopClient]:
     return [
-        TopClient(customer.pk, customer.username, customer.spent_money, gems[customer.pk]) for customer in customers
+        TopClient(customer.pk, customer.username, customer.spent_money, sorted(gems[customer.pk]))
+        for customer in customers
     ]
 
 
 def _shared_gems(customer_ids: list[int], *, measure_first: bool) -> dict[int, list[str]]:
-    """Return the sorted names of the gems that each of these customers shares with another of them.
+    """Return the names of the gems that each of these customers shares with another of them.
 
     Raises: as ``top_clients``.
     """
@@ -78,4 +117,4 @@ def _shared_gems(customer_ids: list[int], *, measure_first: bool) -> dict[int, l
     gems: dict[int, list[str]] = {}
     for customer_id, gem in purchases.values_list("customer", "gem__name"):
         gems.setdefault(customer_id, []).append(gem)
-    return {customer_id: sorted(names) for customer_id, names in gems.items()}
+    return gems

@@ -1,4 +1,4 @@
-"""The documents about the REST face: its OpenAPI description, and Swagger UI to read and try it."""
+"""OpenAPI description of the REST API, and Swagger UI."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from deals_api.rest.serializers import reject_unknown
 
 
 class FormatParameterNegotiation(DefaultContentNegotiation):
-    """``?format=`` before ``Accept``, as is common for such documents."""
+    """Select the renderer by ``?format=`` first, then by ``Accept``."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
-        wanted: Any = super().select_renderer(request, renderers, request.query_params.get("format"))
-        return wanted  # type: ignore[no-any-return]
+        selected: Any = super().select_renderer(request, renderers, request.query_params.get("format"))
+        return selected  # type: ignore[no-any-return]
 
 
 class JSONErrorMixin(APIView):
-    """What is refused has the one body here too."""
+    """Render errors as JSON, and reject unknown query parameters."""
 
-    #: Query parameters of the view.
+    #: Names of the query parameters that the view accepts.
     parameters: tuple[str, ...] = ()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -44,14 +44,14 @@ class JSONErrorMixin(APIView):
 
 
 class SchemaView(JSONErrorMixin, SpectacularAPIView):
-    """OpenAPI, as YAML or as JSON."""
+    """The OpenAPI description as YAML or JSON."""
 
     content_negotiation_class = FormatParameterNegotiation
     parameters = ("format",)
 
 
 class DocsView(JSONErrorMixin, SpectacularSwaggerSplitView):
-    """Swagger UI, from this server alone and without a script in the page."""
+    """Swagger UI from local files, without inline scripts."""
 
     template_name = "deals_api/docs.html"
-    parameters = ("script",)  # the page asks for its script under its own address
+    parameters = ("script",)  # the page loads its script from its own address with this parameter

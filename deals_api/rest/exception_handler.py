@@ -1,13 +1,14 @@
-"""Every refusal under ``/api/``, whoever raised it, as one body with the fitting status.
+"""Error responses of the REST API: one body for every error, and the status of every error code.
 
-``{"Status": "Error", "Desc": "<one sentence>", "Code": "<a word for machines>"}``, and ``Errors`` with
-the bad cells of a refused file.
+``{"Status": "Error", "Desc": "<one sentence>", "Code": "<identifier>"}``; ``Errors`` lists the invalid cells of a
+rejected file. The handlers also record the code in the request context, for the access log and the metrics.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, Final
@@ -25,15 +26,22 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from deals_api import request_context
 from deals_api.db_vendor import is_disk_full, is_temporary
-from deals_api.errors import DatabaseBusy, DealsError, NoRoom, RowProblem, TokenRequired
+from deals_api.errors import (
+    INTERNAL_ERROR_MESSAGE,
+    DatabaseBusy,
+    DealsError,
+    NoRoom,
+    RowProblem,
+    TokenRequired,
+)
 from deals_api.formats import dump_json
+from deals_api.request_context import get_request_context
 from deals_api.snapshots.lease import SnapshotGone
 
 log = logging.getLogger(__name__)
 
-_STATUS: Final = {
+DOMAIN_ERROR_STATUS: Final = {
     "unreadable_upload": HTTPStatus.BAD_REQUEST,
     "bad_cells": HTTPStatus.BAD_REQUEST,
     "upload_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -47,36 +55,69 @@ _STATUS: Final = {
     "database_busy": HTTPStatus.SERVICE_UNAVAILABLE,
     "no_room": HTTPStatus.INSUFFICIENT_STORAGE,
 }
-#: What a full disk, a quota and the limit of one file are called.
+#: The disk is full, a quota is used up, or the file reached the size limit of the file system.
 _DISK_FULL_ERRNOS: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+# Body and headers
+
+
+def error_body(message: str, code: str, problems: tuple[RowProblem, ...] = ()) -> dict[str, Any]:
+    message = message if message.endswith(".") else f"{message.rstrip(' :')}."
+    body: dict[str, Any] = {"Status": "Error", "Desc": message, "Code": code}
+    if problems:
+        body["Errors"] = [asdict(problem) for problem in problems]
+    return body
+
+
+def error_headers(error: DealsError) -> dict[str, str]:
+    """Return the headers that a client needs before it retries."""
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, TokenRequired):
+        headers["WWW-Authenticate"] = "Bearer"
+    return headers
+
+
+# Errors inside DRF
+
+
+class RequestTooLarge(exceptions.APIException):
+    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    default_detail = "The request is too large."
+    default_code = "request_too_large"
+
+
 def handle_exception(error: Exception, _context: dict[str, Any] | None = None) -> Response | None:
-    """DRF's hook; None leaves what nobody foresaw to Django, which logs it and calls ``server_error``."""
+    """Return the response to an error of a DRF view; None for an unexpected error, which Django logs."""
+    response = _response_to(error)
+    if response is not None:
+        get_request_context().error_code = response.data["Code"]
+    return response
+
+
+def _response_to(error: Exception) -> Response | None:
+    if (domain_error := _as_domain_error(error)) is not None:
+        body = error_body(domain_error.message, domain_error.code, domain_error.problems)
+        return Response(body, DOMAIN_ERROR_STATUS[domain_error.code], headers=error_headers(domain_error))
+    if (api_error := _as_api_exception(error)) is not None:
+        return Response(
+            error_body(_join_messages(api_error.detail), api_error.default_code),
+            api_error.status_code,
+        )
+    return None
+
+
+def _as_domain_error(error: Exception) -> DealsError | None:
     if isinstance(error, DealsError):
-        return Response(
-            error_body(error.message, error.code, error.problems), _STATUS[error.code], headers=error_headers(error)
-        )
+        return error
     if _is_disk_full(error):
-        log.error("There is no room left: %s", error)
-        return handle_exception(NoRoom("The service has no room left on its disk; its operator has to make some."))
+        log.error("The disk is full: %s", error)
+        return NoRoom()
     if isinstance(error, SnapshotGone) or is_temporary(error):
-        log.warning("The database does not answer: %s", error)
-        return handle_exception(DatabaseBusy("The database does not answer just now; try again in a moment."))
-    if isinstance(error, exceptions.APIException):
-        return Response(error_body(_join_messages(error.detail), error.default_code), error.status_code)
-    if isinstance(error, RequestDataTooBig):
-        return Response(
-            error_body("The request is too large.", "request_too_large"), HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        )
-    if isinstance(error, Http404):
-        return handle_exception(exceptions.NotFound())
-    if isinstance(error, PermissionDenied):
-        return handle_exception(exceptions.PermissionDenied())
-    if isinstance(error, TooManyFieldsSent | TooManyFilesSent):
-        return handle_exception(exceptions.ParseError("The request has too many parameters or fields."))
-    if isinstance(error, SuspiciousOperation | UnreadablePostError):
-        return handle_exception(exceptions.ParseError(str(error) or "The request cannot be read."))
+        log.warning("The database is unavailable: %s", error)
+        return DatabaseBusy()
     return None
 
 
@@ -86,27 +127,25 @@ def _is_disk_full(error: Exception) -> bool:
     return isinstance(error, OperationalError) and is_disk_full(error)
 
 
-def error_headers(error: DealsError) -> dict[str, str]:
-    """What a program needs to know of a refusal before it tries again."""
-    headers = {}
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(error.retry_after)
-    if isinstance(error, TokenRequired):
-        headers["WWW-Authenticate"] = "Bearer"
-    return headers
-
-
-def error_body(sentence: str, code: str, problems: tuple[RowProblem, ...] = ()) -> dict[str, Any]:
-    sentence = sentence if sentence.endswith(".") else f"{sentence.rstrip(' :')}."
-    request_context.get_request_context().error_code = code
-    refusal: dict[str, Any] = {"Status": "Error", "Desc": sentence, "Code": code}
-    if problems:
-        refusal["Errors"] = [asdict(problem) for problem in problems]
-    return refusal
+def _as_api_exception(error: Exception) -> exceptions.APIException | None:
+    match error:
+        case exceptions.APIException():
+            return error
+        case RequestDataTooBig():
+            return RequestTooLarge()
+        case Http404():
+            return exceptions.NotFound()
+        case PermissionDenied():
+            return exceptions.PermissionDenied()
+        case TooManyFieldsSent() | TooManyFilesSent():
+            return exceptions.ParseError("The request has too many parameters or fields.")
+        case SuspiciousOperation() | UnreadablePostError():
+            return exceptions.ParseError(str(error) or "The request cannot be read.")
+    return None
 
 
 def _join_messages(detail: Any) -> str:
-    """DRF's lists and dictionaries of messages as one sentence."""
+    """Join DRF's nested lists and dictionaries of messages into one sentence."""
     if isinstance(detail, dict):
         return " ".join(f"{name}: {_join_messages(messages)}" for name, messages in detail.items())
     if isinstance(detail, list):
@@ -114,30 +153,37 @@ def _join_messages(detail: Any) -> str:
     return str(detail)
 
 
-# The same for what fails outside DRF: Django calls these (see project.urls)
+# Errors outside DRF: other views, and the handlers that project.urls configures
 
 
-def _error_response(status: HTTPStatus, sentence: str, code: str) -> HttpResponse:
-    return HttpResponse(dump_json(error_body(sentence, code)), status=status, content_type="application/json")
+def plain_response(error: DealsError) -> HttpResponse:
+    """Return the error response of a view that does not use DRF."""
+    return _json_response(DOMAIN_ERROR_STATUS[error.code], error.message, error.code, error_headers(error))
 
 
 def bad_request(_request: HttpRequest, exception: Exception) -> HttpResponse:
+    message = "The request cannot be read."
     if isinstance(exception, DisallowedHost):
-        return _error_response(
-            HTTPStatus.BAD_REQUEST, "The service does not answer to this name; see ALLOWED_HOSTS.", "bad_request"
-        )
-    return _error_response(HTTPStatus.BAD_REQUEST, "The request cannot be read.", "bad_request")
+        message = "The host name is not allowed; see ALLOWED_HOSTS."
+    return _json_response(HTTPStatus.BAD_REQUEST, message, "bad_request")
 
 
 def permission_denied(_request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _error_response(HTTPStatus.FORBIDDEN, "This is not allowed.", "permission_denied")
+    return _json_response(
+        HTTPStatus.FORBIDDEN, "You do not have permission to perform this action.", "permission_denied"
+    )
 
 
 def not_found(_request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _error_response(HTTPStatus.NOT_FOUND, "There is nothing at this address.", "not_found")
+    return _json_response(HTTPStatus.NOT_FOUND, "Not found.", "not_found")
 
 
 def server_error(_request: HttpRequest) -> HttpResponse:
-    return _error_response(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side; it has been logged.", "internal_error"
-    )
+    return _json_response(HTTPStatus.INTERNAL_SERVER_ERROR, INTERNAL_ERROR_MESSAGE, "internal_error")
+
+
+def _json_response(
+    status: HTTPStatus, message: str, code: str, headers: Mapping[str, str] | None = None
+) -> HttpResponse:
+    get_request_context().error_code = code
+    return HttpResponse(dump_json(error_body(message, code)), "application/json", status, headers=headers)

@@ -1,13 +1,10 @@
-"""The one file of a request: received whole, within the limit, or refused.
-
-Answers for multipart bodies; knows nothing of what is inside the file.
-"""
+"""Multipart parsing of one uploaded file; incomplete and oversized bodies are rejected."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
@@ -20,19 +17,19 @@ from rest_framework.request import Request
 from deals_api.errors import UploadTooLarge
 from deals_api.rest.serializers import reject_unknown
 
-FIELD = "deals"
+FIELD: Final = "deals"
 
 
 class LengthRequired(APIException):
     status_code = status.HTTP_411_LENGTH_REQUIRED
-    default_detail = "The request must say how long its body is (Content-Length); chunked bodies are not taken."
+    default_detail = "Content-Length is required; chunked request bodies are not supported."
     default_code = "length_required"
 
 
 def get_uploaded_file(request: Request) -> UploadedFile[bytes]:
-    """The file in the field ``deals``.
+    """Return the file in the field ``deals``.
 
-    Raises: ParseError where there is not exactly one, ValidationError for any other form field.
+    Raises: ParseError, if there is not exactly one file; ValidationError for any other form field.
     """
     if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
         raise LengthRequired
@@ -41,15 +38,15 @@ def get_uploaded_file(request: Request) -> UploadedFile[bytes]:
         reject_unknown(fields, known=(FIELD,), kind="field")
         file: UploadedFile[bytes] = request.FILES[FIELD]
         return file
-    for elsewhere in request.FILES:
-        raise ParseError(f"The file must be in the field {FIELD!r}, not in {elsewhere!r}.")
+    for other_field in request.FILES:
+        raise ParseError(f"The file must be in the field {FIELD!r}, not in {other_field!r}.")
     if FIELD in fields:
         raise ParseError(f"The field {FIELD!r} is text; it must be a file.")
-    raise ParseError(f"The request has no file; send it as the field {FIELD!r} of a multipart/form-data body.")
+    raise ParseError(f"Expected a multipart/form-data body with one file in the field {FIELD!r}.")
 
 
 class StrictMultiPartParser(MultiPartParser):
-    """DRF's parser, which would take the first half of a broken-off body for all of it."""
+    """Reject incomplete bodies; DRF's parser accepts a body that was cut off in the middle of the file."""
 
     def parse(
         self,
@@ -60,21 +57,21 @@ class StrictMultiPartParser(MultiPartParser):
         request = (parser_context or {})["request"]
         length = int(request.META.get("CONTENT_LENGTH") or 0)
         if length > settings.DEALS_LIMITS.max_body_bytes:
-            raise upload_too_large()
-        watched = _CountingStream(stream)
+            raise UploadTooLarge(f"The file is over {settings.DEALS_LIMITS.max_upload_bytes} bytes.")
+        counted = _CountingStream(stream)
         try:
-            parsed = super().parse(watched, media_type, parser_context)  # type: ignore[arg-type]
-            watched.must_be_whole(length)
+            parsed = super().parse(counted, media_type, parser_context)  # type: ignore[arg-type]
+            counted.ensure_complete(length)
         except BaseException:
             for handler in request.upload_handlers:
                 if hasattr(handler, "file"):
-                    handler.file.close()  # nobody else knows of it yet, and it lies on disk
+                    handler.file.close()  # Django does not know this file yet and would not close it
             raise
         return parsed
 
 
 class _CountingStream:
-    """A stream that remembers how much was read and how it ended."""
+    """A stream that records the number of bytes read and the last bytes."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.stream = stream
@@ -87,23 +84,19 @@ class _CountingStream:
         self.end = (self.end + data[-100:])[-100:]
         return data
 
-    def must_be_whole(self, length: int) -> None:
+    def ensure_complete(self, length: int) -> None:
         if self.received < length:
             raise ParseError(f"The body ended early: {self.received} of {length} bytes arrived.")
         if not self.end.rstrip().endswith(b"--"):
-            raise ParseError("The body does not end with the boundary that its Content-Type names.")
+            raise ParseError("The body does not end with the boundary of its Content-Type.")
 
 
 class SingleFileUploadHandler(TemporaryFileUploadHandler):
-    """Django's handler for files on disk, for one file."""
+    """Store one uploaded file on disk; reject a second one."""
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         if hasattr(self, "file"):
-            raise ParseError("Send one file; the request has more.")
+            raise ParseError("Expected one file; the request has more.")
         super().new_file(*args, **kwargs)
-        # Open, but without a name from here on: a process that is killed leaves nothing on the disk.
+        # The open file remains readable; without a name it leaves nothing on disk if the process is killed.
         Path(self.file.temporary_file_path()).unlink()
-
-
-def upload_too_large() -> UploadTooLarge:
-    return UploadTooLarge(f"The file is over {settings.DEALS_LIMITS.max_upload_bytes} bytes.")

@@ -1,4 +1,4 @@
-"""Which form an answer takes: exact JSON for programs, a page around it for people, a file by its name."""
+"""Renderers and content negotiation: exact JSON, the browsable API, files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deals_api.formats import dump_json
 
 
 class ExactJSONRenderer(JSONRenderer):
-    """DRF's media type, written by ``dump_json``."""
+    """Render JSON with ``dump_json``."""
 
     def render(
         self,
@@ -21,12 +21,12 @@ class ExactJSONRenderer(JSONRenderer):
         accepted_media_type: str | None = None,
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
-        indent = (renderer_context or {}).get("indent")  # which the page sets
+        indent = (renderer_context or {}).get("indent")  # set by the browsable API
         return b"" if data is None else dump_json(data, indent)
 
 
 class DealsBrowsableAPIRenderer(BrowsableAPIRenderer):
-    """DRF's browsable API, without scripts and with one form: the one that sends a file."""
+    """The browsable API without scripts; its only form uploads a file."""
 
     template = "deals_api/page.html"
 
@@ -35,20 +35,20 @@ class DealsBrowsableAPIRenderer(BrowsableAPIRenderer):
 
 
 class BrowserNegotiation(DefaultContentNegotiation):
-    """The page for whoever likes it better than JSON; DRF itself does not ask how well a type is liked."""
+    """Select the browsable API if ``Accept`` prefers HTML to JSON; DRF's negotiation ignores quality values."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
-        liked = request.get_preferred_type([ExactJSONRenderer.media_type, DealsBrowsableAPIRenderer.media_type])
-        as_page = liked == DealsBrowsableAPIRenderer.media_type and "format" not in request.query_params
-        fitting = [renderer for renderer in renderers if isinstance(renderer, DealsBrowsableAPIRenderer) == as_page]
-        chosen: tuple[BaseRenderer, str] = super().select_renderer(request, fitting, format_suffix)
-        return chosen
+        preferred = request.get_preferred_type([ExactJSONRenderer.media_type, DealsBrowsableAPIRenderer.media_type])
+        html = preferred == DealsBrowsableAPIRenderer.media_type and "format" not in request.query_params
+        candidates = [renderer for renderer in renderers if isinstance(renderer, DealsBrowsableAPIRenderer) == html]
+        selected: tuple[BaseRenderer, str] = super().select_renderer(request, candidates, format_suffix)
+        return selected
 
 
 class FixedRendererNegotiation(BaseContentNegotiation):
-    """For addresses that name their form: whatever the client would accept, refusals come as the first renderer's."""
+    """Ignore ``Accept``, because the URL names the format; errors use the first renderer."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None

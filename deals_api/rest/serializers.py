@@ -1,4 +1,4 @@
-"""The shapes of REST: what may be asked, and how answers are written."""
+"""Query parameters, the upload form and the top-clients body of the REST API."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from deals_api.global_ids import parse_snapshot
 from deals_api.query_parameters import first_error
 from deals_api.reports.top_clients import DEFAULT_LIMIT, TopClient
 
-# What may be asked
+# Query parameters and form
 
 
 class _QueryParameterField(serializers.Field[Any, str, Any, Any]):
-    """The text of a parameter as it came; DRF would take an empty one for none."""
+    """A query parameter; unlike in DRF, an empty value is a value."""
 
     def get_value(self, dictionary: Any) -> Any:
         return dictionary.get(self.field_name, empty)
@@ -30,28 +30,28 @@ class _QueryParameterField(serializers.Field[Any, str, Any, Any]):
 
 @extend_schema_field({"type": "integer", "minimum": 1, "maximum": settings.DEALS_LIMITS.max_top_clients})
 class LimitField(_QueryParameterField):
-    """A number of places, in the digits of ASCII."""
+    """A number of clients, written with ASCII digits."""
 
     def to_internal_value(self, data: str) -> int:
-        most = settings.DEALS_LIMITS.max_top_clients
-        if not (data.isascii() and data.isdigit() and len(data) < 10 and 1 <= int(data) <= most):
-            raise serializers.ValidationError(f"It must be a whole number from 1 to {most}.")
+        maximum = settings.DEALS_LIMITS.max_top_clients
+        if not (data.isascii() and data.isdigit() and len(data) < 10 and 1 <= int(data) <= maximum):
+            raise serializers.ValidationError(f"Expected an integer from 1 to {maximum}.")
         return int(data)
 
 
 @extend_schema_field({"type": "string", "enum": ["0", "1"]})
 class FlagField(_QueryParameterField):
-    """``1`` for yes and ``0`` for no."""
+    """``1`` or ``0``."""
 
     def to_internal_value(self, data: str) -> str:
         if data not in ("0", "1"):
-            raise serializers.ValidationError("It must be 0 or 1.")
+            raise serializers.ValidationError("Expected 0 or 1.")
         return data
 
 
 @extend_schema_field({"type": "string"})
 class SnapshotField(_QueryParameterField):
-    """The name of an upload's snapshot; None where it can be none, so that no upload has it."""
+    """The id of an upload, converted to the UUID of its snapshot; None if the id is invalid."""
 
     def to_internal_value(self, data: str) -> UUID | None:
         return parse_snapshot(data)
@@ -60,12 +60,12 @@ class SnapshotField(_QueryParameterField):
 def reject_unknown(parameters: MultiValueDict[str, Any], known: Container[str] = (), kind: str = "parameter") -> None:
     """Raises: ValidationError for the first unknown or repeated name."""
     if error := first_error(parameters, known, kind):
-        name, sentence = error
-        raise serializers.ValidationError({name: [sentence]})
+        name, message = error
+        raise serializers.ValidationError({name: [message]})
 
 
 class QueryParameters(serializers.Serializer[Any]):
-    """Query parameters: the fields of this serializer, each once, and no other."""
+    """Base class: each field at most once, and no other parameters."""
 
     def to_internal_value(self, data: QueryDict) -> Any:
         reject_unknown(data, self.fields)
@@ -73,23 +73,25 @@ class QueryParameters(serializers.Serializer[Any]):
 
 
 class TopClientsParameters(QueryParameters):
-    limit = LimitField(default=DEFAULT_LIMIT, help_text="The number of places.")
+    limit = LimitField(default=DEFAULT_LIMIT, help_text="Number of clients.")
 
 
 class ExportParameters(QueryParameters):
     upload = SnapshotField(
         required=False,
-        help_text="Any retained upload, by the id that GraphQL gives it (`uploads { nodes { id } }`) or by "
-        "the UUID inside that id. Without it, the current one.",
+        help_text="A retained upload: its GraphQL id (`uploads { nodes { id } }`) or the UUID inside that id. "
+        "Default: the current upload.",
     )
 
 
 class CsvExportParameters(ExportParameters):
     raw = FlagField(
         default="0",
-        help_text="`1`: for programs and for uploading again. Every name is exactly as it was uploaded, and there is "
-        "no byte-order mark. `0`: for spreadsheets. What they would take for a formula, a name that begins with "
-        "`=`, `+`, `-` or `@`, also after a semicolon, has an apostrophe before it.",
+        help_text="`1`: for programs and for uploading again; names are unchanged, and there is no byte-order mark. "
+        "`0`: for spreadsheets; an apostrophe is inserted before every character that could start a formula: "
+        "`=`, `+`, `-`, `@`, their full-width forms (`\uff1d`, `\uff0b`, `\uff0d`, `\uff20`) and small forms "
+        "(`\ufe66`, `\ufe62`, `\ufe63`, `\ufe6b`), tab and carriage return, at the beginning of a name or after a "
+        "semicolon, also after blanks.",
     )
 
 
@@ -102,18 +104,18 @@ class TopClientsCsvExportParameters(TopClientsParameters, CsvExportParameters):
 
 
 class UploadForm(serializers.Serializer[Any]):
-    """The history of deals as one file."""
+    """The upload form."""
 
     deals = serializers.FileField(
-        help_text="A CSV file with the columns customer, item, total, quantity and date; it replaces the data."
+        help_text="A CSV file with the columns customer, item, total, quantity and date; it replaces all data."
     )
 
 
-# How answers are written
+# Response body
 
 
 def top_clients_json(ranking: list[TopClient]) -> bytes:
-    """The body of the brief: ``{"response": [{username, spent_money, gems}]}``."""
+    """Return the body ``{"response": [{username, spent_money, gems}]}`` that the brief requires."""
     return dump_json(
         {
             "response": [

@@ -1,7 +1,4 @@
-"""A table on its way out: written as CSV or NDJSON while it is read, and whole or visibly broken.
-
-Answers for the bytes of a row and for the HTTP of a stream; knows nothing of what the tables hold.
-"""
+"""Export of tables as CSV or NDJSON streams that are either complete or visibly aborted."""
 
 from __future__ import annotations
 
@@ -42,15 +39,16 @@ log = logging.getLogger(__name__)
 
 _CHUNK_BYTES: Final = 64 * 1024
 _RETRY_AFTER_SECONDS: Final = 5
-#: A client that reads slowly holds a thread, so these may hold no more than half of a process' threads.
+#: A slow client occupies a thread for a long time, so exports may occupy at most half of the threads of a process.
 _export_slots: Final = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
 
+#: Conversion of a cell by its type.
 CellFormats = dict[type, Callable[[Any], object]]
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a table is written."""
+    """A file format of exports."""
 
     name: str
     suffix: str
@@ -58,30 +56,40 @@ class Format:
     write: Callable[[Table], Iterator[bytes]]
 
 
-# What a row looks like
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A table of one upload; ``params`` are the query parameters that select its rows."""
+
+    name: str
+    upload: Upload | None
+    params: Sequence[object]
+    table: Table
 
 
-def _cells(rows: Rows, written: CellFormats) -> Iterable[tuple[Any, ...]]:
-    """The rows with every cell as its type is written; goes column by column, which is quicker."""
-    return zip(*(map(written[type(column[0])], column) for column in zip(*rows, strict=True)), strict=True)
+# Formats
 
 
-def _as_csv(table: Table, cells: CellFormats, mark: str = "") -> Iterator[bytes]:
-    text = io.StringIO(mark)
-    text.seek(0, io.SEEK_END)
-    writer = csv.writer(text)
+def _cells(rows: Rows, formats: CellFormats) -> Iterable[tuple[Any, ...]]:
+    """Convert the cells of all rows, column by column, which is faster than row by row."""
+    return zip(*(map(formats[type(column[0])], column) for column in zip(*rows, strict=True)), strict=True)
+
+
+def _write_csv(table: Table, formats: CellFormats, byte_order_mark: str = "") -> Iterator[bytes]:
+    buffer = io.StringIO(byte_order_mark)
+    buffer.seek(0, io.SEEK_END)
+    writer = csv.writer(buffer)
     writer.writerow(table.columns)
     for rows in table.chunks:
-        writer.writerows(_cells(rows, cells))
-        yield text.getvalue().encode()
-        text.seek(0)
-        text.truncate()
-    if not_yet := text.getvalue():
-        yield not_yet.encode()  # the header, where there are no rows
+        writer.writerows(_cells(rows, formats))
+        yield buffer.getvalue().encode()
+        buffer.seek(0)
+        buffer.truncate()
+    if header := buffer.getvalue():
+        yield header.encode()  # the table has no rows
 
 
 def _neutralize(text: str) -> str:
-    """With an apostrophe before what a spreadsheet would take for a formula."""
+    """Insert an apostrophe before every character that could start a formula in a spreadsheet."""
     return _formula.sub(r"\1'\2", text)
 
 
@@ -89,79 +97,76 @@ _formula: Final = re.compile(FORMULA)
 
 
 def _format_utc(moment: datetime) -> str:
-    """As in the files that come in."""
+    """Format a date as in uploaded files."""
     return moment.replace(tzinfo=None).isoformat(" ")
 
 
 _RAW: Final[CellFormats] = {str: str, int: int, Decimal: format_money, datetime: _format_utc, list: ", ".join}
-_NEUTRAL: Final[CellFormats] = {**_RAW, str: _neutralize, list: lambda names: _neutralize(", ".join(names))}
-_IN_JSON: Final[CellFormats] = {str: str, int: int, Decimal: format_money, datetime: datetime.isoformat, list: list}
+_NEUTRALIZED: Final[CellFormats] = {**_RAW, str: _neutralize, list: lambda names: _neutralize(", ".join(names))}
+_JSON: Final[CellFormats] = {str: str, int: int, Decimal: format_money, datetime: datetime.isoformat, list: list}
 
 
-def _as_ndjson(table: Table) -> Iterator[bytes]:
+def _write_ndjson(table: Table) -> Iterator[bytes]:
     for rows in table.chunks:
-        objects = (dict(zip(table.columns, row, strict=True)) for row in _cells(rows, _IN_JSON))
-        yield b"".join(dump_json(one) + b"\n" for one in objects)
+        objects = (dict(zip(table.columns, row, strict=True)) for row in _cells(rows, _JSON))
+        yield b"".join(dump_json(item) + b"\n" for item in objects)
 
 
 _CSV_TYPE: Final = "text/csv; charset=utf-8"
-#: For spreadsheets: the mark tells them that it is UTF-8.
-CSV: Final = Format("spreadsheet", "csv", _CSV_TYPE, lambda table: _as_csv(table, _NEUTRAL, "\ufeff"))
-#: For programs, and for an upload: every name as it is.
-RAW_CSV: Final = Format("csv", "csv", _CSV_TYPE, lambda table: _as_csv(table, _RAW))
-NDJSON: Final = Format("ndjson", "ndjson", "application/x-ndjson", _as_ndjson)
+#: For spreadsheets, which recognize UTF-8 by the byte-order mark.
+CSV: Final = Format("spreadsheet", "csv", _CSV_TYPE, lambda table: _write_csv(table, _NEUTRALIZED, "\ufeff"))
+#: For programs and for uploading again: names are unchanged.
+RAW_CSV: Final = Format("csv", "csv", _CSV_TYPE, lambda table: _write_csv(table, _RAW))
+NDJSON: Final = Format("ndjson", "ndjson", "application/x-ndjson", _write_ndjson)
 
 
-# How it travels
+# Responses
 
 
-def stream_table(
-    request: HttpRequest, upload: Upload | None, name: str, question: Sequence[object], form: Format, table: Table
-) -> HttpResponseBase:
-    """The table as a file, or 304 if the client has it already.
+def stream(request: HttpRequest, export: Export, format: Format) -> HttpResponseBase:
+    """Return the file, or 304 if the client has it.
 
-    Raises: TooManyRequests, and whatever reading the first rows raises.
+    Raises: TooManyRequests, and any error of reading the first rows.
     """
-    key = CacheableQuery(f"rest:export:{name}", [form.name, *question], form.media_type).key(upload)
-    response = not_modified(request, key)
-    return response or set_cache_headers(_file_response(request, upload, name, form, table), key)
+    query = CacheableQuery(f"rest:export:{export.name}", [format.name, *export.params], format.media_type)
+    key = query.key(export.upload)
+    return not_modified(request, key) or set_cache_headers(_file_response(request, export, format), key)
 
 
-def _file_response(
-    request: HttpRequest, upload: Upload | None, name: str, form: Format, table: Table
-) -> HttpResponseBase:
+def _file_response(request: HttpRequest, export: Export, format: Format) -> HttpResponseBase:
     headers = {
-        "Content-Type": form.media_type,
-        "Content-Disposition": f'attachment; filename="{_file_name(upload, name, form)}"',
+        "Content-Type": format.media_type,
+        "Content-Disposition": f'attachment; filename="{_file_name(export, format)}"',
     }
     if request.method == "HEAD":
         return StreamingHttpResponse((), headers=headers)
     count_computation(request.META)
-    with contextlib.ExitStack() as held:
-        held.enter_context(_export_slot())
-        chunks = form.write(table)
+    with contextlib.ExitStack() as resources:
+        resources.enter_context(_export_slot())
+        chunks = format.write(export.table)
         if request.META.get("SERVER_PROTOCOL") == "HTTP/1.0":
-            file = held.enter_context(tempfile.TemporaryFile())
+            # HTTP/1.0 clients, such as nginx by default, cannot detect an aborted stream without a Content-Length.
+            file = resources.enter_context(tempfile.TemporaryFile())
             headers["Content-Length"] = str(_spool(chunks, file))
             body = iter(partial(file.read, _CHUNK_BYTES), b"")
         else:
-            # The first rows are read before the answer begins, so that a refusal can still be told as one.
+            # The first rows are read before the response starts, so that their errors become error responses.
             body = chain([next(chunks, b"")], _abort_on_error(chunks))
-        return _ExportResponse(body, headers, held.pop_all())
+        return _ExportResponse(body, headers, resources.pop_all())
 
 
-def _file_name(upload: Upload | None, name: str, form: Format) -> str:
-    """Which table of which upload, and whether names in it may have been changed."""
-    parts = [name]
-    if upload is not None:
-        parts += [f"{upload.arrived_at:%Y-%m-%d}", upload.snapshot.hex[:8]]
-    if form is CSV and exports.has_formulas(upload):
+def _file_name(export: Export, format: Format) -> str:
+    """Name the table, the date and snapshot of the upload, and whether names in the file are neutralised."""
+    parts = [export.name]
+    if export.upload is not None:
+        parts += [f"{export.upload.arrived_at:%Y-%m-%d}", export.upload.snapshot.hex[:8]]
+    if format is CSV and exports.has_formulas(export.upload):
         parts.append("neutralised")
-    return f"{'-'.join(parts)}.{form.suffix}"
+    return f"{'-'.join(parts)}.{format.suffix}"
 
 
 def _spool(chunks: Iterator[bytes], file: IO[bytes]) -> int:
-    """Its length. Whoever speaks HTTP/1.0, as nginx does by default, cannot see that a stream broke off."""
+    """Write all chunks to a temporary file and return their length."""
     file.writelines(chunks)
     length = file.tell()
     file.seek(0)
@@ -169,21 +174,21 @@ def _spool(chunks: Iterator[bytes], file: IO[bytes]) -> int:
 
 
 def _abort_on_error(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Raises: BrokenPipeError, upon which the server hangs up without the last chunk, and without a traceback."""
+    """Raises: BrokenPipeError; the server then closes the connection without the last chunk and without a traceback."""
     try:
         yield from chunks
     except (Error, SnapshotGone) as error:
         if isinstance(error, Error) and not is_temporary(error):
             raise
-        log.warning("A download was broken off: %s", error)
-        raise BrokenPipeError(errno.EPIPE, "broken off") from error
+        log.warning("Export aborted: %s", error)
+        raise BrokenPipeError(errno.EPIPE, "export aborted") from error
 
 
 @contextlib.contextmanager
 def _export_slot() -> Iterator[None]:
     """Raises: TooManyRequests."""
     if not _export_slots.acquire(blocking=False):
-        raise TooManyRequests("Other downloads are on their way; try again in a moment.", _RETRY_AFTER_SECONDS)
+        raise TooManyRequests("Too many exports are running; try again later.", _RETRY_AFTER_SECONDS)
     try:
         yield
     finally:
@@ -191,12 +196,12 @@ def _export_slot() -> Iterator[None]:
 
 
 class _ExportResponse(StreamingHttpResponse):
-    """A stream that lets go of what it holds when it ends, however that comes about."""
+    """A stream that releases its resources when it is closed or garbage-collected."""
 
-    def __init__(self, body: Iterator[bytes], headers: dict[str, str], held: contextlib.ExitStack) -> None:
+    def __init__(self, body: Iterator[bytes], headers: dict[str, str], resources: contextlib.ExitStack) -> None:
         super().__init__(body, headers=headers)
-        self._let_go = weakref.finalize(self, held.close)
+        self._release = weakref.finalize(self, resources.close)
 
     def close(self) -> None:
         super().close()
-        self._let_go()
+        self._release()

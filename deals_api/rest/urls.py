@@ -1,4 +1,4 @@
-"""The names of REST; each works with and without its last slash."""
+"""URLs of the REST API; a trailing slash is optional, except after file names."""
 
 from django.urls import re_path
 

@@ -1,4 +1,4 @@
-"""The REST face: read the request, call one function, shape the answer."""
+"""Views of the REST API: read the request, call one function, shape the response."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from deals_api.rest.serializers import (
     reject_unknown,
     top_clients_json,
 )
-from deals_api.rest.streaming import CSV, NDJSON, RAW_CSV, Format, stream_table
+from deals_api.rest.streaming import CSV, NDJSON, RAW_CSV, Export, Format, stream
 from deals_api.security.permissions import require_read_permission, require_write_permission
 from deals_api.security.throttling import count_computation, count_upload
 from deals_api.snapshots.current import current_upload
@@ -49,7 +49,7 @@ from deals_api.snapshots.retention import apply_retention_safely
 
 
 class UploadViewSet(ViewSet):
-    """Deals go in as a file; the clients who spent most come out."""
+    """Upload a deals file; list the clients who spent most."""
 
     content_negotiation_class = BrowserNegotiation
     serializer_class = UploadForm  # for the form of the browsable API
@@ -61,9 +61,9 @@ class UploadViewSet(ViewSet):
 
     @openapi.top_clients
     def list(self, request: Request) -> HttpResponseBase:
-        """The clients who spent most over the whole period."""
+        """List the clients who spent most over the whole period."""
         require_read_permission(request.META)
-        limit: int = _validated_parameters(TopClientsParameters, request)["limit"]
+        limit: int = _validated(TopClientsParameters, request)["limit"]
 
         def compute(upload: Upload | None) -> ResponseBody:
             count_computation(request.META)
@@ -82,10 +82,10 @@ class UploadViewSet(ViewSet):
 
     @openapi.upload
     def create(self, request: Request) -> Response:
-        """Replaces the data by one file, whole or not at all."""
+        """Replace all data by the deals of one file; a rejected file changes nothing."""
         holder = require_write_permission(request.META)
         count_upload(request.META)
-        reject_unknown(request.query_params)  # before the file is read
+        reject_unknown(request.query_params)  # before the body is read
         file = get_uploaded_file(request)
         service.ingest_deals(file, file.name or "", holder)
         return _UploadAccepted({"Status": "OK"})
@@ -104,7 +104,7 @@ def _raw_request(request: HttpRequest) -> Hashable:
 
 
 class _UploadAccepted(Response):
-    """An answer after which the house is tidied, when the client already has it."""
+    """A response that runs retention after it has been sent."""
 
     def close(self) -> None:
         super().close()
@@ -112,7 +112,7 @@ class _UploadAccepted(Response):
 
 
 class ExportViewSet(ViewSet):
-    """Whole tables of any retained upload, as files."""
+    """Download complete tables of any retained upload."""
 
     renderer_classes = [ExactJSONRenderer]
     content_negotiation_class = FixedRendererNegotiation
@@ -123,48 +123,49 @@ class ExportViewSet(ViewSet):
 
     @openapi.deals_csv
     def deals_csv(self, request: Request) -> HttpResponseBase:
-        """All deals, in the columns and the order of the file that they came in."""
-        asked = _validated_parameters(CsvExportParameters, request)
-        return _deals(request, asked, _csv(asked))
+        """Download all deals as CSV, in the columns and the order of the uploaded file."""
+        params = _validated(CsvExportParameters, request)
+        return stream(request._request, _deals(params), _csv_format(params))
 
     @openapi.deals_ndjson
     def deals_ndjson(self, request: Request) -> HttpResponseBase:
-        """All deals in the order of the file, one JSON object a line."""
-        return _deals(request, _validated_parameters(ExportParameters, request), NDJSON)
+        """Download all deals in the order of the uploaded file, one JSON object per line."""
+        return stream(request._request, _deals(_validated(ExportParameters, request)), NDJSON)
 
     @openapi.top_clients_csv
     def top_clients_csv(self, request: Request) -> HttpResponseBase:
-        """The clients who spent most; gems that at least two of them bought, with commas between them."""
-        asked = _validated_parameters(TopClientsCsvExportParameters, request)
-        return _top_clients(request, asked, _csv(asked))
+        """Download the clients who spent most, with the gems that at least two of them bought, comma-separated."""
+        params = _validated(TopClientsCsvExportParameters, request)
+        return stream(request._request, _top_clients(params), _csv_format(params))
 
     @openapi.top_clients_ndjson
     def top_clients_ndjson(self, request: Request) -> HttpResponseBase:
-        """The clients who spent most, one JSON object a line."""
-        return _top_clients(request, _validated_parameters(TopClientsExportParameters, request), NDJSON)
+        """Download the clients who spent most, one JSON object per line."""
+        return stream(request._request, _top_clients(_validated(TopClientsExportParameters, request)), NDJSON)
 
 
-def _csv(asked: dict[str, Any]) -> Format:
-    return RAW_CSV if asked["raw"] == "1" else CSV
+def _csv_format(params: dict[str, Any]) -> Format:
+    return RAW_CSV if params["raw"] == "1" else CSV
 
 
-def _deals(request: Request, asked: dict[str, Any], form: Format) -> HttpResponseBase:
-    upload = _upload(asked)
-    return stream_table(request._request, upload, "deals", [], form, exports.deals(upload))
+def _deals(params: dict[str, Any]) -> Export:
+    upload = _requested_upload(params)
+    return Export("deals", upload, [], exports.deals(upload))
 
 
-def _top_clients(request: Request, asked: dict[str, Any], form: Format) -> HttpResponseBase:
-    upload, limit = _upload(asked), asked["limit"]
-    return stream_table(request._request, upload, "top-clients", [limit], form, exports.top_clients(upload, limit))
+def _top_clients(params: dict[str, Any]) -> Export:
+    upload, limit = _requested_upload(params), params["limit"]
+    return Export("top-clients", upload, [limit], exports.top_clients(upload, limit))
 
 
-def _upload(asked: dict[str, Any]) -> Upload | None:
-    return Upload.objects.get_retained(asked["upload"]) if "upload" in asked else current_upload()
+def _requested_upload(params: dict[str, Any]) -> Upload | None:
+    """Raises: UploadNotRetained."""
+    return Upload.objects.get_retained(params["upload"]) if "upload" in params else current_upload()
 
 
-def _validated_parameters(query: type[QueryParameters], request: Request) -> dict[str, Any]:
-    """What the address asks for, checked."""
-    asked = query(data=request.query_params)
-    asked.is_valid(raise_exception=True)
-    values: dict[str, Any] = asked.validated_data
-    return values
+def _validated(parameters: type[QueryParameters], request: Request) -> dict[str, Any]:
+    """Raises: ValidationError."""
+    serializer = parameters(data=request.query_params)
+    serializer.is_valid(raise_exception=True)
+    params: dict[str, Any] = serializer.validated_data
+    return params

@@ -1,7 +1,7 @@
-"""Who may read and write, from where, and how often: one rule for every face.
+"""Read and write permission of a request, the same for every API.
 
-Uploading is open by default. Even then no web page may write through the browser of somebody who can
-reach the service: a browser says which page asks (``Origin``, ``Sec-Fetch-Site``), programs do not.
+Uploading is open by default. Even then no page of another site may write through the browser of a user who can reach
+the service: browsers name the site of a page (``Origin``, ``Sec-Fetch-Site``), other clients send neither header.
 """
 
 from __future__ import annotations
@@ -11,42 +11,39 @@ from typing import Any
 
 from django.conf import settings
 
-from deals_api import request_context
 from deals_api.errors import NotAllowed, TokenRequired
+from deals_api.request_context import get_request_context
 from deals_api.security.tokens import holder_of
 
-#: A request's headers and addresses, as WSGI names them.
+#: The headers and addresses of a request as in WSGI's ``environ``.
 Headers = Mapping[str, Any]
-
-
-# Who may
 
 
 def require_read_permission(headers: Headers) -> None:
     """Raises: TokenRequired."""
     if settings.READ_REQUIRES_TOKEN and not token_holder(headers):
-        raise TokenRequired("Reading needs a token: Authorization: Bearer <token>.")
+        raise TokenRequired("Reading requires a token: Authorization: Bearer <token>.")
 
 
 def require_write_permission(headers: Headers) -> str:
-    """Return the holder of the request's token; empty where no tokens are configured.
+    """Return the holder of the request's token; empty if no tokens are configured.
 
     Raises: TokenRequired, NotAllowed.
     """
     if settings.API_TOKENS:
         if not (holder := token_holder(headers)):
-            raise TokenRequired("Changing the data needs a token: Authorization: Bearer <token>.")
-        return holder  # a page of another site does not have the token
+            raise TokenRequired("Writing requires a token: Authorization: Bearer <token>.")
+        return holder  # the origin is not checked: a page of another site does not have the token
     if not _is_same_origin_or_non_browser(headers):
-        raise NotAllowed("A page of another site asks for this; the service takes changes from its own pages only.")
+        raise NotAllowed("Cross-origin writes are not allowed; add the origin to CORS_ORIGINS or use an API token.")
     return ""
 
 
 def token_holder(headers: Headers) -> str:
-    """Return the holder of the request's token and record it for the log; empty without a valid token."""
+    """Return the holder of the request's token and record it for the access log; empty without a valid token."""
     holder = holder_of(headers.get("HTTP_AUTHORIZATION", ""), settings.API_TOKENS) or ""
     if holder:
-        request_context.get_request_context().user = holder
+        get_request_context().user = holder
     return holder
 
 
@@ -55,6 +52,3 @@ def _is_same_origin_or_non_browser(headers: Headers) -> bool:
     if origin is None:
         return headers.get("HTTP_SEC_FETCH_SITE", "none") in ("none", "same-origin")
     return origin in settings.CORS_ALLOWED_ORIGINS or origin.partition("://")[2] == headers.get("HTTP_HOST")
-
-
-# How often

@@ -1,4 +1,4 @@
-"""Counts of requests in the current minute, shared by the processes of one service."""
+"""Counts of requests in the current minute, shared by all processes of the service."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 _ROWS: Final = 4
-#: Cells of a row, a power of two; all rows together are 1 MiB.
+#: Cells of a row, a power of two; all rows together need 1 MiB.
 _COLUMNS: Final = 65_536
 
 
@@ -27,15 +27,15 @@ class RateCounters:
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, 4 * (1 + _ROWS * _COLUMNS))
-        #: The minute, then the rows.
+        #: The minute in cell 0, then the rows.
         self._cells = memoryview(self._memory).cast("I")
-        self._threads = threading.Lock()
-        self._processes, name = tempfile.mkstemp()
-        Path(name).unlink()  # a file without a name is enough to lock
-        self._seed = os.urandom(16)  # so that colliding keys cannot be prepared
+        self._thread_lock = threading.Lock()
+        self._lock_file, name = tempfile.mkstemp()
+        Path(name).unlink()  # an open file without a name can be locked
+        self._seed = os.urandom(16)  # a secret seed prevents attackers from preparing keys that collide
 
     def add(self, key: str, minute: int) -> int:
-        """Count one more; returns the number in this minute."""
+        """Count one more request and return the count of this minute."""
         digest = blake2b(key.encode(errors="replace"), digest_size=4 * _ROWS, key=self._seed).digest()
         cells = [1 + row * _COLUMNS + int.from_bytes(digest[4 * row : 4 * row + 4]) % _COLUMNS for row in range(_ROWS)]
         with self._lock():
@@ -52,10 +52,10 @@ class RateCounters:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """The kernel releases the lock of a process that dies."""
-        with self._threads:
-            fcntl.lockf(self._processes, fcntl.LOCK_EX)
+        """Exclude other threads and processes; the kernel releases the lock of a process that is killed."""
+        with self._thread_lock:
+            fcntl.lockf(self._lock_file, fcntl.LOCK_EX)
             try:
                 yield
             finally:
-                fcntl.lockf(self._processes, fcntl.LOCK_UN)
+                fcntl.lockf(self._lock_file, fcntl.LOCK_UN)

@@ -1,4 +1,4 @@
-"""Rate limits, counted for each client network."""
+"""Rate limits, counted for each client network and minute."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from deals_api.errors import TooManyRequests
 from deals_api.security.permissions import Headers
 from deals_api.security.rate_counters import RateCounters
 
+#: Login attempts of one client at the admin, successful or not.
+LOGINS_PER_MINUTE: Final = 10
 _WINDOW_SECONDS: Final = 60
 
-
-#: Tries of one address to log in to the admin, right ones and wrong ones.
-LOGINS_PER_MINUTE: Final = 10
+#: Created before gunicorn forks its workers, so that they share it.
+counters: Final = RateCounters()
 
 
 def count_upload(headers: Headers) -> None:
@@ -26,35 +27,36 @@ def count_upload(headers: Headers) -> None:
 
 
 def count_computation(headers: Headers) -> None:
-    """For an answer that no cache had. Raises: TooManyRequests."""
+    """Count a response that is not in a cache. Raises: TooManyRequests."""
     _count("computation", headers, settings.DEALS_LIMITS.computations_per_minute)
 
 
 def count_login(headers: Headers) -> None:
-    """Before a password is looked at, which takes a quarter of a second. Raises: TooManyRequests."""
+    """Call this before the password is hashed, which takes 0.25 s. Raises: TooManyRequests."""
     _count("login", headers, LOGINS_PER_MINUTE)
 
 
-def _count(what: str, headers: Headers, most: int) -> None:
-    if not most:
+def _count(scope: str, headers: Headers, limit: int) -> None:
+    """Count one request against a limit; 0 means no limit."""
+    if not limit:
         return
     now = time.time()
     window = int(now // _WINDOW_SECONDS)
-    if _increment(f"{what}:{client_network(client_ip(headers))}", window) > most:
-        wait = max(1, round((window + 1) * _WINDOW_SECONDS - now))
-        raise TooManyRequests(f"There may be {most} of these a minute; try again in {wait} s.", wait)
+    if _increment(f"{scope}:{client_network(client_ip(headers))}", window) > limit:
+        retry_after = max(1, round((window + 1) * _WINDOW_SECONDS - now))
+        raise TooManyRequests(f"Rate limit exceeded: {limit} per minute.", retry_after)
 
 
 def client_ip(headers: Headers) -> str:
-    """The address that asks; behind ``PROXIES`` proxies, the one that the first of them saw."""
-    seen = [str(headers.get("REMOTE_ADDR", ""))]
+    """Return the address of the client; behind ``PROXIES`` proxies, the address that the outermost one reports."""
+    addresses = [str(headers.get("REMOTE_ADDR", ""))]
     if settings.PROXIES:
-        seen = [*map(str.strip, headers.get("HTTP_X_FORWARDED_FOR", "").split(",")), *seen]
-    return seen[max(-len(seen), -settings.PROXIES - 1)]
+        addresses = [*map(str.strip, headers.get("HTTP_X_FORWARDED_FOR", "").split(",")), *addresses]
+    return addresses[max(-len(addresses), -settings.PROXIES - 1)]
 
 
 def client_network(address: str) -> str:
-    """What is counted as one client: an IPv4 address, or the /64 of an IPv6 address; without a port."""
+    """Return the network that is counted as one client: an IPv4 address or an IPv6 /64, without a port."""
     host = address[1:].partition("]")[0] if address.startswith("[") else address
     if host.count(":") == 1:
         host = host.partition(":")[0]
@@ -67,17 +69,13 @@ def client_network(address: str) -> str:
     return str(ip.ipv4_mapped or ipaddress.ip_network((ip, 64), strict=False))
 
 
-#: Made before gunicorn forks its workers, which therefore share them.
-counters: Final = RateCounters()
-
-
 def _increment(key: str, minute: int) -> int:
-    """Requests under a key in this minute, this one included.
+    """Return the number of requests under a key in this minute, including this one.
 
-    Redis counts for all machines, but may evict a count or be away; this machine's own count cannot be lost. Machines
-    whose clocks differ count in different minutes: together they then allow up to the limit of each.
+    Redis counts for all machines, but can evict a count or be unavailable; the count in shared memory cannot be lost.
+    Machines with different clocks count in different minutes: together they allow up to the limit of each.
     """
-    number = counters.add(key, minute)
+    count = counters.add(key, minute)
     if settings.CACHES["default"]["BACKEND"] == "django_redis.cache.RedisCache":
-        number = max(number, increment(f"rate:{key}:{minute}", 2 * _WINDOW_SECONDS) or 0)
-    return number
+        count = max(count, increment(f"rate:{key}:{minute}", 2 * _WINDOW_SECONDS) or 0)
+    return count

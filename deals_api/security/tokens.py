@@ -1,4 +1,4 @@
-"""Secrets that open the service, and who holds them. Pure Python."""
+"""API tokens and their holders, in pure Python."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import Final
 
 from deals_api.limits import MAX_HOLDER_LENGTH
 
-_MIN_LENGTH: Final = 16
+_MIN_SECRET_LENGTH: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One secret by its digest, and who holds it."""
+    """The SHA-256 digest of a secret, and the name of its holder."""
 
     holder: str
     digest: bytes
 
 
 def read_tokens(text: str) -> tuple[Token, ...]:
-    """The tokens of ``API_TOKENS``: ``holder:secret``, with commas between them.
+    """Parse ``API_TOKENS``: comma-separated ``holder:secret`` pairs.
 
-    Raises: ValueError, in words for the operator.
+    Raises: ValueError with a message for the operator.
     """
     tokens = []
-    for part in filter(None, map(str.strip, text.split(","))):
-        holder, _, secret = part.partition(":")
+    for pair in filter(None, map(str.strip, text.split(","))):
+        holder, _, secret = pair.partition(":")
         holder = holder.strip()
-        if not (holder and len(secret) >= _MIN_LENGTH and secret.isascii() and secret.isprintable()):
+        if not (holder and len(secret) >= _MIN_SECRET_LENGTH and secret.isascii() and secret.isprintable()):
             raise ValueError(
-                "API_TOKENS must be holder:secret pairs with commas between them, "
-                f"each secret {_MIN_LENGTH} characters or longer"
+                "API_TOKENS must be comma-separated holder:secret pairs, "
+                f"each secret at least {_MIN_SECRET_LENGTH} characters long"
             )
         if len(holder) > MAX_HOLDER_LENGTH or not holder.isprintable():
             raise ValueError(f"The holders in API_TOKENS must be 1 to {MAX_HOLDER_LENGTH} printable characters long")
@@ -42,17 +42,17 @@ def read_tokens(text: str) -> tuple[Token, ...]:
 
 
 def holder_of(authorization: str, tokens: Iterable[Token]) -> str | None:
-    """Who holds the token of an ``Authorization`` header; None if nobody does.
+    """Return the holder of the token in an ``Authorization`` header; None if the token is unknown.
 
-    Compares with every token, in a time that tells nothing of them.
+    The time does not depend on the secrets: every token is compared, each in constant time.
     """
     scheme, _, secret = authorization.partition(" ")
-    given = _digest(secret.strip()) if scheme.lower() == "bearer" else b""
-    found = None
+    digest = _digest(secret.strip()) if scheme.lower() == "bearer" else b""
+    holder = None
     for token in tokens:
-        if hmac.compare_digest(token.digest, given):
-            found = token.holder
-    return found
+        if hmac.compare_digest(token.digest, digest):
+            holder = token.holder
+    return holder
 
 
 def _digest(secret: str) -> bytes:

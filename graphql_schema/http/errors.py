@@ -8,7 +8,15 @@ from typing import Any, Final
 from graphql import GraphQLError, GraphQLSyntaxError
 
 from deals_api.db_vendor import is_temporary
-from deals_api.errors import DatabaseBusy, DealsError, LimitExceeded, NotAllowed, TokenRequired, TooManyRequests
+from deals_api.errors import (
+    INTERNAL_ERROR_MESSAGE,
+    DatabaseBusy,
+    DealsError,
+    LimitExceeded,
+    NotAllowed,
+    TokenRequired,
+    TooManyRequests,
+)
 from deals_api.request_context import get_request_context
 from graphql_schema.execution.errors import original_exception
 
@@ -25,7 +33,6 @@ STATUS: Final = {TokenRequired: 401, NotAllowed: 403, TooManyRequests: 429, Data
 UNREADABLE: Final = "graphql_unreadable"
 INVALID: Final = "graphql_invalid"
 INTERNAL: Final = "internal_error"
-INTERNAL_MESSAGE: Final = "Something went wrong on our side; it has been logged."
 
 
 class RequestError(Exception):
@@ -49,7 +56,7 @@ class RequestError(Exception):
 
     @classmethod
     def database_unavailable(cls) -> RequestError:
-        busy = DatabaseBusy("The database does not answer just now; try again in a moment.")
+        busy = DatabaseBusy()
         return cls.from_domain_error(busy)
 
     def as_graphql_error(self) -> dict[str, Any]:
@@ -88,7 +95,7 @@ def _format_error(error: GraphQLError) -> dict[str, Any]:
     if isinstance(raised, DealsError):
         formatted["message"] = raised.message
     elif code == INTERNAL:
-        formatted["message"] = INTERNAL_MESSAGE
+        formatted["message"] = INTERNAL_ERROR_MESSAGE
         formatted["extensions"]["requestId"] = get_request_context().request_id
     return formatted
 

@@ -16,13 +16,13 @@ from django.views import View
 from deals_api.caching import response_cache
 from deals_api.caching.response_cache import CacheableQuery
 from deals_api.db_vendor import is_temporary
-from deals_api.errors import DealsError
+from deals_api.errors import INTERNAL_ERROR_MESSAGE, DealsError
 from deals_api.request_context import get_request_context
 from deals_api.security.permissions import require_read_permission
 from deals_api.snapshots.current import current_upload
 from deals_api.snapshots.lease import SnapshotGone
 from graphql_schema.http import graphiql
-from graphql_schema.http.errors import INTERNAL, INTERNAL_MESSAGE, RequestError
+from graphql_schema.http.errors import INTERNAL, RequestError
 from graphql_schema.http.media_types import JSON, negotiate_media_type
 from graphql_schema.http.parsing import parse_request, read_body, url_parameters
 from graphql_schema.http.responses import error_response, execute
@@ -82,5 +82,5 @@ def _request_error(error: Exception) -> RequestError:
         return RequestError.from_domain_error(error)
     if isinstance(error, Error) and not is_temporary(error):
         log.error("Request %s failed", get_request_context().request_id, exc_info=error)
-        return RequestError(500, INTERNAL_MESSAGE, INTERNAL)
+        return RequestError(500, INTERNAL_ERROR_MESSAGE, INTERNAL)
     return RequestError.database_unavailable()

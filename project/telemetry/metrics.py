@@ -19,8 +19,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from deals_api.errors import TokenRequired
-from deals_api.formats import dump_json
-from deals_api.rest.exception_handler import error_body, error_headers
+from deals_api.rest.exception_handler import plain_response
 from deals_api.security.permissions import require_read_permission
 from graphql_schema.http.graphiql import ready_queries
 from project.telemetry.record import RequestRecord
@@ -93,8 +92,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     try:
         require_read_permission(request.META)
     except TokenRequired as error:
-        body = dump_json(error_body(error.message, error.code))
-        return HttpResponse(body, "application/json", 401, headers=error_headers(error))
+        return plain_response(error)
     text = generate_latest(_all_processes())
     return HttpResponse(text, CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
+from itertools import chain
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -12,8 +13,7 @@ from deals_api.errors import UploadNotRetained
 from deals_api.formats import format_money
 from deals_api.management.terminal import ExitCode, database_errors, format_table
 from deals_api.models import Upload
-from deals_api.reports import top_clients as top_clients_report
-from deals_api.reports.top_clients import DEFAULT_LIMIT, TopClient
+from deals_api.reports.top_clients import DEFAULT_LIMIT, TopClient, iter_top_clients
 from deals_api.rest.serializers import LimitField, top_clients_json
 
 
@@ -55,7 +55,7 @@ def top_clients(upload_id: int | None, limit: int) -> list[TopClient]:
     upload = Upload.objects.current() if upload_id is None else Upload.objects.readable().filter(pk=upload_id).first()
     if upload is None and upload_id is None:
         return []
-    ranking = top_clients_report.top_clients(upload, limit, bounded=False) if upload else []
+    ranking = list(chain.from_iterable(iter_top_clients(upload, limit))) if upload else []
     if upload is None or not upload.is_readable():
         raise CommandError(UploadNotRetained().message, returncode=ExitCode.USAGE)
     return ranking
