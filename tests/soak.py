@@ -1,7 +1,7 @@
-"""``python -m tests.soak``: large uploads every few seconds for ten minutes, while everybody reads. Prints a table.
+"""Soak test, ``python -m tests.soak``: large uploads every few seconds for ten minutes, with concurrent readers.
 
-PostgreSQL, Redis and the service are real. Every answer is held against what may have happened (``history``), and
-memory and connections against what they were when everything was warm.
+PostgreSQL, Redis and the service are real. Every response is compared with the possible ones (``history``), and
+memory and connections with their values after the warm-up. The result is a table.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from tests.history import History, Operation
 from tests.servers import TIMEOUT, Server, serving
 
 #: Seconds from one upload to the next.
-EVERY: Final = 3.0
-#: What a reader waits between two questions, so that some processor is left for the uploads.
-PAUSE: Final = 0.005
+UPLOAD_INTERVAL: Final = 3.0
+#: Pause of a reader between two requests in seconds, which leaves processor time for the uploads.
+READ_PAUSE: Final = 0.005
 THREADS: Final = 8
-QUESTIONS: Final = (
+QUERIES: Final = (
     "topClients(limit: 1) {username spentMoney}",
     "deals(first: 20, orderBy: TOTAL_DESC) {nodes {total customer {username} gem {name}}}",
     "dealStats(by: [GEM, MONTH], limit: 50) {gem {name} month total}",
@@ -43,7 +43,7 @@ QUESTIONS: Final = (
 
 @dataclass
 class Sample:
-    """What the service holds at one moment."""
+    """Resources of the service at one moment."""
 
     megabytes: float
     database_connections: int
@@ -52,7 +52,7 @@ class Sample:
 
 @dataclass
 class Soak:
-    """One run of it, and what came out."""
+    """One run of the soak test and its results."""
 
     server: Server
     database_url: str
@@ -71,8 +71,8 @@ class Soak:
         threads = [threading.Thread(target=self.repeat, args=(client,)) for client in clients]
         for thread in threads:
             thread.start()
-        for share in (0.3, 0.2, 0.2, 0.2):
-            self.done.wait(seconds * share)
+        for fraction in (0.3, 0.2, 0.2, 0.2):
+            self.done.wait(seconds * fraction)
             self.samples.append(self.sample())
         self.done.wait(seconds * 0.1)
         self.done.set()
@@ -88,35 +88,35 @@ class Soak:
                     self.errors.append(repr(error))
 
     def upload(self, client: httpx.Client) -> None:
-        """An ordinary file, in which one more client leads who says the number of the file."""
+        """Upload a file with one additional client, whose name contains the file's number and who spent most."""
         number = next(self.numbers)
         content = self.body + f"c{number},g{number},900000000000,1,2020-01-01 00:00:00\n".encode()
         sent = time.monotonic()
-        answer = client.post("/api/upload/", files={"deals": (f"{number}.csv", content)})
+        response = client.post("/api/upload/", files={"deals": (f"{number}.csv", content)})
         answered = time.monotonic()
-        assert answer.status_code == 200, answer.text
+        assert response.status_code == 200, response.text
         self.history.writes.append(Operation(f"c{number}", sent, answered))
         self.upload_seconds.append(answered - sent)
-        self.done.wait(EVERY - (answered - sent))
+        self.done.wait(UPLOAD_INTERVAL - (answered - sent))
 
     def read_rest(self, client: httpx.Client) -> None:
-        self.read(lambda: client.get("/api/top-clients/"), lambda found: found["response"])
+        self.read(lambda: client.get("/api/top-clients/"), lambda body: body["response"])
 
     def read_graphql(self, client: httpx.Client) -> None:
-        question = f"{{topClients {{username}} more: {QUESTIONS[len(self.read_seconds) % len(QUESTIONS)]}}}"
-        self.read(lambda: client.post("/graphql/", json={"query": question}), lambda found: found["data"]["topClients"])
+        query = f"{{topClients {{username}} more: {QUERIES[len(self.read_seconds) % len(QUERIES)]}}}"
+        self.read(lambda: client.post("/graphql/", json={"query": query}), lambda body: body["data"]["topClients"])
 
-    def read(self, ask: Callable[[], httpx.Response], clients_in: Callable[[Any], Any]) -> None:
+    def read(self, send: Callable[[], httpx.Response], clients_in: Callable[[Any], Any]) -> None:
         sent = time.monotonic()
-        answer = ask()
+        response = send()
         answered = time.monotonic()
-        assert answer.status_code == 200, answer.text
-        found = answer.json()
-        assert "errors" not in found, found
-        if clients := clients_in(found):
+        assert response.status_code == 200, response.text
+        body = response.json()
+        assert "errors" not in body, body
+        if clients := clients_in(body):
             self.history.reads.append(Operation(clients[0]["username"], sent, answered))
         self.read_seconds.append(answered - sent)
-        self.done.wait(PAUSE)
+        self.done.wait(READ_PAUSE)
 
     def sample(self) -> Sample:
         with contextlib.closing(psycopg2.connect(self.database_url)) as connection, connection.cursor() as cursor:
@@ -127,21 +127,21 @@ class Soak:
         memory = sum(worker.memory_info().rss for worker in self.server.workers()) / 2**20
         return Sample(memory, in_database - 1, in_redis - 1)
 
-    def complaints(self) -> list[str]:
-        """What is wrong, in words."""
+    def failures(self) -> list[str]:
+        """Return a message for each failure."""
         warm, last = self.samples[0], self.samples[-1]
-        found = [*self.errors[:10], *self.history.violations()[:10]]
+        messages = [*self.errors[:10], *self.history.violations()[:10]]
         if last.megabytes > 1.25 * warm.megabytes + 20:
-            found.append(f"memory grew from {warm.megabytes:.0f} to {last.megabytes:.0f} MB")
-        most = len(self.server.workers()) * THREADS
-        found += [
+            messages.append(f"memory grew from {warm.megabytes:.0f} to {last.megabytes:.0f} MB")
+        limit = len(self.server.workers()) * THREADS
+        messages += [
             f"too many connections: {sample}"
             for sample in self.samples
-            if max(sample.database_connections, sample.redis_connections) > most
+            if max(sample.database_connections, sample.redis_connections) > limit
         ]
         if "Traceback" in self.server.log.read_text():
-            found.append("a traceback in the log")
-        return found
+            messages.append("a traceback in the log")
+        return messages
 
     def table(self) -> str:
         warm, last = self.samples[0], self.samples[-1]
@@ -149,20 +149,23 @@ class Soak:
             ("uploads", f"{len(self.upload_seconds)}, median {statistics.median(self.upload_seconds):.2f} s"),
             (
                 "reads", f"{len(self.read_seconds):,}, median {1000 * statistics.median(self.read_seconds):.1f} ms,"
-                f" 99 of 100 under {1000 * statistics.quantiles(self.read_seconds, n=100)[98]:.0f} ms"
+                f" 99th percentile {1000 * statistics.quantiles(self.read_seconds, n=100)[98]:.0f} ms"
             ),
             ("errors", str(len(self.errors))),
-            ("answers that cannot have been", str(len(self.history.violations()))),
-            ("memory of the processes, when warm and at the end", f"{warm.megabytes:.0f}, {last.megabytes:.0f} MB"),
+            ("responses that cannot be right", str(len(self.history.violations()))),
+            (
+                "memory of the worker processes after warming up, and at the end",
+                f"{warm.megabytes:.0f}, {last.megabytes:.0f} MB",
+            ),
             ("connections to PostgreSQL", f"{warm.database_connections}, {last.database_connections}"),
             ("connections to Redis", f"{warm.redis_connections}, {last.redis_connections}"),
         ]  # fmt: skip
-        return "\n".join(f"| {what} | {found} |" for what, found in lines)
+        return "\n".join(f"| {name} | {value} |" for name, value in lines)
 
 
 @contextlib.contextmanager
 def soaking(folder: Path, rows: int) -> Any:
-    """Everything there is, ready to run."""
+    """Start PostgreSQL, Redis and the service, ready for a run."""
     file = folder / "large.csv"
     write_deals(file, rows)
     with services.postgres() as (_, database_url), services.redis() as (redis, redis_url):
@@ -180,10 +183,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, soaking(Path(folder), arguments.rows) as soak:
         soak.run(arguments.seconds)
         title = f"in {arguments.seconds:.0f} s, with files of {arguments.rows:,} deals"
-        print(f"| {title} | found |\n| --- | --- |\n{soak.table()}")  # noqa: T201
-        complaints = soak.complaints()
-    print("\n".join(complaints))  # noqa: T201
-    return 1 if complaints else 0
+        print(f"| {title} | result |\n| --- | --- |\n{soak.table()}")  # noqa: T201
+        failures = soak.failures()
+    print("\n".join(failures))  # noqa: T201
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

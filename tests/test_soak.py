@@ -1,4 +1,4 @@
-"""The short form of ``python -m tests.soak``."""
+"""A short run of the soak test, ``python -m tests.soak``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from tests.soak import soaking
 
 
-def test_large_uploads_harm_no_reader_and_leave_nothing(tmp_path: Path, on_postgres: bool) -> None:
+def test_large_uploads_affect_no_reader_and_leak_nothing(tmp_path: Path, on_postgres: bool) -> None:
     if not on_postgres:
         pytest.skip("needs PostgreSQL")
     tmp_path.chmod(0o755)
     with soaking(tmp_path, 20_000) as soak:
         soak.run(12)
-        assert soak.complaints() == []
+        assert soak.failures() == []
         assert len(soak.upload_seconds) >= 2
         assert len(soak.read_seconds) > 100

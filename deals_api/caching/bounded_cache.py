@@ -1,4 +1,4 @@
-"""A least-recently-used cache in the memory of one process, bounded in bytes."""
+"""An LRU cache in the memory of one process, bounded in bytes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ V = TypeVar("V")
 
 
 class BoundedCache(Generic[V]):
-    """Thread-safe; drops the entries that were not used for longest.
+    """A thread-safe cache that drops the least recently used entries.
 
     Units: ``max_bytes`` and each ``size`` are bytes of memory, the key and ``ENTRY_BYTES`` included.
     """
 
-    #: What an entry takes beside its key and value.
+    #: Memory of an entry in addition to its key and value.
     ENTRY_BYTES = 500
 
     def __init__(self, max_bytes: int) -> None:

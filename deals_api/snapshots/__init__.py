@@ -1,1 +1,1 @@
-"""Which snapshot is current, how long old ones are retained, and why no read is stale."""
+"""The current snapshot and its lease, roll-backs, retention, and interrupted uploads."""

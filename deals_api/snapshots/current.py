@@ -1,4 +1,4 @@
-"""Which upload is current, and how that changes."""
+"""The pointer to the current upload, and its changes."""
 
 from __future__ import annotations
 

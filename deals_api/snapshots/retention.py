@@ -44,4 +44,4 @@ def apply_retention_safely(limits: Limits) -> None:
     try:
         apply_retention(limits)
     except DatabaseError as error:
-        log.warning("Old uploads were not tidied away now: %s", error)
+        log.warning("Retention failed; the next upload applies it again: %s", error)

@@ -1,4 +1,4 @@
-"""Execution that stops as soon as the response is over ``MAX_RESPONSE_BYTES``, before it is written as JSON."""
+"""Execution that stops when the response exceeds ``MAX_RESPONSE_BYTES``, before it is serialized."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from deals_api.response_size import check_response_size, utf8_bytes
 
 
 class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
-    """Counts keys and texts, object by object; numbers and punctuation are counted when the JSON is there."""
+    """Count the bytes of keys and strings after each object. Numbers and punctuation are counted in the JSON."""
 
     response_bytes = 0
 
-    def execute_fields(self, *arguments: Any, **more: Any) -> Any:
+    def execute_fields(self, *arguments: Any, **kwargs: Any) -> Any:
         """Raises: ResponseTooLarge."""
         check_response_size(self.response_bytes)
-        fields: Any = super().execute_fields(*arguments, **more)
+        fields: Any = super().execute_fields(*arguments, **kwargs)
         self.response_bytes += sum(map(_text_bytes, fields)) + sum(map(_text_bytes, fields.values()))
         check_response_size(self.response_bytes)
         return fields
 
 
 def _text_bytes(value: Any) -> int:
-    """Objects inside were counted by themselves."""
+    """Return the bytes of a string or a list of strings; nested objects have been counted before."""
     if isinstance(value, str):
         return utf8_bytes(value)
     if isinstance(value, list) and value and isinstance(value[0], str):

@@ -1,1 +1,1 @@
-"""GraphQL over HTTP, GraphiQL and the schema as a file."""
+"""GraphQL over HTTP, the GraphiQL page, and the schema in SDL."""
