@@ -1,4 +1,4 @@
-"""The schema, assembled: roots, scalars, guards."""
+"""The executable schema, with its limits, and its SDL."""
 
 from __future__ import annotations
 
@@ -36,25 +36,26 @@ from graphql_schema.execution.document_cache import DocumentCache
 from graphql_schema.execution.document_limits import check_shape, check_values
 from graphql_schema.execution.errors import original_exception
 from graphql_schema.execution.executor import BoundedExecutor
-from graphql_schema.queries import Mutation, Query
+from graphql_schema.mutations import Mutation
+from graphql_schema.queries import Query
 from graphql_schema.scalars import SCALARS
 
 
 def require_single_operation(document: DocumentNode) -> None:
-    """Raises: GraphQLError. The specification wants a name where there are several; Strawberry takes the first."""
-    if sum(isinstance(one, OperationDefinitionNode) for one in document.definitions) > 1:
+    """Raises: GraphQLError. The specification requires a name; Strawberry executes the first operation without one."""
+    if sum(isinstance(definition, OperationDefinitionNode) for definition in document.definitions) > 1:
         raise GraphQLError("The document has several operations; name one of them in operationName.")
 
 
 def explain_interruptions(errors: list[GraphQLError] | None) -> None:
-    """Name the limit in the errors of statements that SQLite interrupted while their rows were fetched."""
+    """Name the exceeded limit in the errors of statements that SQLite interrupted while their rows were fetched."""
     for error in errors or ():
         if isinstance(original_exception(error), OperationalError):
             error.original_error = timed_out()
 
 
 class QueryLimits(SchemaExtension):
-    """Weighs an operation before each step that its size could make dear."""
+    """Check the limits before each step whose cost depends on the size of the operation."""
 
     def on_operation(self) -> Iterator[None]:
         options: Any = self.execution_context.parse_options
@@ -72,39 +73,39 @@ class QueryLimits(SchemaExtension):
     def on_execute(self) -> Iterator[None]:
         context = self.execution_context
         document: Any = context.graphql_document
-        reading: OperationContext = context.context
-        reading.budget.spend(
+        operation: OperationContext = context.context
+        operation.budget.spend(
             estimate_cost(context.schema._schema, document, context.operation_name, context.variables or {})
         )
         if context.operation_type is OperationType.QUERY:
-            with reading.budget.watching():
+            with operation.budget.watching():
                 yield
-            if reading.budget.timer.has_expired:
+            if operation.budget.timer.has_expired:
                 explain_interruptions(context.result.errors if context.result else None)
         else:
-            yield  # a change waits its turn behind other changes, however long they take
+            yield  # A mutation may wait for other mutations without a time limit.
 
 
 def inputs_of(schema: GraphQLSchema) -> Iterator[GraphQLArgument | GraphQLInputField]:
-    """Every argument of a field, and every field of an input."""
-    for named in schema.type_map.values():
-        if isinstance(named, GraphQLInputObjectType):
-            yield from named.fields.values()
-        elif isinstance(named, GraphQLObjectType | GraphQLInterfaceType):
-            for field in named.fields.values():
+    """Yield all arguments of fields, and all fields of input types."""
+    for type_ in schema.type_map.values():
+        if isinstance(type_, GraphQLInputObjectType):
+            yield from type_.fields.values()
+        elif isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
+            for field in type_.fields.values():
                 yield from field.args.values()
 
 
 class DealsSchema(strawberry.Schema):
-    def __init__(self, *arguments: Any, **more: Any) -> None:
-        super().__init__(*arguments, **more)
-        # Strawberry prints ``= null`` for each None in Python, where leaving an input out means just that anyway.
-        for one in inputs_of(self._schema):
-            if one.default_value is None:
-                one.default_value = Undefined
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Strawberry prints ``= null`` for a default of None, which is redundant: an omitted input means the same.
+        for input_ in inputs_of(self._schema):
+            if input_.default_value is None:
+                input_.default_value = Undefined
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Nothing: ``errors`` tells clients' mistakes from ours, and logs only ours."""
+        """Log nothing. ``http.errors`` logs internal errors and leaves out those of clients."""
 
 
 schema = DealsSchema(
@@ -119,5 +120,5 @@ schema = DealsSchema(
 
 @cache
 def sdl() -> str:
-    """The schema in GraphQL's own language, sorted, so that a change of it shows as just that change."""
+    """Return the schema in GraphQL's schema definition language, sorted, which keeps diffs small."""
     return print_schema(lexicographic_sort_schema(build_schema(schema.as_str()))) + "\n"

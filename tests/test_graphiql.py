@@ -160,7 +160,7 @@ def test_documentation_lists_the_fields_of_query(visit: Visit) -> None:
     docs.get_by_text("Query", exact=True).click()
     for name in ("topClients", "customers", "gems", "deals", "dealStats", "uploads"):
         expect(docs.get_by_role("link", name=name, exact=True)).to_be_visible(timeout=BROWSER_TIMEOUT_MS)
-    expect(docs).to_contain_text("Clients who spent most, richest first; equal sums by username.")
+    expect(docs).to_contain_text("Clients by the sum of their deals, highest first; equal sums are sorted by username.")
 
 
 def test_fields_are_suggested_while_typing(visit: Visit) -> None:

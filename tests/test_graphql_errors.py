@@ -46,7 +46,7 @@ MISTAKES = [
     ("{deals(filter: {nothing: 1}) {totalCount}}", "graphql_invalid", "Expected value of type 'DealFilter' not to"),
     ("{deals(first: 101) {totalCount}}", "limit_exceeded", "first may be 0 to 100, not 101."),
     ("{topClients(limit: 0) {username}}", "limit_exceeded", "limit may be 1 to 100, not 0."),
-    ("{deals(first: 1, last: 1) {totalCount}}", "bad_input", "Ask for the first rows or for the last ones, not"),
+    ("{deals(first: 1, last: 1) {totalCount}}", "bad_input", "Use either first or last, not both."),
     ('{deals(after: "x") {totalCount}}', "bad_input", "Invalid cursor"),
     ('{node(id: "x") {id}}', "bad_input", "Invalid id."),
     (f'{{upload(id: "{ROW}") {{id}}}}', "bad_input", "Expected the id of an Upload, not of a Gem."),

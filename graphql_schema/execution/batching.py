@@ -1,8 +1,9 @@
-"""Rows that were read together, and what is read once for all of them.
+"""Batch loading: one statement loads a relation for all rows that were read together.
 
-That is what keeps every relation from costing a statement a row: whoever first asks a row for its
-relation has it read for all rows of the batch, and the others find it ready. It takes no look-ahead,
-so aliases, fragments and arguments of any kind are alike to it. Knows no GraphQL.
+The first row whose relation is used loads it for its peers, too, so a relation costs one statement and not one per
+row. This needs no look-ahead in the document, so aliases, fragments and arguments make no difference. "Peers" is
+the term of Django's own fetch modes (``FETCH_PEERS``); Strawberry's DataLoader works in asynchronous code only.
+This module does not depend on GraphQL.
 """
 
 from __future__ import annotations
@@ -18,35 +19,36 @@ Row = TypeVar("Row")
 
 
 class Peers:
-    """One batch of rows, and what was read for all of them, by what was asked.
+    """Rows that were read together, and the results that were loaded for all of them.
 
-    The rows refer to it, and it refers to them weakly: a cycle would keep megabytes of names until the garbage
-    collector looks for cycles, which it does by the number of objects and not by their size.
+    The rows refer to this object, which refers to them weakly. In a reference cycle, megabytes of names would stay
+    in memory until the garbage collector runs, which depends on the number of objects and not on their size.
     """
 
     def __init__(self, rows: list[Any]) -> None:
         self._rows = [ref(row) for row in rows]
-        self._ready: dict[Hashable, Any] = {}
+        self._results: dict[Hashable, Any] = {}
 
-    def once(self, question: Hashable, read: Callable[[list[Any]], T]) -> T:
-        """What ``read`` makes of all rows, read once for each question."""
-        if question not in self._ready:
-            self._ready[question] = read([row for one in self._rows if (row := one()) is not None])
-        answer: T = self._ready[question]
-        return answer
+    def load_once(self, key: Hashable, load: Callable[[list[Any]], T]) -> T:
+        """Return what ``load`` returned for all rows. It is called once per key."""
+        if key not in self._results:
+            rows = [row for reference in self._rows if (row := reference()) is not None]
+            self._results[key] = load(rows)
+        result: T = self._results[key]
+        return result
 
 
 def link_peers(rows: Iterable[Row]) -> list[Row]:
-    """The rows, made peers of each other."""
+    """Make the rows peers of each other and return them."""
     batch = list(rows)
     peers = Peers(batch)
     for row in batch:
-        row.peers = peers  # type: ignore[attr-defined]  # they are ours, and live as long as one operation
+        row.peers = peers  # type: ignore[attr-defined]  # An attribute that is only used here.
     return batch
 
 
 def peers_of(row: Any) -> Peers:
-    """The batch that a row came in; a row that came alone is its own."""
+    """Return the peers of a row. A row that was read alone is its own only peer."""
     if not hasattr(row, "peers"):
         link_peers([row])
     peers: Peers = row.peers
@@ -54,11 +56,11 @@ def peers_of(row: Any) -> Peers:
 
 
 def related_object(row: Any, column: str, model: type[models.Model]) -> Any:
-    """The row of ``model`` that ``column`` names; one statement for all peers."""
+    """Return the ``model`` instance whose primary key is in ``column``, loaded for all peers of the row."""
 
-    def read(rows: list[Any]) -> dict[Any, Any]:
-        keys = {getattr(one, column) for one in rows}
+    def load(rows: list[Any]) -> dict[Any, Any]:
+        keys = {getattr(peer, column) for peer in rows}
         found = link_peers(model._default_manager.filter(pk__in=keys))
-        return {one.pk: one for one in found}
+        return {instance.pk: instance for instance in found}
 
-    return peers_of(row).once(column, read)[getattr(row, column)]
+    return peers_of(row).load_once(column, load)[getattr(row, column)]

@@ -1,8 +1,8 @@
-"""Pages of rows by true keyset cursors: a page at the end costs what the first one does.
+"""Keyset pagination by the Relay specification: the last page costs as much as the first one.
 
-Answers for what a cursor is, and for cutting a page out of one queryset, or out of one queryset a
-parent. A snapshot never changes, so a position in it stays a position; a cursor names the upload and
-the order that it was made for, and is refused anywhere else. Knows Django's querysets and no GraphQL.
+A cursor holds the position of a row, the order, and the snapshot that it belongs to. Snapshots never change, so a
+position stays valid; a cursor of another snapshot or order is rejected. This module depends on Django's querysets
+and not on GraphQL.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 from django.db.models import Count, DateTimeField, F, Model, OrderBy, Q, QuerySet, Window
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
@@ -28,126 +28,158 @@ from deals_api.models import MoneyField, NameField, Upload
 from graphql_schema.execution.batching import link_peers
 
 M = TypeVar("M", bound=Model)
-#: The two cursors that a page may be asked for by.
+#: The two arguments that take a cursor.
 CursorSide = Literal["after", "before"]
 
 _DESCENDING: Final = "-"
-#: Larger than any id, and than any sum in hundredths.
+#: Larger than every id, and than every sum in hundredths.
 _MAX: Final = 2**63
-#: As ``_written`` writes it.
+#: The format in which ``_to_json`` writes money.
 _MONEY: Final = re.compile(r"[0-9]{1,17}\.[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A total order: columns, the last of them unique within an upload, ``-`` before a falling one."""
+    """A total order: columns, of which the last is unique within an upload; ``-`` marks a descending one."""
 
     name: str
     columns: tuple[str, ...]
 
     @classmethod
-    def named(cls, columns: str) -> Order:
-        return cls(columns, tuple(columns.split(",")))
+    def parse(cls, name: str) -> Order:
+        """``name``: the columns, separated by commas."""
+        return cls(name, tuple(name.split(",")))
 
     @property
     def fields(self) -> list[str]:
         return [column.removeprefix(_DESCENDING) for column in self.columns]
 
-    def expressions(self, *, backwards: bool = False) -> list[OrderBy]:
+    def expressions(self, *, reverse: bool = False) -> list[OrderBy]:
         return [
-            OrderBy(F(column.removeprefix(_DESCENDING)), descending=column.startswith(_DESCENDING) != backwards)
+            OrderBy(F(column.removeprefix(_DESCENDING)), descending=column.startswith(_DESCENDING) != reverse)
             for column in self.columns
         ]
 
-    def beyond(self, position: Sequence[Any], *, backwards: bool = False) -> Q:
-        """Holds of the rows after a position, or before it."""
-        falling = {column.startswith(_DESCENDING) != backwards for column in self.columns}
-        if len(self.columns) > 1 and len(falling) == 1:
-            # As one comparison of rows, which an index answers at any depth.
-            compare = TupleLessThan if falling.pop() else TupleGreaterThan
+    def at(self, position: Sequence[Any]) -> Q:
+        """Return the condition for the row at a position, which need not exist."""
+        return Q(*zip(self.fields, position, strict=True))
+
+    def following(self, position: Sequence[Any], *, reverse: bool = False) -> Q:
+        """Return the condition for the rows after a position, or before it if ``reverse``."""
+        directions = {column.startswith(_DESCENDING) != reverse for column in self.columns}
+        if len(self.columns) > 1 and len(directions) == 1:
+            # A single comparison of tuples can use an index at every depth.
+            compare = TupleLessThan if directions.pop() else TupleGreaterThan
             return Q(compare(Tuple(*map(F, self.fields)), tuple(position)))
         condition, equal = Q(), Q()
         for column, field, value in zip(self.columns, self.fields, position, strict=True):
-            less = column.startswith(_DESCENDING) != backwards
-            condition |= equal & Q((f"{field}__{'lt' if less else 'gt'}", value))
+            descending = column.startswith(_DESCENDING) != reverse
+            condition |= equal & Q((f"{field}__{'lt' if descending else 'gt'}", value))
             equal &= Q((field, value))
         return condition
-
-    def at(self, position: Sequence[Any]) -> Q:
-        """Holds of the row at a position, if there is one."""
-        return Q(*zip(self.fields, position, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
 class PageArguments:
-    """Which page is asked for: the first ``size`` rows after one cursor and before another, or the last."""
+    """The first ``size`` rows after one cursor and before another, or the last ones if ``from_end``."""
 
     size: int
-    from_the_end: bool = False
+    from_end: bool = False
     after: str | None = None
     before: str | None = None
 
-    def places(self, order: Order, version: str, model: type[Model]) -> dict[CursorSide, list[Any]]:
-        """The positions of the cursors that are given.
 
-        Raises: as ``read_cursor`` does.
-        """
-        cursors: dict[CursorSide, str | None] = {"after": self.after, "before": self.before}
-        return {side: read_cursor(one, order, version, model) for side, one in cursors.items() if one is not None}
+@dataclass(frozen=True, slots=True)
+class PageSpec(Generic[M]):
+    """A page of a list: its size, its order, and the decoded positions of its cursors."""
+
+    size: int
+    from_end: bool
+    order: Order
+    #: Of the cursors of the page, as ``cursor_prefix`` returns it.
+    prefix: str
+    positions: dict[CursorSide, list[Any]]
+
+    @classmethod
+    def of(cls, arguments: PageArguments, order: Order, prefix: str, model: type[M]) -> PageSpec[M]:
+        """Raises: as ``read_cursor``."""
+        cursors: dict[CursorSide, str | None] = {"after": arguments.after, "before": arguments.before}
+        positions = {
+            side: read_cursor(cursor, order, prefix, model) for side, cursor in cursors.items() if cursor is not None
+        }
+        return cls(arguments.size, arguments.from_end, order, prefix, positions)
+
+    def between_cursors(self, rows: QuerySet[M]) -> QuerySet[M]:
+        for side, position in self.positions.items():
+            rows = rows.filter(self.order.following(position, reverse=side == "before"))
+        return rows
+
+    def beyond_cursor(self, side: CursorSide) -> Q:
+        """Return the condition for the rows on the other side of a cursor, without the row of the cursor."""
+        return self.order.following(self.positions[side], reverse=side == "after")
+
+    def order_by(self) -> list[OrderBy]:
+        """Return the order in which the rows are read: the reverse one if the page is taken from the end."""
+        return self.order.expressions(reverse=self.from_end)
+
+    def read_first(self, rows: QuerySet[M]) -> QuerySet[M]:
+        """Limit ``rows`` to one more than the page has, which shows whether other rows follow."""
+        return rows.order_by(*self.order_by())[: self.size + 1]
 
 
 # Cursors
 
 
 def cursor_prefix(upload: Upload | None) -> str:
-    """What cursors into this upload's rows carry."""
+    """Return the part of a cursor that identifies the upload of its row."""
     return "" if upload is None else snapshot_prefix(upload.snapshot)
 
 
-def write_cursor(row: Model, order: Order, version: str) -> str:
-    position = [_written(getattr(row, field)) for field in order.fields]
-    text = json.dumps([version, order.name, *position], separators=(",", ":"), ensure_ascii=False)
+def write_cursor(row: Model, order: Order, prefix: str) -> str:
+    position = [_to_json(getattr(row, field)) for field in order.fields]
+    text = json.dumps([prefix, order.name, *position], separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def read_cursor(cursor: str, order: Order, version: str, model: type[Model]) -> list[Any]:
-    """The position that a cursor stands for.
+def read_cursor(cursor: str, order: Order, prefix: str, model: type[Model]) -> list[Any]:
+    """Return the position that a cursor holds: one value per column of the order.
 
-    Raises: CursorOutdated where it was made for another upload or order; BadInput where it is no cursor.
+    Raises: CursorOutdated, for a cursor of another upload or order; BadInput, for any other text.
     """
-    not_ours = BadInput("Invalid cursor; take it from pageInfo or edges.")
+    invalid = BadInput("Invalid cursor; take it from pageInfo or edges.")
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        made_for, name, *position = json.loads(text)
+        found_prefix, order_name, *position = json.loads(text)
     except (ValueError, TypeError, RecursionError, binascii.Error):
-        raise not_ours from None
-    if made_for != version:
+        raise invalid from None
+    if found_prefix != prefix:
         raise CursorOutdated("The cursor belongs to another upload; start again from the first page.")
-    if name != order.name:
+    if order_name != order.name:
         raise CursorOutdated("The cursor belongs to another order; start again from the first page.")
     try:
-        return [_read(model, field, value) for field, value in zip(order.fields, position, strict=True)]
+        return [_from_json(model, field, value) for field, value in zip(order.fields, position, strict=True)]
     except (ValueError, TypeError, ArithmeticError):
-        raise not_ours from None
+        raise invalid from None
 
 
-def _written(value: Any) -> int | str:
+def _to_json(value: Any) -> int | str:
     if isinstance(value, datetime):
         return value.isoformat()
     return value if isinstance(value, int) else str(value)
 
 
-def _read(model: type[Model], field: str, value: Any) -> Any:
+def _from_json(model: type[Model], field: str, value: Any) -> Any:
+    """Raises: ValueError, TypeError or ArithmeticError, for a value that ``_to_json`` cannot return."""
     column: Any = model._meta.get_field(field)
     if isinstance(column, DateTimeField):
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
             raise ValueError
-        return moment.astimezone(UTC)  # which not every moment has
+        return moment.astimezone(UTC)  # This overflows at both ends of the calendar.
     if isinstance(column, NameField):
         if not isinstance(value, str) or "\0" in value:
             raise ValueError
-        value.encode()  # no half of a surrogate pair
+        value.encode()  # This fails for an unpaired surrogate.
         return value
     if isinstance(column, MoneyField):
         if not _MONEY.fullmatch(value) or Decimal(value) * 100 >= _MAX:
@@ -161,137 +193,112 @@ def _read(model: type[Model], field: str, value: Any) -> Any:
 # Pages
 
 
+class RowSource(Protocol[M]):
+    """A list that can be read page by page."""
+
+    def read_page(self, spec: PageSpec[M]) -> list[M]:
+        """Return the rows of the page and one more, if there is one, in the order of ``spec.order_by``."""
+
+    def count(self) -> int:
+        """Return the number of rows of the whole list."""
+
+    def has_rows_outside(self, spec: PageSpec[M], side: CursorSide) -> bool:
+        """Return whether the list has rows at one of the cursors or on its other side."""
+
+
 class Page(Generic[M]):
-    """Some rows of a list, read when they are asked for; so is the number of all of them.
+    """One page of a list. Each part is read when it is used for the first time."""
 
-    ``left_out`` tells whether the list has rows at one of the cursors or on its other side.
-    """
-
-    def __init__(
-        self,
-        version: str,
-        order: Order,
-        cut: PageArguments,
-        read: Callable[[], list[M]],
-        count: Callable[[], int],
-        left_out: Callable[[CursorSide], bool],
-    ) -> None:
-        self.version = version
-        self.order = order
-        self.cut = cut
-        self._read = read
-        self._count = count
-        self._left_out = left_out
+    def __init__(self, source: RowSource[M], spec: PageSpec[M]) -> None:
+        self._source = source
+        self._spec = spec
 
     @cached_property
-    def _found(self) -> list[M]:
-        """One more row than asked for, if there are."""
-        return self._read()
+    def _rows_read(self) -> list[M]:
+        return self._source.read_page(self._spec)
 
     @cached_property
     def rows(self) -> list[M]:
-        rows = self._found[: self.cut.size]
-        return rows[::-1] if self.cut.from_the_end else rows
+        rows = self._rows_read[: self._spec.size]
+        return rows[::-1] if self._spec.from_end else rows
 
     @cached_property
     def total_count(self) -> int:
-        return self._count()
-
-    @property
-    def _more(self) -> bool:
-        return len(self._found) > self.cut.size
+        return self._source.count()
 
     @property
     def has_next_page(self) -> bool:
-        more = not self.cut.from_the_end and self._more
-        return more or (self.cut.before is not None and self._left_out("before"))
+        return (not self._spec.from_end and self._has_more) or self._has_rows_outside("before")
 
     @property
     def has_previous_page(self) -> bool:
-        more = self.cut.from_the_end and self._more
-        return more or (self.cut.after is not None and self._left_out("after"))
+        return (self._spec.from_end and self._has_more) or self._has_rows_outside("after")
+
+    @property
+    def _has_more(self) -> bool:
+        return len(self._rows_read) > self._spec.size
+
+    def _has_rows_outside(self, side: CursorSide) -> bool:
+        return side in self._spec.positions and self._source.has_rows_outside(self._spec, side)
 
     def cursor(self, row: M) -> str:
-        return write_cursor(row, self.order, self.version)
+        return write_cursor(row, self._spec.order, self._spec.prefix)
 
 
-def fetch_page(
-    queryset: QuerySet[M],
-    version: str,
-    order: Order,
-    cut: PageArguments,
-    count: Callable[[], int],
-    charge: Callable[[], None],
-) -> Page[M]:
-    """One page of all these rows; ``charge`` is called before they are read."""
-    places = cut.places(order, version, queryset.model)
-    rows = _between(queryset, order, places)
+class QuerySetRows(RowSource[M]):
+    """All rows of a queryset."""
 
-    def read() -> list[M]:
-        charge()
-        found = list(_first(rows, order, cut))
-        link_peers(found[: cut.size])  # nobody asks anything of the one more
+    def __init__(self, rows: QuerySet[M]) -> None:
+        self.rows = rows
+
+    def charge(self, order: Order) -> None:
+        """Charge for a statement that may look at more rows than it returns. This class charges nothing."""
+
+    def read_page(self, spec: PageSpec[M]) -> list[M]:
+        self.charge(spec.order)
+        found = list(spec.read_first(spec.between_cursors(self.rows)))
+        link_peers(found[: spec.size])  # The additional row is not returned, so nothing is loaded for it.
         return found
 
-    def left_out(side: CursorSide) -> bool:
-        if queryset.filter(order.at(places[side])).exists():
-            return True  # the cursor was taken from this very list, as most are, and an index finds its row
-        charge()
-        return queryset.filter(order.beyond(places[side], backwards=side == "after")).exists()
+    def count(self) -> int:
+        return self.rows.count()
 
-    return Page(version, order, cut, read, count, left_out)
-
-
-def pages_by_parent(
-    queryset: QuerySet[M], parent: str, parents: Sequence[int], version: str, order: Order, cut: PageArguments
-) -> dict[int, list[M]]:
-    """The rows of a page for each parent, all read in one statement; ``parent`` is the path to its id."""
-    queryset = _with_parents(queryset, parent, parents)
-    queryset = _between(queryset, order, cut.places(order, version, queryset.model))
-    if len(parents) == 1:
-        found: Any = _first(queryset, order, cut)
-    else:
-        expressions = order.expressions(backwards=cut.from_the_end)
-        place = Window(RowNumber(), F("parent"), expressions)
-        found = queryset.annotate(place=place).filter(place__lte=cut.size + 1).order_by(*expressions)
-    by_parent: dict[int, list[M]] = {one: [] for one in parents}
-    for row in found:
-        by_parent[row.parent].append(row)
-    link_peers(row for rows in by_parent.values() for row in rows[: cut.size])
-    return by_parent
+    def has_rows_outside(self, spec: PageSpec[M], side: CursorSide) -> bool:
+        # Most cursors come from this very list, and an index finds their row.
+        if self.rows.filter(spec.order.at(spec.positions[side])).exists():
+            return True
+        self.charge(spec.order)
+        return self.rows.filter(spec.beyond_cursor(side)).exists()
 
 
-def counts_by_parent(queryset: QuerySet[M], parent: str, parents: Sequence[int]) -> dict[int, int]:
-    """The number of rows of each parent, in one statement."""
-    counted = _with_parents(queryset, parent, parents).values("parent").annotate(number=Count("pk")).order_by()
-    return dict.fromkeys(parents, 0) | dict(counted.values_list("parent", "number"))
+class RowsByParent(Generic[M]):
+    """The lists of several parents, each read for all of them in one statement."""
 
+    def __init__(self, rows: QuerySet[M], parent_path: str, parent_ids: Sequence[int]) -> None:
+        """``parent_path``: the lookup path from a row to the id of its parent."""
+        self.parent_ids = parent_ids
+        self.rows: Any = rows.annotate(parent=F(parent_path)).filter(parent__in=parent_ids)
 
-def has_rows_outside(
-    queryset: QuerySet[M],
-    parent: str,
-    parents: Sequence[int],
-    version: str,
-    order: Order,
-    cut: PageArguments,
-    side: CursorSide,
-) -> set[int]:
-    """The parents with rows at one of the cursors or on its other side, in one statement."""
-    place = cut.places(order, version, queryset.model)[side]
-    outside = order.at(place) | order.beyond(place, backwards=side == "after")
-    return set(_with_parents(queryset, parent, parents).filter(outside).values_list("parent", flat=True).distinct())
+    def pages(self, spec: PageSpec[M]) -> dict[int, list[M]]:
+        """Return a page for each parent id; each may have one row more, as ``RowSource.read_page`` describes."""
+        rows: Any = spec.between_cursors(self.rows)
+        if len(self.parent_ids) == 1:
+            rows = spec.read_first(rows)
+        else:
+            rank = Window(RowNumber(), F("parent"), spec.order_by())
+            rows = rows.annotate(rank=rank).filter(rank__lte=spec.size + 1).order_by(*spec.order_by())
+        pages: dict[int, list[M]] = {parent_id: [] for parent_id in self.parent_ids}
+        for row in rows:
+            pages[row.parent].append(row)
+        link_peers(row for page in pages.values() for row in page[: spec.size])
+        return pages
 
+    def counts(self) -> dict[int, int]:
+        """Return the number of rows for each parent id."""
+        counted = self.rows.values("parent").annotate(number=Count("pk")).order_by()
+        return dict.fromkeys(self.parent_ids, 0) | dict(counted.values_list("parent", "number"))
 
-def _with_parents(queryset: QuerySet[M], parent: str, parents: Sequence[int]) -> Any:
-    return queryset.annotate(parent=F(parent)).filter(parent__in=parents)
-
-
-def _between(queryset: QuerySet[M], order: Order, places: dict[CursorSide, list[Any]]) -> QuerySet[M]:
-    for side, place in places.items():
-        queryset = queryset.filter(order.beyond(place, backwards=side == "before"))
-    return queryset
-
-
-def _first(queryset: QuerySet[M], order: Order, cut: PageArguments) -> QuerySet[M]:
-    """One row more than the page has, so that it shows whether there are more."""
-    return queryset.order_by(*order.expressions(backwards=cut.from_the_end))[: cut.size + 1]
+    def with_rows_outside(self, spec: PageSpec[M], side: CursorSide) -> set[int]:
+        """Return the ids of the parents with rows at one of the cursors or on its other side."""
+        outside = spec.order.at(spec.positions[side]) | spec.beyond_cursor(side)
+        return set(self.rows.filter(outside).values_list("parent", flat=True).distinct())
