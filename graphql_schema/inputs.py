@@ -1,7 +1,7 @@
-"""What may be asked of a list: typed filters, combined by AND, and orders.
+"""Filters and orders of lists, and the conditions on rows that they stand for.
 
-Answers for how each becomes a condition on rows; every lookup here means the same on SQLite and
-PostgreSQL. A lookup that is left out or null asks for nothing.
+All conditions of a filter are combined by AND; omitted and null ones have no effect. Every lookup has the same
+result on SQLite and PostgreSQL.
 """
 
 from __future__ import annotations
@@ -27,16 +27,14 @@ from graphql_schema.scalars import BigInt
 
 
 def one_of(values: str) -> str:
-    return f"One of these {values}; at most {Limits().max_list_argument} may be given."
+    return f"Any of these {values}, at most {Limits().max_list_argument}."
 
 
-@strawberry.input(
-    description="Conditions on a name; all of them must hold. Large and small letters differ, and blanks count."
-)
+@strawberry.input(description="Conditions on a name; all of them must hold. Case and whitespace are significant.")
 class NameFilter:
     eq: str | None = strawberry.field(default=None, description="Exactly this name.")
     in_: list[str] | None = strawberry.field(default=None, name="in", description=one_of("names"))
-    contains: str | None = strawberry.field(default=None, description="Has these letters in a row, anywhere.")
+    contains: str | None = strawberry.field(default=None, description="Contains this text.")
 
     def on(self, column: str) -> Q:
         condition = Q()
@@ -46,20 +44,20 @@ class NameFilter:
             condition &= Q((f"{column}__in", list(map(clean_name, self.in_))))
         if self.contains is not None:
             text = clean_name(self.contains)
-            # LIKE would take ASCII letters of either case for equal on SQLite only.
+            # On SQLite, LIKE ignores the case of ASCII letters.
             contains = Q(GreaterThan(NamePosition(F(column), Value(text)), 0))
-            condition &= contains if len(text) <= MAX_NAME_LENGTH else Q(pk__in=())  # a name has no more
+            condition &= contains if len(text) <= MAX_NAME_LENGTH else Q(pk__in=())  # No name is longer.
         return condition
 
 
 def searches(filter_: NameFilter | None) -> bool:
-    """Whether the database looks for a text in every name."""
+    """Return whether the database searches every name for a text."""
     text = None if filter_ is None else filter_.contains
     return text is not None and len(clean_name(text)) <= MAX_NAME_LENGTH
 
 
 def clean_name(name: str) -> str:
-    """As names are kept, but for blanks at the ends. NUL, which PostgreSQL does not take, stays what no name has."""
+    """Normalize a name as stored names are, without stripping it. PostgreSQL rejects NUL, which no name contains."""
     return unicodedata.normalize("NFC", name).replace("\0", "\1")
 
 
@@ -67,10 +65,10 @@ _LOOKUPS: Final = {"eq": "exact", "in_": "in", "gte": "gte", "lte": "lte"}
 
 
 class _Comparisons:
-    """Shared by the filters of values that have an order."""
+    """The conditions of filters on values that have an order."""
 
     def on(self, column: str, *names: str) -> Q:
-        """The conditions on a column, or those of these names."""
+        """Return the conditions on a column: those with these names, or all."""
         condition = Q()
         for name in names or ("eq", "in_", "gte", "lte"):
             value = getattr(self, name)
@@ -95,19 +93,19 @@ class NumberFilter(_Comparisons):
     lte: BigInt | None = strawberry.field(default=None, description="This number or less.")
 
 
-@strawberry.input(description="Conditions on a moment; all of them must hold.")
+@strawberry.input(description="Conditions on a time; all of them must hold.")
 class DateFilter(_Comparisons):
-    eq: datetime | None = strawberry.field(default=None, description="Exactly this moment.")
-    in_: list[datetime] | None = strawberry.field(default=None, name="in", description=one_of("moments"))
-    gte: datetime | None = strawberry.field(default=None, description="This moment or later.")
-    lte: datetime | None = strawberry.field(default=None, description="This moment or earlier.")
+    eq: datetime | None = strawberry.field(default=None, description="Exactly this time.")
+    in_: list[datetime] | None = strawberry.field(default=None, name="in", description=one_of("times"))
+    gte: datetime | None = strawberry.field(default=None, description="This time or later.")
+    lte: datetime | None = strawberry.field(default=None, description="This time or earlier.")
 
 
 # Filters
 
 
 def _all(filter_: Any, columns: dict[str, str]) -> Q:
-    """The conditions of each field that is given, on the column beside it."""
+    """Combine the conditions of a filter; ``columns`` maps its fields to columns."""
     condition = Q()
     for name, column in columns.items():
         lookups = getattr(filter_, name)
@@ -116,33 +114,33 @@ def _all(filter_: Any, columns: dict[str, str]) -> Q:
     return condition
 
 
-@strawberry.input(description="Which customers; all conditions must hold.")
+@strawberry.input(description="Conditions on customers; all of them must hold.")
 class CustomerFilter:
-    username: NameFilter | None = strawberry.field(default=None, description="The buyer's login.")
-    spent_money: MoneyFilter | None = strawberry.field(default=None, description="Sum of all the customer's deals.")
-    deal_count: NumberFilter | None = strawberry.field(default=None, description="Number of the customer's deals.")
+    username: NameFilter | None = strawberry.field(default=None, description="The username of the customer.")
+    spent_money: MoneyFilter | None = strawberry.field(default=None, description="Sum of all deals of the customer.")
+    deal_count: NumberFilter | None = strawberry.field(default=None, description="Number of deals of the customer.")
 
     def condition(self) -> Q:
         return _all(self, {"username": "username", "spent_money": "spent_money", "deal_count": "deal_count"})
 
 
-@strawberry.input(description="Which gems; all conditions must hold.")
+@strawberry.input(description="Conditions on gems; all of them must hold.")
 class GemFilter:
     name: NameFilter | None = strawberry.field(default=None, description="The gem's name.")
-    total: MoneyFilter | None = strawberry.field(default=None, description="Sum of all deals in the gem.")
-    deal_count: NumberFilter | None = strawberry.field(default=None, description="Number of deals in the gem.")
+    total: MoneyFilter | None = strawberry.field(default=None, description="Sum of all deals for the gem.")
+    deal_count: NumberFilter | None = strawberry.field(default=None, description="Number of deals for the gem.")
 
     def condition(self) -> Q:
         return _all(self, {"name": "name", "total": "total", "deal_count": "deal_count"})
 
 
-@strawberry.input(description="Which deals; all conditions must hold.")
+@strawberry.input(description="Conditions on deals; all of them must hold.")
 class DealFilter:
-    customer: NameFilter | None = strawberry.field(default=None, description="The buyer's login.")
+    customer: NameFilter | None = strawberry.field(default=None, description="The username of the customer.")
     gem: NameFilter | None = strawberry.field(default=None, description="The gem's name.")
-    total: MoneyFilter | None = strawberry.field(default=None, description="Sum of the deal, not a price a piece.")
-    quantity: NumberFilter | None = strawberry.field(default=None, description="Pieces in the deal.")
-    date: DateFilter | None = strawberry.field(default=None, description="When the deal was registered.")
+    total: MoneyFilter | None = strawberry.field(default=None, description="Sum of the deal, not a unit price.")
+    quantity: NumberFilter | None = strawberry.field(default=None, description="Quantity of the deal.")
+    date: DateFilter | None = strawberry.field(default=None, description="The time of the deal.")
 
     def selection(self) -> DealSelection:
         date = self.date or DateFilter()
@@ -157,10 +155,10 @@ class DealFilter:
         )
 
 
-# Orders: each value is the columns, the last of them unique, ``-`` before a falling one
+# Orders. Each value has the format of ``pagination.Order.parse``.
 
 
-@strawberry.enum(description="How customers may be ordered; equal ones by username.")
+@strawberry.enum(description="Orders of customers; equal ones are sorted by username.")
 class CustomerOrder(Enum):
     SPENT_MONEY_DESC = "-spent_money,username"
     SPENT_MONEY_ASC = "spent_money,username"
@@ -172,7 +170,7 @@ class CustomerOrder(Enum):
     LAST_DEAL_ASC = "last_deal,username"
 
 
-@strawberry.enum(description="How gems may be ordered; equal ones by name.")
+@strawberry.enum(description="Orders of gems; equal ones are sorted by name.")
 class GemOrder(Enum):
     TOTAL_DESC = "-total,name"
     TOTAL_ASC = "total,name"
@@ -185,8 +183,8 @@ class GemOrder(Enum):
 
 
 @strawberry.enum(
-    description="How purchases may be ordered; equal ones by customer and gem as they first appear in the file, "
-    "and the other way round in falling orders."
+    description="Orders of purchases; equal ones are sorted by the first appearance of customer and gem in the file, "
+    "which descending orders reverse."
 )
 class PurchaseOrder(Enum):
     TOTAL_DESC = "-total,-id"
@@ -198,8 +196,8 @@ class PurchaseOrder(Enum):
 
 
 @strawberry.enum(
-    description="How deals may be ordered; FILE is their order in the file, and that of equal ones, "
-    "which falling orders turn round."
+    description="Orders of deals. FILE is the order in the file, which also sorts equal ones; "
+    "descending orders reverse it."
 )
 class DealOrder(Enum):
     FILE_ASC = "id"
@@ -212,7 +210,7 @@ class DealOrder(Enum):
     QUANTITY_ASC = "quantity,id"
 
 
-@strawberry.enum(description="How groups may be ordered. CUSTOMER, GEM and DATE are for groups that are made by them.")
+@strawberry.enum(description="Orders of groups. CUSTOMER, GEM and DATE require deals that are grouped by them.")
 class DealStatsOrder(Enum):
     TOTAL_DESC = "-total"
     TOTAL_ASC = "total"
@@ -234,10 +232,10 @@ class DealStatsOrder(Enum):
     DATE_DESC = "-date"
 
 
-@strawberry.input(description="Which groups, by what they add up to; all conditions must hold.")
+@strawberry.input(description="Conditions on the totals of groups; all of them must hold.")
 class DealStatsFilter:
     deal_count: NumberFilter | None = strawberry.field(default=None, description="Number of deals in the group.")
-    quantity: NumberFilter | None = strawberry.field(default=None, description="Pieces in all deals of the group.")
+    quantity: NumberFilter | None = strawberry.field(default=None, description="Total quantity of the group.")
     total: MoneyFilter | None = strawberry.field(default=None, description="Sum of all deals of the group.")
     min_total: MoneyFilter | None = strawberry.field(default=None, description="Sum of the smallest deal.")
     max_total: MoneyFilter | None = strawberry.field(default=None, description="Sum of the largest deal.")
@@ -249,5 +247,5 @@ class DealStatsFilter:
         return _all(self, MEASURE_COLUMNS)
 
     def measures(self) -> set[str]:
-        """The names of the measures that are compared."""
+        """Return the names of the measures that have conditions."""
         return {name for name in MEASURE_COLUMNS if getattr(self, name) is not None}

@@ -1,7 +1,4 @@
-"""Scalars: how single values are written and read.
-
-Knows nothing of the schema around them. A value that is refused says why in one plain sentence.
-"""
+"""Custom scalars: their formats as input and output. Error messages name the expected format."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ _MAX: Final = 2**63 - 1
 
 
 def _scalar(read: Callable[[Any], Any], expected: str, **rest: Any) -> ScalarDefinition:
-    """A scalar whose ``read`` raises ValueError for what it is not; clients are told what was expected."""
+    """Define a scalar whose ``read`` raises ValueError for invalid input."""
 
     def parse_value(value: Any) -> Any:
         try:
@@ -83,8 +80,8 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         'an amount such as "612" or "100.50"',
         name="Money",
         description="An exact amount in the file's currency, in digits with a point and at most two decimals: "
-        '"451731", "100.5". From 0 to 92233720368547758.07. A string, so that no client loses cents. As input a whole '
-        "number is taken too.",
+        '"451731", "100.5". From 0 to 92233720368547758.07. A string, because floating-point numbers lose cents. '
+        "As input, an integer is accepted too.",
         specified_by_url="https://www.w3.org/TR/xmlschema-2/#decimal",
         serialize=_write_money,
     ),
@@ -92,8 +89,8 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         _read_big_int,
         "a whole number of up to 64 bits",
         name="BigInt",
-        description="A whole number of up to 64 bits, written as a JSON number; JavaScript reads it exactly "
-        "up to 9007199254740991, more than any file has deals or pieces.",
+        description="A 64-bit integer as a JSON number. JavaScript reads it exactly up to 9007199254740991, "
+        "which no count and no quantity in a file exceeds.",
         specified_by_url="https://www.w3.org/TR/xmlschema-2/#long",
         serialize=int,
     ),
@@ -101,8 +98,8 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         _read_moment,
         'a date and time such as "2018-12-14T08:29:52Z"',
         name="DateTime",
-        description="A moment in ISO 8601, in UTC, to the microsecond: 2018-12-14T08:29:52.506166Z. As input an "
-        "offset may stand in the Z's place; without one it is UTC.",
+        description="A time in ISO 8601, in UTC, with microseconds: 2018-12-14T08:29:52.506166Z. As input, an "
+        "offset may replace the Z; without an offset the time is in UTC.",
         specified_by_url="https://scalars.graphql.org/andimarek/date-time.html",
         serialize=_write_moment,
     ),
@@ -110,7 +107,7 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         _read_day,
         'a day such as "2018-12-14"',
         name="Date",
-        description="A day of the calendar in ISO 8601, in UTC: 2018-12-14.",
+        description="A calendar date in ISO 8601, in UTC: 2018-12-14.",
         specified_by_url="https://scalars.graphql.org/andimarek/local-date.html",
         serialize=date.isoformat,
     ),
@@ -118,7 +115,7 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
 
 
 def register_enum(cls: type[Enum], values: Mapping[str, str], description: str, name: str | None = None) -> None:
-    """Makes an enum of code that knows no GraphQL one of the schema; ``values`` says what each of its names means."""
+    """Add an enum of another module to the schema; ``values`` maps its names to descriptions."""
     definition: Any = strawberry.enum(cls, name=name, description=description)
     for value in definition.__strawberry_definition__.values:
         value.description = values[value.name]

@@ -1,4 +1,4 @@
-"""The names of GraphQL; those without a file's name work with and without their last slash."""
+"""The URLs of GraphQL. The trailing slash of the endpoint is optional."""
 
 from django.urls import re_path
 

@@ -1,4 +1,4 @@
-"""``manage.py print_schema``: the schema in GraphQL's own language, as it is committed."""
+"""``manage.py print_schema``: print the schema in GraphQL's schema definition language."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from graphql_schema.schema import sdl
 
 
 class Command(BaseCommand):
-    help = "Print the schema; into graphql_schema/schema.graphql, where it is committed, after every change of it."
+    help = "Print the schema. Redirect it to graphql_schema/schema.graphql after every change of the schema."
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""REST and GraphQL say the same of the same file, to the digit; and the graph says it in all its ways."""
+"""REST and GraphQL return the same exact values for a file, and so do the fields of GraphQL."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def by_graphql(client: httpx.Client, limit: int) -> list[Any]:
     return places(answer["data"]["topClients"], "spentMoney")
 
 
-def test_both_faces_read_at_once_agree_to_the_digit(server: Server) -> None:
+def test_concurrent_rest_and_graphql_responses_agree_exactly(server: Server) -> None:
     with ThreadPoolExecutor(4) as pool, httpx.Client(base_url=server.url, timeout=TIMEOUT) as client:
         for seed in range(25):
             rows = small_file(seed)
