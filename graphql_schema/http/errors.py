@@ -67,7 +67,7 @@ def http_error_in(errors: list[GraphQLError]) -> RequestError | None:
     """Return the first error that has an HTTP status of its own; None if the response can report all errors."""
     for raised in map(original_exception, errors):
         if raised is not None and is_temporary(raised):
-            log.warning("The database does not answer: %s", raised)
+            log.warning("The database is unavailable: %s", raised)
             return RequestError.database_unavailable()
         if isinstance(raised, DealsError) and type(raised) in STATUS:
             return RequestError.from_domain_error(raised)
