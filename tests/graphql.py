@@ -1,4 +1,4 @@
-"""Asking the graph over HTTP, as a client does."""
+"""Helpers that send GraphQL requests over HTTP, as a client does."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ _OF_ROWS = re.compile(r'FROM "deals_api_(customer|gem|purchase|deal)"')
 
 
 def ask(query: str, /, **variables: Any) -> Any:
-    """The whole answer: data, errors and extensions."""
+    """Return the response body: data, errors and extensions."""
     return post(query, variables).json()
 
 
 def post(query: str, /, variables: dict[str, Any] | None = None, **more: Any) -> Any:
-    """The whole response; ``more`` goes into the body."""
+    """Return the HTTP response; ``more`` is added to the request body."""
     body = {"query": query, "variables": variables, **more}
     return Client().post(PATH, json.dumps(body), content_type="application/json")
 
 
 def data(query: str, /, **variables: Any) -> Any:
-    """The data of an answer that has no errors."""
+    """Return the data of a response without errors."""
     answer = ask(query, **variables)
     assert "errors" not in answer, answer["errors"]
     return answer["data"]
 
 
 def error(query: str, /, **variables: Any) -> Any:
-    """The one error of an answer."""
+    """Return the only error of a response."""
     answer = ask(query, **variables)
     assert len(answer.get("errors", ())) == 1, answer
     return answer["errors"][0]
 
 
 def code(query: str, /, **variables: Any) -> str:
-    """The code of the one error of an answer."""
+    """Return the code of the only error of a response."""
     return str(error(query, **variables)["extensions"]["code"])
 
 
@@ -59,14 +59,14 @@ def row_global_id(row: SnapshotRow) -> str:
 
 
 def forget() -> None:
-    """Whatever was answered before is computed anew."""
+    """Clear all caches, so that the next response is computed."""
     backend.clear()
     local_cache.local_responses.clear()
     current_snapshot.current_upload.invalidate()
 
 
 def statements(query: str, /, **variables: Any) -> int:
-    """How many statements read rows for an answer that is computed anew."""
+    """Return the number of statements that read rows for a response that is not cached."""
     forget()
     with CaptureQueriesContext(connection) as captured:
         data(query, **variables)

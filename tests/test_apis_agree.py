@@ -90,7 +90,7 @@ STATS = "query ($by: [DealStatsKey!]) {dealStats(by: $by, limit: 100) {%s total 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("seed", range(8))
-def test_stored_sums_are_those_of_the_groups(seed: int) -> None:
+def test_stored_sums_equal_the_sums_of_groups(seed: int) -> None:
     load(*small_file(seed))
     customers = data(SUMS)["customers"]["nodes"]
     by_customer = groups(["CUSTOMER"], "customer {username}")

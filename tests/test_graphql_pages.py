@@ -178,7 +178,7 @@ LISTS = [
 
 
 @pytest.mark.parametrize("listed", LISTS, ids=lambda listed: listed.parent % listed.field)
-def test_each_list_is_walked_in_every_order_both_ways(listed: Listed) -> None:
+def test_paging_through_each_list_in_every_order_both_ways(listed: Listed) -> None:
     kind = kinds(load(*ROWS))[listed.kind]
     for order, size in product(kind.orders, (1, 2, 7)):
         nodes = listed.nodes(kind, order)
@@ -236,7 +236,7 @@ def found(page: Any, nodes: list[Any]) -> Any:
 
 
 @pytest.mark.parametrize("order", [GemOrder.DEAL_COUNT_DESC, GemOrder.TOTAL_ASC, GemOrder.NAME_DESC])
-def test_pages_are_cut_as_relay_says(order: GemOrder) -> None:
+def test_pages_follow_the_relay_pagination_algorithm(order: GemOrder) -> None:
     kind, listed = kinds(load(*ROWS))["gems"], LISTS[1]
     nodes = listed.nodes(kind, order)
     cursors = dict(enumerate(edge["cursor"] for edge in listed.page(order)["edges"]))
@@ -255,7 +255,7 @@ RELATIONS = [
 
 
 @pytest.mark.parametrize(("parents", "key", "attribute", "field", "child"), RELATIONS)
-def test_the_pages_of_many_parents_are_cut_like_those_of_one(
+def test_pages_of_many_parents_follow_the_relay_algorithm(
     parents: str, key: str, attribute: str, field: str, child: str
 ) -> None:
     """By cursors of some parent's list, which the lists of the others need not have."""
@@ -279,7 +279,7 @@ def test_the_pages_of_many_parents_are_cut_like_those_of_one(
                 assert parent[field]["totalCount"] == len(places)
 
 
-def test_a_page_has_20_rows_where_nobody_says_and_100_at_most() -> None:
+def test_page_size_is_20_by_default_and_100_at_most() -> None:
     load(*many(101))
     question = "query ($first: Int, $last: Int) {deals(first: $first, last: $last) {totalCount nodes {id}}}"
     for sizes, rows in (({}, 20), ({"first": 0}, 0), ({"last": 0}, 0), ({"first": 100}, 100), ({"last": 100}, 100)):
@@ -293,7 +293,7 @@ def test_a_page_has_20_rows_where_nobody_says_and_100_at_most() -> None:
     assert code(question, first=1, last=1) == "bad_input"
 
 
-# Cursors that are not ours
+# Invalid cursors
 
 
 def cursor_of(*parts: Any) -> str:
@@ -304,26 +304,26 @@ DEALS = "query ($cursor: String) {deals(orderBy: TOTAL_DESC, after: $cursor) {to
 NESTED = """query ($cursor: String) {customers {nodes {deals(orderBy: TOTAL_DESC, before: $cursor) {totalCount}}}}"""
 
 
-def test_a_cursor_of_another_order_or_upload_is_outdated() -> None:
+def test_cursor_of_another_order_or_upload_is_outdated() -> None:
     cursors = "{{deals(orderBy: {0}) {{pageInfo {{endCursor}}}} uploads {{pageInfo {{endCursor}}}}}}"
     load(*ROWS)
     by_date = data(cursors.format("DATE_DESC"))["deals"]["pageInfo"]["endCursor"]
     old = data(cursors.format("TOTAL_DESC"))["deals"]["pageInfo"]["endCursor"]
     for question in (DEALS, NESTED):
         data(question, cursor=old)
-        told = error(question, cursor=by_date)
-        assert told["message"] == "The cursor belongs to another order; start again from the first page."
-        assert told["extensions"] == {"code": "cursor_outdated"}
+        problem = error(question, cursor=by_date)
+        assert problem["message"] == "The cursor belongs to another order; start again from the first page."
+        assert problem["extensions"] == {"code": "cursor_outdated"}
     load(*ROWS, deal())
     of_uploads = data(cursors.format("TOTAL_DESC"))["uploads"]["pageInfo"]["endCursor"]
     for question, cursor in product((DEALS, NESTED), (old, of_uploads)):
-        told = error(question, cursor=cursor)
-        assert told["message"] == "The cursor belongs to another upload; start again from the first page."
-        assert told["extensions"] == {"code": "cursor_outdated"}
+        problem = error(question, cursor=cursor)
+        assert problem["message"] == "The cursor belongs to another upload; start again from the first page."
+        assert problem["extensions"] == {"code": "cursor_outdated"}
     assert code("query ($cursor: String) {uploads(after: $cursor) {totalCount}}", cursor=old) == "cursor_outdated"
 
 
-def test_a_cursor_of_a_kept_upload_goes_on_in_it() -> None:
+def test_cursor_of_a_retained_upload_continues_in_it() -> None:
     old = load(*ROWS)
     question = """query ($upload: ID, $cursor: String) {
         deals(first: 3, after: $cursor, upload: $upload) {nodes {id} pageInfo {endCursor}}
@@ -335,7 +335,7 @@ def test_a_cursor_of_a_kept_upload_goes_on_in_it() -> None:
     assert ids == [row.node["id"] for row in kinds(old)["deals"].rows[:6]]
 
 
-def test_the_history_of_files_is_walked_while_it_grows() -> None:
+def test_paging_through_uploads_while_new_ones_arrive() -> None:
     names = [load(deal(f"c{number}"), name=f"{number}.csv").file_name for number in range(3)]
     question = """query ($cursor: String) {
         uploads(first: 1, after: $cursor) {nodes {fileName} pageInfo {endCursor hasNextPage}}
@@ -349,7 +349,7 @@ def test_the_history_of_files_is_walked_while_it_grows() -> None:
     assert seen == names[::-1]
 
 
-def test_before_the_first_upload_no_cursor_is_ours() -> None:
+def test_no_cursor_is_valid_before_the_first_upload() -> None:
     assert code(DEALS, cursor="x") == "bad_input"
     assert code(DEALS, cursor=cursor_of("0123456789ab", "-total,-id", "5.00", 1)) == "cursor_outdated"
     assert code("query ($cursor: String) {gems(after: $cursor) {totalCount}}", cursor="x") == "bad_input"
@@ -375,7 +375,7 @@ IMPOSSIBLE: dict[str, tuple[str, list[Any]]] = {
 }
 
 
-def test_forged_positions_are_refused() -> None:
+def test_cursors_with_forged_positions_are_rejected() -> None:
     version = load(*ROWS).snapshot.hex[:12]
     for order, (columns, positions) in IMPOSSIBLE.items():
         question = f"""query ($cursor: String) {{
@@ -399,7 +399,7 @@ JSON = st.recursive(
 SEARCHED = settings(max_examples=70, deadline=None, derandomize=True)
 
 
-def test_no_cursor_is_answered_with_anything_but_a_page_or_a_refusal() -> None:
+def test_any_cursor_returns_a_page_or_a_documented_error() -> None:
     version = load(*ROWS).snapshot.hex[:12]
     good = cursor_of(version, "-total,-id", "5.00", row_id(Upload.objects.get().pk, 3))
     data(DEALS, cursor=good)
@@ -437,12 +437,12 @@ def encoded(value: Any) -> str:
 
 def must_be_a_page_or_a_refusal(cursor: str) -> None:
     answer = ask(DEALS, cursor=cursor)
-    codes = [told["extensions"]["code"] for told in answer.get("errors", ())]
+    codes = [problem["extensions"]["code"] for problem in answer.get("errors", ())]
     assert codes in ([], ["bad_input"], ["cursor_outdated"]), (cursor, answer)
     assert bool(codes) == (answer["data"] is None)
 
 
-def test_a_cursor_with_signs_too_many_is_none_of_ours() -> None:
+def test_cursor_with_additional_characters_is_invalid() -> None:
     load(*many(3))
     cursor = data("{deals(first: 1) {pageInfo {endCursor}}}")["deals"]["pageInfo"]["endCursor"]
     for place in (0, 5, len(cursor)):

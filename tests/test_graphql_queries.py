@@ -1,4 +1,4 @@
-"""What can be asked of the graph: every root, every scalar, every filter, against the file itself."""
+"""Root fields, scalars and filters of GraphQL, compared with the uploaded file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FILE = [
 # Roots
 
 
-def test_top_clients_are_places_and_the_customers_behind_them() -> None:
+def test_top_clients_return_the_ranking_and_its_customers() -> None:
     load(*FILE)
     assert data("{topClients(limit: 2) {username spentMoney gems customer {username dealCount}}}")["topClients"] == [
         {"username": "ann", "spentMoney": "10.75", "gems": ["ruby"], "customer": {"username": "ann", "dealCount": 2}},
@@ -44,18 +44,18 @@ def test_top_clients_are_places_and_the_customers_behind_them() -> None:
     ]
 
 
-def test_top_clients_and_deal_stats_give_1_to_100() -> None:
+def test_top_clients_and_deal_stats_accept_limits_from_1_to_100() -> None:
     load(*FILE)
     for field in ("topClients(limit: $n) {spentMoney}", "dealStats(limit: $n, by: [CUSTOMER]) {total}"):
         question = f"query ($n: Int!) {{it: {field}}}"
         assert [len(data(question, n=limit)["it"]) for limit in (1, 2, 100)] == [1, 2, 2]
         for limit in (0, -1, 101):
-            told = error(question, n=limit)
-            assert told["message"] == f"limit may be 1 to 100, not {limit}."
-            assert told["extensions"]["code"] == "limit_exceeded"
+            problem = error(question, n=limit)
+            assert problem["message"] == f"limit may be 1 to 100, not {limit}."
+            assert problem["extensions"]["code"] == "limit_exceeded"
 
 
-def test_customers_and_one_of_them() -> None:
+def test_customers_and_customer_by_username() -> None:
     load(*FILE)
     fields = "{username spentMoney dealCount gemCount firstDeal lastDeal}"
     ann = {
@@ -81,7 +81,7 @@ def test_customers_and_one_of_them() -> None:
         assert data(one, name=other) == {"customer": None}
 
 
-def test_gems_and_one_of_them() -> None:
+def test_gems_and_gem_by_name() -> None:
     load(*FILE)
     fields = "{name total dealCount buyerCount firstDeal lastDeal}"
     ruby = {
@@ -98,14 +98,14 @@ def test_gems_and_one_of_them() -> None:
     assert data('{gem(name: "Ruby") {name}}') == {"gem": None}
 
 
-def test_a_name_is_found_however_its_accents_are_written() -> None:
+def test_name_is_found_in_any_unicode_normal_form() -> None:
     load(deal("\N{LATIN SMALL LETTER E WITH ACUTE}va"))
     assert data("query ($name: String!) {customer(username: $name) {dealCount}}", name="e\N{COMBINING ACUTE ACCENT}va")[
         "customer"
     ] == {"dealCount": 1}
 
 
-def test_deals_are_the_lines_of_the_file() -> None:
+def test_deals_return_the_lines_of_the_file() -> None:
     load(*FILE)
     lines = data("{deals {totalCount nodes {customer {username} gem {name} total quantity date}}}")["deals"]
     assert lines["totalCount"] == 4
@@ -121,7 +121,7 @@ def tuple_of(line: dict[str, Any]) -> tuple[Any, ...]:
     return line["customer"]["username"], line["gem"]["name"], line["total"], line["quantity"], line["date"]
 
 
-def test_deal_stats_add_up() -> None:
+def test_deal_stats_return_totals_of_all_deals_and_groups() -> None:
     load(*FILE)
     fields = "year month day dealCount quantity total minTotal maxTotal averageTotal customer {username} gem {name}"
     (all_of_them,) = data(f"{{dealStats {{{fields}}}}}")["dealStats"]
@@ -142,7 +142,7 @@ def test_deal_stats_add_up() -> None:
     assert [(one["month"], one["gem"], one["customer"]) for one in by_month] == [("2020-01-01", {"name": "ruby"}, None)]
 
 
-def test_uploads_are_all_files_newest_first() -> None:
+def test_uploads_include_rejected_files_newest_first() -> None:
     first = load(*FILE, name="a.csv")
     second = load(deal("bob"), name="b.csv")
     refused = Upload.objects.create(file_name="bad.csv", sha256="0" * 64, size=2**53 + 1)
@@ -162,7 +162,7 @@ def test_uploads_are_all_files_newest_first() -> None:
         assert data(f"query ($id: ID!) {{upload(id: $id) {fields}}}", id=upload["id"]) == {"upload": upload}
 
 
-def test_an_upload_being_loaded_is_on_record() -> None:
+def test_upload_that_is_being_loaded_can_be_queried() -> None:
     upload = Upload.objects.create(file_name="f", sha256="0" * 64, size=1)
     answer = data("query ($id: ID!) {upload(id: $id) {state finishedAt isCurrent}}", id=id_of(upload))
     assert answer == {"upload": {"state": "LOADING", "finishedAt": None, "isCurrent": False}}
@@ -183,7 +183,7 @@ NODE = """
 """
 
 
-def test_anything_is_found_by_its_id_in_the_current_upload_and_in_kept_ones() -> None:
+def test_node_finds_objects_of_current_and_retained_uploads() -> None:
     first = load(*FILE, name="a.csv")
     for _ in range(2):
         nodes: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -202,7 +202,7 @@ def test_anything_is_found_by_its_id_in_the_current_upload_and_in_kept_ones() ->
 TOTALS_OF_ANN = [{"total": "0.25"}, {"total": "10.5"}]
 
 
-def test_every_id_leads_back_to_its_row() -> None:
+def test_node_finds_every_row_by_its_id() -> None:
     load(*FILE)
     lists = "customers {nodes {id}} gems {nodes {id}} deals {nodes {id}} uploads {nodes {id}}"
     answer = data(f'{{{lists} customer(username: "ann") {{purchases {{nodes {{id}}}}}}}}')
@@ -212,14 +212,14 @@ def test_every_id_leads_back_to_its_row() -> None:
     assert [data(NODE, id=one)["node"]["id"] for one in ids] == ids
 
 
-def test_an_id_of_nothing_is_null() -> None:
+def test_id_without_an_object_returns_null() -> None:
     upload = load(*FILE)
     row = upload.pk << 32
     for name, pk in (("Deal", row + 5), ("Customer", row + 2**31), ("Gem", 1), ("Gem", 0)):
         assert data(NODE, id=write_row_id(name, pk, upload.snapshot)) == {"node": None}
-    nobody = write_upload_id(uuid.uuid4())
-    assert data(NODE, id=nobody) == {"node": None}
-    assert data("query ($id: ID!) {upload(id: $id) {dealCount}}", id=nobody) == {"upload": None}
+    unknown = write_upload_id(uuid.uuid4())
+    assert data(NODE, id=unknown) == {"node": None}
+    assert data("query ($id: ID!) {upload(id: $id) {dealCount}}", id=unknown) == {"upload": None}
 
 
 NO_IDS = [
@@ -234,14 +234,14 @@ NO_IDS = [
 ]  # fmt: skip
 
 
-def test_what_is_no_id_is_refused() -> None:
+def test_malformed_ids_are_rejected() -> None:
     load(*FILE)
     for text in NO_IDS:
         for question in (NODE, "query ($id: ID!) {upload(id: $id) {dealCount}}", UPLOADS[0]):
             assert code(question, id=text) == "bad_input", text
 
 
-def test_the_id_of_another_type_is_no_upload() -> None:
+def test_id_of_another_type_is_rejected_as_upload() -> None:
     upload = load(*FILE)
     row = write_row_id("Deal", 5, upload.snapshot)
     message = error("query ($id: ID!) {upload(id: $id) {dealCount}}", id=row)["message"]
@@ -251,7 +251,7 @@ def test_the_id_of_another_type_is_no_upload() -> None:
 # Before the first upload
 
 
-def test_before_the_first_upload_lists_are_empty_and_single_things_null() -> None:
+def test_lists_are_empty_and_objects_null_before_the_first_upload() -> None:
     empty = {
         "totalCount": 0,
         "nodes": [],
@@ -286,7 +286,7 @@ UPLOADS = [
 ]
 
 
-def test_a_kept_upload_is_read_by_its_id() -> None:
+def test_retained_upload_is_read_by_its_id() -> None:
     old = load(deal("old", "old"), deal("old", "old"))
     new = load(deal("new", "new"))
     for question in UPLOADS:
@@ -295,7 +295,7 @@ def test_a_kept_upload_is_read_by_its_id() -> None:
             assert "old" not in str(data(question, id=upload)), question
 
 
-def test_an_upload_without_rows_cannot_be_read(limits: Any) -> None:
+def test_upload_without_rows_cannot_be_read(limits: Any) -> None:
     limits(keep_uploads=2)
     pruned = load(deal("old"))
     for name in ("a", "b"):
@@ -307,7 +307,7 @@ def test_an_upload_without_rows_cannot_be_read(limits: Any) -> None:
             assert code(question, id=upload) == "upload_not_retained", question
 
 
-def test_uploads_are_compared_in_one_question() -> None:
+def test_one_operation_can_compare_two_uploads() -> None:
     old = load(deal("ann", total="1"), deal("bob"))
     load(deal("ann", total="2"))
     question = """query ($old: ID) {
@@ -323,7 +323,7 @@ def test_uploads_are_compared_in_one_question() -> None:
 # Digits
 
 
-def test_money_keeps_every_digit() -> None:
+def test_money_is_exact_in_every_field() -> None:
     rows = [deal(total="999999999999.99")] * 900 + [deal("bob", total="0.07"), deal("cid", total="100.50")]
     load(*rows)
     assert data("{topClients {spentMoney} gems {nodes {total}} deals(last: 1) {nodes {total}}}") == {
@@ -333,7 +333,7 @@ def test_money_keeps_every_digit() -> None:
     }
 
 
-def test_sums_keep_every_digit() -> None:
+def test_sums_over_many_large_deals_are_exact() -> None:
     load(*[deal(total="999999999999.99", quantity="999999999")] * 901)
     measures = "{quantity total minTotal maxTotal averageTotal}"
     (group,) = data(f"{{dealStats {measures}}}")["dealStats"]
@@ -373,7 +373,7 @@ MOMENTS = [
         (MOMENT, "DateTime", {1: [json.dumps(one) for one in MOMENTS], 0: ['"2020-01-02 21:00:01"']}),
     ],
 )  # fmt: skip
-def test_values_are_taken_from_the_document_and_from_variables(
+def test_scalars_are_accepted_as_literals_and_as_variables(
     field: str, kind: str, literals: dict[int, list[str]]
 ) -> None:
     load(*FILE)
@@ -399,32 +399,33 @@ def test_values_are_taken_from_the_document_and_from_variables(
                               '"20200102T210000"']),
     ],
 )  # fmt: skip
-def test_values_that_are_not_what_they_should_be_are_refused_plainly(
-    field: str, kind: str, literals: list[str]
-) -> None:
+def test_invalid_scalars_are_rejected_with_the_expected_format(field: str, kind: str, literals: list[str]) -> None:
     load(*FILE)
     for literal in literals:
-        told = error(f"{{{field % literal} {{totalCount}}}}")
-        must_be_plain(told)
-        assert told["locations"], literal
+        problem = error(f"{{{field % literal} {{totalCount}}}}")
+        assert_names_the_format(problem)
+        assert problem["locations"], literal
         if literal not in ("NaN", "{a: 1}"):
             question = f"query ($value: {kind}) {{{field % '$value'} {{totalCount}}}}"
-            must_be_plain(error(question, value=json.loads(literal)))
+            assert_names_the_format(error(question, value=json.loads(literal)))
 
 
-def must_be_plain(told: dict[str, Any]) -> None:
+def assert_names_the_format(problem: dict[str, Any]) -> None:
     """What is wrong is the client's, and nothing of Python shows."""
-    assert told["extensions"] == {"code": "graphql_invalid"}
-    assert "such as" in told["message"] or "whole number" in told["message"]
+    assert problem["extensions"] == {"code": "graphql_invalid"}
+    assert "such as" in problem["message"] or "whole number" in problem["message"]
     for python in ("Error", "Decimal", "object", "class", "digits", "True", "None", "\0"):
-        assert python not in told["message"]
+        assert python not in problem["message"]
 
 
-def test_a_number_longer_than_any_is_refused_plainly() -> None:
+def test_number_with_too_many_digits_is_rejected() -> None:
     for field in ("customers(first: %s)", "topClients(limit: %s)", MONEY, WHOLE):
         for number in ("9" * 5000, "-" + "9" * 101):
-            told = error(f"{{{field % number} {{__typename}}}}")
-            assert told == {"message": "A number has more than 100 digits.", "extensions": {"code": "limit_exceeded"}}
+            problem = error(f"{{{field % number} {{__typename}}}}")
+            assert problem == {
+                "message": "A number has more than 100 digits.",
+                "extensions": {"code": "limit_exceeded"},
+            }
 
 
 # Filters
@@ -504,7 +505,7 @@ def all_of(root: str, fields: str, filter_: Any) -> Any:
     [("customer", "customer", NAME_LOOKUPS), ("gem", "item", NAME_LOOKUPS), ("total", "total", MONEY_LOOKUPS),
      ("quantity", "quantity", NUMBER_LOOKUPS), ("date", "date", MOMENT_LOOKUPS)],
 )  # fmt: skip
-def test_deals_are_filtered_as_the_file_would_be(name: str, attribute: str, lookups: list[Any]) -> None:
+def test_deal_filter_selects_the_matching_lines(name: str, attribute: str, lookups: list[Any]) -> None:
     load(*MANY)
     places = {row["id"]: place for place, row in enumerate(all_of("deals", "id", None))}
     for lookup in lookups + NOTHING_ASKED:
@@ -516,7 +517,7 @@ def test_deals_are_filtered_as_the_file_would_be(name: str, attribute: str, look
     ("root", "key", "money", "attribute"),
     [("customers", "username", "spentMoney", "customer"), ("gems", "name", "total", "item")],
 )
-def test_customers_and_gems_are_filtered_as_the_file_would_be(root: str, key: str, money: str, attribute: str) -> None:
+def test_customer_and_gem_filters_select_the_matching_rows(root: str, key: str, money: str, attribute: str) -> None:
     load(*MANY)
     names = {getattr(fact, attribute) for fact in FACTS}
     sums = {name: sum(fact.total for fact in FACTS if getattr(fact, attribute) == name) for name in names}
@@ -532,7 +533,7 @@ def test_customers_and_gems_are_filtered_as_the_file_would_be(root: str, key: st
             assert found == {name for name in names if holds(lookup, value_of[name])}, lookup
 
 
-def test_conditions_are_joined_by_and() -> None:
+def test_conditions_are_combined_by_and() -> None:
     load(*MANY)
     filter_ = {
         "customer": {"contains": "a", "in": ["ann", "anna", "a_b", "ёлка", "Ann"]},
@@ -552,8 +553,8 @@ def test_conditions_are_joined_by_and() -> None:
     assert [(row["customer"]["username"], row["gem"]["name"]) for row in found] == expected
 
 
-def test_any_number_of_names_can_be_selected() -> None:
-    """Few names are written out in a statement; of many it has the condition."""
+def test_filters_may_select_few_or_many_names() -> None:
+    """A statement contains few names as literals, and the condition instead of many."""
     rows = [deal(f"c{number}", f"g{number * 7 % 250}", str(number)) for number in range(250)]
     load(*rows)
     facts = reference_parser.read(csv_of(*rows).decode())
@@ -577,7 +578,7 @@ def test_any_number_of_names_can_be_selected() -> None:
         assert answer["looked"] == [{**one, "maxTotal": str(max(found))} for one in sums]
 
 
-def test_the_deals_of_each_customer_are_filtered_alike() -> None:
+def test_filter_applies_to_the_deals_of_each_customer() -> None:
     load(*MANY)
     question = """query ($filter: DealFilter) {customers {nodes {
         username deals(first: 9, filter: $filter, orderBy: FILE_ASC) {totalCount nodes {gem {name}}}

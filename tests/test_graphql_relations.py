@@ -1,4 +1,4 @@
-"""No relation costs a statement a row: the numbers of statements, for one parent and for seven."""
+"""Query counts of relations with one parent and with seven: no relation has the N+1 problem."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ FRAGMENT = "fragment Theirs on Customer {deals(first: 1) {nodes {id}}}"
 
 
 @pytest.mark.parametrize(("field", "number"), {**ONE_RELATION, **DEEP, **ALIASES, **COUNTS, **EMPTY}.items(), ids=str)
-def test_statements_are_as_many_for_seven_rows_as_for_one(field: str, number: int) -> None:
+def test_query_count_is_the_same_for_one_and_seven_parents(field: str, number: int) -> None:
     load(*ROWS)
     size = "limit" if field.startswith(("topClients", "dealStats")) else "first"
     for rows in (1, 7):
@@ -77,7 +77,7 @@ def test_statements_are_as_many_for_seven_rows_as_for_one(field: str, number: in
         assert statements(question) == number, rows
 
 
-def test_pages_within_pages_know_what_is_beside_them_in_one_statement_more() -> None:
+def test_nested_page_info_takes_one_additional_query() -> None:
     load(*ROWS)
     cursor = data("{customers(first: 1) {nodes {deals(first: 2) {pageInfo {endCursor}}}}}")["customers"]["nodes"][0]
     question = """query ($rows: Int, $after: String) {
@@ -87,7 +87,7 @@ def test_pages_within_pages_know_what_is_beside_them_in_one_statement_more() -> 
         assert statements(question, rows=rows, after=cursor["deals"]["pageInfo"]["endCursor"]) == 3
 
 
-def test_fields_under_other_names_are_answered_as_if_each_were_alone() -> None:
+def test_aliased_fields_return_the_same_as_separate_queries() -> None:
     load(*ROWS)
     fields = [
         "deals(first: 1) {nodes {id}}",
@@ -105,7 +105,7 @@ def test_fields_under_other_names_are_answered_as_if_each_were_alone() -> None:
         assert [{"it": node[f"f{number}"]} for node in together["customers"]["nodes"]] == answers, fields[number]
 
 
-def test_one_fragment_in_several_places_is_answered_for_the_rows_of_each() -> None:
+def test_fragment_in_several_places_returns_the_rows_of_each() -> None:
     load(*ROWS)
     fragment = "fragment F on Customer {username deals(first: 2) {nodes {id}} deals(first: 2) {totalCount}}"
     everyone = {node["username"]: node for node in data("{customers {nodes {...F}}}" + fragment)["customers"]["nodes"]}
@@ -139,8 +139,8 @@ def cost(question: str) -> int:
     return requested
 
 
-def test_the_lists_of_rows_beyond_the_page_are_not_read() -> None:
-    """The cost tells: it counts the deals that the database has to find."""
+def test_lists_of_rows_outside_the_page_are_not_read() -> None:
+    """The reported cost shows it: it includes the deals that the database has to find."""
     question = "{customers(first: 1, orderBy: USERNAME_ASC) {nodes {deals(first: 1) {nodes {id}}}}}"
     load(*many(800, ["ann"]))
     alone = cost(question)
@@ -148,7 +148,7 @@ def test_the_lists_of_rows_beyond_the_page_are_not_read() -> None:
     assert cost(question) == alone
 
 
-def test_a_list_that_several_rows_lead_to_is_read_once() -> None:
+def test_list_shared_by_several_rows_is_read_once() -> None:
     """Each of three customers leads to the one gem, and the gem to all its buyers."""
     question = "{customers(first: %s) {nodes {gems(first: 1) {nodes {buyers(first: 1) {nodes {id}}}}}}}"
     costs = {}

@@ -1,4 +1,4 @@
-"""The schema itself: committed as it is, served, and each name in it said in words a frontend can use."""
+"""The schema: the committed file, its URL, its descriptions and its nullability."""
 
 from __future__ import annotations
 
@@ -32,22 +32,20 @@ COMMITTED = ROOT / "graphql_schema" / "schema.graphql"
 ADDRESS = "/graphql/schema.graphql"
 BUILT = build_schema(sdl())
 NAMED = {name: one for name, one in BUILT.type_map.items() if not name.startswith("__")}
-#: Names of values that say what they mean: a column, and which way.
-SPEAKS_FOR_ITSELF = re.compile(r"[A-Z_]+_(ASC|DESC)")
+#: Names of enum values that need no description: a column and a direction.
+SELF_EXPLANATORY = re.compile(r"[A-Z_]+_(ASC|DESC)")
 
 
-def test_the_committed_schema_is_that_of_the_code() -> None:
-    assert COMMITTED.read_text() == sdl(), (
-        "bring it up to date: python manage.py print_schema > graphql_schema/schema.graphql"
-    )
+def test_committed_schema_matches_the_code() -> None:
+    assert COMMITTED.read_text() == sdl(), "Update it: python manage.py print_schema > graphql_schema/schema.graphql"
 
 
-def test_the_command_that_repairs_it_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_print_schema_prints_the_committed_schema(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("print_schema")
     assert capsys.readouterr().out == sdl()
 
 
-def test_the_printed_schema_is_sorted_and_loses_nothing() -> None:
+def test_printed_schema_is_sorted_and_complete() -> None:
     """graphql-core finds no difference for clients between what is printed and what runs."""
     assert find_breaking_changes(schema._schema, BUILT) == find_breaking_changes(BUILT, schema._schema) == []
     names = re.findall(r"^(?:type|input|interface|enum|scalar|union) (\w+)", sdl(), re.MULTILINE)
@@ -55,10 +53,10 @@ def test_the_printed_schema_is_sorted_and_loses_nothing() -> None:
     assert print_schema(BUILT) + "\n" == sdl()
 
 
-# At its address
+# The URL
 
 
-def test_the_schema_is_served_and_kept_by_clients_until_it_changes() -> None:
+def test_schema_is_served_with_an_etag() -> None:
     response = Client().get(ADDRESS)
     assert (response.status_code, response.content.decode()) == (200, sdl())
     assert response["Content-Type"] == "text/plain; charset=utf-8"
@@ -68,7 +66,7 @@ def test_the_schema_is_served_and_kept_by_clients_until_it_changes() -> None:
     assert Client().get(ADDRESS, headers={"If-None-Match": '"another"'}).status_code == 200
 
 
-def test_the_schema_comes_by_get_only() -> None:
+def test_schema_is_served_for_get_and_head_only() -> None:
     response = Client().post(ADDRESS)
     assert (response.status_code, response["Allow"]) == (405, "GET, HEAD")
     assert response.json()["errors"][0]["extensions"]["code"] == "graphql_unreadable"
@@ -76,7 +74,7 @@ def test_the_schema_comes_by_get_only() -> None:
     assert (head.status_code, head.content) == (200, b"")
 
 
-def test_where_reading_needs_a_token_the_schema_does_too(settings: Settings) -> None:
+def test_schema_requires_a_token_if_reading_does(settings: Settings) -> None:
     settings.API_TOKENS, settings.READ_REQUIRES_TOKEN = read_tokens("ann:0123456789abcdef"), True
     refused = Client().get(ADDRESS)
     assert refused.status_code == 401
@@ -85,11 +83,11 @@ def test_where_reading_needs_a_token_the_schema_does_too(settings: Settings) -> 
     assert allowed.status_code == 200
 
 
-# In words
+# Descriptions
 
 
 def described() -> Iterator[tuple[str, str | None]]:
-    """Everything that a client can see, and what is said of it."""
+    """Yield the name and the description of everything in the schema."""
     for name, one in NAMED.items():
         if is_specified_scalar_type(one):
             continue
@@ -104,20 +102,20 @@ def described() -> Iterator[tuple[str, str | None]]:
                 yield from ((f"{name}.{field_name}({it})", arg.description) for it, arg in field.args.items())
 
 
-def test_everything_is_described_in_a_sentence() -> None:
+def test_everything_in_the_schema_has_a_description() -> None:
     silent = [
         name
         for name, description in described()
-        if not (description or "").endswith((".", ".)")) and not SPEAKS_FOR_ITSELF.fullmatch(name.partition(".")[2])
+        if not (description or "").endswith((".", ".)")) and not SELF_EXPLANATORY.fullmatch(name.partition(".")[2])
     ]
     assert silent == []
 
 
-def test_no_type_is_called_a_type() -> None:
+def test_no_type_name_ends_with_type_or_input() -> None:
     assert [name for name in NAMED if name.endswith(("Type", "Input"))] == []
 
 
-def test_every_scalar_says_where_it_is_specified() -> None:
+def test_every_custom_scalar_has_a_specification_url() -> None:
     scalars = [
         one for one in NAMED.values() if isinstance(one, GraphQLScalarType) and not is_specified_scalar_type(one)
     ]
@@ -125,13 +123,13 @@ def test_every_scalar_says_where_it_is_specified() -> None:
     assert all((one.specified_by_url or "").startswith("https://") for one in scalars)
 
 
-def test_no_default_is_null() -> None:
+def test_no_argument_has_null_as_its_default() -> None:
     """Leaving an input out says the same, and every tool would show the default."""
     assert "= null" not in sdl()
 
 
 @pytest.mark.django_db
-def test_leaving_an_input_out_means_what_null_means() -> None:
+def test_omitted_inputs_are_equal_to_null() -> None:
     asked = "query ($n: Int, $f: DealFilter) { deals(first: $n, filter: $f) { totalCount } }"
     answers = [
         Client().post("/graphql", {"query": query, "variables": variables}, content_type="application/json").json()
@@ -146,7 +144,7 @@ def test_leaving_an_input_out_means_what_null_means() -> None:
     assert [answer["data"] for answer in answers] == [{"deals": {"totalCount": 0}}] * 5
 
 
-# What may be null
+# Nullability
 
 
 def columns() -> Iterator[tuple[str, bool, bool]]:
@@ -160,14 +158,14 @@ def columns() -> Iterator[tuple[str, bool, bool]]:
                 yield f"{model.__name__}.{column.name}", not isinstance(field.type, GraphQLNonNull), column.null
 
 
-def test_a_field_may_be_null_where_its_column_may() -> None:
+def test_fields_are_nullable_exactly_where_their_columns_are() -> None:
     found = list(columns())
     assert [name for name, of_the_field, of_the_column in found if of_the_field != of_the_column] == []
     assert [name for name, of_the_field, _ in found if of_the_field] == ["Upload.finished_at"]
     assert len(found) > 30
 
 
-def test_one_thing_by_its_name_may_be_missing_and_a_list_never_is() -> None:
+def test_only_fields_of_single_objects_are_nullable() -> None:
     query = NAMED["Query"]
     assert isinstance(query, GraphQLObjectType)
     nullable = {name for name, field in query.fields.items() if not isinstance(field.type, GraphQLNonNull)}
