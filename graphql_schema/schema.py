@@ -74,11 +74,11 @@ class QueryLimits(SchemaExtension):
         context = self.execution_context
         document: Any = context.graphql_document
         operation: OperationContext = context.context
-        operation.budget.spend(
+        operation.budget.consume(
             estimate_cost(context.schema._schema, document, context.operation_name, context.variables or {})
         )
         if context.operation_type is OperationType.QUERY:
-            with operation.budget.watching():
+            with operation.budget.enforce_query_limits():
                 yield
             if operation.budget.timer.has_expired:
                 explain_interruptions(context.result.errors if context.result else None)

@@ -1,9 +1,17 @@
-"""What an operation may cost, before it runs and while it does.
+"""Query cost analysis: the cost of an operation in nodes, estimated before it is executed and charged while it runs.
 
-Answers for every limit of GraphQL but the size of its body. Before: the *shape* of a document, and its
-*nodes*: what it could return if every page were full. While: the deals that the database must look at,
-and the statements. All walks remember each fragment, so their time grows with the document, not with
-what it unfolds to. Knows the schema as graphql-core sees it and none of our types.
+One node stands for at most 100 µs of CPU time of the service and its database together, so the published limit of
+10,000 nodes is one second. ``extensions.cost`` of every response reports the cost and the limit. The cost consists of
+
+* a constant for each operation, and one node for each field of the document: parsing, validation, planning. Fields
+  with the same response path cost more, because validation compares each pair of them;
+* the objects and values that the response has if every page is full, whatever the data; values of arguments count too,
+  because they are read again for each object;
+* while the operation runs, each SQL statement, the rows that the database reads, searches, sorts and groups, and the
+  text of the response.
+
+The constants below were measured with ``python -m tests.bench --only worst`` on PostgreSQL 17 and SQLite over a million
+deals. That program searches for the operation with the highest CPU time per node.
 """
 
 from __future__ import annotations
@@ -44,41 +52,72 @@ from graphql import (
 from deals_api.db_vendor import StatementsTimedOut, StatementTimer
 from deals_api.errors import LimitExceeded
 from deals_api.reports.deal_filter import RANDOM_ACCESS_COST, NameScan
-from graphql_schema.execution.document_limits import _fragments
+from graphql_schema.execution.document_limits import (
+    count_overlapping_fields,
+    count_selections,
+    fields_within,
+    fragments_by_name,
+)
 
-# A node stands for up to 70 µs of one core, so that the 10,000 of the published limit are 0.7 s. Measured in the
-# processor time of Python and PostgreSQL, on a million deals, by ``python -m tests.bench --only worst``.
+# Costs of the request itself
 
-#: Values that take what a row does: an object with its resolvers 20 to 60 µs, a value in it 3 to 9.
+#: Receive and log the request, look up the upload, write the response: 5 ms.
+OPERATION_COST: Final = 80
+#: Parse, validate and plan one field or fragment spread: 0.1 to 0.2 ms.
+_SELECTION_COST: Final = 2
+#: Pairs of fields with the same response path; validation compares them: 4 to 9 µs each.
+_FIELD_PAIRS_PER_NODE: Final = 15
+#: Build an SQL statement, send it and read its result: 0.8 to 1.5 ms.
+STATEMENT_COST: Final = 15
+#: Build a statement with groups and aggregates: 3 to 4 ms more.
+_GROUPING_COST: Final = 35
+
+# Costs of the response
+
+#: An object with its resolvers takes 20 to 60 µs, a value 4 to 12 µs.
 VALUES_PER_NODE: Final = 8
-#: Values of an argument, read anew for each row that it is asked of, that take what one value of an answer does.
+#: The values that an id counts for, because it is encoded for each object: 10 to 16 µs.
+_ID_VALUES: Final = 2
+#: The values that a connection counts for, because it has arguments and reads one more row: 0.1 to 0.2 ms.
+_CONNECTION_VALUES: Final = 8
+#: The values that a row of a connection counts for if it is read for ``pageInfo`` only: 30 to 50 µs.
+_ROW_VALUES: Final = 4
+#: Scalar values of an argument that take as long as one value of the response.
 _ARGUMENT_VALUES: Final = 2
-#: Names that Python is handed one by one.
+#: The scalar values that an input object counts for: 50 µs.
+_INPUT_OBJECT_VALUES: Final = 8
+#: Bytes of text that are encoded, compressed and cached.
+_TEXT_BYTES_PER_NODE: Final = 4_000
+
+# Costs of names in Python and in the database
+
+#: Names that Python receives, one by one.
 _NAMES_PER_NODE: Final = 40
-#: Characters of names that are searched for a text, of any length: 10 to 12 ns each where nearly all of them match.
+#: Characters of names that are searched for a substring of any length: 10 to 12 ns each if nearly all of them match.
 _CHARACTERS_PER_NODE: Final = 7_000
-#: Groups that the database makes, sorts and, if need be, looks up the names of: 100,000 in 0.4 to 0.7 s.
+#: Groups that the database creates and sorts, and whose names it looks up: 100,000 in 0.4 to 0.7 s.
 _GROUPS_PER_NODE: Final = 18
 
-# What a million rows cost by what the database does with each
+# Costs of a million rows, by the operation of the database
 
-#: Looks at it, compares it, keeps the first ones: 70 to 170 ms.
-_LOOK: Final = 2_000
-#: Keeps the first names of an order that no index gives; long ones that begin alike: 0.9 s.
+#: Read, compare, keep the first ones: 70 to 170 ms.
+_READ: Final = 2_000
+#: Keep the first names in an order without an index; long names with equal beginnings: 0.9 s.
 _SORT_NAMES: Final = 10_000
-#: Converts a name to bytes, to search it: 200 ms.
+#: Convert a name to bytes, to search it: 200 ms.
 _CONVERT: Final = 3_000
-#: Finds out whether its name is in a set: 100 ms where the set has thousands of names, 250 where it has 100,000.
+#: Look up a name in a set: 100 ms if the set has thousands of names, 250 ms if it has 100,000.
 _SET: Final = 1_500
 _NAMES_THAT_DOUBLE_IT: Final = 100_000
-#: Adds it to its group: 60 to 80 ms.
+#: Add a row to its group: 60 to 80 ms.
 _GROUP: Final = 1_000
-#: Cuts its date down to a period: 90 to 110 ms.
+#: Truncate a date to its period: 90 to 110 ms.
 _PERIOD: Final = 1_500
-#: Sorts it among those of the same parent: 0.8 to 1 s; 2 s by what stands in another table.
+#: Sort a row within its parent: 0.8 to 1 s; 2 s by a column of another table.
 _RANK: Final = 13_000
 _RANK_JOINED: Final = 27_000
-#: Rows of one question that are counted. What can be asked of a million deals can be asked of more, and takes longer.
+#: Rows of one field above which the cost stays the same, so that a query accepted for a million deals is accepted for
+#: larger files too; it only takes longer.
 _MAX_ROWS: Final = 1_000_000
 
 _SIZES: Final = {"first", "last", "limit"}
@@ -86,32 +125,36 @@ _WITH_FIELDS: Final = (GraphQLObjectType, GraphQLInterfaceType)
 _INTROSPECTION: Final = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}
 
 
-# The shape of a document
-
-
-# The size of arguments
-
-
-# The nodes of an answer
+# Before the execution
 
 
 def estimate_cost(schema: GraphQLSchema, document: DocumentNode, name: str | None, variables: dict[str, Any]) -> int:
-    """What the operation of this name could return if every page were full; the document must be valid."""
+    """Return the cost of an operation with full pages, in nodes; the document must be valid."""
     operation = next(
-        one
-        for one in document.definitions
-        if isinstance(one, OperationDefinitionNode) and (name is None or (one.name and one.name.value == name))
+        definition
+        for definition in document.definitions
+        if isinstance(definition, OperationDefinitionNode)
+        and (name is None or (definition.name and definition.name.value == name))
     )
     root = schema.get_root_type(operation.operation)
     if root is None:
         return 0
-    defaults = {one.variable.name.value: one.default_value for one in operation.variable_definitions or ()}
-    walk = CostVisitor(schema, _fragments(document), defaults, variables)
-    return math.ceil(walk.of(operation.selection_set, root, 1) / VALUES_PER_NODE)
+    defaults = {
+        definition.variable.name.value: definition.default_value for definition in operation.variable_definitions or ()
+    }
+    visitor = CostVisitor(schema, fragments_by_name(document), defaults, variables)
+    values = visitor.count_values(operation.selection_set, root, 1)
+    return document_cost(document) + math.ceil(values / VALUES_PER_NODE)
+
+
+def document_cost(document: DocumentNode) -> int:
+    """Return the cost of parsing and validating a document, and of the request around it."""
+    selections, pairs = count_selections(document), count_overlapping_fields(document)
+    return OPERATION_COST + _SELECTION_COST * selections + pairs // _FIELD_PAIRS_PER_NODE
 
 
 class CostVisitor:
-    """Counts values: a leaf is one, an object ``VALUES_PER_NODE`` beside what is asked of it."""
+    """Counts values: a leaf is one value, an object ``VALUES_PER_NODE`` values in addition to its fields."""
 
     def __init__(
         self,
@@ -124,92 +167,109 @@ class CostVisitor:
         self.fragments = fragments
         self.defaults = defaults
         self.variables = variables
-        self.known: dict[tuple[str, int], float] = {}
-        self.sizes: dict[str, int] = {}
-        self.of_the_schema = _lists_of_the_schema(schema)
+        self.counted_fragments: dict[tuple[str, int], float] = {}
+        self.variable_sizes: dict[str, int] = {}
+        self.introspection_lists = _introspection_list_sizes(schema)
 
-    def of(self, selections: SelectionSetNode, parent: GraphQLNamedType, page: int) -> float:
-        """Values under one object; ``page`` is how many rows its lists may have."""
-        return sum(self.selection(node, parent, page) for node in selections.selections)
+    def count_values(self, selections: SelectionSetNode, parent: GraphQLNamedType, page_size: int) -> float:
+        """Count the values of one object; ``page_size`` is the number of rows in its lists."""
+        return sum(self.count_selection(node, parent, page_size) for node in selections.selections)
 
-    def selection(self, node: Any, parent: GraphQLNamedType, page: int) -> float:
+    def count_selection(self, node: Any, parent: GraphQLNamedType, page_size: int) -> float:
         if isinstance(node, FragmentSpreadNode):
-            return self.spread(node.name.value, page)
+            return self.count_fragment(node.name.value, page_size)
         if isinstance(node, InlineFragmentNode):
-            named = node.type_condition and self.schema.get_type(node.type_condition.name.value)
-            return self.of(node.selection_set, named or parent, page)
+            condition = node.type_condition and self.schema.get_type(node.type_condition.name.value)
+            return self.count_values(node.selection_set, condition or parent, page_size)
+        return self.count_field(node, parent, page_size)
+
+    def count_fragment(self, name: str, page_size: int) -> float:
+        """Count a fragment once, however often it is spread, so the time grows with the document only."""
+        key = (name, page_size)
+        if key not in self.counted_fragments:
+            fragment = self.fragments[name]
+            condition = self.schema.get_type(fragment.type_condition.name.value)
+            self.counted_fragments[key] = (
+                self.count_values(fragment.selection_set, condition, page_size) if condition else 0
+            )
+        return self.counted_fragments[key]
+
+    def count_field(self, node: FieldNode, parent: GraphQLNamedType, page_size: int) -> float:
         name = node.name.value
         field = (isinstance(parent, _WITH_FIELDS) and parent.fields.get(name)) or _INTROSPECTION.get(name)
         if field is None:
             return 1  # __typename
-        written = sum(self.size(one.value) for one in node.arguments or ()) // _ARGUMENT_VALUES
+        arguments = sum(self.argument_size(argument.value) for argument in node.arguments or ()) // _ARGUMENT_VALUES
+        field_type = get_named_type(field.type)
         if node.selection_set is None:
-            return 1 + written
-        named = get_named_type(field.type)
-        if (mean := self.of_the_schema.get((parent.name, name))) is not None:
-            return mean * (VALUES_PER_NODE + self.of(node.selection_set, named, page))
-        asked = self.rows_asked(node, field.args)
+            return arguments + (_ID_VALUES if field_type.name == "ID" else 1)
+        if (mean := self.introspection_lists.get((parent.name, name))) is not None:
+            return mean * (VALUES_PER_NODE + self.count_values(node.selection_set, field_type, page_size))
+        own_page_size = self.requested_page_size(node, field.args)
         is_list = isinstance(get_nullable_type(field.type), GraphQLList)
-        times = (page if asked is None else asked) if is_list else 1
-        inside = self.of(node.selection_set, named, page if asked is None else asked)
-        return written + times * (VALUES_PER_NODE + inside)
+        if own_page_size is not None and not is_list:
+            return arguments + self.count_connection(node.selection_set, field_type, own_page_size)
+        page_size = page_size if own_page_size is None else own_page_size
+        objects = page_size if is_list else 1
+        return arguments + objects * (VALUES_PER_NODE + self.count_values(node.selection_set, field_type, page_size))
 
-    def spread(self, name: str, page: int) -> float:
-        if (name, page) not in self.known:
-            fragment = self.fragments[name]
-            named = self.schema.get_type(fragment.type_condition.name.value)
-            self.known[name, page] = self.of(fragment.selection_set, named, page) if named else 0
-        return self.known[name, page]
+    def count_connection(self, selections: SelectionSetNode, connection: GraphQLNamedType, page_size: int) -> float:
+        """Count a page. Its rows are read for ``pageInfo`` even if no node is selected, but not for ``totalCount``."""
+        values = self.count_values(selections, connection, page_size)
+        if any(field.selection_set for field in fields_within([selections], self.fragments)):
+            values = max(values, page_size * _ROW_VALUES)
+        return VALUES_PER_NODE + _CONNECTION_VALUES + values
 
-    def size(self, value: Any) -> int:
-        """The values in an argument, or in one of Python's, with those in its lists and objects."""
+    def argument_size(self, value: Any) -> int:
+        """Count the values in an argument, given as a node or as a Python value, with its lists and objects."""
         if isinstance(value, VariableNode):
             name = value.name.value
-            if name not in self.sizes:
-                self.sizes[name] = self.size(self.variables.get(name, self.defaults.get(name)))
-            return self.sizes[name]
-        inside: Iterable[Any] = ()
+            if name not in self.variable_sizes:
+                self.variable_sizes[name] = self.argument_size(self.variables.get(name, self.defaults.get(name)))
+            return self.variable_sizes[name]
+        values: Iterable[Any] = ()
         if isinstance(value, ObjectValueNode):
-            inside = (one.value for one in value.fields)
-        elif isinstance(value, ListValueNode):
-            inside = value.values
+            values = (field.value for field in value.fields)
         elif isinstance(value, dict):
-            inside = value.values()
+            values = value.values()
+        elif isinstance(value, ListValueNode):
+            values = value.values
         elif isinstance(value, list):
-            inside = value
-        return 1 + sum(map(self.size, inside))
+            values = value
+        own = _INPUT_OBJECT_VALUES if isinstance(value, ObjectValueNode | dict) else 1
+        return own + sum(map(self.argument_size, values))
 
-    def rows_asked(self, node: FieldNode, arguments: dict[str, Any]) -> int | None:
-        """The rows that ``first``, ``last`` or ``limit`` ask for; None for a field that has none of them."""
-        sizes = _SIZES & arguments.keys()
-        if not sizes:
+    def requested_page_size(self, node: FieldNode, arguments: dict[str, Any]) -> int | None:
+        """Return the rows requested by ``first``, ``last`` or ``limit``; None for a field without these arguments."""
+        names = _SIZES & arguments.keys()
+        if not names:
             return None
         limits = settings.DEALS_LIMITS
-        given = [self.number(one.value) for one in node.arguments or () if one.name.value in sizes]
-        asked = next((number for number in given if number is not None), None)
-        if asked is None:
-            default = next((arguments[one].default_value for one in sizes), None)
-            asked = default if isinstance(default, int) else limits.page_size
-        return min(max(asked, 0), limits.max_page_size)
+        given = [self.integer(argument.value) for argument in node.arguments or () if argument.name.value in names]
+        size = next((number for number in given if number is not None), None)
+        if size is None:
+            default = next((arguments[name].default_value for name in names), None)
+            size = default if isinstance(default, int) else limits.page_size
+        return min(max(size, 0), limits.max_page_size)
 
-    def number(self, value: Any) -> int | None:
+    def integer(self, value: Any) -> int | None:
         if isinstance(value, VariableNode):
             name = value.name.value
             if name in self.variables:
-                given = self.variables[name]
-                whole = isinstance(given, int) or (isinstance(given, float) and given.is_integer())
-                return int(given) if whole else None  # 5.0 is an Int too, by the specification
+                number = self.variables[name]
+                is_integer = isinstance(number, int) or (isinstance(number, float) and number.is_integer())
+                return int(number) if is_integer else None  # by the specification, 5.0 is an Int
             value = self.defaults.get(name)
         return int(value.value) if isinstance(value, IntValueNode) else None
 
 
 @cache
-def _lists_of_the_schema(schema: GraphQLSchema) -> dict[tuple[str, str], float]:
-    """How many objects a field of introspection has in the mean, by type and field."""
+def _introspection_list_sizes(schema: GraphQLSchema) -> dict[tuple[str, str], float]:
+    """Return the mean number of objects in each list of the introspection types, by type and field."""
     types = list(schema.type_map.values())
-    fields = [field for one in types if isinstance(one, _WITH_FIELDS) for field in one.fields.values()]
-    values = [value for one in types if isinstance(one, GraphQLEnumType) for value in one.values]
-    inputs = [field for one in types if isinstance(one, GraphQLInputObjectType) for field in one.fields]
+    fields = [field for type_ in types if isinstance(type_, _WITH_FIELDS) for field in type_.fields.values()]
+    values = [value for type_ in types if isinstance(type_, GraphQLEnumType) for value in type_.values]
+    inputs = [field for type_ in types if isinstance(type_, GraphQLInputObjectType) for field in type_.fields]
     lists: dict[str, dict[str, float]] = {
         "__Schema": {"types": len(types), "directives": len(schema.directives)},
         "__Type": {
@@ -218,36 +278,39 @@ def _lists_of_the_schema(schema: GraphQLSchema) -> dict[tuple[str, str], float]:
             "inputFields": len(inputs) / len(types),
             "interfaces": 1,
             "possibleTypes": 1,
-            "ofType": 0.5,  # half of what has a type says no more than its name
+            "ofType": 0.5,  # half of the types of fields wrap no other type
         },
-        "__Field": {"args": sum(len(one.args) for one in fields) / len(fields)},
+        "__Field": {"args": sum(len(field.args) for field in fields) / len(fields)},
         "__Directive": {"args": 1, "locations": 4},
     }
-    return {(name, field): size for name, of_type in lists.items() for field, size in of_type.items()}
+    return {(name, field): size for name, sizes in lists.items() for field, size in sizes.items()}
 
 
-# While it runs
+# During the execution
 
 
 def timed_out() -> LimitExceeded:
     return LimitExceeded(f"The database needs more than {settings.DEALS_LIMITS.max_query_seconds} s for the operation.")
 
 
-def _look_ups(sets: Sequence[int]) -> int:
-    return sum(_SET + _SET * names // _NAMES_THAT_DOUBLE_IT for names in sets)
+def _lookup_cost(set_sizes: Sequence[int]) -> int:
+    return sum(_SET + _SET * names // _NAMES_THAT_DOUBLE_IT for names in set_sizes)
 
 
 class CostBudget:
-    """What one operation has cost so far, against what it may cost."""
+    """The cost of one operation so far, and its limit.
+
+    Call each method before the work that it charges for. All of them raise LimitExceeded above the limit.
+    """
 
     def __init__(self) -> None:
         self.limit: int = settings.DEALS_LIMITS.max_nodes
         self.requested = 0
         self.statements = 0
         self.timer = StatementTimer(settings.DEALS_LIMITS.max_query_seconds)
+        self._text_cost = 0
 
-    def spend(self, nodes: int) -> None:
-        """Raises: LimitExceeded, where the budget does not reach."""
+    def consume(self, nodes: int) -> None:
         self.requested += nodes
         if self.requested > self.limit:
             raise LimitExceeded(
@@ -256,51 +319,59 @@ class CostBudget:
             )
 
     def read_rows(self, rows: int, *, sets: Sequence[int] = ()) -> None:
-        """The database is about to look at so many rows, and each up in sets of so many names."""
-        self._spend_on(rows, _LOOK + _look_ups(sets))
+        """Charge for reading rows, and for looking up each of them in sets of these numbers of names."""
+        self._consume_rows(rows, _READ + _lookup_cost(sets))
 
     def read_names(self, scan: NameScan) -> None:
-        """The database is about to look at so many names, and to search some of them for a text."""
+        """Charge for reading names, and for searching some of them for a substring."""
         self.read_rows(scan.names)
-        self._spend_on(scan.searched, _CONVERT)
-        self.spend(scan.characters // _CHARACTERS_PER_NODE)
+        self._consume_rows(scan.searched, _CONVERT)
+        self.consume(scan.characters // _CHARACTERS_PER_NODE)
 
     def sort_names(self, names: int) -> None:
-        """The database is about to take the first of so many names, in an order that no index gives."""
-        self._spend_on(names, _SORT_NAMES)
+        """Charge for finding the first names in an order that no index has."""
+        self._consume_rows(names, _SORT_NAMES)
 
     def fetch_rows(self, rows: int) -> None:
-        """The database is about to find so many rows by an index."""
+        """Charge for fetching rows through an index."""
         self.read_rows(rows * RANDOM_ACCESS_COST)
 
     def rank_rows(self, rows: int, *, elsewhere: bool) -> None:
-        """The database is about to look at so many rows, and to take the first ones of each parent.
+        """Charge for reading rows and finding the first ones of each parent.
 
-        ``elsewhere``: they are in order by columns of another table.
+        ``elsewhere``: their order is that of columns in another table.
         """
-        self._spend_on(rows, _LOOK + (_RANK_JOINED if elsewhere else _RANK))
+        self._consume_rows(rows, _READ + (_RANK_JOINED if elsewhere else _RANK))
 
     def group_rows(self, rows: int, groups: int, *, sets: Sequence[int] = (), by_period: bool = False) -> None:
-        """The database is about to look at so many rows, and to make so many groups of them."""
-        self._spend_on(rows, _LOOK + _look_ups(sets) + _GROUP + _PERIOD * by_period)
-        self.spend(groups // _GROUPS_PER_NODE)
+        """Charge for reading rows and grouping them."""
+        self.consume(_GROUPING_COST)
+        self._consume_rows(rows, _READ + _lookup_cost(sets) + _GROUP + _PERIOD * by_period)
+        self.consume(groups // _GROUPS_PER_NODE)
 
     def list_names(self, names: int) -> None:
-        """Python is about to take so many names into its hands."""
-        self.spend(names // _NAMES_PER_NODE)
+        """Charge for names that Python receives."""
+        self.consume(names // _NAMES_PER_NODE)
 
-    def _spend_on(self, rows: int, cost_of_a_million: int) -> None:
-        self.spend(min(rows, _MAX_ROWS) * cost_of_a_million // 1_000_000)
+    def write_text(self, total_bytes: int) -> None:
+        """Charge for the text of the response, which has ``total_bytes`` so far."""
+        cost = total_bytes // _TEXT_BYTES_PER_NODE
+        added, self._text_cost = cost - self._text_cost, cost
+        self.consume(added)
+
+    def _consume_rows(self, rows: int, cost_of_a_million: int) -> None:
+        self.consume(min(rows, _MAX_ROWS) * cost_of_a_million // 1_000_000)
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Count the statements of this thread, and stop them when there are too many or they take too long."""
+    def enforce_query_limits(self) -> Iterator[None]:
+        """Charge for the statements of this thread, and limit their number and their time."""
         limits = settings.DEALS_LIMITS
 
         def execute(run: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
             self.statements += 1
             if self.statements > limits.max_sql_queries:
                 raise LimitExceeded(f"The operation takes more than {limits.max_sql_queries} statements.")
+            self.consume(STATEMENT_COST)
             try:
                 return self.timer.execute(run, sql, params, many, context)
             except StatementsTimedOut:

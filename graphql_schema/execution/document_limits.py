@@ -24,13 +24,13 @@ from graphql import (
 
 from deals_api.errors import LimitExceeded
 
-#: Python reads no number of more than 4300, and no scalar of ours takes one of more than 19.
+#: Python converts at most 4,300 digits; no scalar of the schema has more than 19.
 _MAX_DIGITS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentMetrics:
-    """How large a document is; fragments count wherever they are spread."""
+    """The size of a document; a fragment counts wherever it is spread."""
 
     depth: int = 0
     fields: int = 0
@@ -38,7 +38,7 @@ class DocumentMetrics:
     directives: int = 0
     spreads: int = 0
 
-    def beside(self, other: DocumentMetrics) -> DocumentMetrics:
+    def merge(self, other: DocumentMetrics) -> DocumentMetrics:
         return DocumentMetrics(
             max(self.depth, other.depth),
             self.fields + other.fields,
@@ -49,34 +49,41 @@ class DocumentMetrics:
 
 
 def check_shape(document: DocumentNode) -> None:
-    """Raises: LimitExceeded, where any definition of the document is over a limit. The document need not be valid."""
+    """Check the size of each definition of a document, which need not be valid.
+
+    Raises: LimitExceeded.
+    """
     limits = settings.DEALS_LIMITS
-    walk = _MetricsVisitor(_fragments(document))
+    visitor = _MetricsVisitor(fragments_by_name(document))
     for definition in document.definitions:
         if not isinstance(definition, OperationDefinitionNode | FragmentDefinitionNode):
             continue
-        shape = walk.of(definition)
-        _check_limit("levels of fields", shape.depth, limits.max_query_depth)
-        _check_limit("fields", shape.fields, limits.max_query_fields)
-        _check_limit("aliases", shape.aliases, limits.max_query_aliases)
-        _check_limit("directives", shape.directives, limits.max_query_directives)
-        _check_limit("spreads of fragments", shape.spreads, limits.max_query_fields)  # even of empty ones
+        metrics = visitor.measure(definition)
+        _check_limit("levels of fields", metrics.depth, limits.max_query_depth)
+        _check_limit("fields", metrics.fields, limits.max_query_fields)
+        _check_limit("aliases", metrics.aliases, limits.max_query_aliases)
+        _check_limit("directives", metrics.directives, limits.max_query_directives)
+        _check_limit("spreads of fragments", metrics.spreads, limits.max_query_fields)  # fragments may be empty
         if isinstance(definition, OperationDefinitionNode):
-            roots = sum(1 for _ in fields_within([definition.selection_set], walk.fragments))
+            roots = sum(1 for _ in fields_within([definition.selection_set], visitor.fragments))
             _check_limit("root fields", roots, limits.max_root_fields)
 
 
-def _check_limit(what: str, found: int, most: int) -> None:
-    if found > most:
-        raise LimitExceeded(f"The document has more than {most} {what}.")
+def _check_limit(unit: str, count: int, limit: int) -> None:
+    if count > limit:
+        raise LimitExceeded(f"The document has more than {limit} {unit}.")
 
 
-def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
-    return {one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)}
+def fragments_by_name(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
+    return {
+        definition.name.value: definition
+        for definition in document.definitions
+        if isinstance(definition, FragmentDefinitionNode)
+    }
 
 
 def _is_introspection(node: Any) -> bool:
-    """Whether what is inside is introspection, whose depth graphql-core bounds: frontends ask for 14 levels of it."""
+    """Whether a selection is one of introspection. graphql-core limits its depth, and common tools need 14 levels."""
     if isinstance(node, FieldNode):
         return node.name.value.startswith("__")
     condition = getattr(node, "type_condition", None)
@@ -84,74 +91,122 @@ def _is_introspection(node: Any) -> bool:
 
 
 class _MetricsVisitor:
+    """Measures each fragment once, so the time grows with the document and not with its expansion."""
+
     def __init__(self, fragments: dict[str, FragmentDefinitionNode]) -> None:
         self.fragments = fragments
-        self.known: dict[str, DocumentMetrics] = {}
+        self.measured: dict[str, DocumentMetrics] = {}
 
-    def of(self, node: Any) -> DocumentMetrics:
-        """The shape of a definition, a field or a fragment."""
-        shape = DocumentMetrics(directives=len(node.directives or ()))
+    def measure(self, node: Any) -> DocumentMetrics:
+        """Measure a definition, a field or an inline fragment."""
+        metrics = DocumentMetrics(directives=len(node.directives or ()))
         for selection in node.selection_set.selections if node.selection_set else ():
-            shape = shape.beside(self.selection(selection))
-        return replace(shape, depth=0) if _is_introspection(node) else shape
+            metrics = metrics.merge(self.measure_selection(selection))
+        return replace(metrics, depth=0) if _is_introspection(node) else metrics
 
-    def selection(self, node: Any) -> DocumentMetrics:
+    def measure_selection(self, node: Any) -> DocumentMetrics:
         if isinstance(node, FragmentSpreadNode):
-            return self.spread(node.name.value).beside(
+            return self.measure_fragment(node.name.value).merge(
                 DocumentMetrics(spreads=1, directives=len(node.directives or ()))
             )
-        inside = self.of(node)
+        content = self.measure(node)
         if not isinstance(node, FieldNode):
-            return inside
+            return content
         field = DocumentMetrics(fields=1, aliases=int(node.alias is not None))
-        return replace(inside, depth=inside.depth + 1).beside(field)
+        return replace(content, depth=content.depth + 1).merge(field)
 
-    def spread(self, name: str) -> DocumentMetrics:
-        if name not in self.known:
-            self.known[name] = DocumentMetrics()  # what spreads itself is refused by validation
+    def measure_fragment(self, name: str) -> DocumentMetrics:
+        if name not in self.measured:
+            self.measured[name] = DocumentMetrics()  # validation rejects cycles
             if name in self.fragments:
-                self.known[name] = self.of(self.fragments[name])
-        return self.known[name]
+                self.measured[name] = self.measure(self.fragments[name])
+        return self.measured[name]
 
 
 def fields_within(
     selection_sets: Iterable[SelectionSetNode], fragments: dict[str, FragmentDefinitionNode]
 ) -> Iterator[FieldNode]:
-    """The fields of one level, with those that fragments bring; each fragment once."""
-    waiting, seen = list(selection_sets), set()
-    while waiting:
-        for node in waiting.pop().selections:
+    """Yield the fields of one level, including those in fragments; each fragment is read once."""
+    pending, seen = list(selection_sets), set()
+    while pending:
+        for node in pending.pop().selections:
             if isinstance(node, FieldNode):
                 yield node
             elif isinstance(node, InlineFragmentNode):
-                waiting.append(node.selection_set)
+                pending.append(node.selection_set)
             elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
                 seen.add(node.name.value)
                 if fragment := fragments.get(node.name.value):
-                    waiting.append(fragment.selection_set)
+                    pending.append(fragment.selection_set)
+
+
+def count_selections(document: DocumentNode) -> int:
+    """Count the fields, fragment spreads and inline fragments that the document contains."""
+    counter = _SelectionCounter()
+    visit(document, counter)
+    return counter.count
+
+
+class _SelectionCounter(Visitor):
+    count = 0
+
+    def enter_field(self, *_: Any) -> None:
+        self.count += 1
+
+    enter_fragment_spread = enter_inline_fragment = enter_field
+
+
+def count_overlapping_fields(document: DocumentNode) -> int:
+    """Count the pairs of fields with the same response path; validation compares each pair.
+
+    Each distinct group of selection sets is counted once, so the time grows with the document only.
+    """
+    fragments, counted = fragments_by_name(document), dict[tuple[int, ...], int]()
+
+    def count(selection_sets: list[SelectionSetNode]) -> int:
+        key = tuple(map(id, selection_sets))
+        if key not in counted:
+            by_name: dict[str, list[FieldNode]] = {}
+            for field in fields_within(selection_sets, fragments):
+                by_name.setdefault((field.alias or field.name).value, []).append(field)
+            counted[key] = sum(map(count_group, by_name.values()))
+        return counted[key]
+
+    def count_group(fields: list[FieldNode]) -> int:
+        pairs = len(fields) * (len(fields) - 1) // 2
+        return pairs + count([field.selection_set for field in fields if field.selection_set])
+
+    return sum(
+        count([definition.selection_set])
+        for definition in document.definitions
+        if isinstance(definition, OperationDefinitionNode)
+    )
 
 
 def check_values(document: DocumentNode, variables: dict[str, Any]) -> None:
-    """Raises: LimitExceeded, where a list, a string or a number is over its limit, in the document or the variables."""
+    """Check the lists, strings and numbers of the document and of its variables.
+
+    Raises: LimitExceeded.
+    """
     limits = settings.DEALS_LIMITS
-    waiting: list[Any] = [variables]
-    visit(document, _ValueCollector(waiting))
-    while waiting:
-        value = waiting.pop()
+    pending: list[Any] = [variables]
+    visit(document, _ValueCollector(pending))
+    while pending:
+        value = pending.pop()
         if isinstance(value, str) and len(value) > limits.max_string_length:
             raise LimitExceeded(f"A string is over {limits.max_string_length} characters.")
         if isinstance(value, list | tuple):
             if len(value) > limits.max_list_argument:
                 raise LimitExceeded(f"A list has more than {limits.max_list_argument} values.")
-            waiting.extend(value)
+            pending.extend(value)
         elif isinstance(value, dict):
-            waiting.extend(value.values())
+            pending.extend(value.values())
 
 
 class _ValueCollector(Visitor):
-    """Collects the strings and lists that a document writes out, none of them within too many others.
+    """Collects the strings and lists of a document, and limits their nesting.
 
-    (Documents are compared by a function that calls itself at each level, so Python would give up in its middle.)
+    graphql-core compares values recursively, so deeper ones would exceed the recursion limit of Python.
     """
 
     def __init__(self, values: list[Any]) -> None:
@@ -159,15 +214,15 @@ class _ValueCollector(Visitor):
         self.values = values
         self.levels = 0
 
-    def go_in(self, *_: Any) -> None:
+    def open_level(self, *_: Any) -> None:
         self.levels += 1
         _check_limit("levels of values", self.levels, settings.DEALS_LIMITS.max_query_depth)
 
-    def come_out(self, *_: Any) -> None:
+    def close_level(self, *_: Any) -> None:
         self.levels -= 1
 
-    enter_object_value = enter_list_type = go_in
-    leave_object_value = leave_list_type = leave_list_value = come_out
+    enter_object_value = enter_list_type = open_level
+    leave_object_value = leave_list_type = leave_list_value = close_level
 
     def enter_string_value(self, node: StringValueNode, *_: Any) -> None:
         self.values.append(node.value)
@@ -177,5 +232,5 @@ class _ValueCollector(Visitor):
             raise LimitExceeded(f"A number has more than {_MAX_DIGITS} digits.")
 
     def enter_list_value(self, node: ListValueNode, *_: Any) -> None:
-        self.go_in()
+        self.open_level()
         self.values.append([None] * len(node.values))

@@ -20,6 +20,7 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
         fields: Any = super().execute_fields(*arguments, **kwargs)
         self.response_bytes += sum(map(_text_bytes, fields)) + sum(map(_text_bytes, fields.values()))
         check_response_size(self.response_bytes)
+        self.context_value.budget.write_text(self.response_bytes)
         return fields
 
 

@@ -1,56 +1,79 @@
-"""``python -m tests.bench``: how fast, beside a yardstick in the same run. Prints a table.
+"""``python -m tests.bench``: measure the service next to yardsticks in the same run, and print a table.
 
-PostgreSQL, Redis and the service are real processes on this machine. Every figure is a median, measured in
-turns with its yardstick, because machines are noisy; read the ratios. ``--rows`` changes the million,
-``--only`` runs one group, ``--seconds`` is how long the worst question is searched for.
+PostgreSQL, Valkey and the service are real processes on this machine. Every figure is a median, measured in turns
+with its yardstick, because machines are noisy; compare the ratios.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests import services
-from tests.bench import asking, graph, loading, worst
-from tests.bench.stage import Stage
+from tests.bench import graphql, rest, uploads, worst
+from tests.bench.environment import BenchEnvironment
+from tests.bench.files import SHAPES
 from tests.bench.table import heading
 from tests.servers import serving
 
-GROUPS = ("loading", "asking", "graphql", "worst")
+GROUPS = ("loading", "rest", "graphql", "worst")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="deals of the generated files")
+    parser.add_argument("--only", choices=GROUPS, help="run one group")
+    parser.add_argument("--seconds", type=int, default=300, help="duration of the search for the highest CPU per node")
+    parser.add_argument("--files", nargs="+", choices=SHAPES, default=list(SHAPES), help="files of that search")
+    parser.add_argument("--sqlite", action="store_true", help="use SQLite; runs that search only")
+    return parser.parse_args()
+
+
+@contextlib.contextmanager
+def database(*, sqlite: bool) -> Iterator[tuple[services.Service | None, str | None]]:
+    if sqlite:
+        yield None, None
+    else:
+        with services.postgres() as (postgres, url):
+            yield postgres, url
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--only", choices=GROUPS)
-    parser.add_argument("--seconds", type=int, default=300)
-    arguments = parser.parse_args()
-    groups = [arguments.only] if arguments.only else GROUPS
+    arguments = parse_arguments()
+    only = "worst" if arguments.sqlite else arguments.only
+    groups = [only] if only else GROUPS
     with (
         tempfile.TemporaryDirectory() as name,
-        services.postgres() as (postgres, database_url),
+        database(sqlite=arguments.sqlite) as (postgres, postgres_url),
         services.redis() as (redis, redis_url),
     ):
         folder = Path(name)
         folder.chmod(0o755)
-        environment = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
-        print(f"{os.cpu_count()} cores for client, service, PostgreSQL and Redis together\n")
+        database_url = postgres_url or f"sqlite:///{folder / 'deals.sqlite3'}"
+        variables = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+        print(f"{os.cpu_count()} cores for client, service, PostgreSQL and Valkey together\n")
         heading()
         if "loading" in groups:
-            with serving(folder, **environment, WEB_WORKERS="1") as server:
-                loading.bench(server, database_url, folder, arguments.rows)
-        # Uploads are kept, so that none is deleted while others are measured.
-        environment |= {"DJANGO_SETTINGS_MODULE": "tests.bench.settings", "KEEP_UPLOADS": "20"}
-        with serving(folder, **environment) as server:
-            stage = Stage(server, folder, arguments.rows, database_url, postgres, redis.port)
-            if "asking" in groups:
-                asking.bench(stage)
+            with serving(folder, **variables, WEB_WORKERS="1") as server:
+                uploads.bench(server, database_url, folder, arguments.rows)
+        # All uploads are retained, so that none is pruned during other measurements.
+        variables |= {
+            "DJANGO_SETTINGS_MODULE": "tests.bench.settings",
+            "KEEP_UPLOADS": "20",
+            "COMPUTATIONS_PER_MINUTE": "0",
+        }
+        with serving(folder, **variables) as server:
+            environment = BenchEnvironment(server, folder, arguments.rows, database_url, postgres, redis.port)
+            if "rest" in groups:
+                rest.bench(environment)
             if "graphql" in groups:
-                graph.bench(stage)
+                graphql.bench(environment)
             if "worst" in groups:
-                worst.bench(stage, arguments.seconds)
+                worst.bench(environment, arguments.seconds, arguments.files)
 
 
 if __name__ == "__main__":

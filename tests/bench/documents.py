@@ -26,7 +26,7 @@ from graphql import (
 from hypothesis import strategies as st
 
 #: The variable that long pages have for their size, so that one document can be asked in many sizes.
-SIZE: Final = "n"
+PAGE_SIZE: Final = "n"
 _SIZES: Final = ("first", "last", "limit")
 #: Arguments that chance would only ever fill with what is refused, or with another file.
 _LEFT_OUT: Final = ("after", "before", "upload")
@@ -35,54 +35,56 @@ _LEVELS: Final = 9
 
 
 @dataclass(frozen=True)
-class Question:
-    """A document and its variables, but for ``SIZE``."""
+class Query:
+    """A document and its variables, but for ``PAGE_SIZE``."""
 
     text: str
     variables: dict[str, Any] = field(default_factory=dict)
 
-    def of_size(self, size: int) -> dict[str, Any]:
-        return self.variables | ({SIZE: size} if self.has_a_size else {})
+    def with_page_size(self, size: int) -> dict[str, Any]:
+        return self.variables | ({PAGE_SIZE: size} if self.has_page_size else {})
 
     @property
-    def has_a_size(self) -> bool:
-        return f"${SIZE}:" in self.text
+    def has_page_size(self) -> bool:
+        return f"${PAGE_SIZE}:" in self.text
 
 
 @dataclass(frozen=True)
-class Words:
+class SampleValues:
     """Values that mean something in the file that is asked about."""
 
     #: By what they are compared with: ``username``, ``customer``, ``name``, ``gem``.
     names: dict[str, Sequence[str]]
-    moments: Sequence[str]
+    dates: Sequence[str]
     ids: Sequence[str]
-    #: For ``contains``: parts of names, and texts that nearly are.
-    texts: Sequence[str] = ("e", "а", "1", "нет такого")
+    #: For ``contains``: parts of names, and substrings that nearly are.
+    substrings: Sequence[str] = ("e", "а", "1", "нет такого")
 
 
-def questions(schema: GraphQLSchema, words: Words) -> st.SearchStrategy[Question]:
+def random_queries(schema: GraphQLSchema, values: SampleValues) -> st.SearchStrategy[Query]:
     """Any query, with fragments, aliases, arguments and variables."""
-    return st.composite(lambda draw: _Writer(draw, schema, words).question())()
+    return st.composite(lambda draw: _Writer(draw, schema, values).query())()
 
 
 class _Writer:
     """Writes one question; ``draw`` decides everything."""
 
-    def __init__(self, draw: Callable[[st.SearchStrategy[Any]], Any], schema: GraphQLSchema, words: Words) -> None:
+    def __init__(
+        self, draw: Callable[[st.SearchStrategy[Any]], Any], schema: GraphQLSchema, values: SampleValues
+    ) -> None:
         self.draw = draw
         self.schema = schema
-        self.words = words
-        self.declared = {SIZE: "Int! = 20"}
+        self.values = values
+        self.declared = {PAGE_SIZE: "Int! = 20"}
         self.variables: dict[str, Any] = {}
         self.fragments: list[tuple[str, str]] = []
         self.names = 0
 
-    def question(self) -> Question:
+    def query(self) -> Query:
         body = self.selection(self.schema.query_type, 0)
         text = body + "".join(f" fragment F{place} on {kind} {of}" for place, (kind, of) in enumerate(self.fragments))
         used = [f"${name}: {kind}" for name, kind in self.declared.items() if f"${name}" in text]
-        return Question(f"query ({', '.join(used)}) {text}" if used else text, self.variables)
+        return Query(f"query ({', '.join(used)}) {text}" if used else text, self.variables)
 
     # What is asked of an object
 
@@ -126,7 +128,7 @@ class _Writer:
                 given[name] = self.argument(name, argument.type)
         sizes = [name for name in _SIZES if name in one.args]
         if sizes and not self.chance(5):
-            given[self.draw(st.sampled_from(sizes))] = self.draw(st.sampled_from([f"${SIZE}"] * 3 + ["1", "5"]))
+            given[self.draw(st.sampled_from(sizes))] = self.draw(st.sampled_from([f"${PAGE_SIZE}"] * 3 + ["1", "5"]))
         return f"({', '.join(f'{name}: {value}' for name, value in given.items())})" if given else ""
 
     def argument(self, name: str, kind: Any) -> str:
@@ -153,15 +155,15 @@ class _Writer:
 
     def scalars(self, kind: str, name: str) -> Sequence[Any]:
         if kind == "String" and name == "contains":
-            return self.words.texts
+            return self.values.substrings
         if kind == "String":
-            return self.words.names.get(name, ["", "e", "а", "1", "-2", "resplendent", "нет такого"])
+            return self.values.names.get(name, ["", "e", "а", "1", "-2", "resplendent", "нет такого"])
         of_kind: dict[str, Sequence[Any]] = {
             "Money": ["0", "1", "100", "4500.50", "8999", "9000000", "99999999999.99"],
             "BigInt": [0, 1, 2, 25, 49, 50, 500, 10**12],
             "Int": [0, 1, 2, 25, 49],
-            "DateTime": self.words.moments,
-            "ID": self.words.ids,
+            "DateTime": self.values.dates,
+            "ID": self.values.ids,
         }
         return of_kind[kind]
 

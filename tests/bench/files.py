@@ -23,6 +23,9 @@ SHAPES: Final[dict[str, dict[str, Any]]] = {
     "many gems each": {"customers": 100, "gems": 10_000},
 }
 
+#: Rows with names of the maximum length that fit the published limit of 128 MiB.
+LONG_NAME_ROWS: Final = 120_000
+
 
 def write_deals(
     path: Path,

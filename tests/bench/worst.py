@@ -1,7 +1,12 @@
-"""The worst question that the budgets let through, over files that are hard in different ways.
+"""The GraphQL operations that take the most CPU per unit of their cost.
 
-Searched for among known bombs and among whatever chance makes of the schema, each in the largest size that is
-not refused. The ten slowest are printed with their text.
+Searched for among handwritten expensive queries and among queries generated from the schema, over files that are
+expensive in different ways. Each query is sent with the largest page size that the limits accept, and with pages of
+one row. Every document is new, so parsing and validation are included, and nothing is subtracted.
+
+CPU time is that of the service's processes, plus that of PostgreSQL's; SQLite runs in the service. It depends on the
+machine, but hardly on its load. Documents rejected before execution are excluded: they have no cost, and their size
+is limited by the number of bytes and tokens.
 """
 
 from __future__ import annotations
@@ -11,114 +16,115 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import hypothesis
-import psutil
 from graphql import build_schema
 from hypothesis import HealthCheck, Phase
 
-from tests.bench.asking import RANKING
-from tests.bench.bombs import bombs
-from tests.bench.documents import Question, Words, questions
-from tests.bench.files import SHAPES
-from tests.bench.stage import Stage
+from tests.bench.documents import Query, SampleValues, random_queries
+from tests.bench.environment import BenchEnvironment
+from tests.bench.expensive_queries import expensive_queries
+from tests.bench.rest import RANKING
 from tests.bench.table import in_turns, ms, row, timed
 
 SCHEMA: Final = build_schema(Path("graphql_schema/schema.graphql").read_text())
-_SIZES: Final = (100, 60, 40, 25, 15, 8, 4, 2, 1)
-_LISTED: Final = 10
+_PAGE_SIZES: Final = (100, 40, 15, 4, 1)
+_LISTED: Final = 20
+_REPETITIONS: Final = 5
 
 
-class Asking(Protocol):
-    """Where questions are asked: over HTTP on the stage, or in the process itself."""
+class Client(Protocol):
+    """Sends queries to the service, and measures them."""
 
     def post(self, query: str, variables: dict[str, Any], /) -> Any:
-        """The response to a question that no cache knows."""
+        """The response, computed and not cached."""
 
     def data(self, query: str, /) -> Any:
-        """The data of its answer."""
+        """The data of the response."""
+
+    def cpu_seconds(self) -> float:
+        """CPU time used so far, of the service and of the database."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One question, and what it took."""
+class Measurement:
+    """One executed operation with its CPU time and its cost."""
 
-    shape: str
-    text: str
+    file: str
+    query: str
     variables: dict[str, Any]
-    seconds: float
+    cpu_seconds: float
     cost: int
-    refusal: str
+    error_codes: str
+
+    @property
+    def microseconds_per_node(self) -> float:
+        return 1e6 * self.cpu_seconds / self.cost if self.cost else 0.0
 
     def __str__(self) -> str:
         variables = json.dumps(self.variables, ensure_ascii=False)
-        return f"{self.seconds:.2f} s, cost {self.cost:,}, {self.shape}{self.refusal and f', {self.refusal}'}\n" + (
-            f"    {self.text[:1500]}\n    {variables[:500]}"
+        return (
+            f"{self.microseconds_per_node:.0f} µs/node, {1000 * self.cpu_seconds:.1f} ms, cost {self.cost:,}, "
+            f"{self.file} {self.error_codes}\n    {self.query[:1500]}\n    {variables[:500]}"
         )
 
 
-def bench(stage: Stage, seconds: int) -> None:
-    found: list[Asked] = []
-    for shape in SHAPES:
-        stage.show(shape)
-        found += [largest(stage, shape, bomb) for bomb in bombs(words_of(stage))]
-        for seed in count_until(time.monotonic() + seconds / len(SHAPES)):
-            found += search(stage, shape, seed)
-    slowest = sorted(found, key=lambda asked: -asked.seconds)[: 3 * _LISTED]
-    again = sorted((repeated(stage, asked) for asked in slowest), key=lambda asked: -asked.seconds)
-    worst = again[0]
-    stage.show(worst.shape)
-    yardstick, wall, processors = in_turns(
-        lambda: timed(stage.count_of_deals),
-        lambda: timed(lambda: stage.post(worst.text, worst.variables)),
-        lambda: processor_seconds(stage, worst),
-    )
+def bench(environment: BenchEnvironment, seconds: int, files: list[str]) -> None:
+    measurements: list[Measurement] = []
+    for file in files:
+        environment.show(file)
+        for query in expensive_queries(sample_values(environment)):
+            measurements += measure_sizes(environment, file, query)
+        for seed in count_until(time.monotonic() + seconds / len(files)):
+            measurements += search(environment, file, seed)
+    ranked = repeat_highest(environment, measurements)
+    highest = ranked[0]
     row(
-        f"the worst of {len(found):,} questions about {stage.rows:,} deals (cost {worst.cost:,})",
-        f"{ms(wall)}; {ms(processors)} of all processors", f"count(*) of them: {ms(yardstick)}",
-        f"{wall / yardstick:.0f}×", "< 1 s",
+        f"highest CPU per node among {len(measurements):,} operations over {environment.rows:,} deals",
+        f"{highest.microseconds_per_node:.0f} µs", f"cost {highest.cost:,}, {ms(highest.cpu_seconds)} of CPU",
+        "", "≤ 100 µs",
     )  # fmt: skip
-    bench_meanwhile(stage, worst)
-    failed = [asked for asked in found if "internal_error" in asked.refusal]
-    print(f"\n{len(failed)} failed; the {_LISTED} slowest, median of 5:\n")
-    for asked in [*again[:_LISTED], *failed[:_LISTED]]:
-        print(asked, end="\n\n")
+    slowest = max(ranked, key=lambda measurement: measurement.cpu_seconds)
+    bench_slowest(environment, slowest)
+    failed = [measurement for measurement in measurements if "internal_error" in measurement.error_codes]
+    print(f"\n{len(failed)} failed; the {_LISTED} highest, minimum of {_REPETITIONS}:\n")
+    for measurement in [*ranked[:_LISTED], *failed[:_LISTED]]:
+        print(measurement, end="\n\n")
 
 
-def words_of(asking: Asking) -> Words:
-    """Names, moments and ids of the file that is shown."""
-    rows = asking.data(
+def sample_values(client: Client) -> SampleValues:
+    """Names, dates and ids of the current file."""
+    data = client.data(
         """{
-            customers(first: 10) {nodes {id username}} poor: customers(last: 10) {nodes {id username}}
+            customers(first: 10) {nodes {id username}} poorest: customers(last: 10) {nodes {id username}}
             gems(first: 10) {nodes {id name}}
-            deals(first: 1) {nodes {id date}} late: deals(last: 1) {nodes {date}} currentUpload {id}
+            deals(first: 1) {nodes {id date}} latest: deals(last: 1) {nodes {date}} currentUpload {id}
         }"""
     )
-    customers = [*rows["customers"]["nodes"], *rows["poor"]["nodes"]]
-    usernames, gems = [one["username"] for one in customers], [one["name"] for one in rows["gems"]["nodes"]]
-    first, last = rows["deals"]["nodes"][0], rows["late"]["nodes"][0]
-    ids = [customers[0]["id"], rows["gems"]["nodes"][0]["id"], first["id"], rows["currentUpload"]["id"]]
+    customers = [*data["customers"]["nodes"], *data["poorest"]["nodes"]]
+    usernames = [customer["username"] for customer in customers]
+    gems = [gem["name"] for gem in data["gems"]["nodes"]]
+    first, last = data["deals"]["nodes"][0], data["latest"]["nodes"][0]
     longest = max(usernames, key=len)
-    half = len(longest) // 2
-    start, quarter = longest[:half], longest[: half // 2]
-    near = (f"x{start}", f"{start}x", f"{quarter}x{quarter}", f"{longest[:1]}x")
-    return Words(
+    half, quarter = longest[: len(longest) // 2], longest[: len(longest) // 4]
+    partial_matches = (f"x{half}", f"{half}x", f"{quarter}x{quarter}", f"{longest[:1]}x")
+    return SampleValues(
         names={"username": usernames, "customer": usernames, "name": gems, "gem": gems},
-        moments=[first["date"], "2019-07-01T00:00:00Z", last["date"]],
-        ids=ids,
-        texts=("", "e", "а", "1", longest[:1], longest[:half], longest, *near, "x" * 255, "x" * 256),
+        dates=[first["date"], "2019-07-01T00:00:00Z", last["date"]],
+        ids=[customers[0]["id"], data["gems"]["nodes"][0]["id"], first["id"], data["currentUpload"]["id"]],
+        substrings=("", "e", "а", "1", longest[:1], half, longest, *partial_matches, "x" * 255, "x" * 256),
     )
 
 
 # The search
 
 
-def search(asking: Asking, shape: str, seed: int, examples: int = 60) -> list[Asked]:
-    """What chance finds in one run of Hypothesis, which goes on from what took longest in it."""
-    found: list[Asked] = []
+def search(client: Client, file: str, seed: int, examples: int = 60) -> list[Measurement]:
+    """Generated queries; Hypothesis varies those with the highest CPU time per node."""
+    found: list[Measurement] = []
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
@@ -128,13 +134,13 @@ def search(asking: Asking, shape: str, seed: int, examples: int = 60) -> list[As
         phases=[Phase.generate, Phase.target],
         suppress_health_check=list(HealthCheck),
     )
-    @hypothesis.given(questions(SCHEMA, words_of(asking)))
-    def look(question: Question) -> None:
-        asked = largest(asking, shape, question)
-        found.append(asked)
-        hypothesis.target(asked.seconds)
+    @hypothesis.given(random_queries(SCHEMA, sample_values(client)))
+    def examine(query: Query) -> None:
+        measurements = measure_sizes(client, file, query)
+        found.extend(measurements)
+        hypothesis.target(max(measurement.microseconds_per_node for measurement in measurements))
 
-    look()
+    examine()
     return found
 
 
@@ -145,70 +151,85 @@ def count_until(end: float) -> Iterator[int]:
         number += 1
 
 
-def largest(asking: Asking, shape: str, question: Question) -> Asked:
-    """The question in the largest size that the budgets let through; refused even as the smallest, it counts too."""
-    for size in _SIZES if question.has_a_size else (1,):
-        asked = ask(asking, shape, question.text, question.of_size(size))
-        if not asked.refusal.startswith("limit_exceeded"):
+def measure_sizes(client: Client, file: str, query: Query) -> list[Measurement]:
+    """The query with the largest page size that the limits accept, and with pages of one row."""
+    largest = measure_largest(client, file, query)
+    if not query.has_page_size:
+        return [largest]
+    return [largest, measure(client, file, query.text, query.with_page_size(1))]
+
+
+def measure_largest(client: Client, file: str, query: Query) -> Measurement:
+    for size in _PAGE_SIZES if query.has_page_size else (1,):
+        measurement = measure(client, file, query.text, query.with_page_size(size))
+        if "limit_exceeded" not in measurement.error_codes:
             break
-    return asked
+    return measurement
 
 
-def ask(asking: Asking, shape: str, text: str, variables: dict[str, Any]) -> Asked:
-    begin = time.perf_counter()
-    response = asking.post(text, variables)
-    seconds = time.perf_counter() - begin
-    answer = response.json()
-    refusals = {error["extensions"]["code"] for error in answer.get("errors", [])}
-    cost = answer.get("extensions", {}).get("cost", {}).get("requested", 0)
-    return Asked(shape, text, variables, seconds, cost, " ".join(sorted(refusals)))
+def measure(client: Client, file: str, query: str, variables: dict[str, Any]) -> Measurement:
+    before = client.cpu_seconds()
+    response = client.post(query, variables)
+    seconds = client.cpu_seconds() - before
+    body = response.json()
+    codes = {error["extensions"]["code"] for error in body.get("errors", [])}
+    cost = body.get("extensions", {}).get("cost", {}).get("requested", 0)
+    return Measurement(file, query, variables, seconds, cost, " ".join(sorted(codes)))
 
 
-def repeated(stage: Stage, asked: Asked) -> Asked:
-    """The same, timed as the median of five."""
-    stage.show(asked.shape)
-    times = [ask(stage, asked.shape, asked.text, asked.variables).seconds for _ in range(5)]
-    return Asked(asked.shape, asked.text, asked.variables, statistics.median(times), asked.cost, asked.refusal)
+def repeat_highest(environment: BenchEnvironment, measurements: list[Measurement]) -> list[Measurement]:
+    """The highest ones with the minimum of several repetitions, because other processes disturb caches."""
+    highest = sorted(measurements, key=lambda measurement: -measurement.microseconds_per_node)[: 3 * _LISTED]
+    repeated = [repeat(environment, measurement) for measurement in sorted(highest, key=lambda one: one.file)]
+    return sorted(repeated, key=lambda measurement: -measurement.microseconds_per_node)
 
 
-def processor_seconds(stage: Stage, asked: Asked) -> float:
-    """What the question takes of all processors, whoever else has them: of the service and of PostgreSQL."""
-    before = processors_used(stage)
-    stage.post(asked.text, asked.variables)
-    return processors_used(stage) - before
+def repeat(environment: BenchEnvironment, measurement: Measurement) -> Measurement:
+    environment.show(measurement.file)
+    times = [
+        measure(environment, measurement.file, measurement.query, measurement.variables).cpu_seconds
+        for _ in range(_REPETITIONS)
+    ]
+    return replace(measurement, cpu_seconds=min(times))
 
 
-def processors_used(stage: Stage) -> float:
-    assert stage.postgres.process is not None
-    postmaster = psutil.Process(stage.postgres.process.pid)
-    ended = postmaster.cpu_times()
-    running = [one.cpu_times() for one in (*stage.server.workers(), *postmaster.children())]
-    return ended.children_user + ended.children_system + sum(one.user + one.system for one in running)
+# The slowest
 
 
-# The others
+def bench_slowest(environment: BenchEnvironment, slowest: Measurement) -> None:
+    environment.show(slowest.file)
+    yardstick, wall = in_turns(
+        lambda: timed(environment.count_deals),
+        lambda: timed(lambda: environment.post(slowest.query, slowest.variables)),
+    )
+    row(
+        f"the slowest of these, over {environment.rows:,} deals (cost {slowest.cost:,})",
+        f"{ms(wall)}; {ms(slowest.cpu_seconds)} of CPU", f"count(*) of them: {ms(yardstick)}",
+        f"{wall / yardstick:.0f}×", "< 1 s",
+    )  # fmt: skip
+    bench_concurrent_reads(environment, slowest)
 
 
-def bench_meanwhile(stage: Stage, worst: Asked) -> None:
-    """Whether others are answered while the worst question is worked on, again and again."""
-    quiet = latency(stage)
+def bench_concurrent_reads(environment: BenchEnvironment, slowest: Measurement) -> None:
+    """The latency of cached responses while the slowest operation is executed repeatedly."""
+    idle = latency(environment)
     stop = threading.Event()
 
     def work() -> None:
         while not stop.is_set():
-            stage.post(worst.text, worst.variables)
+            environment.post(slowest.query, slowest.variables)
 
     thread = threading.Thread(target=work)
     thread.start()
-    meanwhile = latency(stage)
+    loaded = latency(environment)
     stop.set()
     thread.join()
     row(
-        "cached GET of REST while the worst question is worked on", ms(meanwhile), f"while nothing is: {ms(quiet)}",
-        f"{meanwhile / quiet:.1f}×", "< 100 ms",
+        "cached GET of REST during the slowest operation", ms(loaded), f"on an idle service: {ms(idle)}",
+        f"{loaded / idle:.1f}×", "< 100 ms",
     )  # fmt: skip
 
 
-def latency(stage: Stage) -> float:
-    """The median of many, from new connections, so that they reach any process."""
-    return statistics.median(timed(lambda: stage.server.get(RANKING)) for _ in range(60))
+def latency(environment: BenchEnvironment) -> float:
+    """The median of many requests on new connections, which reach all worker processes."""
+    return statistics.median(timed(lambda: environment.server.get(RANKING)) for _ in range(60))

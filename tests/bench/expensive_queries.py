@@ -7,7 +7,7 @@ from typing import Final
 
 from graphql import get_introspection_query
 
-from tests.bench.documents import Question, Words
+from tests.bench.documents import Query, SampleValues
 
 _ALL: Final = "{customer {username} gem {name} dealCount quantity total minTotal maxTotal averageTotal}"
 #: Conditions that every deal of the benchmark's files passes, so that none spares the next.
@@ -16,22 +16,22 @@ _NAMES: Final = 'customer: {contains: "e"}, gem: {contains: "а"}'
 _HAVING: Final = "having: {averageTotal: {gte: 1}, minTotal: {gte: 0}}"
 
 
-def bombs(words: Words) -> Iterator[Question]:
+def expensive_queries(values: SampleValues) -> Iterator[Query]:
     for text in (*_sums(), *_lists(), *_relations(), *_rows(), *_shapes(), *_introspection()):
-        yield Question(f"query ($n: Int! = 20) {text}" if "$n" in text else text)
-    yield from _filters(words)
-    yield from _searches(words)
+        yield Query(f"query ($n: Int! = 20) {text}" if "$n" in text else text)
+    yield from _filters(values)
+    yield from _searches(values)
 
 
-def _searches(words: Words) -> Iterator[Question]:
+def _searches(values: SampleValues) -> Iterator[Query]:
     """Texts of any length in names of any length, as often as an operation may ask."""
     condition = "filter: {%s: {contains: $text}}"
     customers = f"customers(first: 1, {condition % 'username'}) {{totalCount nodes {{username}}}}"
     deals = f"deals(first: 1, {condition % 'customer'}) {{totalCount nodes {{id}}}}"
-    for text in words.texts:
+    for text in values.substrings:
         for field in (customers, deals, f"dealStats(by: [GEM], {condition % 'customer'}) {{total}}"):
             for count in (1, 3, 20):
-                yield Question(f"query ($text: String!) {{{times(count, field)}}}", {"text": text})
+                yield Query(f"query ($text: String!) {{{times(count, field)}}}", {"text": text})
 
 
 def times(count: int, field: str) -> str:
@@ -123,7 +123,7 @@ def _introspection() -> Iterator[str]:
     yield "{__schema {types {%s}}}" % times(29, fields)
 
 
-def _filters(words: Words) -> Iterator[Question]:
+def _filters(values: SampleValues) -> Iterator[Query]:
     """Long lists, written out and as variables, for every row."""
     customers = "query ($n: Int! = 20, $f: DealFilter) {customers(first: $n) {nodes {%s}}}"
     fields = times(15, "deals(first: 0, filter: $f) {totalCount}")
@@ -131,11 +131,11 @@ def _filters(words: Words) -> Iterator[Question]:
     lists = {
         "total": {"in": [str(amount) for amount in numbers]},
         "quantity": {"in": numbers},
-        "date": {"in": list(words.moments) * 30},
-        "customer": {"in": [name[:50] for name in words.names["username"]] * 5},
-        "gem": {"in": [name[:50] for name in words.names["gem"]] * 9},
+        "date": {"in": list(values.dates) * 30},
+        "customer": {"in": [name[:50] for name in values.names["username"]] * 5},
+        "gem": {"in": [name[:50] for name in values.names["gem"]] * 9},
     }
-    yield Question(customers % fields, {"f": lists})
-    yield Question(customers % fields, {"f": {"customer": {"in": ["é" * 1000] * 50}}})
+    yield Query(customers % fields, {"f": lists})
+    yield Query(customers % fields, {"f": {"customer": {"in": ["é" * 1000] * 50}}})
     written = times(3, f"deals(first: 1, filter: {{quantity: {{in: {numbers}}}}}) {{totalCount}}")
-    yield Question(f"query ($n: Int! = 20) {{customers(first: $n) {{nodes {{{written}}}}}}}")
+    yield Query(f"query ($n: Int! = 20) {{customers(first: $n) {{nodes {{{written}}}}}}}")

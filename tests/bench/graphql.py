@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 from graphql import get_introspection_query
 
-from tests.bench.asking import RANKING
 from tests.bench.clients import get, post, requests_per_second, size_of
-from tests.bench.stage import Stage
+from tests.bench.environment import BenchEnvironment
+from tests.bench.rest import RANKING
 from tests.bench.table import in_turns, ms, row, timed
 from tests.servers import REAL_FILE
 
@@ -19,15 +19,15 @@ PAGE = "{deals(first: 100) {nodes {id total quantity date customer {username} ge
 TOP = "{topClients {username spentMoney gems}}"
 
 
-def bench(stage: Stage) -> None:
-    stage.show("ordinary")
-    bench_page(stage)
+def bench(environment: BenchEnvironment) -> None:
+    environment.show("ordinary")
+    bench_page(environment)
     for what, order in (("in the order of the file", "FILE_ASC"), ("by date", "DATE_ASC")):
-        bench_end_of_list(stage, what, order)
-    bench_sums(stage)
-    stage.show("one moment")
-    bench_end_of_list(stage, "by date, all dates equal", "DATE_ASC")
-    bench_cached(stage)
+        bench_end_of_list(environment, what, order)
+    bench_sums(environment)
+    environment.show("one moment")
+    bench_end_of_list(environment, "by date, all dates equal", "DATE_ASC")
+    bench_cached(environment)
 
 
 def several(action: Callable[[], object], times: int = 10) -> Callable[[], float]:
@@ -35,21 +35,21 @@ def several(action: Callable[[], object], times: int = 10) -> Callable[[], float
     return lambda: statistics.median(timed(action) for _ in range(times))
 
 
-def bench_page(stage: Stage) -> None:
+def bench_page(environment: BenchEnvironment) -> None:
     def by_drf() -> Any:
-        return stage.client.get("/drf/deals/")
+        return environment.client.get("/drf/deals/")
 
-    theirs, ours = by_drf().json(), stage.data(PAGE)["deals"]["nodes"]
+    theirs, ours = by_drf().json(), environment.data(PAGE)["deals"]["nodes"]
     assert [deal["customer"] | deal["gem"] for deal in ours] == [deal["customer"] | deal["gem"] for deal in theirs]
-    yardstick, measured = in_turns(several(by_drf), several(lambda: stage.data(PAGE)), rounds=9)
+    yardstick, measured = in_turns(several(by_drf), several(lambda: environment.data(PAGE)), rounds=9)
     row(
         "100 deals with customer and gem, uncached", ms(measured), f"DRF's ModelSerializer: {ms(yardstick)}",
         f"{measured / yardstick:.1f}×", "≤ 2.5×",
     )  # fmt: skip
 
 
-def bench_cached(stage: Stage) -> None:
-    stage.server.upload(REAL_FILE.read_bytes())
+def bench_cached(environment: BenchEnvironment) -> None:
+    environment.server.upload(REAL_FILE.read_bytes())
     rest = get(RANKING)
     questions = {
         "the ranking by GraphQL, cached, GET": get(f"/graphql/?query={quote(TOP)}"),
@@ -59,9 +59,9 @@ def bench_cached(stage: Stage) -> None:
     }
     for what, request in questions.items():
         # Sending more bytes takes longer for everybody, so each answer stands beside a constant of its size.
-        sizes = size_of(stage.server, rest), size_of(stage.server, request)
+        sizes = size_of(environment.server, rest), size_of(environment.server, request)
         requests = (get(f"/constant/{sizes[0]}/"), rest, get(f"/constant/{sizes[1]}/"), request)
-        measures = [lambda one=one: requests_per_second(stage.server, one) for one in requests]
+        measures = [lambda one=one: requests_per_second(environment.server, one) for one in requests]
         small, yardstick, constant, measured = in_turns(*measures)
         row(
             f"{what} ({sizes[1]:,} bytes)", f"{measured:,.0f} req/s",
@@ -70,12 +70,12 @@ def bench_cached(stage: Stage) -> None:
         )  # fmt: skip
 
 
-def bench_end_of_list(stage: Stage, what: str, order: str) -> None:
+def bench_end_of_list(environment: BenchEnvironment, what: str, order: str) -> None:
     page = "query ($after: String, $before: String, $first: Int, $last: Int) {deals(orderBy: %s, after: $after"
     page = page % order + ", before: $before, first: $first, last: $last) {edges {cursor} nodes {id date}}}"
 
     def edges(**arguments: Any) -> list[Any]:
-        found: list[Any] = stage.data(page, **arguments)["deals"]["edges"]
+        found: list[Any] = environment.data(page, **arguments)["deals"]["edges"]
         assert len(found) == 100
         return found
 
@@ -89,13 +89,13 @@ def bench_end_of_list(stage: Stage, what: str, order: str) -> None:
     )
     worst = max(end, end_backwards, begin_backwards)
     row(
-        f"a page of {stage.rows:,} deals {what}: the last; backwards the last and the first",
+        f"a page of {environment.rows:,} deals {what}: the last; backwards the last and the first",
         f"{ms(end)}; {ms(end_backwards)} and {ms(begin_backwards)}", f"the first: {ms(begin)}",
         f"{worst / begin:.1f}×", "≤ 2×",
     )  # fmt: skip
 
 
-def bench_sums(stage: Stage) -> None:
+def bench_sums(environment: BenchEnvironment) -> None:
     everything = "{total dealCount quantity minTotal maxTotal averageTotal}"
     questions = {
         "dealStats by gem": "{dealStats(by: [GEM]) {gem {name} total dealCount averageTotal}}",
@@ -107,16 +107,16 @@ def bench_sums(stage: Stage) -> None:
     }
     for what, question in questions.items():
         yardstick, measured = in_turns(
-            several(stage.count_of_deals, 3),
-            several(lambda question=question: stage.data(question), 3),  # type: ignore[misc]
+            several(environment.count_deals, 3),
+            several(lambda question=question: environment.data(question), 3),  # type: ignore[misc]
         )
-        cost = stage.ask(question)["extensions"]["cost"]["requested"]
+        cost = environment.post(question, {}).json()["extensions"]["cost"]["requested"]
         row(
-            f"{what} of {stage.rows:,} deals, uncached (cost {cost:,})", ms(measured),
+            f"{what} of {environment.rows:,} deals, uncached (cost {cost:,})", ms(measured),
             f"count(*) of them: {ms(yardstick)}", f"{measured / yardstick:.1f}×", "< 1 s",
         )  # fmt: skip
     constant, introspection = in_turns(
-        several(lambda: stage.data("{__typename}")), several(lambda: stage.data(get_introspection_query()))
+        several(lambda: environment.data("{__typename}")), several(lambda: environment.data(get_introspection_query()))
     )
     row("introspection, uncached", ms(introspection), f"{{__typename}}: {ms(constant)}", "", "< 1 s")
 

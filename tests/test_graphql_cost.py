@@ -9,18 +9,19 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from graphql import get_introspection_query
+from django.test.utils import CaptureQueriesContext
+from graphql import get_introspection_query, parse
 
 from deals_api.db_vendor import StatementsTimedOut, StatementTimer
 from deals_api.models import Upload
-from graphql_schema.execution.cost import CostBudget
+from graphql_schema.execution.cost import OPERATION_COST, STATEMENT_COST, CostBudget, document_cost
 from tests.builders import deal, load, many
-from tests.graphql import ask, code, data, error, forget, post
+from tests.graphql import ask, code, data, error, forget, post, statements
 
 pytestmark = pytest.mark.django_db
 
 
-def must_be_refused(query: str, sentence: str, **variables: Any) -> None:
+def assert_rejected(query: str, sentence: str, **variables: Any) -> None:
     forget()
     told = error(query, **variables)
     assert told["message"].startswith(sentence)
@@ -75,15 +76,15 @@ def test_the_shape_of_a_document_is_bounded(bound: str, limits: Any) -> None:
         limits(**{bound: most})
         data(query)
         limits(**{bound: most - 1})
-        must_be_refused(query, f"The document has more than {most - 1} {what}.")
+        assert_rejected(query, f"The document has more than {most - 1} {what}.")
 
 
 def test_fragments_nobody_spreads_and_unknown_directives_count_too(limits: Any) -> None:
     limits(max_query_depth=2, max_query_directives=2)
-    must_be_refused(
+    assert_rejected(
         "{gems {totalCount}} fragment A on Query {gems {nodes {id}}}", "The document has more than 2 levels of fields."
     )
-    must_be_refused("{gems @x @y @z {totalCount}}", "The document has more than 2 directives.")
+    assert_rejected("{gems @x @y @z {totalCount}}", "The document has more than 2 directives.")
 
 
 def test_fragments_that_spread_each_other_are_refused_and_not_walked_for_ever() -> None:
@@ -98,9 +99,9 @@ def test_a_fragment_is_walked_once_however_often_it_is_spread(limits: Any) -> No
     load(deal())
     limits(max_query_fields=10**15, max_query_tokens=10_000)
     each = " ".join(f"fragment F{number} on Gem {{...F{number + 1} ...F{number + 1}}}" for number in range(40))
-    must_be_refused(f"{{gems {{nodes {{...F0}}}}}} {each} fragment F40 on Gem {{id}}", "The operation costs")
+    assert_rejected(f"{{gems {{nodes {{...F0}}}}}} {each} fragment F40 on Gem {{id}}", "The operation costs")
     each = each.replace("on Gem", "on Query")
-    must_be_refused(f"{{...F0}} {each} fragment F40 on Query {{gems {{totalCount}}}}", "The operation costs")
+    assert_rejected(f"{{...F0}} {each} fragment F40 on Query {{gems {{totalCount}}}}", "The operation costs")
 
 
 # The size of values
@@ -120,7 +121,7 @@ def test_lists_are_bounded_wherever_they_stand(limits: Any) -> None:
 
 
 def refuses(sentence: str) -> Callable[..., None]:
-    return lambda query, **variables: must_be_refused(query, sentence, **variables)
+    return lambda query, **variables: assert_rejected(query, sentence, **variables)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +156,8 @@ def test_pages_are_as_long_as_the_operator_wants(limits: Any) -> None:
     limits(page_size=4, max_page_size=6)
     for size, rows in {"": 4, "(first: 6)": 6, "(last: 6)": 6}.items():
         assert len(data(f"{{deals{size} {{nodes {{id}}}}}}")["deals"]["nodes"]) == rows
-    must_be_refused("{deals(first: 7) {nodes {id}}}", "first may be 0 to 6, not 7.")
-    must_be_refused("{dealStats(limit: 7) {total}}", "limit may be 1 to 6, not 7.")
+    assert_rejected("{deals(first: 7) {nodes {id}}}", "first may be 0 to 6, not 7.")
+    assert_rejected("{dealStats(limit: 7) {total}}", "limit may be 1 to 6, not 7.")
     limits(page_size=8)
     forget()
     assert len(data("{deals {nodes {id}}}")["deals"]["nodes"]) == 6
@@ -171,7 +172,13 @@ def cost(query: str, **variables: Any) -> int:
     return requested
 
 
-def test_the_cost_is_told_and_bounded(limits: Any) -> None:
+def response_cost(query: str, **variables: Any) -> int:
+    """The cost without that of the document and of the statements: rows, names and text."""
+    fixed = document_cost(parse(query)) + STATEMENT_COST * statements(query, **variables)
+    return cost(query, **variables) - fixed
+
+
+def test_cost_is_reported_and_limited(limits: Any) -> None:
     load(deal())
     query = "{customers(first: 50) {nodes {username deals(first: 10) {nodes {id}}}}}"
     nodes = cost(query)
@@ -180,23 +187,31 @@ def test_the_cost_is_told_and_bounded(limits: Any) -> None:
     forget()
     assert ask(query)["extensions"]["cost"] == {"requested": nodes, "limit": nodes}
     limits(max_nodes=nodes - 1)
-    must_be_refused(query, f"The operation costs {nodes} nodes, and {nodes - 1} are allowed;")
-    refused = ask(query)
-    assert refused["extensions"]["cost"] == {"requested": nodes, "limit": nodes - 1}
-    assert "data" not in refused
+    assert_rejected(query, f"The operation costs {nodes} nodes, and {nodes - 1} are allowed;")
+    assert ask(query)["extensions"]["cost"] == {"requested": nodes, "limit": nodes - 1}
 
 
-def test_the_cost_is_that_of_full_pages_however_their_size_is_given(limits: Any) -> None:
+def test_operation_over_the_limit_is_not_executed(limits: Any) -> None:
     load(deal())
-    of_100 = cost("{deals(first: 100) {nodes {id}}}")
-    assert of_100 == cost("{deals(last: 100) {nodes {id}}}")
+    limits(max_nodes=500)
+    result = ask("{customers(first: 50) {nodes {username deals(first: 10) {nodes {id}}}}}")
+    assert "data" not in result
+    assert result["extensions"]["cost"]["requested"] > 500
+
+
+def test_cost_is_that_of_full_pages_for_every_form_of_page_size(limits: Any) -> None:
+    load(deal())
+    of_100 = response_cost("{deals(first: 100) {nodes {id}}}")
+    assert of_100 == response_cost("{deals(last: 100) {nodes {id}}}")
     query = "query ($n: Int = 100, $m: Int) {deals(first: $n, last: $m) {nodes {id}}}"
-    assert of_100 == cost(query) == cost(query, n=100) == cost(query, n=100.0) == cost(query, n=None, m=100)
-    of_20 = cost("{deals {nodes {id}}}")
-    assert of_20 == cost("{deals(first: 20) {nodes {id}}}") == cost(query, n=None) == cost(query, n=20, m=None)
-    assert 4.5 < of_100 / of_20 < 5.5
+    sizes: list[dict[str, Any]] = [{}, {"n": 100}, {"n": 100.0}, {"n": None, "m": 100}]
+    assert all(of_100 <= response_cost(query, **variables) <= of_100 + 1 for variables in sizes)
+    of_20 = response_cost("{deals {nodes {id}}}")
+    assert of_20 == response_cost("{deals(first: 20) {nodes {id}}}")
+    assert of_20 <= response_cost(query, n=None) == response_cost(query, n=20, m=None) <= of_20 + 1
+    assert 4 < of_100 / of_20 < 5.5
     limits(page_size=40)
-    assert 1.9 < cost("{deals {nodes {id}}}") / of_20 < 2.1
+    assert 1.8 < response_cost("{deals {nodes {id}}}") / of_20 < 2.1
 
 
 def test_long_arguments_cost_wherever_they_are_written() -> None:
@@ -212,17 +227,18 @@ def test_long_arguments_cost_wherever_they_are_written() -> None:
     assert cost(variable, f={"quantity": {"in": [1]}}) < short + 20
 
 
-def test_the_cost_multiplies_down_the_tree_and_adds_up_beside_it() -> None:
+def test_cost_multiplies_with_depth_and_adds_up_for_siblings() -> None:
     load(deal())
     deals = "deals(first: 10) {nodes {id total}}"
     alone, twice = cost(f"{{{deals}}}"), cost(f"{{a: {deals} b: {deals}}}")
-    assert abs(twice - 2 * alone) <= 1
-    below = cost(f"{{customers(first: 10) {{nodes {{{deals}}}}}}}")
-    assert 10 * alone - 10 < below < 14 * alone
-    through_edges = cost(f"{{customers(first: 10) {{edges {{node {{{deals}}}}}}}}}")
-    assert below < through_edges < 2 * below
+    assert abs((twice - OPERATION_COST) - 2 * (alone - OPERATION_COST)) <= 1
+    alone = response_cost(f"{{{deals}}}")
+    nested = response_cost(f"{{customers(first: 10) {{nodes {{{deals}}}}}}}")
+    assert 10 * alone - 10 < nested < 14 * alone
+    through_edges = response_cost(f"{{customers(first: 10) {{edges {{node {{{deals}}}}}}}}}")
+    assert nested < through_edges < 2 * nested
     fragment = f"fragment F on Query {{{deals}}}"
-    assert cost(f"{{...F}} {fragment}") == cost(f"{{... {{{deals}}}}}") == alone
+    assert response_cost(f"{{...F}} {fragment}") == response_cost(f"{{... {{{deals}}}}}") == alone
 
 
 def test_only_the_operation_that_is_asked_for_costs() -> None:
@@ -234,17 +250,17 @@ def test_only_the_operation_that_is_asked_for_costs() -> None:
     assert post(both, operationName="B").json()["errors"][0]["extensions"] == {"code": "limit_exceeded"}
 
 
-def test_deals_that_must_be_read_cost_too() -> None:
+def test_reading_deals_costs_nodes() -> None:
     load(*many(4000, [f"c{number}" for number in range(20)]), deal("ann"))
     page = "{nodes {id}}"
-    ordered = cost(f"{{deals(first: 1, orderBy: DATE_ASC) {page}}}")
-    by_sum = cost(f"{{deals(first: 1, orderBy: TOTAL_ASC) {page}}}")
-    filtered = cost(f'{{deals(first: 1, filter: {{gem: {{contains: "x"}}}}) {page}}}')
-    of_one = cost(f'{{deals(first: 1, orderBy: TOTAL_ASC, filter: {{customer: {{eq: "ann"}}}}) {page}}}')
+    ordered = response_cost(f"{{deals(first: 1, orderBy: DATE_ASC) {page}}}")
+    by_sum = response_cost(f"{{deals(first: 1, orderBy: TOTAL_ASC) {page}}}")
+    filtered = response_cost(f'{{deals(first: 1, filter: {{gem: {{contains: "x"}}}}) {page}}}')
+    of_one = response_cost(f'{{deals(first: 1, orderBy: TOTAL_ASC, filter: {{customer: {{eq: "ann"}}}}) {page}}}')
     assert ordered <= of_one < by_sum <= filtered
-    counted = cost('{deals(first: 1, filter: {gem: {contains: "x"}}) {totalCount nodes {id}}}')
+    counted = response_cost('{deals(first: 1, filter: {gem: {contains: "x"}}) {totalCount nodes {id}}}')
     assert counted > filtered
-    assert cost("{dealStats {total}}") > by_sum
+    assert response_cost("{dealStats {total}}") > by_sum
 
 
 def test_sums_cost_by_what_the_database_does_for_them() -> None:
@@ -302,17 +318,17 @@ def test_a_file_of_more_than_a_million_deals_costs_what_one_of_a_million_does() 
     assert account.requested == 2 * of_a_million > 0
 
 
-def test_names_that_python_takes_into_its_hands_cost() -> None:
+def test_names_read_into_python_cost_nodes() -> None:
     load(*(deal(f"c{customer}", f"g{gem}") for customer in range(30) for gem in range(30)))
-    without = cost("{topClients(limit: 30) {username}}")
-    assert cost("{topClients(limit: 30) {gems}}") >= without + 900 // 40
-    assert cost("{topClients {username}}") < cost("{topClients(limit: 20) {username}}") / 2
+    without = response_cost("{topClients(limit: 30) {username}}")
+    assert response_cost("{topClients(limit: 30) {gems}}") >= without + 900 // 40
+    assert response_cost("{topClients {username}}") < response_cost("{topClients(limit: 20) {username}}") / 2
 
 
 def test_a_page_of_less_than_nothing_pays_for_no_other() -> None:
     load(deal())
     dear = "customers(first: 100) {nodes {deals(first: 100) {nodes {id customer {id}}}}}"
-    must_be_refused(f"{{{dear} deals(first: -1000000) {{nodes {{id}}}}}}", "The operation costs")
+    assert_rejected(f"{{{dear} deals(first: -1000000) {{nodes {{id}}}}}}", "The operation costs")
 
 
 def test_lists_in_order_of_another_table_cost_more() -> None:
@@ -321,13 +337,86 @@ def test_lists_in_order_of_another_table_cost_more() -> None:
     assert cost(relation % "gems") > 1.5 * (cost(relation % "purchases") - cost("{customers {nodes {id}}}"))
 
 
+def test_every_operation_has_a_base_cost() -> None:
+    assert OPERATION_COST < cost("{__typename}") < OPERATION_COST + 5
+
+
+def test_each_statement_costs_nodes() -> None:
+    load(deal())
+    one, three = (
+        " ".join(f'a{number}: gem(name: "{number}") {{total}}' for number in range(count)) for count in (1, 3)
+    )
+    assert cost(f"{{{three}}}") - cost(f"{{{one}}}") >= 2 * STATEMENT_COST
+
+
+def test_each_alias_costs_nodes_per_row_and_in_the_document() -> None:
+    load(deal())
+    page = "{customers(first: %d) {nodes {%s}}}"
+    aliases = " ".join(f"a{number}: username" for number in range(29))
+    assert cost(page % (0, aliases)) - cost(page % (0, "username")) >= 28
+    assert response_cost(page % (100, aliases)) - response_cost(page % (100, "username")) >= 28 * 100 // 8 - 1
+
+
+def test_fields_with_the_same_response_path_cost_by_pairs() -> None:
+    load(deal())
+    cheap, expensive = (cost("{deals(first: 0) {nodes {%s}}}" % ("customer {id} " * count)) for count in (24, 240))
+    assert expensive > 30 * (cheap - OPERATION_COST)
+    unlike = " ".join(f"a{number}: total" for number in range(29))
+    assert document_cost(parse(f"{{deals {{nodes {{{unlike}}}}}}}")) < OPERATION_COST + 100
+
+
+def test_long_names_in_the_response_cost_by_their_bytes() -> None:
+    page = "{customers(first: 100) {nodes {username}}}"
+    costs = []
+    for letter in ("e", "é", "💎"):
+        load(*many(100, [f"{letter * 252}{number:03}" for number in range(100)]))
+        costs.append(cost(page))
+    ascii_text, two_bytes, four_bytes = costs
+    assert two_bytes - ascii_text >= 100 * 252 // 4_000 - 1 > 0
+    assert four_bytes - two_bytes >= 100 * 504 // 4_000 - 1
+
+
+def test_rows_read_for_page_info_only_cost_nodes() -> None:
+    load(deal())
+    relation = "{customers(first: 10) {nodes {deals(first: 100) {%s}}}}"
+    counted, page_info = (response_cost(relation % field) for field in ("totalCount", "pageInfo {hasNextPage}"))
+    assert page_info - counted > 10 * 100 // 3
+
+
+def test_input_objects_cost_for_each_row() -> None:
+    load(deal())
+    relation = "{customers(first: 80) {nodes {deals(first: 0%s) {totalCount}}}}"
+    plain, filtered = (response_cost(relation % text) for text in ("", ", filter: {quantity: {gte: 1}}"))
+    assert filtered - plain > 60
+
+
+def test_names_in_an_order_without_an_index_cost_more() -> None:
+    load(*many(2000, [f"c{number}" for number in range(2000)]))
+    page = "{customers(first: 1, orderBy: %s) {nodes {id}}}"
+    indexed = [cost(page % order) for order in ("SPENT_MONEY_DESC", "USERNAME_ASC", "USERNAME_DESC")]
+    sorted_ = [cost(page % order) for order in ("LAST_DEAL_DESC", "LAST_DEAL_ASC", "DEAL_COUNT_ASC", "DEAL_COUNT_DESC")]
+    # 2,000 names are read, for 2 nodes per thousand, and sorted, for 10.
+    assert min(sorted_) - max(indexed) >= 2_000 * 12 // 1_000
+
+
+def test_substring_longer_than_any_name_reads_no_row() -> None:
+    load(deal("é" * 255))
+    for length, searching in ((255, 1), (256, 0)):
+        for page in ("customers(filter: {username: {contains: $t}}) {totalCount}",):
+            forget()
+            with CaptureQueriesContext(connection) as captured:
+                data(f"query ($t: String!) {{{page}}}", t="é" * length)
+            reading = [query for query in captured if 'FROM "deals_api_customer"' in query["sql"]]
+            assert len(reading) == searching
+
+
 def test_introspection_costs_what_it_returns() -> None:
     whole = cost(get_introspection_query())
     assert 500 < whole < 3_000
     fields = "fields {name description type {name kind} args {name description type {name kind}}}"
     assert cost(f"{{__schema {{types {{name {fields}}}}}}}") < whole
     many = " ".join(f"a{number}: {fields}" for number in range(29))
-    must_be_refused(f"{{__schema {{types {{{many}}}}}}}", "The operation costs")
+    assert_rejected(f"{{__schema {{types {{{many}}}}}}}", "The operation costs")
 
 
 # Statements and seconds
@@ -339,7 +428,7 @@ def test_statements_are_bounded(limits: Any) -> None:
     limits(max_sql_queries=3)
     data(query)
     limits(max_sql_queries=2)
-    must_be_refused(query, "The operation takes more than 2 statements.")
+    assert_rejected(query, "The operation takes more than 2 statements.")
 
 
 #: A statement that takes a minute.
@@ -370,7 +459,7 @@ def test_seconds_of_the_database_are_bounded(where: str, limits: Any) -> None:
     query = "{deals {nodes {gem {name}}}}"
     begin = time.monotonic()
     with slow(where):
-        must_be_refused(query, "The database needs more than 1 s for the operation.")
+        assert_rejected(query, "The database needs more than 1 s for the operation.")
     assert time.monotonic() - begin < 50
     limits(max_query_seconds=300)
     assert data(query) == {"deals": {"nodes": [{"gem": {"name": "ruby"}}]}}
@@ -452,7 +541,7 @@ def test_rows_that_take_too_long_to_fetch_name_the_limit(limits: Any) -> None:
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(wrap):
-        must_be_refused("{deals {nodes {id}}}", "The database needs more than 1 s for the operation.")
+        assert_rejected("{deals {nodes {id}}}", "The database needs more than 1 s for the operation.")
 
 
 @pytest.mark.django_db(transaction=True)
