@@ -1,0 +1,247 @@
+"""The containers, started by the README's command from a fresh clone, with every Compose of this machine.
+
+Deselected by default; ``python -m pytest -m docker`` runs them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+import project as service
+from tests.compose_project import ComposeProject
+from tests.readme_commands import command_block
+from tests.requires import skip_or_fail
+from tests.servers import TIMEOUT
+from tests.services import free_port
+from tests.smoke import (
+    TOP_CLIENTS,
+    background,
+    fresh_clone,
+    repeated_file,
+    top_clients_of_repeated_file,
+    upload_and_read,
+    wait_until,
+)
+
+pytestmark = [pytest.mark.docker, pytest.mark.database_independent]
+
+
+def installed_composes() -> list[str]:
+    """Return the Compose commands of this machine: the program of its own, and the plugin of docker."""
+    return [program for program in ("docker-compose", "docker compose") if succeeds(f"{program} version")]
+
+
+def succeeds(command: str) -> bool:
+    program, *arguments = command.split()
+    if shutil.which(program) is None:
+        return False
+    return subprocess.run([program, *arguments], capture_output=True, check=False).returncode == 0
+
+
+@dataclass(frozen=True)
+class Started:
+    """A project after its first start. ``events`` lists starts and health changes of its containers, in order."""
+
+    project: ComposeProject
+    events: str
+
+
+@pytest.fixture(scope="module")
+def clone() -> Iterator[Path]:
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
+    ):
+        skip_or_fail("no Docker engine is running")
+    with fresh_clone() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module", params=installed_composes() or ["docker compose"])
+def started(clone: Path, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    project = ComposeProject(request.param, clone, free_port())
+    log = tmp_path_factory.mktemp("compose") / "events"
+    try:
+        with project.recorded_events(log), readme_command(project) as up:
+            wait_until(lambda: project.is_healthy() or up.poll() is not None, 480, "web is not healthy")
+            assert up.poll() is None, "the README's command ended"
+        yield Started(project, summarize_events(log.read_text()))
+    except BaseException:
+        print(project.states_and_logs())  # noqa: T201
+        raise
+    finally:
+        project.remove()
+
+
+@contextlib.contextmanager
+def readme_command(project: ComposeProject) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the README's start command in the foreground of a shell; the containers outlive it."""
+    command = command_block(r"\Adocker-compose up\Z").replace("docker-compose", project.compose)
+    with background(command, cwd=project.folder, env=project.environment) as up:
+        yield up
+
+
+def summarize_events(log: str) -> str:
+    events = [(event["Actor"]["Attributes"], event["status"]) for event in map(json.loads, log.splitlines())]
+    return ", ".join(f"{labels['com.docker.compose.service']} {status}" for labels, status in events)
+
+
+@pytest.fixture
+def project(started: Started, request: pytest.FixtureRequest) -> Iterator[ComposeProject]:
+    """The running project. A test may leave it stopped."""
+    project = started.project
+    if not project.is_healthy():
+        project("up", "--detach")
+        project.wait_until_healthy()
+    failures = request.session.testsfailed
+    yield project
+    if request.session.testsfailed > failures:
+        print(project.states_and_logs())  # noqa: T201
+
+
+def upload(project: ComposeProject, content: bytes) -> None:
+    response = httpx.post(
+        f"http://localhost:{project.port}/api/upload/", files={"deals": ("deals.csv", content)}, timeout=TIMEOUT
+    )
+    assert response.json() == {"Status": "OK"}
+
+
+# Start
+
+
+def test_web_starts_after_database_and_cache_are_healthy(started: Started) -> None:
+    before, _, after = started.events.partition("web start")
+    assert "db health_status: healthy" in before
+    assert "redis health_status: healthy" in before
+    assert "web start" not in after
+
+
+def test_commands_of_readme_return_the_top_clients(project: ComposeProject) -> None:
+    upload_and_read(project.port, cwd=project.folder, env=project.environment)
+
+
+def test_every_file_that_a_page_loads_exists(project: ComposeProject) -> None:
+    """Static files are collected in the image only; elsewhere they are served from the packages."""
+    for page in ("/", "/graphql/", "/api/docs/", "/api/upload/"):
+        paths = re.findall(r"""(?:src|href)=["'](/[^"']+)""", project.get(page, "text/html"))
+        assert any(path.startswith("/static/") for path in paths), page
+        for path in paths:
+            content = project.get(path)
+            assert content, path
+            for module in re.findall(r'^import .* from "\./(\w+\.js)";$', content, re.MULTILINE):
+                assert project.get(f"{path.rpartition('/')[0]}/{module}"), module
+
+
+def test_management_commands_work_in_the_container(project: ComposeProject) -> None:
+    """Only /tmp is writable there."""
+    upload(project, repeated_file(2))
+    ranking = json.loads(project.shell("python manage.py top_clients --format json"))
+    assert ranking == top_clients_of_repeated_file(2)
+    rejected = project.shell("printf nonsense | python manage.py load_deals - 2>&1; echo $?")
+    assert rejected.startswith("UploadRejected: ")
+    assert rejected.split()[-1] == "1"
+    options = "--no-input --username root --email root@example.org"
+    project.shell(f"DJANGO_SUPERUSER_PASSWORD=gems-and-more python manage.py createsuperuser {options}")
+    assert "deals_uploads_total" in project.get("/metrics", "text/plain")
+
+
+# Privileges and contents
+
+
+def test_web_runs_without_privileges(project: ComposeProject) -> None:
+    lines = project.shell("cat /proc/self/status").splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    assert set(status["Uid"].split()) == {"10001"}
+    assert [int(status[f"Cap{name}"], 16) for name in ("Prm", "Eff", "Bnd")] == [0, 0, 0]
+    assert status["NoNewPrivs"] == "1"
+    for path in ("/app/x", "/app/project/x", "/x"):
+        assert "Read-only" in project.shell(f"touch {path} 2>&1 || true")
+    # The image may also be run without docker-compose.yml's read_only.
+    image = project.inspect("web")["Image"]
+    assert project.docker("run", "--rm", image, "find", "/app", "/opt/venv", "-writable", "!", "-type", "l") == ""
+
+
+def test_image_contains_only_what_the_service_runs(project: ComposeProject) -> None:
+    packages = {path.parent.name for path in project.folder.glob("*/__init__.py")} - {"tests"}
+    found = set(project.shell("ls -A /app").split())
+    assert found == {"manage.py", "requirements.txt", "collected", "__pycache__"} | packages
+    assert project.shell("find /app -name '.*' -o -name '*.sqlite3*' -o -name '*.csv' -o -name tests") == ""
+    assert project.shell("find /opt/venv /app -type d -name LC_MESSAGES -o -type d -name redoc") == ""
+
+
+def test_image_has_its_version_and_no_secret(project: ComposeProject) -> None:
+    image = project.inspect("web")["Image"]
+    [description] = json.loads(project.docker("inspect", image))
+    assert description["Config"]["Labels"]["org.opencontainers.image.version"] == service.__version__
+    texts = project.docker("history", "--no-trunc", image) + str(description["Config"]["Env"])
+    assert [word for word in ("PASSWORD", "SECRET", "TOKEN") if word in texts] == []
+
+
+# Stop and restart
+
+
+def test_stop_finishes_the_upload_in_progress(project: ComposeProject) -> None:
+    content = repeated_file(20)
+    head = b'--edge\r\nContent-Disposition: form-data; name="deals"; filename="deals.csv"\r\n\r\n'
+    body = head + content + b"\r\n--edge--\r\n"
+    half = len(body) // 2
+    assert project.shell("ls /tmp") == "", "an earlier upload left a file"
+    with readme_command(project) as up, contextlib.closing(connect(project)) as client:
+        client.putrequest("POST", "/api/upload/")
+        client.putheader("Content-Type", "multipart/form-data; boundary=edge")
+        client.putheader("Content-Length", str(len(body)))
+        client.endheaders(body[:half])
+        opened = "ls -l /proc/[0-9]*/fd 2>/dev/null | grep upload || true"
+        wait_until(lambda: project.shell(opened), 60, "web did not receive the first half")
+        with background(f"{project.compose} stop", cwd=project.folder, env=project.environment) as stop:
+            wait_until(lambda: "Handling signal: term" in project.logs("web"), 60, "web did not receive SIGTERM")
+            time.sleep(2)
+            assert project.inspect("web")["State"]["Running"], "web stopped during the upload"
+            client.send(body[half:])
+            assert json.loads(client.getresponse().read()) == {"Status": "OK"}
+            assert stop.wait(150) == 0
+        wait_until(lambda: up.poll() is not None, 60, "the README's command did not end")
+    for name in ("web", "db"):
+        state = project.inspect(name)["State"]
+        assert (state["Running"], state["ExitCode"]) == (False, 0), name
+    project("up", "--detach")
+    project.wait_until_healthy()
+    assert project.top_clients() == top_clients_of_repeated_file(20)
+
+
+def connect(project: ComposeProject) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection("127.0.0.1", project.port, timeout=150)
+
+
+def test_data_survives_restart_and_down(project: ComposeProject) -> None:
+    upload(project, repeated_file(3))
+    for commands in (["restart"], ["down", "up --detach"]):
+        for command in commands:
+            project(*command.split())
+        project.wait_until_healthy()
+        assert project.top_clients() == top_clients_of_repeated_file(3)
+
+
+def test_service_works_without_redis(project: ComposeProject) -> None:
+    upload(project, repeated_file(4))
+    assert project.top_clients() == top_clients_of_repeated_file(4)
+    project("stop", "redis")
+    try:
+        assert project.top_clients() == top_clients_of_repeated_file(4)
+        upload(project, repeated_file(1))
+        assert project.top_clients() == TOP_CLIENTS
+    finally:
+        project("start", "redis")
+    assert project.top_clients() == TOP_CLIENTS
