@@ -13,7 +13,8 @@ from typing import Any
 
 import httpx
 
-from tests.smoke import environment_without_settings, kill_session, run, wait_until
+from tests.servers import wait_until
+from tests.smoke import environment_without_settings, kill_session, run
 
 
 @dataclass

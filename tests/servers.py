@@ -1,4 +1,4 @@
-"""The service itself as a process: ``manage.py serve``, as a user starts it."""
+"""The service as a process: ``manage.py serve``, as an operator starts it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,7 +26,7 @@ REAL_FILE = ROOT / "tests" / "data" / "deals.csv"
 
 @dataclass
 class Server:
-    """One running service."""
+    """A running service. ``log`` is the file of its output."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -49,7 +49,7 @@ class Server:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise RuntimeError(f"the server ended: {self.log.read_text()}")
+                raise RuntimeError(f"the server exited: {self.log.read_text()}")
             with contextlib.suppress(httpx.HTTPError):
                 if self.get("/health/ready").status_code == 200:
                     return
@@ -57,24 +57,24 @@ class Server:
         raise TimeoutError(self.log.read_text())
 
     def stop(self) -> int:
-        """SIGTERM, as docker does it; the exit status."""
+        """Send SIGTERM, as docker does; return the exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(TIMEOUT)
 
     def kill(self) -> None:
-        """SIGKILL for the master and its workers, as a power cut does it."""
-        family = [*self.workers(), psutil.Process(self.process.pid)]
-        for process in family:
+        """Send SIGKILL to the master and its workers, which is like a power failure."""
+        processes = [*self.workers(), psutil.Process(self.process.pid)]
+        for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self.process.wait()
-        psutil.wait_procs(family, timeout=TIMEOUT)
+        psutil.wait_procs(processes, timeout=TIMEOUT)
 
 
 @contextlib.contextmanager
 def serving(folder: Path, **environment: str) -> Iterator[Server]:
-    """A service on a free port; without a ``DATABASE_URL`` its SQLite file lies in ``folder``."""
+    """Run a service on a free port; unless ``DATABASE_URL`` is given, with a SQLite file in ``folder``."""
     port = free_port()
     log = folder / f"serve-{port}.log"
     clean = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
@@ -95,3 +95,10 @@ def serving(folder: Path, **environment: str) -> Iterator[Server]:
     finally:
         with contextlib.suppress(psutil.NoSuchProcess):
             server.stop()
+
+
+def wait_until(condition: Callable[..., object], timeout: float = TIMEOUT, failure: str = "condition is false") -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"{failure} after {timeout:.0f} s"
+        time.sleep(0.05)

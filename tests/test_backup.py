@@ -15,9 +15,9 @@ import pytest
 
 from tests import services
 from tests.builders import csv_of, deal
+from tests.server_actions import usernames_in
 from tests.servers import TIMEOUT, Server, serving
 from tests.test_readme import OPERATION, README, backup_blocks_of
-from tests.test_service import usernames_in
 
 SQLITE_BACKUP, POSTGRESQL_BACKUP = backup_blocks_of(README)
 SQLITE_RESTORE, POSTGRESQL_RESTORE = backup_blocks_of(OPERATION)

@@ -24,8 +24,8 @@ from deals_api.management.terminal import format_table
 from deals_api.models import Upload
 from tests.bench.files import write_deals
 from tests.builders import csv_of, deal, load, many
-from tests.servers import REAL_FILE, ROOT, TIMEOUT, Server
-from tests.test_service import loading, query, wait_until
+from tests.server_actions import is_loading, query
+from tests.servers import REAL_FILE, ROOT, TIMEOUT, Server, wait_until
 
 BAD = csv_of(deal(), deal(total="x", quantity="0"), deal("red\x1b[31m"))
 
@@ -176,7 +176,7 @@ def test_interrupted_load_exits_with_130_and_changes_nothing(tables: dict[str, s
         cwd=ROOT, env=os.environ | tables, stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs of a shell ignore it
     )  # fmt: skip
-    wait_until(lambda: loading(tables["DATABASE_URL"]))
+    wait_until(lambda: is_loading(tables["DATABASE_URL"]))
     time.sleep(0.3)
     running.send_signal(signal.SIGINT)
     _, stderr = running.communicate(timeout=TIMEOUT)

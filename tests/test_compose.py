@@ -20,8 +20,7 @@ import yaml
 
 from project.server import gunicorn_conf
 from tests import services
-from tests.servers import REAL_FILE, ROOT, TIMEOUT, serving
-from tests.test_service import wait_until
+from tests.servers import REAL_FILE, ROOT, TIMEOUT, serving, wait_until
 from tests.test_settings import variables_read
 
 pytestmark = pytest.mark.database_independent

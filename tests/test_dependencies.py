@@ -1,4 +1,4 @@
-"""requirements.txt and tests/requirements.txt pin every package that pip would install, dependencies included."""
+"""Every package that pip would install, dependencies included, is pinned in a requirements file."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ def dependencies_of(requirement: Requirement) -> list[Requirement]:
 
 @pytest.mark.parametrize("path", [SERVICE, TESTS], ids=["service", "tests"])
 def test_every_requirement_is_pinned_to_one_version(path: Path) -> None:
-    versions = [(str(one), [part.operator for part in one.specifier]) for one in read(path)]
-    assert [one for one, operators in versions if operators != ["=="]] == []
+    operators = {str(requirement): [part.operator for part in requirement.specifier] for requirement in read(path)}
+    assert [requirement for requirement, found in operators.items() if found != ["=="]] == []
 
 
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("path", [SERVICE, TESTS], ids=["service", "tests"])
 def test_every_dependency_of_a_requirement_is_pinned(path: Path, python: str) -> None:
-    requirements = [one for one in read(path) if applies(one, python, set())]
-    pinned = {canonicalize_name(one.name) for one in requirements}
+    requirements = [requirement for requirement in read(path) if applies(requirement, python, set())]
+    pinned = {canonicalize_name(requirement.name) for requirement in requirements}
     missing = {
         str(dependency)
-        for one in requirements
-        for dependency in dependencies_of(one)
-        if applies(dependency, python, one.extras) and canonicalize_name(dependency.name) not in pinned
+        for requirement in requirements
+        for dependency in dependencies_of(requirement)
+        if applies(dependency, python, requirement.extras) and canonicalize_name(dependency.name) not in pinned
     }
     assert missing == set(), f"add these with their versions to {path.name}"

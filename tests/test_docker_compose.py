@@ -23,7 +23,7 @@ import project as service
 from tests.compose_project import ComposeProject
 from tests.readme_commands import command_block
 from tests.requires import skip_or_fail
-from tests.servers import TIMEOUT
+from tests.servers import TIMEOUT, wait_until
 from tests.services import free_port
 from tests.smoke import (
     TOP_CLIENTS,
@@ -32,7 +32,6 @@ from tests.smoke import (
     repeated_file,
     top_clients_of_repeated_file,
     upload_and_read,
-    wait_until,
 )
 
 pytestmark = [pytest.mark.docker, pytest.mark.database_independent]
@@ -150,7 +149,7 @@ def test_management_commands_work_in_the_container(project: ComposeProject) -> N
     ranking = json.loads(project.shell("python manage.py top_clients --format json"))
     assert ranking == top_clients_of_repeated_file(2)
     rejected = project.shell("printf nonsense | python manage.py load_deals - 2>&1; echo $?")
-    assert rejected.startswith("UploadRejected: ")
+    assert rejected.startswith("CommandError: ")
     assert rejected.split()[-1] == "1"
     options = "--no-input --username root --email root@example.org"
     project.shell(f"DJANGO_SUPERUSER_PASSWORD=gems-and-more python manage.py createsuperuser {options}")

@@ -32,8 +32,8 @@ from redis import Redis
 
 from tests import services
 from tests.builders import csv_of, many
-from tests.servers import TIMEOUT, Server, serving
-from tests.test_service import BOTH_APIS, activate, graph, query, top_client, upload, wait_until
+from tests.server_actions import BOTH_APIS, activate, graphql, query, top_client, upload
+from tests.servers import TIMEOUT, Server, serving, wait_until
 
 SECONDS = float(os.environ.get("DEALS_TEST_SECONDS", "0"))
 #: Deals of an interrupted upload: enough to observe ``COPY`` in progress.
@@ -400,7 +400,7 @@ def test_killed_roll_back_stops_slowing_readers_without_another(tmp_path: Path, 
     url = environment["DATABASE_URL"]
     with serving(tmp_path, **environment, WEB_WORKERS="1") as server:
         upload(server, "before")
-        key = graph(server, "{currentUpload {id}}")["currentUpload"]["id"]
+        key = graphql(server, "{currentUpload {id}}")["currentUpload"]["id"]
         upload(server, "after")
         for _ in range(100):
             server.wait_until_ready()

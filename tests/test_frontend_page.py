@@ -17,8 +17,7 @@ from deals_api.models import Upload
 from tests import graphql
 from tests.builders import csv_of, deal, load, many
 from tests.chromium import chromium, open_page
-from tests.servers import REAL_FILE, ROOT, Server, serving
-from tests.test_service import wait_until
+from tests.servers import REAL_FILE, ROOT, Server, serving, wait_until
 
 pytestmark = pytest.mark.database_independent
 

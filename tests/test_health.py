@@ -7,9 +7,8 @@ from django.core.management import call_command
 from django.test import Client
 
 from project import health
-from tests.servers import Server
+from tests.servers import Server, wait_until
 from tests.services import Service
-from tests.test_service import wait_until
 
 pytestmark = pytest.mark.django_db
 

@@ -16,8 +16,7 @@ from deals_api.security.tokens import read_tokens
 from project.telemetry import metrics
 from project.telemetry.middleware import telemetry_queue
 from tests.builders import csv_of, deal, load
-from tests.servers import REAL_FILE, TIMEOUT, Server, serving
-from tests.test_service import wait_until
+from tests.servers import REAL_FILE, TIMEOUT, Server, serving, wait_until
 
 pytestmark = pytest.mark.django_db
 

@@ -19,8 +19,8 @@ from django.db import connection
 
 from deals_api.models import Upload
 from tests.builders import csv_of, deal
-from tests.servers import ROOT, TIMEOUT, Server, serving
-from tests.test_service import query, wait_until
+from tests.server_actions import query
+from tests.servers import ROOT, TIMEOUT, Server, serving, wait_until
 
 MIGRATIONS: Final = ROOT / "deals_api" / "migrations"
 

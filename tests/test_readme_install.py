@@ -18,7 +18,8 @@ import httpx
 import pytest
 
 from tests.readme_commands import command_block
-from tests.smoke import background, environment_without_settings, fresh_clone, run, upload_and_read, wait_until
+from tests.servers import wait_until
+from tests.smoke import background, environment_without_settings, fresh_clone, run, upload_and_read
 
 pytestmark = [pytest.mark.install, pytest.mark.database_independent]
 

@@ -1,4 +1,4 @@
-"""Start and stop of ``manage.py``: what is in the way is reported in one line, and signals leave no traceback."""
+"""Start and stop of ``manage.py``: errors are reported in one line, and signals cause no traceback."""
 
 from __future__ import annotations
 
@@ -20,24 +20,23 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers import REAL_FILE, ROOT
+from tests.servers import REAL_FILE, ROOT, TIMEOUT
 from tests.services import free_port
 
 pytestmark = pytest.mark.database_independent
 
-#: Moments at which a start is interrupted; the long form takes DEALS_TEST_SECONDS.
-MOMENTS = 40 if os.environ.get("DEALS_TEST_SECONDS") else 4
-PATIENCE = 120
+#: Number of interrupted starts for each signal; DEALS_TEST_SECONDS selects the long form.
+INTERRUPTIONS = 40 if os.environ.get("DEALS_TEST_SECONDS") else 4
 
 
-def variables(**changed: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")} | changed
+def environment_with(**changes: str) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")} | changes
 
 
 def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "manage.py", *arguments], cwd=ROOT, env=variables(**environment),
-        capture_output=True, text=True, timeout=PATIENCE, check=False,
+        [sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment_with(**environment),
+        capture_output=True, text=True, timeout=TIMEOUT, check=False,
     )  # fmt: skip
 
 
@@ -45,7 +44,7 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def test_every_python_can_parse_manage_py() -> None:
-    """Checked by the grammar of 3.4; what 2.7 lacks besides is looked for by hand."""
+    """Parse it with the grammar of 3.4; the other assertions cover what 2.7 lacks."""
     source = (ROOT / "manage.py").read_text()
     assert source.isascii()
     tree = ast.parse(source, feature_version=(3, 4))
@@ -60,13 +59,13 @@ def test_every_python_can_parse_manage_py() -> None:
         ("sys.platform = 'win32'", "Windows is not supported; use WSL or docker-compose.\n"),
     ],
 )
-def test_unsupported_platform_is_named_before_any_import(change: str, message: str) -> None:
+def test_unsupported_platform_is_reported_before_any_import(change: str, message: str) -> None:
     code = f"import sys, runpy; {change}; runpy.run_path({str(ROOT / 'manage.py')!r}, run_name='__main__')"
-    # Without site-packages, as on a machine where pip could install nothing.
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False, timeout=PATIENCE
+    # Without site-packages, as on a machine where pip could not install anything.
+    completed = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False, timeout=TIMEOUT
     )
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
+    assert (completed.returncode, completed.stdout, completed.stderr) == (2, "", message)
 
 
 # Settings
@@ -74,25 +73,25 @@ def test_unsupported_platform_is_named_before_any_import(change: str, message: s
 
 @pytest.mark.parametrize("command", ["serve", "migrate", "shell"])
 def test_invalid_setting_is_one_line_for_every_command(command: str) -> None:
-    done = manage(command, PORT="abc")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "PORT must be a whole number from 1 to 65535, not 'abc'\n"
+    completed = manage(command, PORT="abc")
+    assert (completed.returncode, completed.stdout) == (2, "")
+    assert completed.stderr == "PORT must be a whole number from 1 to 65535, not 'abc'\n"
 
 
 def test_invalid_setting_is_one_line_for_gunicorn() -> None:
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "gunicorn", "-c", "python:project.server.gunicorn_conf"],
-        cwd=ROOT, env=os.environ | {"MAX_ROWS": "x"}, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        cwd=ROOT, env=os.environ | {"MAX_ROWS": "x"}, capture_output=True, text=True, timeout=TIMEOUT, check=False,
     )  # fmt: skip
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "MAX_ROWS must be a whole number from 1 to 2147483648, not 'x'\n"
+    assert (completed.returncode, completed.stdout) == (2, "")
+    assert completed.stderr == "MAX_ROWS must be a whole number from 1 to 2147483648, not 'x'\n"
 
 
-def test_help_names_the_variable_of_the_port() -> None:
+def test_help_and_usage_error_name_the_port_variable() -> None:
     assert "PORT=" in manage("serve", "--help").stdout
-    wrong = manage("serve", "--port", "9000")
-    assert wrong.returncode == 2
-    assert "PORT=" in wrong.stderr
+    rejected = manage("serve", "--port", "9000")
+    assert rejected.returncode == 2
+    assert "PORT=" in rejected.stderr
 
 
 # The port
@@ -115,9 +114,9 @@ def test_port_in_use_is_reported_before_the_database_is_touched(
     family: socket.AddressFamily, address: str, tmp_path: Path
 ) -> None:
     with taken_port(family, address) as port:
-        done = manage("serve", PORT=str(port), DATABASE_URL=f"sqlite:///{tmp_path / 'd.sqlite3'}")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"CommandError: Port {port} is in use; set PORT to another one.\n"
+        completed = manage("serve", PORT=str(port), DATABASE_URL=f"sqlite:///{tmp_path / 'd.sqlite3'}")
+    assert (completed.returncode, completed.stdout) == (2, "")
+    assert completed.stderr == f"CommandError: Port {port} is in use; set PORT to another one.\n"
     assert not list(tmp_path.iterdir())
 
 
@@ -134,14 +133,14 @@ LOAD = ["load_deals", str(REAL_FILE)]
         ("missing/deals.sqlite3", ["serve"]), ("/proc/deals.sqlite3", ["serve"]), ("text.csv", ["serve"]),
     ],
 )  # fmt: skip
-def test_unusable_database_file_is_named_with_its_variable(file: str, command: list[str], tmp_path: Path) -> None:
+def test_unusable_database_file_is_reported_with_its_variable(file: str, command: list[str], tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
     (tmp_path / "text.csv").write_bytes(REAL_FILE.read_bytes())
     path = tmp_path / file
-    done = manage(*command, PORT=str(free_port()), DATABASE_URL=f"sqlite:///{path}")
-    assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr.count("\n") == 1
-    assert f"{path}. Set DATABASE_URL" in done.stderr
+    completed = manage(*command, PORT=str(free_port()), DATABASE_URL=f"sqlite:///{path}")
+    assert (completed.returncode, completed.stdout) == (3, "")
+    assert completed.stderr.count("\n") == 1
+    assert f"{path}. Set DATABASE_URL" in completed.stderr
 
 
 # psycopg 3
@@ -155,28 +154,28 @@ def test_psycopg_3_is_not_used_where_it_can_be_imported(tmp_path: Path) -> None:
         " print(psycopg_any.is_psycopg3, base.Database.__name__)"
     )
     paths = f"{tmp_path}{os.pathsep}{ROOT}"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=PATIENCE,
+    completed = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=TIMEOUT,
         env=os.environ | {"PYTHONPATH": paths, "DJANGO_SETTINGS_MODULE": "project.settings"},
     )  # fmt: skip
-    assert done.stdout == "False psycopg2\n"
+    assert completed.stdout == "False psycopg2\n"
 
 
 # On a terminal
 
 
 class Terminal:
-    """``manage.py serve`` in the foreground of a terminal of its own."""
+    """``manage.py serve`` in the foreground of a pseudo-terminal."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
-        self._ours, theirs = pty.openpty()
+        self._master, slave = pty.openpty()
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve"], cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs,
-            env=variables(PORT=str(self.port), DATABASE_URL=f"sqlite:///{folder / 'd.sqlite3'}"),
+            [sys.executable, "manage.py", "serve"], cwd=ROOT, stdin=slave, stdout=slave, stderr=slave,
+            env=environment_with(PORT=str(self.port), DATABASE_URL=f"sqlite:///{folder / 'd.sqlite3'}"),
             start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
-        os.close(theirs)
+        os.close(slave)
         self.output = ""
 
     def read_until(self, text: str) -> None:
@@ -184,25 +183,25 @@ class Terminal:
             self.output += self._read()
 
     def _read(self) -> str:
-        with suppress(OSError):  # Linux reports so that the other end is closed
-            if some := os.read(self._ours, 65536):
-                return some.decode()
+        with suppress(OSError):  # on Linux, the other end is closed
+            if chunk := os.read(self._master, 65536):
+                return chunk.decode()
         raise EOFError(self.output)
 
     def send(self, number: signal.Signals) -> None:
-        """As Ctrl-C does: to all processes in the foreground."""
+        """Send a signal to all processes in the foreground, as Ctrl-C does."""
         os.killpg(self.process.pid, number)
 
     def wait(self) -> int:
         with suppress(EOFError):
             self.read_until("no such text")
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
     def close(self) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        os.close(self._ours)
+        os.close(self._master)
 
 
 def test_log_is_readable_on_a_terminal(tmp_path: Path) -> None:
@@ -210,8 +209,8 @@ def test_log_is_readable_on_a_terminal(tmp_path: Path) -> None:
         terminal.read_until("Serving on")
         assert terminal.output.startswith("Starting…")
         address = f"http://127.0.0.1:{terminal.port}"
-        httpx.get(f"{address}/api/top-clients/", timeout=PATIENCE)
-        httpx.get(f"{address}/nothing/%1b[31mж%0A00:00:00", timeout=PATIENCE)
+        httpx.get(f"{address}/api/top-clients/", timeout=TIMEOUT)
+        httpx.get(f"{address}/nothing/%1b[31mж%0A00:00:00", timeout=TIMEOUT)
         terminal.read_until("not_found")
         terminal.send(signal.SIGINT)
         assert terminal.wait() == 0
@@ -225,9 +224,9 @@ def test_log_is_readable_on_a_terminal(tmp_path: Path) -> None:
     assert not re.search("[\x00-\x09\x0b\x0c\x0e-\x1f]", terminal.output)
 
 
-def test_log_is_json_where_there_is_no_terminal(tmp_path: Path) -> None:
+def test_log_is_json_without_a_terminal(tmp_path: Path) -> None:
     port = free_port()
-    environment = variables(PORT=str(port), DATABASE_URL=f"sqlite:///{tmp_path / 'd.sqlite3'}")
+    environment = environment_with(PORT=str(port), DATABASE_URL=f"sqlite:///{tmp_path / 'd.sqlite3'}")
     log = []
     with subprocess.Popen(
         [sys.executable, "manage.py", "serve"], cwd=ROOT, env=environment, text=True,
@@ -235,8 +234,8 @@ def test_log_is_json_where_there_is_no_terminal(tmp_path: Path) -> None:
     ) as process:  # fmt: skip
         for line in process.stdout or ():
             if line == f"Serving on http://localhost:{port}/\n":
-                # The service listens now.
-                socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+                # The line is printed once the port accepts connections.
+                socket.create_connection(("127.0.0.1", port), TIMEOUT).close()
                 process.send_signal(signal.SIGTERM)
             else:
                 log.append(json.loads(line))
@@ -248,20 +247,20 @@ def test_log_is_json_where_there_is_no_terminal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_at_any_moment_of_the_start_leaves_no_traceback(number: signal.Signals, tmp_path: Path) -> None:
+def test_signal_during_start_causes_no_traceback(number: signal.Signals, tmp_path: Path) -> None:
     with closing(Terminal(tmp_path)) as terminal:
         terminal.read_until("Starting")
-        began = time.monotonic()
+        started = time.monotonic()
         terminal.read_until("Booting worker")
-        duration = (time.monotonic() - began) * 1.2
-    chance = random.Random(number)  # noqa: S311
-    for moment in range(MOMENTS):
+        duration = (time.monotonic() - started) * 1.2
+    rng = random.Random(number)  # noqa: S311
+    for attempt in range(INTERRUPTIONS):
         with closing(Terminal(tmp_path)) as terminal:
             terminal.read_until("Starting")
-            time.sleep((moment + chance.random()) / MOMENTS * duration)
+            time.sleep((attempt + rng.random()) / INTERRUPTIONS * duration)
             terminal.send(number)
             code = terminal.wait()
         assert code in (0, 128 + number), terminal.output
         assert code == 0 or "Booting worker" not in terminal.output
-        for trace in ("Traceback", "Exception ignored", "Fatal"):
-            assert trace not in terminal.output
+        for text in ("Traceback", "Exception ignored", "Fatal"):
+            assert text not in terminal.output

@@ -18,9 +18,9 @@ import pytest
 
 from tests.builders import csv_of, deal
 from tests.conftest import empty_database
+from tests.server_actions import query, usernames_in
 from tests.servers import ROOT, TIMEOUT, Server, serving
 from tests.test_migrations import migrate
-from tests.test_service import query, usernames_in
 
 EARLY: Final = ROOT / "tests" / "data" / "early"
 #: By the commit that landed them, the oldest first.

@@ -1,7 +1,7 @@
-"""Requests straight to the application that gunicorn serves, as odd as a socket could bring them.
+"""Requests to the WSGI application that gunicorn serves, with headers and bodies as a client may send them.
 
-Django's own test client would put a request into order first, and makes it by another class. Every
-request here is one more proof that the service has an answer: never a 5xx, and nothing logged as a failure.
+Django's test client normalizes a request and creates an object of another class. Each request here also checks that
+the status is not 5xx and that no error is logged.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Response:
 def call(
     method: str = "GET", path: str = "/graphql", query: str = "", body: bytes = b"", headers: Mapping[str, str] = {}
 ) -> Response:
-    """The answer to one request; headers are written as on the wire, and a Content-Length is added if there is none."""
+    """Send one request. Header names are those of HTTP; Content-Length is added unless it is given."""
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",
@@ -55,38 +55,38 @@ def call(
         environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value
     started: list[Response] = []
 
-    def start(status: str, its_headers: list[tuple[str, str]], *_: object) -> Callable[[bytes], object]:
-        started.append(Response(int(status.split()[0]), dict(its_headers), b""))
+    def start_response(status: str, headers: list[tuple[str, str]], *_: object) -> Callable[[bytes], object]:
+        started.append(Response(int(status.split()[0]), dict(headers), b""))
         return lambda _data: None
 
-    with _one_connection(), _no_failure_logged():
-        answer = application(environ, start)
-        content = b"".join(answer)
-        answer.close()
+    with _one_connection(), _no_error_logged():
+        chunks = application(environ, start_response)
+        content = b"".join(chunks)
+        chunks.close()
     assert started[0].status < 500, content
     return Response(started[0].status, started[0].headers, content)
 
 
 @contextmanager
 def _one_connection() -> Iterator[None]:
-    """The connection stays the test's own, with its transaction, as in Django's test client."""
-    ends = (request_started, request_finished)
-    for end in ends:
-        end.disconnect(close_old_connections)
+    """Keep the database connection of the test with its transaction, as Django's test client does."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
     try:
         yield
     finally:
-        for end in ends:
-            end.connect(close_old_connections)
+        for signal in signals:
+            signal.connect(close_old_connections)
 
 
 @contextmanager
-def _no_failure_logged() -> Iterator[None]:
-    failures: list[logging.LogRecord] = []
+def _no_error_logged() -> Iterator[None]:
+    errors: list[logging.LogRecord] = []
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            failures.append(record)
+            errors.append(record)
 
     listener = Listener(logging.ERROR)
     logging.getLogger().addHandler(listener)
@@ -94,11 +94,11 @@ def _no_failure_logged() -> Iterator[None]:
         yield
     finally:
         logging.getLogger().removeHandler(listener)
-    assert not failures, failures[0].getMessage()
+    assert not errors, errors[0].getMessage()
 
 
 def post(body: object, accept: str = "", **headers: str) -> Response:
-    """The answer to a question in JSON; ``body`` is bytes, or what JSON is made of."""
+    """Send a GraphQL request as JSON; ``body`` is bytes or a JSON value. Underscores in header names become hyphens."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     given = {"Content-Type": JSON} | ({"Accept": accept} if accept else {})
     return call("POST", body=content, headers=given | {name.replace("_", "-"): text for name, text in headers.items()})
