@@ -8,11 +8,13 @@ import tomllib
 from typing import Any
 
 import pytest
+import yaml
 from django.conf import settings
 
 import project
 from tests.servers import ROOT
 from tests.test_compose import COMPOSE, settings_with, unset_environment
+from tests.test_readme_install import SUPPORTED
 
 pytestmark = pytest.mark.database_independent
 
@@ -63,3 +65,9 @@ def test_top_level_is_as_the_brief_fixes_it() -> None:
         pytest.skip("not a git repository")
     names = {line.partition("/")[0] for line in listed.stdout.splitlines()}
     assert {name for name in names if not name.startswith(".")} == TOP_LEVEL
+
+
+def test_workflow_runs_every_supported_python() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    assert workflow["jobs"]["checks"]["strategy"]["matrix"]["python"] == list(SUPPORTED)
+    assert PYPROJECT["project"]["requires-python"] == f">={SUPPORTED[0]}"

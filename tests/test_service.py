@@ -23,10 +23,10 @@ from tests import services
 from tests.bench.files import write_deals
 from tests.builders import csv_of, deal, many
 from tests.server_actions import (
+    BOTH_APIS,
     GRAPHQL,
     REST,
     activate,
-    BOTH_APIS,
     graphql,
     is_loading,
     query,
