@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import select
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +20,6 @@ from pytest_django import Settings
 
 from deals_api.reports import top_clients as top_clients_report
 from project.telemetry import logs
-from project.telemetry.middleware import telemetry_queue
 from tests.builders import deal, load
 from tests.servers import TIMEOUT, Server, serving
 
@@ -33,11 +34,9 @@ FIELDS = {"time", "level", "event", "request_id", "client", "user", "method", "p
 def told(capfdbinary: pytest.CaptureFixture[bytes], settings: Settings) -> Told:
     """The lines that were written since the last time."""
     settings.LOG_REQUESTS = True
-    telemetry_queue.flush()
     capfdbinary.readouterr()
 
     def read() -> list[dict[str, Any]]:
-        telemetry_queue.flush()
         out = capfdbinary.readouterr().out
         assert out.isascii()
         assert not any(byte < 32 for byte in out if byte != 10)
@@ -206,6 +205,28 @@ def test_what_else_is_told_is_one_line_of_json_too() -> None:
     told = json.loads(text)
     assert (told["level"], told["event"]) == ("error", "It\n\x1b[31m ж")
     assert told["exception"].endswith("RuntimeError: secret")
+
+
+# Standard output
+
+
+def test_blocked_log_reader_does_not_block_requests(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    settings.LOG_REQUESTS = True
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb"), os.fdopen(writer, "wb") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        for _ in range(300):  # more than a pipe holds
+            assert Client().get("/nothing").status_code == 404
+        assert not select.select((), (output,), (), 0)[1]
+
+
+def test_closed_standard_output_does_not_fail_requests(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    settings.LOG_REQUESTS = True
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        assert Client().get("/nothing").status_code == 404
 
 
 # Lines of many threads and processes

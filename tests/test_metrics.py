@@ -14,7 +14,6 @@ from django.test import Client, override_settings
 
 from deals_api.security.tokens import read_tokens
 from project.telemetry import metrics
-from project.telemetry.middleware import telemetry_queue
 from tests.builders import csv_of, deal, load
 from tests.servers import REAL_FILE, TIMEOUT, Server, serving, wait_until
 
@@ -28,7 +27,6 @@ def samples_of(text: str) -> dict[tuple[str, str], float]:
 
 
 def samples() -> dict[tuple[str, str], float]:
-    telemetry_queue.flush()
     return samples_of(Client().get("/metrics").text)
 
 

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
+from django.urls import resolve
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from project.telemetry import tracing
 from tests.servers import REAL_FILE, ROOT, TIMEOUT, serving
 
 SECRET = "correct horse battery"  # noqa: S105
@@ -76,6 +79,7 @@ def test_an_upload_and_a_question_are_followed_to_their_statements(tmp_path: Pat
     (question,) = [span for span in spans if span.name == "POST graphql"]
     assert attributes(upload)["http.response.status_code"] == 200
     assert attributes(upload)["enduser.id"] == "ann"
+    assert (attributes(upload)["http.route"], attributes(question)["http.route"]) == ("/api/upload/", "/graphql/")
     assert SECRET not in str(received)
     said = attributes(question)
     assert (said["graphql.operation.name"], said["deals.request_id"], said["deals.cache"]) == ("Mine", "mine", "miss")
@@ -84,6 +88,19 @@ def test_an_upload_and_a_question_are_followed_to_their_statements(tmp_path: Pat
         statements = [span for span in spans if span.parent_span_id == request.span_id]
         assert len(statements) == attributes(request)["deals.sql"] >= 2
         assert all(attributes(span)["db.query.text"] for span in statements)
+
+
+@pytest.mark.parametrize(
+    ("path", "template"),
+    [
+        ("/", "/"),
+        ("/api/top-clients", "/api/top-clients/"),
+        ("/api/exports/deals.csv", "/api/exports/deals.csv"),
+        ("/admin/deals_api/upload/7/change/", "/admin/deals_api/upload/<path:object_id>/change/"),
+    ],
+)
+def test_http_route_is_thepath_template(path: str, template: str) -> None:
+    assert tracing.path_template(resolve(path).route) == template
 
 
 def test_where_nobody_collects_the_service_goes_on_and_stops(tmp_path: Path) -> None:

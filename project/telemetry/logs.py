@@ -1,17 +1,18 @@
 """Structured logging: every record is one JSON line, or a line to read where the stream is a terminal.
 
-The access log goes to standard output in batches, because a write for each request would cost a tenth of a cached
-response; everything else goes to standard error. JSON is ASCII, and control characters are escaped on a terminal, so
-no name, address or header can end a line or control the terminal.
+The access log goes to standard output, everything else to standard error. JSON is ASCII, and control characters are
+escaped on a terminal, so no name, address or header can end a line or control the terminal.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
 import select
 import sys
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -30,12 +31,17 @@ def _as_text(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str
     return _write({"time": event.pop("time"), "level": event.pop("level"), "event": event.pop("event"), **event})
 
 
-def write_access_log(lines: Sequence[dict[str, Any]]) -> None:
-    """Write one line for each entry; lines of several processes do not mix. ``time`` is a Unix timestamp."""
-    encode = _access_line if sys.stdout.isatty() else _encode_fast
-    for chunk in _atomic_chunks(b"".join(map(encode, lines))):
-        sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
+def write_access_log(entry: dict[str, Any]) -> None:
+    """Write the entry as one line; its ``time`` is a Unix timestamp.
+
+    The line is dropped if standard output is closed, or blocked because its reader has stopped reading. One system
+    call writes the whole line, which is shorter than ``PIPE_BUF``, so lines of several threads and processes do not
+    mix.
+    """
+    with contextlib.suppress(OSError):
+        stdout = sys.stdout.fileno()
+        if select.select((), (stdout,), (), 0)[1]:
+            os.write(stdout, _access_line(entry) if os.isatty(stdout) else _encode_fast(entry))
 
 
 def _encode_fast(line: dict[str, Any]) -> bytes:
@@ -50,15 +56,6 @@ def _access_line(line: dict[str, Any]) -> bytes:
     request = printable(f"{line['method']} {line['path']}")
     text = f"{time:%H:%M:%S} {line['level'].upper():<7} {request} {line['status']} {line['ms']} ms {line['code']}"
     return text.rstrip().encode() + b"\n"
-
-
-def _atomic_chunks(lines: bytes) -> Iterator[bytes]:
-    """Split into chunks of whole lines that a pipe writes atomically (up to ``PIPE_BUF`` bytes)."""
-    while lines:
-        end = len(lines) if len(lines) <= select.PIPE_BUF else lines.rfind(b"\n", 0, select.PIPE_BUF) + 1
-        end = end or lines.find(b"\n") + 1
-        yield lines[:end]
-        lines = lines[end:]
 
 
 def _with_request(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -7,8 +7,6 @@ ready query or is among the first ``MAX_OPERATIONS`` others of the process.
 from __future__ import annotations
 
 import re
-from collections import Counter as Counts
-from collections.abc import Iterable
 from functools import cache
 from typing import Final
 
@@ -50,26 +48,29 @@ _operations: Final = {
 _MAX_LABELS: Final = len(_operations) + MAX_OPERATIONS
 
 
-def count(requests: Iterable[RequestRecord]) -> None:
-    """Count requests that were answered."""
-    by_labels: Counts[tuple[str, ...]] = Counts()
-    for record in requests:
-        context, operation = record.context, _operation_label(record.context.operation)
-        method = record.method if record.method in _METHODS else _OTHER
-        by_labels[record.endpoint, method, operation, str(record.status), context.cache] += 1
-        _duration(record.endpoint, operation).observe(record.seconds)
-        if context.query_count:
-            _statements.labels(record.endpoint).inc(context.query_count)
-        if context.upload_outcome:
-            _uploads.labels(context.upload_outcome).inc()
-            _rows.inc(context.stored_deals)
-        if context.error_code:
-            _refusals.labels(context.error_code).inc()
-    for labels, number in by_labels.items():
-        _requests.labels(*labels).inc(number)
+def count(record: RequestRecord) -> None:
+    """Count a request that was answered."""
+    context, operation = record.context, _operation_label(record.context.operation)
+    method = record.method if record.method in _METHODS else _OTHER
+    _request_counter(record.endpoint, method, operation, record.status, context.cache).inc()
+    _duration(record.endpoint, operation).observe(record.seconds)
+    if context.query_count:
+        _statements.labels(record.endpoint).inc(context.query_count)
+    if context.upload_outcome:
+        _uploads.labels(context.upload_outcome).inc()
+        _rows.inc(context.stored_deals)
+    if context.error_code:
+        _refusals.labels(context.error_code).inc()
 
 
-#: Cached, because looking up the labels takes longer than counting.
+# Cached, because looking up the labels takes longer than counting.
+
+
+@cache
+def _request_counter(endpoint: str, method: str, operation: str, status: int, cache: str) -> Counter:
+    return _requests.labels(endpoint, method, operation, str(status), cache)
+
+
 @cache
 def _duration(endpoint: str, operation: str) -> Histogram:
     return _seconds.labels(endpoint, operation)
@@ -78,7 +79,7 @@ def _duration(endpoint: str, operation: str) -> Histogram:
 def _operation_label(operation: str) -> str:
     if operation in _operations:
         return operation
-    if len(_operations) == _MAX_LABELS:
+    if len(_operations) >= _MAX_LABELS:  # threads that add a name at the same time may exceed it
         return _OTHER
     _operations.add(operation)
     return operation

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from django.contrib.admindocs.views import simplify_regex
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.http import HttpRequest
@@ -54,6 +55,7 @@ def _describe(span: trace.Span, request: HttpRequest, response: HttpResponseBase
     context, match = request_context.get_request_context(), request.resolver_match
     if match is not None and match.url_name:
         span.update_name(f"{request.method} {match.url_name}")
+        span.set_attribute("http.route", path_template(match.route))
     attributes: dict[str, Any] = {
         "http.request.method": request.method,
         "http.response.status_code": response.status_code,
@@ -69,6 +71,11 @@ def _describe(span: trace.Span, request: HttpRequest, response: HttpResponseBase
     span.set_attributes({name: value for name, value in attributes.items() if value not in (None, "")})
     if response.status_code >= 500:
         span.set_status(trace.StatusCode.ERROR)
+
+
+def path_template(route: str) -> str:
+    """Return the path that a route matches, with named parameters; no value of a parameter is in it."""
+    return simplify_regex(route).replace("\\", "")
 
 
 def _trace_statements(connection: BaseDatabaseWrapper, **_: Any) -> None:
