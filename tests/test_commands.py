@@ -98,13 +98,13 @@ def test_rejected_file_is_reported_by_cell_and_changes_nothing(tables: dict[str,
     done = command(tables, "load_deals", file_of(BAD, tmp_path))
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.decode().splitlines() == [
-        "CommandError: 3 places in the file are wrong; the first is line 3, column 'total': 'x'"
+        "CommandError: The file has 3 errors; the first is in line 3, column 'total': 'x'"
         " is not an amount such as 612 or 100.50.",
         "",
         "line  column    value        reason",
         "----  --------  -----------  " + 45 * "-",
         "   3  total     x            is not an amount such as 612 or 100.50",
-        "   3  quantity  0            is not a whole number, 1 or more",
+        "   3  quantity  0            is not a whole number of 1 or more",
         "   4  customer  red\\x1b[31m  has a line break or another control character",
     ]
     assert b"before" in command(tables, "top_clients").stdout
@@ -113,7 +113,7 @@ def test_rejected_file_is_reported_by_cell_and_changes_nothing(tables: dict[str,
 def test_rejection_as_json_is_the_rest_body(server: Server, environment: dict[str, str]) -> None:
     done = command(environment, "load_deals", "-", "--format", "json", stdin=BAD)
     assert (done.returncode, done.stdout) == (1, server.upload(BAD).content + b"\n")
-    assert done.stderr.startswith(b"CommandError: 3 places")
+    assert done.stderr.startswith(b"CommandError: The file has 3 errors")
 
 
 def test_standard_input_can_be_a_pipe_or_a_file(tables: dict[str, str], tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_load_on_a_terminal_shows_its_progress(tables: dict[str, str], tmp_path:
 def test_rejection_on_a_terminal_replaces_the_progress_bar(tables: dict[str, str], tmp_path: Path) -> None:
     code, lines = run_on_terminal(tables, "load_deals", file_of(BAD, tmp_path))
     assert code == 1
-    assert "CommandError: 3 places" in lines[-1]
+    assert "CommandError: The file has 3 errors" in lines[-1]
 
 
 @pytest.mark.django_db

@@ -230,13 +230,13 @@ def test_a_file_that_is_neither_utf8_nor_windows_1251_is_refused_with_its_first_
         (b"\xef\xbb\xbf", "The file is empty"),
         (b"\xef\xbb\xbf \r\n\t\n", "The file is empty"),
         (b" \n" * 1_500_000, "The file is empty"),
-        (lines(HEADER), "a header and no deals"),
-        (HEADER.encode(), "a header and no deals"),
-        (lines(HEADER, "", ",,,,", " "), "a header and no deals"),
+        (lines(HEADER), "a header but no deals"),
+        (HEADER.encode(), "a header but no deals"),
+        (lines(HEADER, "", ",,,,", " "), "a header but no deals"),
         (b"PK\x03\x04\x14\0\x06\0[Content_Types].xml", "an Excel workbook or a ZIP archive; save it as CSV"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "an old Excel workbook; save it as CSV"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG picture"),
-        (b"\xff\xd8\xff\xe0\0\x10JFIF", "a JPEG picture"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG image"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "a JPEG image"),
         (b"%PDF-1.7\n", "a PDF document"),
         (gzip.compress(TWO_DEALS.encode()), "compressed with gzip; send it unpacked"),
         (TWO_DEALS.encode("utf-16"), "UTF-16; save it as CSV UTF-8"),
@@ -264,11 +264,11 @@ def test_what_is_no_table_of_deals_is_refused_by_its_kind(content: bytes, words:
         ("client,item,sum,quantity,date", "it lacks customer, total;",
          [("customer", "is missing from the header"), ("total", "is missing from the header")]),
         ("date,customer,Item,ITEM,total,quantity,date ", "it has item, date more than once;",
-         [("item", "stands in the header more than once"), ("date", "stands in the header more than once")]),
+         [("item", "is in the header more than once"), ("date", "is in the header more than once")]),
         ("total,total", "it lacks customer, item, quantity, date and it has total more than once;",
          [("customer", "is missing from the header"), ("item", "is missing from the header"),
           ("quantity", "is missing from the header"), ("date", "is missing from the header"),
-          ("total", "stands in the header more than once")]),
+          ("total", "is in the header more than once")]),
         ("ann,ruby,612,6,2018-12-14 08:29:52", "it lacks customer, item, total, quantity, date;",
          [(column, "is missing from the header") for column in COLUMNS]),
     ],
@@ -332,9 +332,9 @@ def test_a_cell_is_read_as_what_its_column_holds(column: str, cell: str, value: 
 
 NOT_A_TOTAL = "is not an amount such as 612 or 100.50"
 NEGATIVE = "must not be negative"
-COMMA = "must have a point before the cents, not a comma"
-THOUSANDS = "must have nothing between the thousands"
-NOT_A_QUANTITY = "is not a whole number, 1 or more"
+COMMA = "must have a decimal point, not a comma"
+THOUSANDS = "must not have thousands separators"
+NOT_A_QUANTITY = "is not a whole number of 1 or more"
 NOT_A_DATE = "is not a date and time such as 2018-12-14 08:29:52"
 NO_SUCH_DATE = "is no date and time of the calendar"
 CONTROL = "has a line break or another control character"
@@ -479,17 +479,17 @@ def test_what_breaks_the_rules_of_csv_is_named_after_the_wrong_cells_before_it(
     ("rows", "sentence"),
     [
         ([row("total", "12,5")],
-         "1 place in the file is wrong, line 2, column 'total': "
-         "'12,5' must have a point before the cents, not a comma."),
+         "The file has 1 error, in line 2, column 'total': "
+         "'12,5' must have a decimal point, not a comma."),
         ([GOOD, row("item", ""), row("total", "x")],
-         "2 places in the file are wrong; the first is line 3, column 'item': is empty."),
-        ([GOOD, "ann"], "1 place in the file is wrong, line 3: 'ann' has 1 cell; the header has 5."),
-        ([f'"{GOOD}'], "1 place in the file is wrong, line 2: opens a quote that is not closed."),
+         "The file has 2 errors; the first is in line 3, column 'item': is empty."),
+        ([GOOD, "ann"], "The file has 1 error, in line 3: 'ann' has 1 cell; the header has 5."),
+        ([f'"{GOOD}'], "The file has 1 error, in line 2: opens a quote that is not closed."),
         ([row("total", "x"), f'"{GOOD}'],
-         "At least 2 places in the file are wrong; the first is line 2, column 'total': "
+         "The file has at least 2 errors; the first is in line 2, column 'total': "
          "'x' is not an amount such as 612 or 100.50."),
         ([row("total", "x")] * 9,
-         "At least 4 places in the file are wrong; the first is line 2, column 'total': "
+         "The file has at least 4 errors; the first is in line 2, column 'total': "
          "'x' is not an amount such as 612 or 100.50."),
     ],
 )  # fmt: skip
@@ -542,7 +542,7 @@ def test_a_line_is_read_up_to_its_most_bytes(rows_above: int) -> None:
 def test_a_row_of_endless_quoted_lines_is_refused_before_it_fills_the_memory() -> None:
     error = refusal_of(lines(HEADER, GOOD) + b'"a\n",' * 2_000_000)
     assert isinstance(error, UnreadableUpload)
-    assert error.message == ("The file is not a table of deals: of the rows from line 2 on, one is over 262144 bytes.")
+    assert error.message == ("The file is not a table of deals: a row at or after line 2 is over 262144 bytes.")
 
 
 def peak_memory(path: Path) -> tuple[int, int]:
@@ -582,7 +582,7 @@ def test_memory_does_not_grow_with_the_length_of_rows(tmp_path: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_different_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_reader, "_MEMO_NAMES", 500)
+    monkeypatch.setattr(csv_reader, "_CACHED_NAMES", 500)
     path = tmp_path / "deals.csv"
     peaks = {}
     for rows in (6_000, 30_000):

@@ -151,7 +151,7 @@ def test_rejected_file_shows_its_errors_and_changes_nothing(real_page: Page) -> 
         "bad.csv was rejected. The data shown below has not changed."
     )
     expect(real_page.locator("#problems tbody tr")).to_have_text(
-        ["3total12,50must have a point before the cents, not a comma", "3quantity0is not a whole number, 1 or more"]
+        ["3total12,50must have a decimal point, not a comma", "3quantity0is not a whole number of 1 or more"]
     )
     expect(real_page.locator(".clients .name").first).to_have_text("resplendent")
     expect(real_page.locator("#uploads tbody tr").first).to_contain_text("bad.csv")

@@ -183,12 +183,12 @@ def test_rejected_file_lists_its_invalid_cells(client: Client) -> None:
     body = error_of(post(client, csv_of(deal(), deal(total="12x", quantity="0"))), 400)
     assert body == {
         "Status": "Error",
-        "Desc": "2 places in the file are wrong; the first is line 3, column 'total': "
+        "Desc": "The file has 2 errors; the first is in line 3, column 'total': "
         "'12x' is not an amount such as 612 or 100.50.",
         "Code": "bad_cells",
         "Errors": [
             {"line": 3, "column": "total", "value": "12x", "reason": "is not an amount such as 612 or 100.50"},
-            {"line": 3, "column": "quantity", "value": "0", "reason": "is not a whole number, 1 or more"},
+            {"line": 3, "column": "quantity", "value": "0", "reason": "is not a whole number of 1 or more"},
         ],
     }
 

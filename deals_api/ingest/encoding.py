@@ -1,4 +1,4 @@
-"""The encoding of an uploaded file."""
+"""Detect the encoding of an uploaded file, and decode it in blocks of whole lines."""
 
 from __future__ import annotations
 
@@ -9,57 +9,49 @@ from typing import IO, Final
 
 from deals_api.errors import RowProblem, UnreadableUpload
 
-#: Longest text of a bad cell that a refusal repeats.
+#: Characters of an invalid cell that an error repeats.
 MAX_SHOWN: Final = 100
 
-
 _BLOCK_BYTES: Final = 256 * 1024
-
-
 MAX_LINE_BYTES: Final = _BLOCK_BYTES
-
 
 _NOT_CSV: Final = (
     (b"PK\x03\x04", "an Excel workbook or a ZIP archive; save it as CSV"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook; save it as CSV"),
     (b"\x1f\x8b", "compressed with gzip; send it unpacked"),
-    (b"\x89PNG", "a PNG picture"),
-    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
     (b"%PDF", "a PDF document"),
     (b"\xff\xfe", "text in UTF-16; save it as CSV UTF-8"),
     (b"\xfe\xff", "text in UTF-16; save it as CSV UTF-8"),
 )
 
-
 _HIGH_BYTE: Final = re.compile(rb"[\x80-\xff]")
 
-
-#: Well-formed UTF-8 outside ASCII. Names such as Пётр and Лёд begin like it in Windows-1251, so these are left
-#: out, but for those with Р and С, whose bytes begin every Russian letter in UTF-8.
+#: Well-formed UTF-8 outside ASCII. In Windows-1251, names such as Пётр and Лёд begin like a UTF-8 character, so such
+#: sequences are excluded, except those of Р and С, whose bytes begin every Russian letter in UTF-8.
 _UTF8_CHARACTER: Final = re.compile(
     rb"(?![\xc2-\xcf\xd2-\xdf][\xa8\xb8][\xc0-\xff](?![\x80-\xbf]))"
     rb"(?:[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3})"
 )
 
-
-#: Three or more Cyrillic letters of Windows-1251 in a row, all capitals or none after the first (KOI8 has them the
-#: other way round), and no Latin ones beside them.
+#: Three or more consecutive Cyrillic letters of Windows-1251 without adjacent Latin letters. All are capitals, or
+#: none after the first; in KOI8 the ranges of capitals and small letters are exchanged.
 _CYRILLIC_WORD: Final = re.compile(
     rb"(?=[\xa8\xb8\xc0-\xff]{3})(?<![A-Za-z\xa8\xb8\xc0-\xff])"
     rb"(?:[\xa8\xc0-\xdf]?[\xb8\xe0-\xff]++|[\xa8\xc0-\xdf]++)(?![A-Za-z\xa8\xb8\xc0-\xff])"
 )
 
-
 _UNUSED_IN_1251: Final = b"\x98"
 
 
 def detect_encoding(file: IO[bytes]) -> str:
-    """``utf-8-sig`` or ``cp1251``, after reading all of the file; the file is rewound.
+    """Return ``utf-8-sig`` or ``cp1251`` after reading the whole file, and rewind it.
 
-    Windows-1251 is taken only on evidence: most bytes outside ASCII are no UTF-8, and most of them
-    stand in Cyrillic words. Text that was UTF-8 and got damaged keeps too many good characters for that.
+    Windows-1251 needs evidence: most bytes outside ASCII are not valid UTF-8, and most of them are in Cyrillic words.
+    Damaged UTF-8 still has too many valid characters for that.
 
-    Raises: UnreadableUpload for other formats, and for damaged UTF-8.
+    Raises: UnreadableUpload, for other formats and for damaged UTF-8.
     """
     file.seek(0)
     start = file.read(_BLOCK_BYTES)
@@ -82,7 +74,7 @@ def detect_encoding(file: IO[bytes]) -> str:
 
 
 def _first_broken_line(file: IO[bytes]) -> tuple[int, str] | None:
-    """The number and the readable text of the first line that is not UTF-8, or None; rewinds."""
+    """Return the number and the printable text of the first line that is not UTF-8, or None; rewind the file."""
     file.seek(0)
     line = 1
     for block in read_blocks(file):
@@ -112,7 +104,7 @@ def _looks_like_1251(file: IO[bytes]) -> bool:
 
 
 def read_blocks(file: IO[bytes]) -> Iterator[bytes]:
-    """The file in pieces of whole lines, so that no character is cut."""
+    """Yield the file in blocks of whole lines, which split no character."""
     rest, line = b"", 1
     while chunk := file.read(_BLOCK_BYTES):
         whole, newline, tail = chunk.rpartition(b"\n")
@@ -136,4 +128,4 @@ def decode_blocks(file: IO[bytes], encoding: str) -> Iterator[str]:
     file.seek(0)
     for block in read_blocks(file):
         yield block.decode(encoding)
-        encoding = encoding.removesuffix("-sig")  # only the first has a byte-order mark
+        encoding = encoding.removesuffix("-sig")  # only the first block has a byte-order mark
