@@ -1,0 +1,67 @@
+"""Words that have a standard term are not used in code, comments and documents."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.servers import ROOT
+from tests.source_files import text_files
+
+pytestmark = pytest.mark.database_independent
+
+VOCABULARY = ROOT / "tests" / "data" / "vocabulary.txt"
+#: Words and their replacement, separated by a tab; lines that begin with # are comments.
+RULES = [line.split("\t") for line in VOCABULARY.read_text().splitlines() if not line.startswith("#")]
+
+#: Files that are not rewritten yet. Remove a file from this set when its text is corrected; do not add any.
+PENDING = {
+    "deals_api/ingest/csv_reader.py",
+    "deals_api/ingest/service.py",
+    "deals_api/management/commands/load_deals.py",
+    "deals_api/reports/deal_filter.py",
+    "deals_api/reports/deal_stats.py",
+    "deals_api/rest/streaming.py",
+    "docker-compose.yml",
+    "project/management/commands/serve.py",
+    "project/settings.py",
+    "project/worker.py",
+    "tests/README.md",
+    "tests/bench/clients.py",
+    "tests/bench/expensive_queries.py",
+    "tests/fuzz/__init__.py",
+    "tests/fuzz/__main__.py",
+    "tests/fuzz/graphql.toml",
+    "tests/services.py",
+    "tests/test_csv_reader.py",
+    "tests/test_deal_stats.py",
+    "tests/test_graphql_cost.py",
+    "tests/test_graphql_queries.py",
+    "tests/test_ingest.py",
+    "tests/test_logs.py",
+    "tests/test_metrics.py",
+    "tests/test_settings.py",
+    "tests/test_tracing.py",
+    "tests/test_uploaded_by.py",
+    "tests/test_worker.py",
+}
+
+
+@pytest.mark.parametrize(("words", "replacement"), RULES)
+def test_no_text_uses_a_word_with_a_standard_term(words: str, replacement: str) -> None:
+    """Underscores separate words, so that names are searched, too."""
+    pattern = re.compile(rf"(?<![^\W_])(?:{words})(?![^\W_])", re.IGNORECASE)
+    found = [
+        f"{path}:{number}: {line.strip()}"
+        for path, text in text_files()
+        if is_searched(path)
+        for number, line in enumerate(text.splitlines(), start=1)
+        if pattern.search(line)
+    ]
+    assert found == [], f"write instead: {replacement}"
+
+
+def is_searched(path: Path) -> bool:
+    return str(path) not in PENDING and not {"data", "migrations"} & set(path.parts)
