@@ -80,7 +80,7 @@ try:
 except ValueError as error:
     raise ImproperlyConfigured(str(error)) from None
 if READ_REQUIRES_TOKEN and not API_TOKENS:
-    raise ImproperlyConfigured("READ_REQUIRES_TOKEN needs API_TOKENS: nobody could read")
+    raise ImproperlyConfigured("READ_REQUIRES_TOKEN needs API_TOKENS: without a token, no client could read")
 # For OpenTelemetry, too, an empty variable means the default.
 for _name in (
     "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER",

@@ -36,7 +36,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.usage = "PORT=8000 manage.py serve"  # printed also when somebody tries --port
+        parser.usage = "PORT=8000 manage.py serve"  # also printed with the error for --port
 
     def handle(self, *args: Any, **options: Any) -> None:
         check_port(settings.PORT)
@@ -78,7 +78,7 @@ class Command(BaseCommand):
 def check_port(port: int) -> None:
     """Fail before the slow part of the start if gunicorn could not listen.
 
-    Raises: Unusable.
+    Raises: UsageError.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
