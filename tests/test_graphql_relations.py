@@ -18,7 +18,7 @@ ROWS = [
     for customer, step in product(range(8), (0, 1, 3, 5, 0))
 ]
 
-ONE_RELATION = {
+SINGLE_RELATIONS = {
     "customers(%s) {nodes {deals {nodes {id}}}}": 2,
     "customers(%s) {nodes {purchases {nodes {id}}}}": 2,
     "customers(%s) {nodes {gems {nodes {id}}}}": 2,
@@ -35,7 +35,7 @@ ONE_RELATION = {
     "dealStats(%s, by: [CUSTOMER, GEM]) {customer {id} gem {id}}": 3,
     "dealStats(%s, by: [CUSTOMER, DAY]) {customer {id}}": 2 + 1,
 }
-DEEP = {
+NESTED_RELATIONS = {
     "customers(%s) {nodes {deals(first: 3) {nodes {gem {buyers(first: 3) {nodes {username}}}}}}}": 4,
     "gems(%s) {nodes {buyers(first: 3) {nodes {purchases(first: 3) {nodes {gem {name}}}}}}}": 4,
     "deals(%s) {nodes {customer {gems(first: 3) {nodes {purchases(first: 3) {nodes {id}}}}}}}": 4,
@@ -48,10 +48,10 @@ ALIASES = {
     'b: deals(filter: {gem: {eq: "g2"}}) {nodes {id}}}}': 3,
     "deals(%s) {nodes {a: customer {id} b: customer {username}}}": 2,
     "deals(%s) {nodes {a: customer {gems {nodes {id}}} b: customer {gems(last: 1) {nodes {id}}}}}": 4,
-    "customers(%s) {nodes {...Theirs ... on Customer {deals(first: 1) {totalCount}}}}": 2,
-    "customers(%s) {nodes {purchases(first: 2) {nodes {customer {...Theirs}}} ...Theirs}}": 5,
+    "customers(%s) {nodes {...CustomerDeals ... on Customer {deals(first: 1) {totalCount}}}}": 2,
+    "customers(%s) {nodes {purchases(first: 2) {nodes {customer {...CustomerDeals}}} ...CustomerDeals}}": 5,
 }
-COUNTS = {
+TOTAL_COUNTS = {
     "customers(%s) {nodes {deals {totalCount} gems {totalCount} purchases {totalCount}}}": 1,
     "gems(%s) {nodes {buyers {totalCount} purchases {totalCount}}}": 1,
     'customers(%s) {nodes {deals(filter: {gem: {contains: "1"}}) {totalCount}}}': 2,
@@ -59,32 +59,36 @@ COUNTS = {
     'customers(%s) {nodes {a: deals(filter: {gem: {eq: "g1"}}) {totalCount} '
     "b: deals(filter: {total: {gte: 5}}) {totalCount}}}": 3,
 }
-EMPTY = {
+EMPTY_LISTS = {
     'customers(%s) {nodes {deals(filter: {gem: {eq: "x"}}) {totalCount nodes {gem {id} customer {id}}}}}': 3,
     'customers(%s, filter: {username: {eq: "x"}}) {nodes {deals {nodes {gem {id}}}}}': 1,
     'deals(%s, filter: {gem: {eq: "x"}}) {nodes {customer {id}}}': 1,
     "customers(%s) {nodes {deals(first: 0) {nodes {gem {id}}}}}": 2,
 }
-FRAGMENT = "fragment Theirs on Customer {deals(first: 1) {nodes {id}}}"
+FRAGMENT = "fragment CustomerDeals on Customer {deals(first: 1) {nodes {id}}}"
 
 
-@pytest.mark.parametrize(("field", "number"), {**ONE_RELATION, **DEEP, **ALIASES, **COUNTS, **EMPTY}.items(), ids=str)
-def test_query_count_is_the_same_for_one_and_seven_parents(field: str, number: int) -> None:
+@pytest.mark.parametrize(
+    ("field", "expected_count"),
+    {**SINGLE_RELATIONS, **NESTED_RELATIONS, **ALIASES, **TOTAL_COUNTS, **EMPTY_LISTS}.items(),
+    ids=str,
+)
+def test_query_count_is_the_same_for_one_and_seven_parents(field: str, expected_count: int) -> None:
     load(*ROWS)
     size = "limit" if field.startswith(("topClients", "dealStats")) else "first"
     for rows in (1, 7):
-        question = "{" + field % f"{size}: {rows}" + "}" + (FRAGMENT if "Theirs" in field else "")
-        assert statements(question) == number, rows
+        query = "{" + field % f"{size}: {rows}" + "}" + (FRAGMENT if "CustomerDeals" in field else "")
+        assert statements(query) == expected_count, rows
 
 
 def test_nested_page_info_takes_one_additional_query() -> None:
     load(*ROWS)
-    cursor = data("{customers(first: 1) {nodes {deals(first: 2) {pageInfo {endCursor}}}}}")["customers"]["nodes"][0]
-    question = """query ($rows: Int, $after: String) {
+    customer = data("{customers(first: 1) {nodes {deals(first: 2) {pageInfo {endCursor}}}}}")["customers"]["nodes"][0]
+    query = """query ($rows: Int, $after: String) {
         customers(first: $rows) {nodes {deals(after: $after) {nodes {id} pageInfo {hasNextPage hasPreviousPage}}}}
     }"""
     for rows in (1, 7):
-        assert statements(question, rows=rows, after=cursor["deals"]["pageInfo"]["endCursor"]) == 3
+        assert statements(query, rows=rows, after=customer["deals"]["pageInfo"]["endCursor"]) == 3
 
 
 def test_aliased_fields_return_the_same_as_separate_queries() -> None:
@@ -99,61 +103,67 @@ def test_aliased_fields_return_the_same_as_separate_queries() -> None:
         "gems(first: 1) {nodes {name}}",
         "gems(last: 1) {nodes {name}}",
     ]
-    alone = [data(f"{{customers {{nodes {{it: {field}}}}}}}")["customers"]["nodes"] for field in fields]
-    together = data(f"{{customers {{nodes {{{' '.join(f'f{n}: {field}' for n, field in enumerate(fields))}}}}}}}")
-    for number, answers in enumerate(alone):
-        assert [{"it": node[f"f{number}"]} for node in together["customers"]["nodes"]] == answers, fields[number]
+    separate = [data(f"{{customers {{nodes {{field: {field}}}}}}}")["customers"]["nodes"] for field in fields]
+    combined = data(
+        f"{{customers {{nodes {{{' '.join(f'f{number}: {field}' for number, field in enumerate(fields))}}}}}}}"
+    )
+    for number, expected in enumerate(separate):
+        assert [{"field": node[f"f{number}"]} for node in combined["customers"]["nodes"]] == expected, fields[number]
 
 
 def test_fragment_in_several_places_returns_the_rows_of_each() -> None:
     load(*ROWS)
     fragment = "fragment F on Customer {username deals(first: 2) {nodes {id}} deals(first: 2) {totalCount}}"
-    everyone = {node["username"]: node for node in data("{customers {nodes {...F}}}" + fragment)["customers"]["nodes"]}
-    answer = data(
+    customers_by_name = {
+        node["username"]: node for node in data("{customers {nodes {...F}}}" + fragment)["customers"]["nodes"]
+    }
+    result = data(
         """{
-            poor: customers(orderBy: SPENT_MONEY_ASC, first: 2) {nodes {...F} again: nodes {...F} edges {node {...F}}}
+            poor: customers(orderBy: SPENT_MONEY_ASC, first: 2) {
+                nodes {...F} repeated: nodes {...F} edges {node {...F}}
+            }
             rich: customers(first: 3) {nodes {...F gems(first: 2) {nodes {buyers {nodes {...F}}}}}}
             topClients(limit: 2) {customer {...F}}
         }"""
         + fragment
     )
-    found = list(customers_in(answer))
+    found = list(find_customers(result))
     assert len(found) > 30
     for customer in found:
-        assert {name: customer[name] for name in ("username", "deals")} == everyone[customer["username"]]
+        assert {name: customer[name] for name in ("username", "deals")} == customers_by_name[customer["username"]]
 
 
-def customers_in(value: Any) -> Any:
+def find_customers(value: Any) -> Any:
     if isinstance(value, list):
-        for one in value:
-            yield from customers_in(one)
+        for child in value:
+            yield from find_customers(child)
     elif isinstance(value, dict):
         if "username" in value:
             yield value
-        for one in value.values():
-            yield from customers_in(one)
+        for child in value.values():
+            yield from find_customers(child)
 
 
-def cost(question: str) -> int:
-    requested: int = ask(question)["extensions"]["cost"]["requested"]
+def cost(query: str) -> int:
+    requested: int = ask(query)["extensions"]["cost"]["requested"]
     return requested
 
 
 def test_lists_of_rows_outside_the_page_are_not_read() -> None:
-    """The reported cost shows it: it includes the deals that the database has to find."""
-    question = "{customers(first: 1, orderBy: USERNAME_ASC) {nodes {deals(first: 1) {nodes {id}}}}}"
+    """Compare the reported cost, which includes the deals that the database has to find."""
+    query = "{customers(first: 1, orderBy: USERNAME_ASC) {nodes {deals(first: 1) {nodes {id}}}}}"
     load(*many(800, ["ann"]))
-    alone = cost(question)
+    cost_of_one_customer = cost(query)
     load(*many(2400, ["ann", "bob", "cid"]))
-    assert cost(question) == alone
+    assert cost(query) == cost_of_one_customer
 
 
 def test_list_shared_by_several_rows_is_read_once() -> None:
-    """Each of three customers leads to the one gem, and the gem to all its buyers."""
-    question = "{customers(first: %s) {nodes {gems(first: 1) {nodes {buyers(first: 1) {nodes {id}}}}}}}"
+    """All customers bought the same gem, so its list of buyers is read once for all of them."""
+    query = "{customers(first: %s) {nodes {gems(first: 1) {nodes {buyers(first: 1) {nodes {id}}}}}}}"
     costs = {}
     for buyers in (3, 800):
         load(*many(buyers, [f"c{number}" for number in range(buyers)]))
-        costs[buyers] = [cost(question % rows) for rows in (1, 3)]
-    by_one, by_three = (large - small for small, large in zip(*costs.values(), strict=True))
-    assert by_three == by_one > 0
+        costs[buyers] = [cost(query % rows) for rows in (1, 3)]
+    growth_with_one, growth_with_three = (large - small for small, large in zip(*costs.values(), strict=True))
+    assert growth_with_three == growth_with_one > 0
