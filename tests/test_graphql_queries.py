@@ -25,7 +25,7 @@ from tests.graphql import ask, code, data, error, id_of, row_global_id
 
 pytestmark = pytest.mark.django_db
 
-FILE = [
+ROWS = [
     deal("ann", "ruby", "10.50", "2", "2020-01-02 03:04:05.5"),
     deal("bob", "opal", "7", "1", "2020-01-01 00:00:00"),
     deal("ann", "ruby", "0.25", "3", "2020-01-03 00:00:00+03:00"),
@@ -33,11 +33,11 @@ FILE = [
 ]
 
 
-# Roots
+# Root fields
 
 
 def test_top_clients_return_the_ranking_and_its_customers() -> None:
-    load(*FILE)
+    load(*ROWS)
     assert data("{topClients(limit: 2) {username spentMoney gems customer {username dealCount}}}")["topClients"] == [
         {"username": "ann", "spentMoney": "10.75", "gems": ["ruby"], "customer": {"username": "ann", "dealCount": 2}},
         {"username": "bob", "spentMoney": "8", "gems": ["ruby"], "customer": {"username": "bob", "dealCount": 2}},
@@ -45,18 +45,18 @@ def test_top_clients_return_the_ranking_and_its_customers() -> None:
 
 
 def test_top_clients_and_deal_stats_accept_limits_from_1_to_100() -> None:
-    load(*FILE)
+    load(*ROWS)
     for field in ("topClients(limit: $n) {spentMoney}", "dealStats(limit: $n, by: [CUSTOMER]) {total}"):
-        question = f"query ($n: Int!) {{it: {field}}}"
-        assert [len(data(question, n=limit)["it"]) for limit in (1, 2, 100)] == [1, 2, 2]
+        query = f"query ($n: Int!) {{it: {field}}}"
+        assert [len(data(query, n=limit)["it"]) for limit in (1, 2, 100)] == [1, 2, 2]
         for limit in (0, -1, 101):
-            problem = error(question, n=limit)
+            problem = error(query, n=limit)
             assert problem["message"] == f"limit may be 1 to 100, not {limit}."
             assert problem["extensions"]["code"] == "limit_exceeded"
 
 
 def test_customers_and_customer_by_username() -> None:
-    load(*FILE)
+    load(*ROWS)
     fields = "{username spentMoney dealCount gemCount firstDeal lastDeal}"
     ann = {
         "username": "ann",
@@ -75,14 +75,14 @@ def test_customers_and_customer_by_username() -> None:
         "lastDeal": "2020-01-04T00:00:00Z",
     }
     assert data(f"{{customers {{totalCount nodes {fields}}}}}")["customers"] == {"totalCount": 2, "nodes": [ann, bob]}
-    one = f"query ($name: String!) {{customer(username: $name) {fields}}}"
-    assert data(one, name="ann") == {"customer": ann}
-    for other in ("Ann", "an", "", "an\0", " ann"):
-        assert data(one, name=other) == {"customer": None}
+    query = f"query ($name: String!) {{customer(username: $name) {fields}}}"
+    assert data(query, name="ann") == {"customer": ann}
+    for unknown_name in ("Ann", "an", "", "an\0", " ann"):
+        assert data(query, name=unknown_name) == {"customer": None}
 
 
 def test_gems_and_gem_by_name() -> None:
-    load(*FILE)
+    load(*ROWS)
     fields = "{name total dealCount buyerCount firstDeal lastDeal}"
     ruby = {
         "name": "ruby",
@@ -106,10 +106,10 @@ def test_name_is_found_in_any_unicode_normal_form() -> None:
 
 
 def test_deals_return_the_lines_of_the_file() -> None:
-    load(*FILE)
-    lines = data("{deals {totalCount nodes {customer {username} gem {name} total quantity date}}}")["deals"]
-    assert lines["totalCount"] == 4
-    assert [tuple_of(line) for line in lines["nodes"]] == [
+    load(*ROWS)
+    page = data("{deals {totalCount nodes {customer {username} gem {name} total quantity date}}}")["deals"]
+    assert page["totalCount"] == 4
+    assert [deal_values(node) for node in page["nodes"]] == [
         ("ann", "ruby", "10.5", 2, "2020-01-02T03:04:05.500000Z"),
         ("bob", "opal", "7", 1, "2020-01-01T00:00:00Z"),
         ("ann", "ruby", "0.25", 3, "2020-01-02T21:00:00Z"),
@@ -117,15 +117,15 @@ def test_deals_return_the_lines_of_the_file() -> None:
     ]
 
 
-def tuple_of(line: dict[str, Any]) -> tuple[Any, ...]:
-    return line["customer"]["username"], line["gem"]["name"], line["total"], line["quantity"], line["date"]
+def deal_values(node: dict[str, Any]) -> tuple[Any, ...]:
+    return node["customer"]["username"], node["gem"]["name"], node["total"], node["quantity"], node["date"]
 
 
 def test_deal_stats_return_totals_of_all_deals_and_groups() -> None:
-    load(*FILE)
+    load(*ROWS)
     fields = "year month day dealCount quantity total minTotal maxTotal averageTotal customer {username} gem {name}"
-    (all_of_them,) = data(f"{{dealStats {{{fields}}}}}")["dealStats"]
-    assert all_of_them == {
+    (overall,) = data(f"{{dealStats {{{fields}}}}}")["dealStats"]
+    assert overall == {
         "year": None,
         "month": None,
         "day": None,
@@ -139,19 +139,21 @@ def test_deal_stats_return_totals_of_all_deals_and_groups() -> None:
         "gem": None,
     }
     by_month = data(f"{{dealStats(by: [MONTH, GEM], limit: 1) {{{fields}}}}}")["dealStats"]
-    assert [(one["month"], one["gem"], one["customer"]) for one in by_month] == [("2020-01-01", {"name": "ruby"}, None)]
+    assert [(group["month"], group["gem"], group["customer"]) for group in by_month] == [
+        ("2020-01-01", {"name": "ruby"}, None)
+    ]
 
 
 def test_uploads_include_rejected_files_newest_first() -> None:
-    first = load(*FILE, name="a.csv")
+    first = load(*ROWS, name="a.csv")
     second = load(deal("bob"), name="b.csv")
-    refused = Upload.objects.create(file_name="bad.csv", sha256="0" * 64, size=2**53 + 1)
-    loader.mark_rejected(refused, "It is bad.")
+    rejected = Upload.objects.create(file_name="bad.csv", sha256="0" * 64, size=2**53 + 1)
+    loader.mark_rejected(rejected, "It is bad.")
     fields = "{id fileName sha256 size dealCount customerCount gemCount state error isCurrent finishedAt arrivedAt}"
-    answer = data(f"{{uploads {{totalCount nodes {fields}}} currentUpload {fields}}}")
-    newest, current, old = answer["uploads"]["nodes"]
-    assert answer["uploads"]["totalCount"] == 3
-    assert answer["currentUpload"] == current
+    result = data(f"{{uploads {{totalCount nodes {fields}}} currentUpload {fields}}}")
+    newest, current, old = result["uploads"]["nodes"]
+    assert result["uploads"]["totalCount"] == 3
+    assert result["currentUpload"] == current
     assert (newest["fileName"], newest["state"], newest["error"]) == ("bad.csv", "REFUSED", "It is bad.")
     assert (newest["size"], newest["dealCount"], newest["isCurrent"]) == (2**53 + 1, 0, False)
     assert (current["id"], current["isCurrent"], current["state"]) == (id_of(second), True, "LOADED")
@@ -164,8 +166,8 @@ def test_uploads_include_rejected_files_newest_first() -> None:
 
 def test_upload_that_is_being_loaded_can_be_queried() -> None:
     upload = Upload.objects.create(file_name="f", sha256="0" * 64, size=1)
-    answer = data("query ($id: ID!) {upload(id: $id) {state finishedAt isCurrent}}", id=id_of(upload))
-    assert answer == {"upload": {"state": "LOADING", "finishedAt": None, "isCurrent": False}}
+    result = data("query ($id: ID!) {upload(id: $id) {state finishedAt isCurrent}}", id=id_of(upload))
+    assert result == {"upload": {"state": "LOADING", "finishedAt": None, "isCurrent": False}}
 
 
 NODE = """
@@ -184,45 +186,45 @@ NODE = """
 
 
 def test_node_finds_objects_of_current_and_retained_uploads() -> None:
-    first = load(*FILE, name="a.csv")
+    first = load(*ROWS, name="a.csv")
     for _ in range(2):
         nodes: dict[str, tuple[Any, dict[str, Any]]] = {
-            "Customer": (Customer, {"username": "ann", "deals": {"totalCount": 2, "nodes": TOTALS_OF_ANN}}),
+            "Customer": (Customer, {"username": "ann", "deals": {"totalCount": 2, "nodes": DEALS_OF_ANN}}),
             "Gem": (Gem, {"name": "ruby", "buyers": {"nodes": [{"username": "ann"}, {"username": "bob"}]}}),
             "Purchase": (Purchase, {"quantity": 5, "customer": {"username": "ann"}}),
             "Deal": (Deal, {"total": "10.5", "gem": {"name": "ruby"}}),
         }
         for name, (model, fields) in nodes.items():
-            key = row_global_id(model.objects.for_upload(first).order_by("pk")[0])
-            assert data(NODE, id=key) == {"node": {"__typename": name, "id": key, **fields}}
+            global_id = row_global_id(model.objects.for_upload(first).order_by("pk")[0])
+            assert data(NODE, id=global_id) == {"node": {"__typename": name, "id": global_id, **fields}}
         assert data(NODE, id=id_of(first))["node"]["fileName"] == "a.csv"
         load(deal("bob"))
 
 
-TOTALS_OF_ANN = [{"total": "0.25"}, {"total": "10.5"}]
+DEALS_OF_ANN = [{"total": "0.25"}, {"total": "10.5"}]
 
 
 def test_node_finds_every_row_by_its_id() -> None:
-    load(*FILE)
+    load(*ROWS)
     lists = "customers {nodes {id}} gems {nodes {id}} deals {nodes {id}} uploads {nodes {id}}"
-    answer = data(f'{{{lists} customer(username: "ann") {{purchases {{nodes {{id}}}}}}}}')
-    answer |= answer.pop("customer")
-    ids = [row["id"] for rows in answer.values() for row in rows["nodes"]]
+    result = data(f'{{{lists} customer(username: "ann") {{purchases {{nodes {{id}}}}}}}}')
+    result |= result.pop("customer")
+    ids = [row["id"] for rows in result.values() for row in rows["nodes"]]
     assert len(ids) == len(set(ids)) == 2 + 2 + 4 + 1 + 1
-    assert [data(NODE, id=one)["node"]["id"] for one in ids] == ids
+    assert [data(NODE, id=global_id)["node"]["id"] for global_id in ids] == ids
 
 
 def test_id_without_an_object_returns_null() -> None:
-    upload = load(*FILE)
-    row = upload.pk << 32
-    for name, pk in (("Deal", row + 5), ("Customer", row + 2**31), ("Gem", 1), ("Gem", 0)):
+    upload = load(*ROWS)
+    base_pk = upload.pk << 32
+    for name, pk in (("Deal", base_pk + 5), ("Customer", base_pk + 2**31), ("Gem", 1), ("Gem", 0)):
         assert data(NODE, id=write_row_id(name, pk, upload.snapshot)) == {"node": None}
-    unknown = write_upload_id(uuid.uuid4())
-    assert data(NODE, id=unknown) == {"node": None}
-    assert data("query ($id: ID!) {upload(id: $id) {dealCount}}", id=unknown) == {"upload": None}
+    unknown_id = write_upload_id(uuid.uuid4())
+    assert data(NODE, id=unknown_id) == {"node": None}
+    assert data("query ($id: ID!) {upload(id: $id) {dealCount}}", id=unknown_id) == {"upload": None}
 
 
-NO_IDS = [
+INVALID_IDS = [
     "", "x", "Upload:1", "ё", "\0", "=" * 9, "VXBsb2Fk", "RGVhbDrZow==", "RGVhbDoxXzA=", "RGVhbDogMQ==", "RGVhbDp7MX0=",
     "RGVhbDox" * 100, write_row_id("Deal", 2**63, uuid.UUID(int=0)), write_row_id("Deal", -1, uuid.UUID(int=0)),
     write_row_id("Nothing", 1, uuid.UUID(int=0)), write_row_id("Upload", 1, uuid.UUID(int=0)),
@@ -235,16 +237,16 @@ NO_IDS = [
 
 
 def test_malformed_ids_are_rejected() -> None:
-    load(*FILE)
-    for text in NO_IDS:
-        for question in (NODE, "query ($id: ID!) {upload(id: $id) {dealCount}}", UPLOADS[0]):
-            assert code(question, id=text) == "bad_input", text
+    load(*ROWS)
+    for invalid_id in INVALID_IDS:
+        for query in (NODE, "query ($id: ID!) {upload(id: $id) {dealCount}}", UPLOAD_QUERIES[0]):
+            assert code(query, id=invalid_id) == "bad_input", invalid_id
 
 
 def test_id_of_another_type_is_rejected_as_upload() -> None:
-    upload = load(*FILE)
-    row = write_row_id("Deal", 5, upload.snapshot)
-    message = error("query ($id: ID!) {upload(id: $id) {dealCount}}", id=row)["message"]
+    upload = load(*ROWS)
+    deal_id = write_row_id("Deal", 5, upload.snapshot)
+    message = error("query ($id: ID!) {upload(id: $id) {dealCount}}", id=deal_id)["message"]
     assert message == "Expected the id of an Upload, not of a Deal."
 
 
@@ -270,9 +272,9 @@ def test_lists_are_empty_and_objects_null_before_the_first_upload() -> None:
     assert "upload" not in ask("{deals {totalCount}}")["extensions"]
 
 
-# Another upload than the current one
+# Uploads other than the current one
 
-UPLOADS = [
+UPLOAD_QUERIES = [
     f"query ($id: ID) {{it: {field}}}"
     for field in (
         "topClients(upload: $id) {username}",
@@ -289,10 +291,10 @@ UPLOADS = [
 def test_retained_upload_is_read_by_its_id() -> None:
     old = load(deal("old", "old"), deal("old", "old"))
     new = load(deal("new", "new"))
-    for question in UPLOADS:
-        assert "old" in str(data(question, id=id_of(old))), question
+    for query in UPLOAD_QUERIES:
+        assert "old" in str(data(query, id=id_of(old))), query
         for upload in (id_of(new), None):
-            assert "old" not in str(data(question, id=upload)), question
+            assert "old" not in str(data(query, id=upload)), query
 
 
 def test_upload_without_rows_cannot_be_read(limits: Any) -> None:
@@ -301,26 +303,26 @@ def test_upload_without_rows_cannot_be_read(limits: Any) -> None:
     for name in ("a", "b"):
         load(deal(name))
     apply_retention(settings.DEALS_LIMITS)
-    refused = Upload.objects.create(file_name="f", sha256="0" * 64, size=1)
-    for upload in (id_of(pruned), id_of(refused), write_upload_id(uuid.uuid4())):
-        for question in UPLOADS:
-            assert code(question, id=upload) == "upload_not_retained", question
+    unfinished = Upload.objects.create(file_name="f", sha256="0" * 64, size=1)
+    for upload in (id_of(pruned), id_of(unfinished), write_upload_id(uuid.uuid4())):
+        for query in UPLOAD_QUERIES:
+            assert code(query, id=upload) == "upload_not_retained", query
 
 
 def test_one_operation_can_compare_two_uploads() -> None:
     old = load(deal("ann", total="1"), deal("bob"))
     load(deal("ann", total="2"))
-    question = """query ($old: ID) {
-        now: customer(username: "ann") {deals {totalCount nodes {total customer {spentMoney}}}}
-        before: customer(username: "ann", upload: $old) {deals {totalCount nodes {total customer {spentMoney}}}}
+    query = """query ($old: ID) {
+        current: customer(username: "ann") {deals {totalCount nodes {total customer {spentMoney}}}}
+        previous: customer(username: "ann", upload: $old) {deals {totalCount nodes {total customer {spentMoney}}}}
     }"""
-    assert data(question, old=id_of(old)) == {
+    assert data(query, old=id_of(old)) == {
         name: {"deals": {"totalCount": 1, "nodes": [{"total": total, "customer": {"spentMoney": total}}]}}
-        for name, total in (("now", "2"), ("before", "1"))
+        for name, total in (("current", "2"), ("previous", "1"))
     }
 
 
-# Digits
+# Exact numbers
 
 
 def test_money_is_exact_in_every_field() -> None:
@@ -354,10 +356,11 @@ def test_sums_over_many_large_deals_are_exact() -> None:
 
 # Scalars
 
+#: Fields whose only argument contains a value of the scalar.
 MONEY = "customers(filter: {spentMoney: {gte: %s}})"
-WHOLE = "customers(filter: {dealCount: {gte: %s}})"
-MOMENT = "deals(filter: {date: {eq: %s}})"
-MOMENTS = [
+BIG_INT = "customers(filter: {dealCount: {gte: %s}})"
+DATETIME = "deals(filter: {date: {eq: %s}})"
+DATETIMES = [
     "2020-01-02 21:00:00", "2020-01-02T21:00:00", "2020-01-02T21:00:00Z", "2020-01-02 21:00:00.000000Z",
     "2020-01-03T00:00:00+03:00", "2020-01-03 00:00:00 +03:00", "2020-01-03T00:00:00.0+0300", "2020-01-02T18:00:00-03",
     " 2020-01-02 21:00:00 ",
@@ -369,20 +372,21 @@ MOMENTS = [
     [
         (MONEY, "Money", {2: ["8", '"0"', '"8.00"', "0"], 1: ['"10.75"', '"8.01"', "10", '"010.7"'],
                           0: ['"10.76"', '"92233720368547758.07"', "92233720368547758"]}),
-        (WHOLE, "BigInt", {2: ["2", "0", "-5", "-9223372036854775807"], 0: ["3", "3000000000", "9223372036854775807"]}),
-        (MOMENT, "DateTime", {1: [json.dumps(one) for one in MOMENTS], 0: ['"2020-01-02 21:00:01"']}),
+        (BIG_INT, "BigInt", {2: ["2", "0", "-5", "-9223372036854775807"],
+                             0: ["3", "3000000000", "9223372036854775807"]}),
+        (DATETIME, "DateTime", {1: [json.dumps(text) for text in DATETIMES], 0: ['"2020-01-02 21:00:01"']}),
     ],
 )  # fmt: skip
 def test_scalars_are_accepted_as_literals_and_as_variables(
     field: str, kind: str, literals: dict[int, list[str]]
 ) -> None:
-    load(*FILE)
-    for found, texts in literals.items():
-        for literal in texts:
+    load(*ROWS)
+    for count, accepted in literals.items():
+        for literal in accepted:
             (connection,) = data(f"{{{field % literal} {{totalCount}}}}").values()
-            assert connection == {"totalCount": found}, literal
-            question = f"query ($value: {kind}) {{{field % '$value'} {{totalCount}}}}"
-            assert list(data(question, value=json.loads(literal)).values()) == [connection], literal
+            assert connection == {"totalCount": count}, literal
+            query = f"query ($value: {kind}) {{{field % '$value'} {{totalCount}}}}"
+            assert list(data(query, value=json.loads(literal)).values()) == [connection], literal
 
 
 @pytest.mark.parametrize(
@@ -391,35 +395,35 @@ def test_scalars_are_accepted_as_literals_and_as_variables(
         (MONEY, "Money", ["NaN", '"NaN"', '"Infinity"', "1e3", '"1e3"', "1.5", "true", "-1", '"-1"', '"1.234"', '"1."',
                           '".5"', '""', '" 1"', '"1,5"', '"٣"', '"1\\u0000"', "{a: 1}", "[[1]]", '"1_000"', '"+1"',
                           '"92233720368547758.08"', '"123456789012345678"']),
-        (WHOLE, "BigInt", ["NaN", "1e3", "1.0", "true", '"5"', "9223372036854775808", "-9223372036854775808", "{}",
+        (BIG_INT, "BigInt", ["NaN", "1e3", "1.0", "true", '"5"', "9223372036854775808", "-9223372036854775808", "{}",
                            "[[1]]", "9" * 99]),
-        (MOMENT, "DateTime", ['"2020-01-02"', '"2020-02-30 00:00:00"', "20200102", "NaN", "true", '""', "{}",
+        (DATETIME, "DateTime", ['"2020-01-02"', '"2020-02-30 00:00:00"', "20200102", "NaN", "true", '""', "{}",
                               '"2020-01-02 24:00:00"', '"2020-01-02 21:00"', '"0001-01-01 00:00:00+03:00"', "1e3",
                               '"9999-12-31 23:59:59-01:00"', '"2020-01-02 21:00:00.0000001"', '"now"',
                               '"20200102T210000"']),
     ],
 )  # fmt: skip
 def test_invalid_scalars_are_rejected_with_the_expected_format(field: str, kind: str, literals: list[str]) -> None:
-    load(*FILE)
+    load(*ROWS)
     for literal in literals:
         problem = error(f"{{{field % literal} {{totalCount}}}}")
-        assert_names_the_format(problem)
+        assert_describes_the_format(problem)
         assert problem["locations"], literal
         if literal not in ("NaN", "{a: 1}"):
-            question = f"query ($value: {kind}) {{{field % '$value'} {{totalCount}}}}"
-            assert_names_the_format(error(question, value=json.loads(literal)))
+            query = f"query ($value: {kind}) {{{field % '$value'} {{totalCount}}}}"
+            assert_describes_the_format(error(query, value=json.loads(literal)))
 
 
-def assert_names_the_format(problem: dict[str, Any]) -> None:
-    """What is wrong is the client's, and nothing of Python shows."""
+def assert_describes_the_format(problem: dict[str, Any]) -> None:
+    """Check that the error is a client error, describes the format and exposes no Python internals."""
     assert problem["extensions"] == {"code": "graphql_invalid"}
     assert "such as" in problem["message"] or "whole number" in problem["message"]
-    for python in ("Error", "Decimal", "object", "class", "digits", "True", "None", "\0"):
-        assert python not in problem["message"]
+    for internal_name in ("Error", "Decimal", "object", "class", "digits", "True", "None", "\0"):
+        assert internal_name not in problem["message"]
 
 
 def test_number_with_too_many_digits_is_rejected() -> None:
-    for field in ("customers(first: %s)", "topClients(limit: %s)", MONEY, WHOLE):
+    for field in ("customers(first: %s)", "topClients(limit: %s)", MONEY, BIG_INT):
         for number in ("9" * 5000, "-" + "9" * 101):
             problem = error(f"{{{field % number} {{__typename}}}}")
             assert problem == {
@@ -435,17 +439,18 @@ NAMES = [
     "ann", "Ann", "anna", "\N{LATIN SMALL LETTER E WITH ACUTE}va", "50%", "a_b", "axb", "back\\slash", "o'neil", "%s",
     "💎 gem", "💎💎x", "ёлка", "Ёлка", "ﬁne", "a b", "\N{REPLACEMENT CHARACTER}", "[a]*",
 ]  # fmt: skip
-MANY = [
+FILTERED_ROWS = [
     deal(
-        NAMES[place % 18],
-        NAMES[place * 5 % 18],
-        str(Decimal(place * 7 % 11) / 4),
-        str(1 + place * 3 % 5),
-        f"2020-01-0{1 + place % 4} 0{place % 3}:00:00.{place % 2}",
+        NAMES[index % 18],
+        NAMES[index * 5 % 18],
+        str(Decimal(index * 7 % 11) / 4),
+        str(1 + index * 3 % 5),
+        f"2020-01-0{1 + index % 4} 0{index % 3}:00:00.{index % 2}",
     )
-    for place in range(36)
+    for index in range(36)
 ]
-FACTS = reference_parser.read(csv_of(*MANY).decode())
+#: Deals of the file in its order, as the reference parser reads them.
+FACTS = reference_parser.read(csv_of(*FILTERED_ROWS).decode())
 
 NAME_LOOKUPS: list[Any] = [
     *[{"eq": name} for name in (*NAMES, "ANN", f"e{ACUTE}va", "", "%", "a\0b", "\0", "x" * 1000)],
@@ -459,43 +464,43 @@ NAME_LOOKUPS: list[Any] = [
     {"eq": "ann", "contains": "n", "in": ["ann", "anna"]},
     {"eq": "ann", "contains": "x"},
 ]  # fmt: skip
-NOTHING_ASKED: list[Any] = [None, {}, {"eq": None}, {"eq": None, "in": None}]
+EMPTY_LOOKUPS: list[Any] = [None, {}, {"eq": None}, {"eq": None, "in": None}]
 
 
 def comparisons(*values: Any) -> list[Any]:
-    """Every lookup of what has an order, at each of these values."""
+    """Return the lookups of an ordered type: each operator with each value, and some combinations."""
     single = [{name: value} for value in values for name in ("eq", "gte", "lte")]
-    joined = [{"gte": values[0], "lte": values[1]}, {"in": values[:1], "lte": values[0]}]
-    return [*single, *joined, {"in": []}, {"in": values}]
+    combined = [{"gte": values[0], "lte": values[1]}, {"in": values[:1], "lte": values[0]}]
+    return [*single, *combined, {"in": []}, {"in": values}]
 
 
 MONEY_LOOKUPS = comparisons("0.5", "1.75", "0", "0.01", "2.50", "3.75", "92233720368547758.07")
 NUMBER_LOOKUPS = comparisons(2, 4, 0, -1, 2**31, 2**63 - 1)
-MOMENT_LOOKUPS = comparisons(
+DATETIME_LOOKUPS = comparisons(
     "2020-01-02T01:00:00.100000Z", "2020-01-03T02:00:00Z", "2020-01-03T02:00:00.000001Z", "2020-01-03T05:00:00+03:00",
     "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z",
 )  # fmt: skip
 
 
-def holds(lookup: Any, value: Any) -> bool:
-    """Whether a filter should take a value, by its description."""
-    read: Any = {str: nfc, Decimal: Decimal, int: int, datetime: datetime.fromisoformat}[type(value)]
-    asked = {name: wanted for name, wanted in (lookup or {}).items() if wanted is not None}
-    among = value in map(read, asked.pop("in")) if "in" in asked else True
-    return among and all(HOLDS[name](value, read(wanted)) for name, wanted in asked.items())
+def matches(lookup: Any, value: Any) -> bool:
+    """Return whether a lookup matches a value, by the documentation of the filters."""
+    parse: Any = {str: nfc, Decimal: Decimal, int: int, datetime: datetime.fromisoformat}[type(value)]
+    conditions = {name: operand for name, operand in (lookup or {}).items() if operand is not None}
+    is_listed = value in map(parse, conditions.pop("in")) if "in" in conditions else True
+    return is_listed and all(OPERATORS[name](value, parse(operand)) for name, operand in conditions.items())
 
 
-HOLDS: dict[str, Any] = {"eq": operator.eq, "contains": operator.contains, "gte": operator.ge, "lte": operator.le}
+OPERATORS: dict[str, Any] = {"eq": operator.eq, "contains": operator.contains, "gte": operator.ge, "lte": operator.le}
 
 
 def nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def all_of(root: str, fields: str, filter_: Any) -> Any:
+def filtered_nodes(root: str, fields: str, filter_: Any) -> Any:
     kind = f"{root[:-1].title()}Filter"
-    question = f"query ($filter: {kind}) {{{root}(first: 100, filter: $filter) {{totalCount nodes {{{fields}}}}}}}"
-    page = data(question, filter=filter_)[root]
+    query = f"query ($filter: {kind}) {{{root}(first: 100, filter: $filter) {{totalCount nodes {{{fields}}}}}}}"
+    page = data(query, filter=filter_)[root]
     assert page["totalCount"] == len(page["nodes"])
     return page["nodes"]
 
@@ -503,14 +508,16 @@ def all_of(root: str, fields: str, filter_: Any) -> Any:
 @pytest.mark.parametrize(
     ("name", "attribute", "lookups"),
     [("customer", "customer", NAME_LOOKUPS), ("gem", "item", NAME_LOOKUPS), ("total", "total", MONEY_LOOKUPS),
-     ("quantity", "quantity", NUMBER_LOOKUPS), ("date", "date", MOMENT_LOOKUPS)],
+     ("quantity", "quantity", NUMBER_LOOKUPS), ("date", "date", DATETIME_LOOKUPS)],
 )  # fmt: skip
 def test_deal_filter_selects_the_matching_lines(name: str, attribute: str, lookups: list[Any]) -> None:
-    load(*MANY)
-    places = {row["id"]: place for place, row in enumerate(all_of("deals", "id", None))}
-    for lookup in lookups + NOTHING_ASKED:
-        found = [places[row["id"]] for row in all_of("deals", "id", {name: lookup})]
-        assert found == [place for place, fact in enumerate(FACTS) if holds(lookup, getattr(fact, attribute))], lookup
+    load(*FILTERED_ROWS)
+    positions = {row["id"]: position for position, row in enumerate(filtered_nodes("deals", "id", None))}
+    for lookup in lookups + EMPTY_LOOKUPS:
+        found = [positions[row["id"]] for row in filtered_nodes("deals", "id", {name: lookup})]
+        assert found == [
+            position for position, fact in enumerate(FACTS) if matches(lookup, getattr(fact, attribute))
+        ], lookup
 
 
 @pytest.mark.parametrize(
@@ -518,7 +525,7 @@ def test_deal_filter_selects_the_matching_lines(name: str, attribute: str, looku
     [("customers", "username", "spentMoney", "customer"), ("gems", "name", "total", "item")],
 )
 def test_customer_and_gem_filters_select_the_matching_rows(root: str, key: str, money: str, attribute: str) -> None:
-    load(*MANY)
+    load(*FILTERED_ROWS)
     names = {getattr(fact, attribute) for fact in FACTS}
     sums = {name: sum(fact.total for fact in FACTS if getattr(fact, attribute) == name) for name in names}
     counts = {name: sum(getattr(fact, attribute) == name for fact in FACTS) for name in names}
@@ -527,14 +534,14 @@ def test_customer_and_gem_filters_select_the_matching_rows(root: str, key: str, 
         money: (MONEY_LOOKUPS, sums),
         "dealCount": (NUMBER_LOOKUPS, counts),
     }
-    for column, (lookups, value_of) in values.items():
-        for lookup in lookups + NOTHING_ASKED:
-            found = {row[key] for row in all_of(root, key, {column: lookup})}
-            assert found == {name for name in names if holds(lookup, value_of[name])}, lookup
+    for column, (lookups, values_by_name) in values.items():
+        for lookup in lookups + EMPTY_LOOKUPS:
+            found = {row[key] for row in filtered_nodes(root, key, {column: lookup})}
+            assert found == {name for name in names if matches(lookup, values_by_name[name])}, lookup
 
 
 def test_conditions_are_combined_by_and() -> None:
-    load(*MANY)
+    load(*FILTERED_ROWS)
     filter_ = {
         "customer": {"contains": "a", "in": ["ann", "anna", "a_b", "ёлка", "Ann"]},
         "gem": {"contains": "a"},
@@ -546,46 +553,46 @@ def test_conditions_are_combined_by_and() -> None:
     expected = [
         (fact.customer, fact.item)
         for fact in FACTS
-        if all(holds(lookup, getattr(fact, attributes[name])) for name, lookup in filter_.items())
+        if all(matches(lookup, getattr(fact, attributes[name])) for name, lookup in filter_.items())
     ]
     assert 1 < len(expected) < len(FACTS) / 2
-    found = all_of("deals", "customer {username} gem {name}", filter_)
+    found = filtered_nodes("deals", "customer {username} gem {name}", filter_)
     assert [(row["customer"]["username"], row["gem"]["name"]) for row in found] == expected
 
 
 def test_filters_may_select_few_or_many_names() -> None:
-    """A statement contains few names as literals, and the condition instead of many."""
+    """An SQL statement lists the names if they are few, and repeats the condition if they are many."""
     rows = [deal(f"c{number}", f"g{number * 7 % 250}", str(number)) for number in range(250)]
     load(*rows)
     facts = reference_parser.read(csv_of(*rows).decode())
-    everyone, every_gem, some_gems = {"contains": "c"}, {"contains": "g"}, {"contains": "g1"}
-    question = """query ($filter: DealFilter) {
+    every_customer, every_gem, some_gems = {"contains": "c"}, {"contains": "g"}, {"contains": "g1"}
+    query = """query ($filter: DealFilter) {
         deals(filter: $filter) {totalCount}
         dealStats(filter: $filter) {dealCount total}
-        looked: dealStats(filter: $filter) {dealCount total maxTotal}
+        with_maximum: dealStats(filter: $filter) {dealCount total maxTotal}
     }"""
-    asked = product((None, everyone, {"eq": "c7"}), (None, every_gem, some_gems), (None, {"gte": 99}))
-    for customers, gems, totals in asked:
-        found = [
+    combinations = product((None, every_customer, {"eq": "c7"}), (None, every_gem, some_gems), (None, {"gte": 99}))
+    for customers, gems, totals in combinations:
+        totals_found = [
             fact.total
             for fact in facts
-            if holds(customers, fact.customer) and holds(gems, fact.item) and holds(totals, fact.total)
+            if matches(customers, fact.customer) and matches(gems, fact.item) and matches(totals, fact.total)
         ]
-        answer = data(question, filter={"customer": customers, "gem": gems, "total": totals})
-        assert answer["deals"]["totalCount"] == len(found)
-        sums = [{"dealCount": len(found), "total": str(sum(found))}] if found else []
-        assert answer["dealStats"] == sums
-        assert answer["looked"] == [{**one, "maxTotal": str(max(found))} for one in sums]
+        result = data(query, filter={"customer": customers, "gem": gems, "total": totals})
+        assert result["deals"]["totalCount"] == len(totals_found)
+        sums = [{"dealCount": len(totals_found), "total": str(sum(totals_found))}] if totals_found else []
+        assert result["dealStats"] == sums
+        assert result["with_maximum"] == [{**group, "maxTotal": str(max(totals_found))} for group in sums]
 
 
 def test_filter_applies_to_the_deals_of_each_customer() -> None:
-    load(*MANY)
-    question = """query ($filter: DealFilter) {customers {nodes {
+    load(*FILTERED_ROWS)
+    query = """query ($filter: DealFilter) {customers {nodes {
         username deals(first: 9, filter: $filter, orderBy: FILE_ASC) {totalCount nodes {gem {name}}}
     }}}"""
-    for lookup in NAME_LOOKUPS + NOTHING_ASKED:
-        for customer in data(question, filter={"gem": lookup})["customers"]["nodes"]:
+    for lookup in NAME_LOOKUPS + EMPTY_LOOKUPS:
+        for customer in data(query, filter={"gem": lookup})["customers"]["nodes"]:
             facts = [fact for fact in FACTS if fact.customer == customer["username"]]
-            expected = [fact.item for fact in facts if holds(lookup, fact.item)]
+            expected = [fact.item for fact in facts if matches(lookup, fact.item)]
             deals = customer["deals"]
             assert (deals["totalCount"], [row["gem"]["name"] for row in deals["nodes"]]) == (len(expected), expected)
