@@ -1,4 +1,4 @@
-"""Pages of every list in every order: walked, cut by the algorithm of Relay, and cursors that are not ours."""
+"""Pagination of every list in every order, compared with the algorithm of Relay, and invalid cursors."""
 
 from __future__ import annotations
 
@@ -23,22 +23,24 @@ from tests.graphql import ask, code, data, error, id_of
 
 pytestmark = pytest.mark.django_db
 
-#: c0 bought all gems and all bought g0; there are few different sums, numbers and days, so that many are equal.
+#: c0 bought all gems and all customers bought g0. There are few different totals, quantities and dates, so that many
+#: rows are equal in an order.
 PAIRS = [*product([0], range(6)), *product(range(1, 6), [0]), (3, 1), (0, 2), (5, 4)]
 DAYS = ["2020-01-01 00:00:00", "2020-01-02 00:00:00"]
 ROWS = [
-    deal(f"c{customer}", f"g{gem}", ["5.50", "5", "5"][place % 3], "12"[place % 2], DAYS[place % 4 // 2])
-    for place, (customer, gem) in enumerate(PAIRS)
+    deal(f"c{customer}", f"g{gem}", ["5.50", "5", "5"][index % 3], "12"[index % 2], DAYS[index % 4 // 2])
+    for index, (customer, gem) in enumerate(PAIRS)
 ]
+#: Deals of the file in its order, as the reference parser reads them.
 FACTS = reference_parser.read(csv_of(*ROWS).decode())
 
 
-# What should be there
+# Expected rows
 
 
 @dataclass(frozen=True)
 class Row:
-    """What the graph should say of a row, the deals it comes from, and its values by the names of orders."""
+    """An expected row: its node in a response, the deals that it aggregates, and its values by sort column."""
 
     node: dict[str, Any]
     facts: list[reference_parser.Deal]
@@ -46,98 +48,98 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """All rows of one type, equal ones in their order."""
+class NodeType:
+    """All expected rows of a type, in the order of ties of an ascending sort."""
 
     orders: type[Enum]
     rows: list[Row]
-    #: Whether a falling order has equal ones the other way round.
-    turns: bool = False
+    #: Whether a descending sort reverses the order of ties.
+    reverses_ties: bool = False
 
     def ordered(self, order: Enum) -> list[Row]:
         column, direction = order.name.rsplit("_", 1)
-        falling = direction == "DESC"
-        rows = self.rows[::-1] if falling and self.turns else self.rows
-        return sorted(rows, key=lambda row: row.values[column], reverse=falling)
+        descending = direction == "DESC"
+        rows = self.rows[::-1] if descending and self.reverses_ties else self.rows
+        return sorted(rows, key=lambda row: row.values[column], reverse=descending)
 
 
-def kinds(upload: Upload) -> dict[str, Kind]:
+def node_types(upload: Upload) -> dict[str, NodeType]:
     customers = [
         Row(
             {"username": name},
-            its,
+            facts,
             {
                 "USERNAME": name,
-                "SPENT_MONEY": sum(one.total for one in its),
-                "DEAL_COUNT": len(its),
-                "LAST_DEAL": max(one.date for one in its),
+                "SPENT_MONEY": sum(fact.total for fact in facts),
+                "DEAL_COUNT": len(facts),
+                "LAST_DEAL": max(fact.date for fact in facts),
             },
         )
-        for name, its in grouped(lambda fact: fact.customer)
+        for name, facts in group_facts(lambda fact: fact.customer)
     ]
     gems = [
         Row(
             {"name": name},
-            its,
+            facts,
             {
                 "NAME": name,
-                "TOTAL": sum(one.total for one in its),
-                "DEAL_COUNT": len(its),
-                "BUYER_COUNT": len({one.customer for one in its}),
+                "TOTAL": sum(fact.total for fact in facts),
+                "DEAL_COUNT": len(facts),
+                "BUYER_COUNT": len({fact.customer for fact in facts}),
             },
         )
-        for name, its in grouped(lambda fact: fact.item)
+        for name, facts in group_facts(lambda fact: fact.item)
     ]
     purchases = [
         Row(
             {"customer": {"username": pair[0]}, "gem": {"name": pair[1]}},
-            its,
+            facts,
             {
-                "TOTAL": sum(one.total for one in its),
-                "QUANTITY": sum(one.quantity for one in its),
-                "DEAL_COUNT": len(its),
+                "TOTAL": sum(fact.total for fact in facts),
+                "QUANTITY": sum(fact.quantity for fact in facts),
+                "DEAL_COUNT": len(facts),
             },
         )
-        for pair, its in grouped(lambda fact: (fact.customer, fact.item))
+        for pair, facts in group_facts(lambda fact: (fact.customer, fact.item))
     ]
     deals = [
         Row(
-            {"id": write_row_id("Deal", row_id(upload.pk, place), upload.snapshot)},
+            {"id": write_row_id("Deal", row_id(upload.pk, row_number), upload.snapshot)},
             [fact],
-            {"FILE": place, "DATE": fact.date, "TOTAL": fact.total, "QUANTITY": fact.quantity},
+            {"FILE": row_number, "DATE": fact.date, "TOTAL": fact.total, "QUANTITY": fact.quantity},
         )
-        for place, fact in enumerate(FACTS, 1)
+        for row_number, fact in enumerate(FACTS, 1)
     ]
     return {
-        "customers": Kind(CustomerOrder, customers),
-        "gems": Kind(GemOrder, gems),
-        "purchases": Kind(PurchaseOrder, purchases, turns=True),
-        "deals": Kind(DealOrder, deals, turns=True),
+        "customers": NodeType(CustomerOrder, customers),
+        "gems": NodeType(GemOrder, gems),
+        "purchases": NodeType(PurchaseOrder, purchases, reverses_ties=True),
+        "deals": NodeType(DealOrder, deals, reverses_ties=True),
     }
 
 
-def grouped(key: Callable[[reference_parser.Deal], Any]) -> list[tuple[Any, list[reference_parser.Deal]]]:
-    return [(name, list(its)) for name, its in groupby(sorted(FACTS, key=key), key=key)]
+def group_facts(key: Callable[[reference_parser.Deal], Any]) -> list[tuple[Any, list[reference_parser.Deal]]]:
+    return [(name, list(facts)) for name, facts in groupby(sorted(FACTS, key=key), key=key)]
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A list of the graph: a field of Query, or of the row that ``parent`` asks for."""
+class ListField:
+    """A connection field of Query, or of the object that ``parent`` selects."""
 
     field: str
-    kind: str
+    node_type: str
     parent: str = "%s"
-    holds: Callable[[reference_parser.Deal], bool] = lambda _: True
+    includes: Callable[[reference_parser.Deal], bool] = lambda _: True
 
-    def page(self, order: Enum, **cut: Any) -> Any:
-        field = f"{self.field}(orderBy: {order.name}, {ARGUMENTS}) {{{page_of(self.kind)}}}"
-        answer = data(f"query ({VARIABLES}) {{{self.parent % field}}}", **cut)
-        while self.field not in answer:
-            (answer,) = answer.values()
-        return answer[self.field]
+    def page(self, order: Enum, **arguments: Any) -> Any:
+        selection = f"{self.field}(orderBy: {order.name}, {ARGUMENTS}) {{{connection_fields(self.node_type)}}}"
+        result = data(f"query ({VARIABLES}) {{{self.parent % selection}}}", **arguments)
+        while self.field not in result:
+            (result,) = result.values()
+        return result[self.field]
 
-    def nodes(self, kind: Kind, order: Enum) -> list[Any]:
-        return [row.node for row in kind.ordered(order) if any(map(self.holds, row.facts))]
+    def nodes(self, node_type: NodeType, order: Enum) -> list[Any]:
+        return [row.node for row in node_type.ordered(order) if any(map(self.includes, row.facts))]
 
 
 VARIABLES = "$first: Int, $last: Int, $after: String, $before: String"
@@ -145,104 +147,117 @@ ARGUMENTS = "first: $first, last: $last, after: $after, before: $before"
 FIELDS = {"customers": "username", "gems": "name", "purchases": "customer {username} gem {name}", "deals": "id"}
 
 
-def page_of(kind: str) -> str:
-    fields = FIELDS[kind]
+def connection_fields(node_type: str) -> str:
+    fields = FIELDS[node_type]
     return f"""
         totalCount nodes {{{fields}}} edges {{cursor node {{{fields}}}}}
         pageInfo {{hasNextPage hasPreviousPage startCursor endCursor}}
     """
 
 
-def of_customer(fact: reference_parser.Deal) -> bool:
+def is_of_customer(fact: reference_parser.Deal) -> bool:
     return fact.customer == "c0"
 
 
-def of_gem(fact: reference_parser.Deal) -> bool:
+def is_of_gem(fact: reference_parser.Deal) -> bool:
     return fact.item == "g0"
 
 
 CUSTOMER, GEM = 'customer(username: "c0") {%s}', 'gem(name: "g0") {%s}'
 LISTS = [
-    Listed("customers", "customers"),
-    Listed("gems", "gems"),
-    Listed("deals", "deals"),
-    Listed("deals", "deals", CUSTOMER, of_customer),
-    Listed("purchases", "purchases", CUSTOMER, of_customer),
-    Listed("gems", "gems", CUSTOMER, of_customer),
-    Listed("buyers", "customers", GEM, of_gem),
-    Listed("purchases", "purchases", GEM, of_gem),
+    ListField("customers", "customers"),
+    ListField("gems", "gems"),
+    ListField("deals", "deals"),
+    ListField("deals", "deals", CUSTOMER, is_of_customer),
+    ListField("purchases", "purchases", CUSTOMER, is_of_customer),
+    ListField("gems", "gems", CUSTOMER, is_of_customer),
+    ListField("buyers", "customers", GEM, is_of_gem),
+    ListField("purchases", "purchases", GEM, is_of_gem),
 ]
 
 
-# Walking
+# Paging through lists
 
 
-@pytest.mark.parametrize("listed", LISTS, ids=lambda listed: listed.parent % listed.field)
-def test_paging_through_each_list_in_every_order_both_ways(listed: Listed) -> None:
-    kind = kinds(load(*ROWS))[listed.kind]
-    for order, size in product(kind.orders, (1, 2, 7)):
-        nodes = listed.nodes(kind, order)
-        assert [*walked(listed, order, size, len(nodes), FORWARDS)] == nodes, (order, size)
-        assert [*walked(listed, order, size, len(nodes), BACKWARDS)] == nodes[::-1], (order, size)
+@pytest.mark.parametrize("list_field", LISTS, ids=lambda list_field: list_field.parent % list_field.field)
+def test_paging_through_each_list_in_every_order_both_ways(list_field: ListField) -> None:
+    node_type = node_types(load(*ROWS))[list_field.node_type]
+    for order, size in product(node_type.orders, (1, 2, 7)):
+        nodes = list_field.nodes(node_type, order)
+        assert [*walk_pages(list_field, order, size, len(nodes), FORWARD)] == nodes, (order, size)
+        assert [*walk_pages(list_field, order, size, len(nodes), BACKWARD)] == nodes[::-1], (order, size)
 
 
-#: Size and cursor of the next page, where that cursor is, and what pageInfo says of rows ahead and behind.
-FORWARDS = ("first", "after", "endCursor", "hasNextPage", "hasPreviousPage")
-BACKWARDS = ("last", "before", "startCursor", "hasPreviousPage", "hasNextPage")
+#: Arguments for the size and the cursor, then fields of pageInfo: next cursor, rows ahead, rows behind.
+FORWARD = ("first", "after", "endCursor", "hasNextPage", "hasPreviousPage")
+BACKWARD = ("last", "before", "startCursor", "hasPreviousPage", "hasNextPage")
 
 
-def walked(listed: Listed, order: Enum, size: int, count: int, way: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """All rows by pages, after seeing that the parts of each page agree."""
-    its_size, its_cursor, next_cursor, ahead, behind = way
+def walk_pages(
+    list_field: ListField, order: Enum, size: int, count: int, direction: tuple[str, ...]
+) -> Iterator[dict[str, Any]]:
+    """Yield all nodes page by page, and check that the fields of each page are consistent."""
+    size_argument, cursor_argument, next_cursor_field, ahead_field, behind_field = direction
     cursor, seen = None, 0
     while seen < count:
-        page = listed.page(order, **{its_size: size, its_cursor: cursor})
+        page = list_field.page(order, **{size_argument: size, cursor_argument: cursor})
         info, nodes, edges = page["pageInfo"], page["nodes"], page["edges"]
         assert nodes == [edge["node"] for edge in edges] != []
         assert (info["startCursor"], info["endCursor"]) == (edges[0]["cursor"], edges[-1]["cursor"])
-        assert info[behind] == (seen > 0)
-        yield from nodes if way is FORWARDS else reversed(nodes)
-        cursor, seen = info[next_cursor], seen + len(nodes)
-        assert (page["totalCount"], info[ahead]) == (count, seen < count)
+        assert info[behind_field] == (seen > 0)
+        yield from nodes if direction is FORWARD else reversed(nodes)
+        cursor, seen = info[next_cursor_field], seen + len(nodes)
+        assert (page["totalCount"], info[ahead_field]) == (count, seen < count)
 
 
-# Cutting
+# Page arguments
 
 
-def cut_by_relay(places: list[int], first: int | None, last: int | None, after: int | None, before: int | None) -> Any:
-    """The places of a page, and whether others follow and precede it, by the algorithm of the specification."""
-    inside = [one for one in places if (after is None or one > after) and (before is None or one < before)]
+def relay_page(positions: list[int], first: int | None, last: int | None, after: int | None, before: int | None) -> Any:
+    """Return positions, hasNextPage and hasPreviousPage of a page, by the algorithm of the Relay specification."""
+    inside = [
+        position
+        for position in positions
+        if (after is None or position > after) and (before is None or position < before)
+    ]
     page = inside[: 20 if first is None else first] if last is None else inside[len(inside) - min(last, len(inside)) :]
-    longer = len(inside) > len(page)
-    follow = (longer and last is None) or (before is not None and any(one >= before for one in places))
-    precede = (longer and last is not None) or (after is not None and any(one <= after for one in places))
-    return page, follow, precede
+    is_truncated = len(inside) > len(page)
+    has_next = (is_truncated and last is None) or (
+        before is not None and any(position >= before for position in positions)
+    )
+    has_previous = (is_truncated and last is not None) or (
+        after is not None and any(position <= after for position in positions)
+    )
+    return page, has_next, has_previous
 
 
 SIZES = [(None, None), *((size, None) for size in (0, 1, 3)), *((None, size) for size in (0, 1, 3))]
-CUTS = [
+PAGE_ARGUMENTS = [
     {"first": first, "last": last, "after": after, "before": before}
     for (first, last), (after, before) in product(SIZES, product((None, 1, 4), repeat=2))
 ]
 
 
-def with_cursors(cut: dict[str, Any], cursors: dict[int, str]) -> dict[str, Any]:
-    return cut | {side: None if cut[side] is None else cursors[cut[side]] for side in ("after", "before")}
+def with_cursors(arguments: dict[str, Any], cursors: dict[int, str]) -> dict[str, Any]:
+    return arguments | {
+        side: None if arguments[side] is None else cursors[arguments[side]] for side in ("after", "before")
+    }
 
 
-def found(page: Any, nodes: list[Any]) -> Any:
+def page_contents(page: Any, nodes: list[Any]) -> Any:
+    """Return positions, hasNextPage and hasPreviousPage of a page in a response."""
     info = page["pageInfo"]
     return [nodes.index(node) for node in page["nodes"]], info["hasNextPage"], info["hasPreviousPage"]
 
 
 @pytest.mark.parametrize("order", [GemOrder.DEAL_COUNT_DESC, GemOrder.TOTAL_ASC, GemOrder.NAME_DESC])
 def test_pages_follow_the_relay_pagination_algorithm(order: GemOrder) -> None:
-    kind, listed = kinds(load(*ROWS))["gems"], LISTS[1]
-    nodes = listed.nodes(kind, order)
-    cursors = dict(enumerate(edge["cursor"] for edge in listed.page(order)["edges"]))
-    for cut in CUTS:
-        page = listed.page(order, **with_cursors(cut, cursors))
-        assert found(page, nodes) == cut_by_relay([*range(len(nodes))], **cut), cut
+    node_type, list_field = node_types(load(*ROWS))["gems"], LISTS[1]
+    nodes = list_field.nodes(node_type, order)
+    cursors = dict(enumerate(edge["cursor"] for edge in list_field.page(order)["edges"]))
+    for arguments in PAGE_ARGUMENTS:
+        page = list_field.page(order, **with_cursors(arguments, cursors))
+        assert page_contents(page, nodes) == relay_page([*range(len(nodes))], **arguments), arguments
 
 
 RELATIONS = [
@@ -258,45 +273,52 @@ RELATIONS = [
 def test_pages_of_many_parents_follow_the_relay_algorithm(
     parents: str, key: str, attribute: str, field: str, child: str
 ) -> None:
-    """By cursors of some parent's list, which the lists of the others need not have."""
-    kind = kinds(load(*ROWS))[child]
-    for number, order in enumerate(kind.orders):
-        question = f"""query ({VARIABLES}) {{
-            {parents} {{nodes {{{key} {field}(orderBy: {order.name}, {ARGUMENTS}) {{{page_of(child)}}}}}}}
+    """A cursor comes from the list of one parent; the row need not be in the lists of the others."""
+    node_type = node_types(load(*ROWS))[child]
+    for offset, order in enumerate(node_type.orders):
+        query = f"""query ({VARIABLES}) {{
+            {parents} {{nodes {{{key} {field}(orderBy: {order.name}, {ARGUMENTS}) {{{connection_fields(child)}}}}}}}
         }}"""
-        ordered = kind.ordered(order)
+        ordered = node_type.ordered(order)
         nodes = [row.node for row in ordered]
-        edges = [edge for parent in data(question)[parents]["nodes"] for edge in parent[field]["edges"]]
+        edges = [edge for parent in data(query)[parents]["nodes"] for edge in parent[field]["edges"]]
         cursors = {nodes.index(edge["node"]): edge["cursor"] for edge in edges}
-        for cut in CUTS[number :: len(kind.orders)]:
-            for parent in data(question, **with_cursors(cut, cursors))[parents]["nodes"]:
-                places = [
-                    place
-                    for place, row in enumerate(ordered)
+        for arguments in PAGE_ARGUMENTS[offset :: len(node_type.orders)]:
+            for parent in data(query, **with_cursors(arguments, cursors))[parents]["nodes"]:
+                positions = [
+                    position
+                    for position, row in enumerate(ordered)
                     if any(getattr(fact, attribute) == parent[key] for fact in row.facts)
                 ]
-                assert found(parent[field], nodes) == cut_by_relay(places, **cut), (order, cut, parent[key])
-                assert parent[field]["totalCount"] == len(places)
+                expected = relay_page(positions, **arguments)
+                assert page_contents(parent[field], nodes) == expected, (order, arguments, parent[key])
+                assert parent[field]["totalCount"] == len(positions)
 
 
 def test_page_size_is_20_by_default_and_100_at_most() -> None:
     load(*many(101))
-    question = "query ($first: Int, $last: Int) {deals(first: $first, last: $last) {totalCount nodes {id}}}"
-    for sizes, rows in (({}, 20), ({"first": 0}, 0), ({"last": 0}, 0), ({"first": 100}, 100), ({"last": 100}, 100)):
-        page = data(question, **sizes)["deals"]
-        assert (page["totalCount"], len(page["nodes"])) == (101, rows)
+    query = "query ($first: Int, $last: Int) {deals(first: $first, last: $last) {totalCount nodes {id}}}"
+    for sizes, row_count in (
+        ({}, 20),
+        ({"first": 0}, 0),
+        ({"last": 0}, 0),
+        ({"first": 100}, 100),
+        ({"last": 100}, 100),
+    ):
+        page = data(query, **sizes)["deals"]
+        assert (page["totalCount"], len(page["nodes"])) == (101, row_count)
     for sizes in ({"first": 101}, {"last": 101}, {"first": -1}, {"last": -1}):
         ((name, size),) = sizes.items()
-        assert error(question, **sizes)["message"] == f"{name} may be 0 to 100, not {size}."
-        assert code(question, **sizes) == "limit_exceeded"
+        assert error(query, **sizes)["message"] == f"{name} may be 0 to 100, not {size}."
+        assert code(query, **sizes) == "limit_exceeded"
         assert code(f"{{customers {{nodes {{deals({name}: {size}) {{totalCount}}}}}}}}") == "limit_exceeded"
-    assert code(question, first=1, last=1) == "bad_input"
+    assert code(query, first=1, last=1) == "bad_input"
 
 
 # Invalid cursors
 
 
-def cursor_of(*parts: Any) -> str:
+def encode_cursor(*parts: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
 
 
@@ -307,43 +329,45 @@ NESTED = """query ($cursor: String) {customers {nodes {deals(orderBy: TOTAL_DESC
 def test_cursor_of_another_order_or_upload_is_outdated() -> None:
     cursors = "{{deals(orderBy: {0}) {{pageInfo {{endCursor}}}} uploads {{pageInfo {{endCursor}}}}}}"
     load(*ROWS)
-    by_date = data(cursors.format("DATE_DESC"))["deals"]["pageInfo"]["endCursor"]
-    old = data(cursors.format("TOTAL_DESC"))["deals"]["pageInfo"]["endCursor"]
-    for question in (DEALS, NESTED):
-        data(question, cursor=old)
-        problem = error(question, cursor=by_date)
+    date_cursor = data(cursors.format("DATE_DESC"))["deals"]["pageInfo"]["endCursor"]
+    old_cursor = data(cursors.format("TOTAL_DESC"))["deals"]["pageInfo"]["endCursor"]
+    for query in (DEALS, NESTED):
+        data(query, cursor=old_cursor)
+        problem = error(query, cursor=date_cursor)
         assert problem["message"] == "The cursor belongs to another order; start again from the first page."
         assert problem["extensions"] == {"code": "cursor_outdated"}
     load(*ROWS, deal())
-    of_uploads = data(cursors.format("TOTAL_DESC"))["uploads"]["pageInfo"]["endCursor"]
-    for question, cursor in product((DEALS, NESTED), (old, of_uploads)):
-        problem = error(question, cursor=cursor)
+    uploads_cursor = data(cursors.format("TOTAL_DESC"))["uploads"]["pageInfo"]["endCursor"]
+    for query, cursor in product((DEALS, NESTED), (old_cursor, uploads_cursor)):
+        problem = error(query, cursor=cursor)
         assert problem["message"] == "The cursor belongs to another upload; start again from the first page."
         assert problem["extensions"] == {"code": "cursor_outdated"}
-    assert code("query ($cursor: String) {uploads(after: $cursor) {totalCount}}", cursor=old) == "cursor_outdated"
+    assert (
+        code("query ($cursor: String) {uploads(after: $cursor) {totalCount}}", cursor=old_cursor) == "cursor_outdated"
+    )
 
 
 def test_cursor_of_a_retained_upload_continues_in_it() -> None:
-    old = load(*ROWS)
-    question = """query ($upload: ID, $cursor: String) {
+    retained = load(*ROWS)
+    query = """query ($upload: ID, $cursor: String) {
         deals(first: 3, after: $cursor, upload: $upload) {nodes {id} pageInfo {endCursor}}
     }"""
-    first = data(question)["deals"]
+    first_page = data(query)["deals"]
     load(deal())
-    second = data(question, upload=id_of(old), cursor=first["pageInfo"]["endCursor"])["deals"]
-    ids = [node["id"] for node in first["nodes"] + second["nodes"]]
-    assert ids == [row.node["id"] for row in kinds(old)["deals"].rows[:6]]
+    second_page = data(query, upload=id_of(retained), cursor=first_page["pageInfo"]["endCursor"])["deals"]
+    ids = [node["id"] for node in first_page["nodes"] + second_page["nodes"]]
+    assert ids == [row.node["id"] for row in node_types(retained)["deals"].rows[:6]]
 
 
 def test_paging_through_uploads_while_new_ones_arrive() -> None:
     names = [load(deal(f"c{number}"), name=f"{number}.csv").file_name for number in range(3)]
-    question = """query ($cursor: String) {
+    query = """query ($cursor: String) {
         uploads(first: 1, after: $cursor) {nodes {fileName} pageInfo {endCursor hasNextPage}}
     }"""
-    cursor, more, seen = None, True, []
-    while more:
-        page = data(question, cursor=cursor)["uploads"]
-        cursor, more = page["pageInfo"]["endCursor"], page["pageInfo"]["hasNextPage"]
+    cursor, has_next, seen = None, True, []
+    while has_next:
+        page = data(query, cursor=cursor)["uploads"]
+        cursor, has_next = page["pageInfo"]["endCursor"], page["pageInfo"]["hasNextPage"]
         seen += [node["fileName"] for node in page["nodes"]]
         load(deal(f"c{len(seen)}"), name="new.csv")
     assert seen == names[::-1]
@@ -351,42 +375,42 @@ def test_paging_through_uploads_while_new_ones_arrive() -> None:
 
 def test_no_cursor_is_valid_before_the_first_upload() -> None:
     assert code(DEALS, cursor="x") == "bad_input"
-    assert code(DEALS, cursor=cursor_of("0123456789ab", "-total,-id", "5.00", 1)) == "cursor_outdated"
+    assert code(DEALS, cursor=encode_cursor("0123456789ab", "-total,-id", "5.00", 1)) == "cursor_outdated"
     assert code("query ($cursor: String) {gems(after: $cursor) {totalCount}}", cursor="x") == "bad_input"
 
 
-NO_AMOUNTS: list[Any] = [
+INVALID_AMOUNTS: list[Any] = [
     None, True, 1.5, 5, 10**17, {}, [], "", "x", "5", "5.0", "-5.00", "0.001", "NaN", "sNaN", "Infinity", "1e400",
     "1e-400", "9e17", "-9e17", "92233720368547758.08",
 ]  # fmt: skip
-NO_IDS: list[Any] = [None, True, 1.0, "1", 2**63, -(2**63)]
-NO_MOMENTS: list[Any] = [
+INVALID_IDS: list[Any] = [None, True, 1.0, "1", 2**63, -(2**63)]
+INVALID_DATETIMES: list[Any] = [
     None, 5, "", "x", "2020-01-01T00:00:00", "2020-02-30T00:00:00+00:00", "0001-01-01T00:00:00+23:59",
     "9999-12-31T23:59:59-23:59",
 ]  # fmt: skip
-#: Positions that no row of the order can have.
-IMPOSSIBLE: dict[str, tuple[str, list[Any]]] = {
+#: Positions that no row can have, by order.
+FORGED_POSITIONS: dict[str, tuple[str, list[Any]]] = {
     "TOTAL_DESC": (
         "-total,-id",
-        [[], ["5.00"], ["5.00", 1, 1], *product(["5.00"], NO_IDS), *product(NO_AMOUNTS, [1])],
+        [[], ["5.00"], ["5.00", 1, 1], *product(["5.00"], INVALID_IDS), *product(INVALID_AMOUNTS, [1])],
     ),
-    "DATE_ASC": ("date,id", [["2020-01-01T00:00:00+00:00"], *product(NO_MOMENTS, [1])]),
+    "DATE_ASC": ("date,id", [["2020-01-01T00:00:00+00:00"], *product(INVALID_DATETIMES, [1])]),
     "QUANTITY_ASC": ("quantity,id", [["1", 1], [1.5, 1], [2**63, 1], [None, 1]]),
 }
 
 
 def test_cursors_with_forged_positions_are_rejected() -> None:
-    version = load(*ROWS).snapshot.hex[:12]
-    for order, (columns, positions) in IMPOSSIBLE.items():
-        question = f"""query ($cursor: String) {{
+    prefix = load(*ROWS).snapshot.hex[:12]
+    for order, (columns, positions) in FORGED_POSITIONS.items():
+        query = f"""query ($cursor: String) {{
             deals(orderBy: {order}, after: $cursor) {{nodes {{id}} pageInfo {{hasPreviousPage}}}}
         }}"""
         for position in positions:
-            assert code(question, cursor=cursor_of(version, columns, *position)) == "bad_input", position
-    question = "query ($cursor: String) {gems(orderBy: NAME_ASC, after: $cursor) {nodes {id}}}"
+            assert code(query, cursor=encode_cursor(prefix, columns, *position)) == "bad_input", position
+    query = "query ($cursor: String) {gems(orderBy: NAME_ASC, after: $cursor) {nodes {id}}}"
     names: list[Any] = ["\0", "\ud800", 5, None, ["g"], {}]
     for name in names:
-        assert code(question, cursor=cursor_of(version, "name", name)) == "bad_input", name
+        assert code(query, cursor=encode_cursor(prefix, "name", name)) == "bad_input", name
 
 
 JSON = st.recursive(
@@ -396,55 +420,58 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )  # fmt: skip
-SEARCHED = settings(max_examples=70, deadline=None, derandomize=True)
+PROPERTY_SETTINGS = settings(max_examples=70, deadline=None, derandomize=True)
 
 
 def test_any_cursor_returns_a_page_or_a_documented_error() -> None:
-    version = load(*ROWS).snapshot.hex[:12]
-    good = cursor_of(version, "-total,-id", "5.00", row_id(Upload.objects.get().pk, 3))
-    data(DEALS, cursor=good)
+    prefix = load(*ROWS).snapshot.hex[:12]
+    valid_cursor = encode_cursor(prefix, "-total,-id", "5.00", row_id(Upload.objects.get().pk, 3))
+    data(DEALS, cursor=valid_cursor)
 
-    @SEARCHED
-    @given(st.text(max_size=50) | st.binary(max_size=50).map(lambda some: base64.urlsafe_b64encode(some).decode()))
-    def made_up(cursor: str) -> None:
-        assert code(DEALS, cursor=cursor) in REFUSALS
+    @PROPERTY_SETTINGS
+    @given(st.text(max_size=50) | st.binary(max_size=50).map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
+    def random_text(cursor: str) -> None:
+        assert code(DEALS, cursor=cursor) in CURSOR_ERRORS
 
-    @SEARCHED
-    @given(st.integers(0, len(good)), st.integers(0, 3), st.text("AQgw_-=09az", max_size=3))
-    def mutated(place: int, gone: int, put: str) -> None:
-        must_be_a_page_or_a_refusal(good[:place] + put + good[place + gone :])
+    @PROPERTY_SETTINGS
+    @given(st.integers(0, len(valid_cursor)), st.integers(0, 3), st.text("AQgw_-=09az", max_size=3))
+    def mutated_cursor(position: int, deleted: int, inserted: str) -> None:
+        check_page_or_documented_error(valid_cursor[:position] + inserted + valid_cursor[position + deleted :])
 
-    @SEARCHED
+    @PROPERTY_SETTINGS
     @given(JSON)
     def any_json(value: Any) -> None:
-        assert code(DEALS, cursor=cursor_of(*value) if isinstance(value, list) else encoded(value)) in REFUSALS
+        assert (
+            code(DEALS, cursor=encode_cursor(*value) if isinstance(value, list) else encode_json(value))
+            in CURSOR_ERRORS
+        )
 
-    @SEARCHED
+    @PROPERTY_SETTINGS
     @given(st.lists(JSON, min_size=2, max_size=2))
     def any_position(position: list[Any]) -> None:
-        must_be_a_page_or_a_refusal(cursor_of(version, "-total,-id", *position))
+        check_page_or_documented_error(encode_cursor(prefix, "-total,-id", *position))
 
-    for search in (made_up, mutated, any_json, any_position):
-        search()
-
-
-REFUSALS = ("bad_input", "cursor_outdated")
+    for property_test in (random_text, mutated_cursor, any_json, any_position):
+        property_test()
 
 
-def encoded(value: Any) -> str:
+CURSOR_ERRORS = ("bad_input", "cursor_outdated")
+
+
+def encode_json(value: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
 
 
-def must_be_a_page_or_a_refusal(cursor: str) -> None:
-    answer = ask(DEALS, cursor=cursor)
-    codes = [problem["extensions"]["code"] for problem in answer.get("errors", ())]
-    assert codes in ([], ["bad_input"], ["cursor_outdated"]), (cursor, answer)
-    assert bool(codes) == (answer["data"] is None)
+def check_page_or_documented_error(cursor: str) -> None:
+    response = ask(DEALS, cursor=cursor)
+    codes = [problem["extensions"]["code"] for problem in response.get("errors", ())]
+    assert codes in ([], ["bad_input"], ["cursor_outdated"]), (cursor, response)
+    assert bool(codes) == (response["data"] is None)
 
 
 def test_cursor_with_additional_characters_is_invalid() -> None:
     load(*many(3))
     cursor = data("{deals(first: 1) {pageInfo {endCursor}}}")["deals"]["pageInfo"]["endCursor"]
-    for place in (0, 5, len(cursor)):
+    for position in (0, 5, len(cursor)):
         query = "query ($after: String) {deals(after: $after) {totalCount}}"
-        assert code(query, after=f"{cursor[:place]}!!!!{cursor[place:]}") == "bad_input"
+        assert code(query, after=f"{cursor[:position]}!!!!{cursor[position:]}") == "bad_input"
