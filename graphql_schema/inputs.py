@@ -1,6 +1,6 @@
-"""Filters and orders of lists, and the conditions on rows that they stand for.
+"""Filter and order inputs of lists, and the ORM conditions that they are translated to.
 
-All conditions of a filter are combined by AND; omitted and null ones have no effect. Every lookup has the same
+The conditions of a filter are combined by AND; omitted and null conditions have no effect. Every lookup has the same
 result on SQLite and PostgreSQL.
 """
 
@@ -37,6 +37,7 @@ class NameFilter:
     contains: str | None = strawberry.field(default=None, description="Contains this text.")
 
     def on(self, column: str) -> Q:
+        """Return the conditions on a column."""
         condition = Q()
         if self.eq is not None:
             condition &= Q((column, clean_name(self.eq)))
@@ -46,18 +47,21 @@ class NameFilter:
             text = clean_name(self.contains)
             # On SQLite, LIKE ignores the case of ASCII letters.
             contains = Q(GreaterThan(NamePosition(F(column), Value(text)), 0))
-            condition &= contains if len(text) <= MAX_NAME_LENGTH else Q(pk__in=())  # No name is longer.
+            condition &= contains if len(text) <= MAX_NAME_LENGTH else Q(pk__in=())  # Stored names are not longer.
         return condition
 
 
 def searches(filter_: NameFilter | None) -> bool:
-    """Return whether the database searches every name for a text."""
+    """Return whether the filter makes the database search every name for a substring."""
     text = None if filter_ is None else filter_.contains
     return text is not None and len(clean_name(text)) <= MAX_NAME_LENGTH
 
 
 def clean_name(name: str) -> str:
-    """Normalize a name as stored names are, without stripping it. PostgreSQL rejects NUL, which no name contains."""
+    """Normalize a name as stored names are, without stripping it.
+
+    NUL is replaced: no stored name contains it, and PostgreSQL rejects it in parameters.
+    """
     return unicodedata.normalize("NFC", name).replace("\0", "\1")
 
 
@@ -65,10 +69,10 @@ _LOOKUPS: Final = {"eq": "exact", "in_": "in", "gte": "gte", "lte": "lte"}
 
 
 class _Comparisons:
-    """The conditions of filters on values that have an order."""
+    """Comparisons of filters on ordered values."""
 
     def on(self, column: str, *names: str) -> Q:
-        """Return the conditions on a column: those with these names, or all."""
+        """Return the conditions on a column: all, or only the comparisons in ``names``."""
         condition = Q()
         for name in names or ("eq", "in_", "gte", "lte"):
             value = getattr(self, name)
@@ -104,8 +108,8 @@ class DateFilter(_Comparisons):
 # Filters
 
 
-def _all(filter_: Any, columns: dict[str, str]) -> Q:
-    """Combine the conditions of a filter; ``columns`` maps its fields to columns."""
+def _combine(filter_: Any, columns: dict[str, str]) -> Q:
+    """Combine the conditions of a filter; ``columns`` maps the names of its fields to database columns."""
     condition = Q()
     for name, column in columns.items():
         lookups = getattr(filter_, name)
@@ -121,7 +125,7 @@ class CustomerFilter:
     deal_count: NumberFilter | None = strawberry.field(default=None, description="Number of deals of the customer.")
 
     def condition(self) -> Q:
-        return _all(self, {"username": "username", "spent_money": "spent_money", "deal_count": "deal_count"})
+        return _combine(self, {"username": "username", "spent_money": "spent_money", "deal_count": "deal_count"})
 
 
 @strawberry.input(description="Conditions on gems; all of them must hold.")
@@ -131,7 +135,7 @@ class GemFilter:
     deal_count: NumberFilter | None = strawberry.field(default=None, description="Number of deals for the gem.")
 
     def condition(self) -> Q:
-        return _all(self, {"name": "name", "total": "total", "deal_count": "deal_count"})
+        return _combine(self, {"name": "name", "total": "total", "deal_count": "deal_count"})
 
 
 @strawberry.input(description="Conditions on deals; all of them must hold.")
@@ -147,7 +151,7 @@ class DealFilter:
         return DealSelection(
             customers=self.customer.on("username") if self.customer else None,
             gems=self.gem.on("name") if self.gem else None,
-            deals=_all(self, {"total": "total", "quantity": "quantity"}) & date.on("date", "eq", "in_"),
+            deals=_combine(self, {"total": "total", "quantity": "quantity"}) & date.on("date", "eq", "in_"),
             since=date.gte,
             until=date.lte,
             search_customers=searches(self.customer),
@@ -155,7 +159,7 @@ class DealFilter:
         )
 
 
-# Orders. Each value has the format of ``pagination.Order.parse``.
+# Orders. Each value has the format that ``pagination.Order.parse`` reads.
 
 
 @strawberry.enum(description="Orders of customers; equal ones are sorted by username.")
@@ -244,7 +248,7 @@ class DealStatsFilter:
     )
 
     def condition(self) -> Q:
-        return _all(self, MEASURE_COLUMNS)
+        return _combine(self, MEASURE_COLUMNS)
 
     def measures(self) -> set[str]:
         """Return the names of the measures that have conditions."""

@@ -1,4 +1,4 @@
-"""Custom scalars: their formats as input and output. Error messages name the expected format."""
+"""Custom scalars: parsing and serialization. Error messages name the expected format."""
 
 from __future__ import annotations
 
@@ -22,71 +22,74 @@ _MONEY: Final = re.compile(r"[0-9]{1,17}(?:\.[0-9]{1,2})?")
 _MAX: Final = 2**63 - 1
 
 
-def _scalar(read: Callable[[Any], Any], expected: str, **rest: Any) -> ScalarDefinition:
-    """Define a scalar whose ``read`` raises ValueError for invalid input."""
+def _scalar(parse: Callable[[Any], Any], expected: str, **options: Any) -> ScalarDefinition:
+    """Define a scalar.
+
+    ``parse``: raises ValueError for invalid input. ``expected``: the valid format, as error messages name it.
+    """
 
     def parse_value(value: Any) -> Any:
         try:
-            return read(value)
+            return parse(value)
         except ValueError:
             raise StrawberryInputCoercionError(f"Expected {expected}.") from None
 
     def parse_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> Any:
         try:
-            return read(value_from_ast_untyped(node, variables))
+            return parse(value_from_ast_untyped(node, variables))
         except ValueError:
             raise StrawberryInputCoercionError(f"Expected {expected}, not {print_ast(node)}.", node) from None
 
-    definition: ScalarDefinition = strawberry.scalar(parse_value=parse_value, parse_literal=parse_literal, **rest)
+    definition: ScalarDefinition = strawberry.scalar(parse_value=parse_value, parse_literal=parse_literal, **options)
     return definition
 
 
-def _read_money(value: Any) -> Decimal:
+def _parse_money(value: Any) -> Decimal:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not (isinstance(text, str) and _MONEY.fullmatch(text)) or Decimal(text) * 100 > _MAX:
         raise ValueError
     return Decimal(text)
 
 
-def _read_big_int(value: Any) -> int:
+def _parse_big_int(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MAX:
         raise ValueError
     return value
 
 
-def _read_moment(value: Any) -> datetime:
+def _parse_datetime(value: Any) -> datetime:
     if not isinstance(value, str):
         raise ValueError
     return datetime.fromisoformat(read_date(value)).replace(tzinfo=UTC)
 
 
-def _read_day(value: Any) -> date:
+def _parse_date(value: Any) -> date:
     if not (isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value)):
         raise ValueError
     return date.fromisoformat(value)
 
 
-def _write_money(value: Decimal) -> str:
+def _serialize_money(value: Decimal) -> str:
     return f"{format_money(value):f}"
 
 
-def _write_moment(value: datetime) -> str:
+def _serialize_datetime(value: datetime) -> str:
     return value.isoformat().replace("+00:00", "Z")
 
 
 SCALARS: Final[dict[object, ScalarDefinition]] = {
     Decimal: _scalar(
-        _read_money,
+        _parse_money,
         'an amount such as "612" or "100.50"',
         name="Money",
         description="An exact amount in the file's currency, in digits with a point and at most two decimals: "
         '"451731", "100.5". From 0 to 92233720368547758.07. A string, because floating-point numbers lose cents. '
         "As input, an integer is accepted too.",
         specified_by_url="https://www.w3.org/TR/xmlschema-2/#decimal",
-        serialize=_write_money,
+        serialize=_serialize_money,
     ),
     BigInt: _scalar(
-        _read_big_int,
+        _parse_big_int,
         "a whole number of up to 64 bits",
         name="BigInt",
         description="A 64-bit integer as a JSON number. JavaScript reads it exactly up to 9007199254740991, "
@@ -95,16 +98,16 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         serialize=int,
     ),
     datetime: _scalar(
-        _read_moment,
+        _parse_datetime,
         'a date and time such as "2018-12-14T08:29:52Z"',
         name="DateTime",
         description="A time in ISO 8601, in UTC, with microseconds: 2018-12-14T08:29:52.506166Z. As input, an "
         "offset may replace the Z; without an offset the time is in UTC.",
         specified_by_url="https://scalars.graphql.org/andimarek/date-time.html",
-        serialize=_write_moment,
+        serialize=_serialize_datetime,
     ),
     date: _scalar(
-        _read_day,
+        _parse_date,
         'a day such as "2018-12-14"',
         name="Date",
         description="A calendar date in ISO 8601, in UTC: 2018-12-14.",
@@ -115,7 +118,7 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
 
 
 def register_enum(cls: type[Enum], values: Mapping[str, str], description: str, name: str | None = None) -> None:
-    """Add an enum of another module to the schema; ``values`` maps its names to descriptions."""
+    """Register an enum of another module in the schema; ``values`` maps the names of its values to descriptions."""
     definition: Any = strawberry.enum(cls, name=name, description=description)
     for value in definition.__strawberry_definition__.values:
         value.description = values[value.name]

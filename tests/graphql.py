@@ -17,7 +17,7 @@ from deals_api.models import SnapshotRow, Upload
 from deals_api.snapshots import current as current_snapshot
 
 PATH = "/graphql/"
-_OF_ROWS = re.compile(r'FROM "deals_api_(customer|gem|purchase|deal)"')
+_READS_ROWS = re.compile(r'FROM "deals_api_(customer|gem|purchase|deal)"')
 
 
 def ask(query: str, /, **variables: Any) -> Any:
@@ -25,28 +25,28 @@ def ask(query: str, /, **variables: Any) -> Any:
     return post(query, variables).json()
 
 
-def post(query: str, /, variables: dict[str, Any] | None = None, **more: Any) -> Any:
-    """Return the HTTP response; ``more`` is added to the request body."""
-    body = {"query": query, "variables": variables, **more}
+def post(query: str, /, variables: dict[str, Any] | None = None, **extra: Any) -> Any:
+    """Return the HTTP response; ``extra`` is added to the request body."""
+    body = {"query": query, "variables": variables, **extra}
     return Client().post(PATH, json.dumps(body), content_type="application/json")
 
 
 def data(query: str, /, **variables: Any) -> Any:
     """Return the data of a response without errors."""
-    answer = ask(query, **variables)
-    assert "errors" not in answer, answer["errors"]
-    return answer["data"]
+    body = ask(query, **variables)
+    assert "errors" not in body, body["errors"]
+    return body["data"]
 
 
 def error(query: str, /, **variables: Any) -> Any:
-    """Return the only error of a response."""
-    answer = ask(query, **variables)
-    assert len(answer.get("errors", ())) == 1, answer
-    return answer["errors"][0]
+    """Return the error of a response that has exactly one."""
+    body = ask(query, **variables)
+    assert len(body.get("errors", ())) == 1, body
+    return body["errors"][0]
 
 
 def code(query: str, /, **variables: Any) -> str:
-    """Return the code of the only error of a response."""
+    """Return the code of the error of a response that has exactly one."""
     return str(error(query, **variables)["extensions"]["code"])
 
 
@@ -66,8 +66,8 @@ def forget() -> None:
 
 
 def statements(query: str, /, **variables: Any) -> int:
-    """Return the number of statements that read rows for a response that is not cached."""
+    """Return the number of SQL statements that read rows while an uncached response is computed."""
     forget()
     with CaptureQueriesContext(connection) as captured:
         data(query, **variables)
-    return sum(bool(_OF_ROWS.search(statement["sql"])) for statement in captured)
+    return sum(bool(_READS_ROWS.search(statement["sql"])) for statement in captured)

@@ -1,7 +1,7 @@
-"""Keyset pagination by the Relay specification: the last page costs as much as the first one.
+"""Keyset pagination according to the Relay specification: the last page costs as much as the first.
 
-A cursor holds the position of a row, the order, and the snapshot that it belongs to. Snapshots never change, so a
-position stays valid; a cursor of another snapshot or order is rejected. This module depends on Django's querysets
+A cursor contains the position of a row, the name of the order, and the snapshot of the row. Snapshots are immutable,
+so positions stay valid; a cursor of another snapshot or order is rejected. This module depends on Django's querysets
 and not on GraphQL.
 """
 
@@ -32,22 +32,22 @@ M = TypeVar("M", bound=Model)
 CursorSide = Literal["after", "before"]
 
 _DESCENDING: Final = "-"
-#: Larger than every id, and than every sum in hundredths.
+#: Exclusive upper bound of ids, counts, and amounts in hundredths.
 _MAX: Final = 2**63
-#: The format in which ``_to_json`` writes money.
+#: The format of money in a cursor, as ``_to_json`` writes it.
 _MONEY: Final = re.compile(r"[0-9]{1,17}\.[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A total order: columns, of which the last is unique within an upload; ``-`` marks a descending one."""
+    """A total order of rows: the last column is unique within an upload. The prefix ``-`` marks a descending column."""
 
     name: str
     columns: tuple[str, ...]
 
     @classmethod
     def parse(cls, name: str) -> Order:
-        """``name``: the columns, separated by commas."""
+        """Parse comma-separated columns, which are also the name of the order."""
         return cls(name, tuple(name.split(",")))
 
     @property
@@ -61,14 +61,14 @@ class Order:
         ]
 
     def at(self, position: Sequence[Any]) -> Q:
-        """Return the condition for the row at a position, which need not exist."""
+        """Return the condition for the row at a position; such a row need not exist."""
         return Q(*zip(self.fields, position, strict=True))
 
     def following(self, position: Sequence[Any], *, reverse: bool = False) -> Q:
-        """Return the condition for the rows after a position, or before it if ``reverse``."""
+        """Return the condition for the rows after a position, or before it if ``reverse`` is true."""
         directions = {column.startswith(_DESCENDING) != reverse for column in self.columns}
         if len(self.columns) > 1 and len(directions) == 1:
-            # A single comparison of tuples can use an index at every depth.
+            # One comparison of row values can use an index, however deep the page is.
             compare = TupleLessThan if directions.pop() else TupleGreaterThan
             return Q(compare(Tuple(*map(F, self.fields)), tuple(position)))
         condition, equal = Q(), Q()
@@ -81,7 +81,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class PageArguments:
-    """The first ``size`` rows after one cursor and before another, or the last ones if ``from_end``."""
+    """The first ``size`` rows between two optional cursors, or the last ``size`` rows if ``from_end`` is true."""
 
     size: int
     from_end: bool = False
@@ -91,18 +91,21 @@ class PageArguments:
 
 @dataclass(frozen=True, slots=True)
 class PageSpec(Generic[M]):
-    """A page of a list: its size, its order, and the decoded positions of its cursors."""
+    """A page of a list: size, order, and the decoded positions of the cursor arguments."""
 
     size: int
     from_end: bool
     order: Order
-    #: Of the cursors of the page, as ``cursor_prefix`` returns it.
+    #: The prefix of all cursors of the list, as ``cursor_prefix`` returns it.
     prefix: str
     positions: dict[CursorSide, list[Any]]
 
     @classmethod
     def of(cls, arguments: PageArguments, order: Order, prefix: str, model: type[M]) -> PageSpec[M]:
-        """Raises: as ``read_cursor``."""
+        """Decode the cursors of the arguments.
+
+        Raises: see ``read_cursor``.
+        """
         cursors: dict[CursorSide, str | None] = {"after": arguments.after, "before": arguments.before}
         positions = {
             side: read_cursor(cursor, order, prefix, model) for side, cursor in cursors.items() if cursor is not None
@@ -110,20 +113,21 @@ class PageSpec(Generic[M]):
         return cls(arguments.size, arguments.from_end, order, prefix, positions)
 
     def between_cursors(self, rows: QuerySet[M]) -> QuerySet[M]:
+        """Filter ``rows`` to those after the ``after`` cursor and before the ``before`` cursor."""
         for side, position in self.positions.items():
             rows = rows.filter(self.order.following(position, reverse=side == "before"))
         return rows
 
     def beyond_cursor(self, side: CursorSide) -> Q:
-        """Return the condition for the rows on the other side of a cursor, without the row of the cursor."""
+        """Return the condition for the rows that a cursor excludes from the page, except the row at the cursor."""
         return self.order.following(self.positions[side], reverse=side == "after")
 
     def order_by(self) -> list[OrderBy]:
-        """Return the order in which the rows are read: the reverse one if the page is taken from the end."""
+        """Return the order in which the rows are read, which is reversed if the page is taken from the end."""
         return self.order.expressions(reverse=self.from_end)
 
     def read_first(self, rows: QuerySet[M]) -> QuerySet[M]:
-        """Limit ``rows`` to one more than the page has, which shows whether other rows follow."""
+        """Limit ``rows`` to the page size plus one; the additional row shows whether more rows follow."""
         return rows.order_by(*self.order_by())[: self.size + 1]
 
 
@@ -136,23 +140,24 @@ def cursor_prefix(upload: Upload | None) -> str:
 
 
 def write_cursor(row: Model, order: Order, prefix: str) -> str:
+    """Encode the position of a row as a cursor."""
     position = [_to_json(getattr(row, field)) for field in order.fields]
     text = json.dumps([prefix, order.name, *position], separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def read_cursor(cursor: str, order: Order, prefix: str, model: type[Model]) -> list[Any]:
-    """Return the position that a cursor holds: one value per column of the order.
+    """Return the position that a cursor contains: one value per column of the order.
 
-    Raises: CursorOutdated, for a cursor of another upload or order; BadInput, for any other text.
+    Raises: CursorOutdated for a cursor of another upload or order; BadInput for any other text.
     """
     invalid = BadInput("Invalid cursor; take it from pageInfo or edges.")
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        found_prefix, order_name, *position = json.loads(text)
+        actual_prefix, order_name, *position = json.loads(text)
     except (ValueError, TypeError, RecursionError, binascii.Error):
         raise invalid from None
-    if found_prefix != prefix:
+    if actual_prefix != prefix:
         raise CursorOutdated("The cursor belongs to another upload; start again from the first page.")
     if order_name != order.name:
         raise CursorOutdated("The cursor belongs to another order; start again from the first page.")
@@ -169,17 +174,20 @@ def _to_json(value: Any) -> int | str:
 
 
 def _from_json(model: type[Model], field: str, value: Any) -> Any:
-    """Raises: ValueError, TypeError or ArithmeticError, for a value that ``_to_json`` cannot return."""
+    """Convert a value of a cursor back to a value of the field.
+
+    Raises: ValueError, TypeError or ArithmeticError for a value that ``_to_json`` cannot have written.
+    """
     column: Any = model._meta.get_field(field)
     if isinstance(column, DateTimeField):
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None:
+        timestamp = datetime.fromisoformat(value)
+        if timestamp.tzinfo is None:
             raise ValueError
-        return moment.astimezone(UTC)  # This overflows at both ends of the calendar.
+        return timestamp.astimezone(UTC)  # Raises OverflowError near the minimum and maximum of datetime.
     if isinstance(column, NameField):
         if not isinstance(value, str) or "\0" in value:
             raise ValueError
-        value.encode()  # This fails for an unpaired surrogate.
+        value.encode()  # Raises UnicodeEncodeError, a ValueError, for an unpaired surrogate.
         return value
     if isinstance(column, MoneyField):
         if not _MONEY.fullmatch(value) or Decimal(value) * 100 >= _MAX:
@@ -197,17 +205,17 @@ class RowSource(Protocol[M]):
     """A list that can be read page by page."""
 
     def read_page(self, spec: PageSpec[M]) -> list[M]:
-        """Return the rows of the page and one more, if there is one, in the order of ``spec.order_by``."""
+        """Return the rows of the page and the next row, if it exists, in the order of ``spec.order_by``."""
 
     def count(self) -> int:
         """Return the number of rows of the whole list."""
 
     def has_rows_outside(self, spec: PageSpec[M], side: CursorSide) -> bool:
-        """Return whether the list has rows at one of the cursors or on its other side."""
+        """Return whether the list has rows at the cursor or beyond it, outside of the page."""
 
 
 class Page(Generic[M]):
-    """One page of a list. Each part is read when it is used for the first time."""
+    """A page of a list. Rows and counts are read lazily, on first use, and then stored."""
 
     def __init__(self, source: RowSource[M], spec: PageSpec[M]) -> None:
         self._source = source
@@ -252,19 +260,19 @@ class QuerySetRows(RowSource[M]):
         self.rows = rows
 
     def charge(self, order: Order) -> None:
-        """Charge for a statement that may look at more rows than it returns. This class charges nothing."""
+        """Charge the query budget for a statement that may scan more rows than it returns; free unless overridden."""
 
     def read_page(self, spec: PageSpec[M]) -> list[M]:
         self.charge(spec.order)
-        found = list(spec.read_first(spec.between_cursors(self.rows)))
-        link_peers(found[: spec.size])  # The additional row is not returned, so nothing is loaded for it.
-        return found
+        rows = list(spec.read_first(spec.between_cursors(self.rows)))
+        link_peers(rows[: spec.size])  # The additional row is not returned, so its relations are not loaded.
+        return rows
 
     def count(self) -> int:
         return self.rows.count()
 
     def has_rows_outside(self, spec: PageSpec[M], side: CursorSide) -> bool:
-        # Most cursors come from this very list, and an index finds their row.
+        # The row at the cursor usually exists, and an index lookup finds it.
         if self.rows.filter(spec.order.at(spec.positions[side])).exists():
             return True
         self.charge(spec.order)
@@ -272,15 +280,15 @@ class QuerySetRows(RowSource[M]):
 
 
 class RowsByParent(Generic[M]):
-    """The lists of several parents, each read for all of them in one statement."""
+    """The child rows of several parents; each method reads those of all parents in one statement."""
 
     def __init__(self, rows: QuerySet[M], parent_path: str, parent_ids: Sequence[int]) -> None:
-        """``parent_path``: the lookup path from a row to the id of its parent."""
+        """``parent_path``: the lookup path from a child row to the id of its parent."""
         self.parent_ids = parent_ids
         self.rows: Any = rows.annotate(parent=F(parent_path)).filter(parent__in=parent_ids)
 
     def pages(self, spec: PageSpec[M]) -> dict[int, list[M]]:
-        """Return a page for each parent id; each may have one row more, as ``RowSource.read_page`` describes."""
+        """Return one page for each parent id, with an additional row as described in ``RowSource.read_page``."""
         rows: Any = spec.between_cursors(self.rows)
         if len(self.parent_ids) == 1:
             rows = spec.read_first(rows)
@@ -295,10 +303,10 @@ class RowsByParent(Generic[M]):
 
     def counts(self) -> dict[int, int]:
         """Return the number of rows for each parent id."""
-        counted = self.rows.values("parent").annotate(number=Count("pk")).order_by()
-        return dict.fromkeys(self.parent_ids, 0) | dict(counted.values_list("parent", "number"))
+        counts = self.rows.values("parent").annotate(number=Count("pk")).order_by()
+        return dict.fromkeys(self.parent_ids, 0) | dict(counts.values_list("parent", "number"))
 
     def with_rows_outside(self, spec: PageSpec[M], side: CursorSide) -> set[int]:
-        """Return the ids of the parents with rows at one of the cursors or on its other side."""
+        """Return the ids of the parents that have rows at the cursor or beyond it, outside of the page."""
         outside = spec.order.at(spec.positions[side]) | spec.beyond_cursor(side)
         return set(self.rows.filter(outside).values_list("parent", flat=True).distinct())
