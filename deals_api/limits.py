@@ -13,10 +13,10 @@ from typing import Final
 _MAX_DIGITS: Final = 20
 
 
-def _bound(default: int, env: str, unit: str, least: int = 1, most: int = 2**53) -> int:
+def _bound(default: int, env: str, unit: str, minimum: int = 1, maximum: int = 2**53) -> int:
     """A dataclass field that carries what the operator must know about it."""
-    taken = {"least": least, "most": most, "default": default}
-    value: int = field(default=default, metadata={"env": env, "unit": unit, "taken": taken})
+    accepted = {"minimum": minimum, "maximum": maximum, "default": default}
+    value: int = field(default=default, metadata={"env": env, "unit": unit, "accepted": accepted})
     return value
 
 
@@ -27,7 +27,7 @@ class Limits:
     #: Largest accepted file.
     max_upload_bytes: int = _bound(128 * 1024 * 1024, "MAX_UPLOAD_BYTES", "bytes")
     #: Deals in one file, the header not counted. The most is what fits the low half of a row's id.
-    max_rows: int = _bound(2_000_000, "MAX_ROWS", "rows", most=2**31)
+    max_rows: int = _bound(2_000_000, "MAX_ROWS", "rows", maximum=2**31)
     #: Different customers, and different gems, in one file: each is held in memory while it loads.
     max_names: int = _bound(100_000, "MAX_NAMES", "names")
     #: Bad cells that a refusal lists before reading stops.
@@ -35,12 +35,12 @@ class Limits:
     #: Most places that ``?limit=`` may ask for.
     max_top_clients: int = _bound(100, "MAX_TOP_CLIENTS", "clients")
     #: Newest uploads that keep their rows, the current one not counted among the others' fate.
-    keep_uploads: int = _bound(3, "KEEP_UPLOADS", "uploads", least=2)
+    keep_uploads: int = _bound(3, "KEEP_UPLOADS", "uploads", minimum=2)
 
     #: Files that one client address may send; 0 for any number.
-    uploads_per_minute: int = _bound(600, "UPLOADS_PER_MINUTE", "uploads a minute", least=0)
+    uploads_per_minute: int = _bound(600, "UPLOADS_PER_MINUTE", "uploads a minute", minimum=0)
     #: Answers that one client address may have computed, those from the cache not counted; 0 for any number.
-    computations_per_minute: int = _bound(6_000, "COMPUTATIONS_PER_MINUTE", "answers a minute", least=0)
+    computations_per_minute: int = _bound(6_000, "COMPUTATIONS_PER_MINUTE", "answers a minute", minimum=0)
 
     #: Largest response with data; exports are exempt, because they are streamed.
     max_response_bytes: int = _bound(8 * 1024 * 1024, "MAX_RESPONSE_BYTES", "bytes")
@@ -48,7 +48,7 @@ class Limits:
     # What one GraphQL operation may ask
 
     #: Largest accepted body of a question. The most is what Django takes into memory.
-    max_query_bytes: int = _bound(64 * 1024, "MAX_QUERY_BYTES", "bytes", most=2_621_440)
+    max_query_bytes: int = _bound(64 * 1024, "MAX_QUERY_BYTES", "bytes", maximum=2_621_440)
     #: Words and signs of a document.
     max_query_tokens: int = _bound(1_000, "MAX_QUERY_TOKENS", "tokens")
     #: Levels of fields, ``edges`` and ``node`` included, introspection not; and of values in values.
@@ -62,9 +62,9 @@ class Limits:
     #: Fields of Query or Mutation.
     max_root_fields: int = _bound(20, "MAX_ROOT_FIELDS", "fields")
     #: Rows of a page where the question does not say.
-    page_size: int = _bound(20, "PAGE_SIZE", "rows", most=1_000)
+    page_size: int = _bound(20, "PAGE_SIZE", "rows", maximum=1_000)
     #: Most rows of a page that may be asked for.
-    max_page_size: int = _bound(100, "MAX_PAGE_SIZE", "rows", most=1_000)
+    max_page_size: int = _bound(100, "MAX_PAGE_SIZE", "rows", maximum=1_000)
     #: Values in one list of a filter.
     max_list_argument: int = _bound(100, "MAX_LIST_ARGUMENT", "values")
     #: One string among the arguments.
@@ -74,7 +74,7 @@ class Limits:
     #: Statements that one operation may send to the database.
     max_sql_queries: int = _bound(50, "MAX_SQL_QUERIES", "statements")
     #: Time that all statements of one operation may take together; on SQLite, of the processor.
-    max_query_seconds: int = _bound(5, "MAX_QUERY_SECONDS", "seconds", most=3_600)
+    max_query_seconds: int = _bound(5, "MAX_QUERY_SECONDS", "seconds", maximum=3_600)
     #: Groups that one ``dealStats`` may have to make.
     max_groups: int = _bound(150_000, "MAX_GROUPS", "groups")
 
@@ -91,13 +91,13 @@ class Limits:
         """
         return cls(
             **{
-                bound.name: whole_number(environment, bound.metadata["env"], **bound.metadata["taken"])
+                bound.name: whole_number(environment, bound.metadata["env"], **bound.metadata["accepted"])
                 for bound in fields(cls)
             }
         )
 
 
-def whole_number(environment: Mapping[str, str], name: str, *, least: int, most: int, default: int) -> int:
+def whole_number(environment: Mapping[str, str], name: str, *, minimum: int, maximum: int, default: int) -> int:
     """The number in one variable, or ``default`` where it is unset or blank.
 
     Raises: ValueError, naming the variable and what it may hold.
@@ -105,8 +105,8 @@ def whole_number(environment: Mapping[str, str], name: str, *, least: int, most:
     text = environment.get(name, "").strip()
     if not text:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS and least <= int(text) <= most):
-        raise ValueError(f"{name} must be a whole number from {least} to {most}, not {text!r}")
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS and minimum <= int(text) <= maximum):
+        raise ValueError(f"{name} must be a whole number from {minimum} to {maximum}, not {text!r}")
     return int(text)
 
 

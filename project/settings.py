@@ -38,9 +38,9 @@ sys.modules["psycopg"] = None  # type: ignore[assignment]
 
 
 def _values(name: str, pattern: str, meaning: str, separator: str = ",") -> list[str]:
-    """The values of one variable.
+    """Return the values of an environment variable.
 
-    Raises: ValueError, naming the variable and what it may hold.
+    Raises: ValueError, with the name of the variable and the values it accepts.
     """
     values = [value for value in map(str.strip, os.environ.get(name, "").split(separator)) if value]
     for value in values:
@@ -53,16 +53,16 @@ def _values(name: str, pattern: str, meaning: str, separator: str = ",") -> list
 
 try:
     DEALS_LIMITS = Limits.from_environment(os.environ)
-    PORT = whole_number(os.environ, "PORT", least=1, most=65535, default=8000)
-    WEB_WORKERS = whole_number(os.environ, "WEB_WORKERS", least=1, most=64, default=2)
-    WEB_THREADS = whole_number(os.environ, "WEB_THREADS", least=1, most=64, default=8)
-    GRAPHIQL = bool(whole_number(os.environ, "GRAPHIQL", least=0, most=1, default=1))
-    SECURE = whole_number(os.environ, "SECURE", least=0, most=1, default=0)
+    PORT = whole_number(os.environ, "PORT", minimum=1, maximum=65535, default=8000)
+    WEB_WORKERS = whole_number(os.environ, "WEB_WORKERS", minimum=1, maximum=64, default=2)
+    WEB_THREADS = whole_number(os.environ, "WEB_THREADS", minimum=1, maximum=64, default=8)
+    GRAPHIQL = bool(whole_number(os.environ, "GRAPHIQL", minimum=0, maximum=1, default=1))
+    SECURE = whole_number(os.environ, "SECURE", minimum=0, maximum=1, default=0)
     API_TOKENS = read_tokens(os.environ.get("API_TOKENS", ""))
-    READ_REQUIRES_TOKEN = bool(whole_number(os.environ, "READ_REQUIRES_TOKEN", least=0, most=1, default=0))
-    LOG_REQUESTS = bool(whole_number(os.environ, "LOG_REQUESTS", least=0, most=1, default=1))
-    METRICS = bool(whole_number(os.environ, "METRICS", least=0, most=1, default=1))
-    PROXIES = whole_number(os.environ, "PROXIES", least=0, most=10, default=0)
+    READ_REQUIRES_TOKEN = bool(whole_number(os.environ, "READ_REQUIRES_TOKEN", minimum=0, maximum=1, default=0))
+    LOG_REQUESTS = bool(whole_number(os.environ, "LOG_REQUESTS", minimum=0, maximum=1, default=1))
+    METRICS = bool(whole_number(os.environ, "METRICS", minimum=0, maximum=1, default=1))
+    PROXIES = whole_number(os.environ, "PROXIES", minimum=0, maximum=10, default=0)
     _names = _values(
         "ALLOWED_HOSTS", r"\*|\.?[\w-]+(\.[\w-]+)*|\[[0-9a-f:.]+\]", "host names without ports, separated by commas"
     )
@@ -92,7 +92,7 @@ DEALS_BUILD = build_digest(BASE_DIR)
 
 # Settings of Django
 
-# ``serve`` sets the key of the installation; other commands sign nothing, so that any key will do.
+# ``serve`` sets the key of the installation; other commands sign nothing, so a random key is enough.
 OPERATORS_SECRET_KEY = os.environ.get("SECRET_KEY", "")
 SECRET_KEY = OPERATORS_SECRET_KEY or get_random_secret_key()
 DEBUG = False
@@ -159,7 +159,7 @@ TEMPLATES = [
     },
 ]
 
-# Static files: only those listed here, at URLs that change with every build and may be cached for ever
+# Static files: only those listed here, at URLs that change with every build and may be cached forever
 
 _ADMIN = Path(django.__path__[0], "contrib", "admin", "static", "admin")
 _DRF = Path(rest_framework.__path__[0], "static", "rest_framework")
@@ -216,8 +216,8 @@ def database(url: str) -> dict[str, Any]:
     try:
         # Connections are persistent, and checked once in each request, because the database may have restarted.
         entry: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=None, conn_health_checks=True))
-    except (ValueError, dj_database_url.UnknownSchemeError) as wrong:
-        raise ImproperlyConfigured(f"DATABASE_URL is not understood: {wrong}") from None
+    except (ValueError, dj_database_url.UnknownSchemeError) as error:
+        raise ImproperlyConfigured(f"DATABASE_URL is not understood: {error}") from None
     if "%00" in url:
         raise ImproperlyConfigured("DATABASE_URL must not contain %00")
     options = entry.get("OPTIONS", {})
@@ -240,8 +240,8 @@ def database(url: str) -> dict[str, Any]:
             raise ImproperlyConfigured("DATABASE_URL must name a database: postgres://user:password@host:port/name")
         try:
             make_dsn(**options)
-        except psycopg2.ProgrammingError as wrong:
-            raise ImproperlyConfigured(f"DATABASE_URL is not understood: {wrong}") from None
+        except psycopg2.ProgrammingError as error:
+            raise ImproperlyConfigured(f"DATABASE_URL is not understood: {error}") from None
         entry["OPTIONS"] = {**POSTGRES_OPTIONS, **options}
     else:
         raise ImproperlyConfigured("DATABASE_URL must begin with sqlite:// or postgres://")
@@ -256,8 +256,8 @@ def redis_cache(url: str) -> dict[str, Any]:
     """Return the entry of CACHES for a ``REDIS_URL``."""
     try:
         ConnectionPool.from_url(url).make_connection()  # validates the URL without connecting
-    except (ValueError, TypeError, RedisError) as wrong:
-        raise ImproperlyConfigured(f"REDIS_URL is not understood: {wrong}") from None
+    except (ValueError, TypeError, RedisError) as error:
+        raise ImproperlyConfigured(f"REDIS_URL is not understood: {error}") from None
     return {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": url,
@@ -318,15 +318,15 @@ def _drop_client_traceback(record: logging.LogRecord) -> bool:
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"briefly": {"()": "django.utils.log.CallbackFilter", "callback": _drop_client_traceback}},
+    "filters": {"client_errors": {"()": "django.utils.log.CallbackFilter", "callback": _drop_client_traceback}},
     "formatters": {"line": {"()": "project.telemetry.logs.formatter"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["briefly"]}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["client_errors"]}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {
         "django": {"handlers": [], "level": "ERROR", "propagate": True},
         "deals_api": {"handlers": [], "level": "INFO", "propagate": True},
         "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},
-        # It warns of each HEAD, because Django leaves it to the server to drop the body.
+        # It warns about each HEAD response, because Django leaves it to the server to drop the body.
         "gunicorn.http.wsgi": {"level": "ERROR"},
     },
 }

@@ -28,7 +28,7 @@ NUMBERS: dict[str, tuple[str, int, int, int]] = {
     "PROXIES": ("PROXIES", 0, 10, 0),
     "LOG_REQUESTS": ("LOG_REQUESTS", 0, 1, 1),
     "METRICS": ("METRICS", 0, 1, 1),
-    **{bound.metadata["env"]: (bound.name, *bound.metadata["taken"].values()) for bound in fields(Limits)},
+    **{bound.metadata["env"]: (bound.name, *bound.metadata["accepted"].values()) for bound in fields(Limits)},
 }
 OTHERS = {
     "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "API_TOKENS", "READ_REQUIRES_TOKEN", "CORS_ORIGINS",
@@ -82,9 +82,9 @@ def defaults_read() -> dict[str, int]:
     defaults: dict[str, int] = {}
     read = limits.whole_number
 
-    def record(environment: Mapping[str, str], name: str, *, least: int, most: int, default: int) -> int:
+    def record(environment: Mapping[str, str], name: str, *, minimum: int, maximum: int, default: int) -> int:
         defaults[name] = default
-        return read(environment, name, least=least, most=most, default=default)
+        return read(environment, name, minimum=minimum, maximum=maximum, default=default)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "whole_number", record)

@@ -49,12 +49,12 @@ def store_snapshot(upload: Upload, batches: Iterable[DealBatch], limits: Limits)
     Raises: any exception of ``batches``; nothing is stored then.
     """
     while True:
-        announced = PointerChangeIntent()  # the committed row of a LOADING upload announces it
+        intent = PointerChangeIntent()  # the committed row of a LOADING upload announces the change
         with transaction.atomic():
             disable_statement_timeout()
             if _lock_loading(upload):
                 _load(upload, batches, limits)
-                announced.wait()
+                intent.wait()
                 pointer = lock_pointer()
                 if upload.pk > pointer.arrival:
                     pointer.upload, pointer.arrival = upload, upload.pk
@@ -64,7 +64,7 @@ def store_snapshot(upload: Upload, batches: Iterable[DealBatch], limits: Limits)
 
 
 def _lock_loading(upload: Upload) -> bool:
-    """Lock the upload until the transaction ends; False if it was swept as a crashed load."""
+    """Lock the upload until the transaction ends; return False if it is marked as interrupted."""
     loading = Upload.objects.matching(upload).filter(state=Upload.State.LOADING)
     return loading.select_for_update().first() is not None
 
@@ -80,16 +80,16 @@ def _announce_again(upload: Upload) -> None:
 
 
 def _load(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
-    tally = DealAggregator(limits)
-    _write(Deal, _deal_columns(upload, batches, tally))
-    _write(Purchase, _purchase_columns(upload, tally))  # completes the sums of customers and gems
-    _write(Customer, _name_columns(upload, tally.customers))
-    _write(Gem, _name_columns(upload, tally.gems))
-    upload.deal_count = tally.rows
-    upload.customer_count = len(tally.customers.numbers)
-    upload.gem_count = len(tally.gems.numbers)
-    upload.customer_characters = tally.customers.characters
-    upload.gem_characters = tally.gems.characters
+    aggregator = DealAggregator(limits)
+    _write(Deal, _deal_columns(upload, batches, aggregator))
+    _write(Purchase, _purchase_columns(upload, aggregator))  # completes the sums of customers and gems
+    _write(Customer, _name_columns(upload, aggregator.customers))
+    _write(Gem, _name_columns(upload, aggregator.gems))
+    upload.deal_count = aggregator.rows
+    upload.customer_count = len(aggregator.customers.numbers)
+    upload.gem_count = len(aggregator.gems.numbers)
+    upload.customer_characters = aggregator.customers.characters
+    upload.gem_characters = aggregator.gems.characters
     upload.state = Upload.State.LOADED
     upload.finished_at = Now()
     upload.save(
@@ -102,17 +102,17 @@ def _load(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
         analyze_tables(Deal, Purchase, Customer, Gem)
 
 
-def mark_rejected(upload: Upload, sentence: str) -> None:
-    Upload.objects.matching(upload).update(state=Upload.State.REFUSED, error=sentence, finished_at=Now())
+def mark_rejected(upload: Upload, message: str) -> None:
+    Upload.objects.matching(upload).update(state=Upload.State.REFUSED, error=message, finished_at=Now())
 
 
 # Columns in the order of the model's fields
 
 
-def _deal_columns(upload: Upload, batches: Iterable[DealBatch], tally: DealAggregator) -> Iterator[list[Column]]:
+def _deal_columns(upload: Upload, batches: Iterable[DealBatch], aggregator: DealAggregator) -> Iterator[list[Column]]:
     for batch in batches:
-        first = row_id(upload.pk, tally.rows + 1)
-        customers, gems = tally.add(batch)
+        first = row_id(upload.pk, aggregator.rows + 1)
+        customers, gems = aggregator.add(batch)
         yield [
             range(first, first + len(batch)),
             repeat(upload.pk, len(batch)),
@@ -124,22 +124,22 @@ def _deal_columns(upload: Upload, batches: Iterable[DealBatch], tally: DealAggre
         ]
 
 
-def _purchase_columns(upload: Upload, tally: DealAggregator) -> Iterator[list[Column]]:
-    purchases = tally.purchases()
-    place = 1
-    while some := list(islice(purchases, _CHUNK_ROWS)):
-        customers, gems, deal_counts, quantities, totals = zip(*some, strict=True)
-        first = row_id(upload.pk, place)
+def _purchase_columns(upload: Upload, aggregator: DealAggregator) -> Iterator[list[Column]]:
+    purchases = aggregator.purchases()
+    row_number = 1
+    while chunk := list(islice(purchases, _CHUNK_ROWS)):
+        customers, gems, deal_counts, quantities, totals = zip(*chunk, strict=True)
+        first = row_id(upload.pk, row_number)
         yield [
-            range(first, first + len(some)),
-            repeat(upload.pk, len(some)),
+            range(first, first + len(chunk)),
+            repeat(upload.pk, len(chunk)),
             _ids(upload, customers),
             _ids(upload, gems),
             deal_counts,
             quantities,
             totals,
         ]
-        place += len(some)
+        row_number += len(chunk)
 
 
 def _name_columns(upload: Upload, names: NameAggregates) -> Iterator[list[Column]]:
@@ -181,8 +181,8 @@ def _copy(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> None:
             cursor.copy_expert(f"COPY {quote(model._meta.db_table)} ({columns}) FROM STDIN", stream)
     except DatabaseError:
         # psycopg2 reports an exception of the stream as the text of a cancelled COPY.
-        if stream.refused is not None:
-            raise stream.refused from None
+        if stream.error is not None:
+            raise stream.error from None
         raise
 
 
@@ -191,13 +191,13 @@ class _CopyStream:
 
     def __init__(self, chunks: Iterator[list[Column]]) -> None:
         self.chunks = chunks
-        self.refused: BaseException | None = None
+        self.error: BaseException | None = None
 
     def read(self, _size: int) -> str:
         try:
             columns = next(self.chunks, None)
         except BaseException as error:
-            self.refused = error
+            self.error = error
             raise
         if columns is None:
             return ""
