@@ -1,4 +1,4 @@
-"""With OpenTelemetry's variables set, what is asked can be followed to its statements; without them nothing is paid."""
+"""Traces: exported if OpenTelemetry's variables are set; otherwise the SDK is not imported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 @contextmanager
 def collector() -> Iterator[tuple[str, list[Any]]]:
-    """An OTLP collector; yields its address, and what it has received."""
+    """Run an OTLP collector; yield its URL and the list of resource spans that it receives."""
     received: list[Any] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -50,41 +50,41 @@ def collector() -> Iterator[tuple[str, list[Any]]]:
         thread.join()
 
 
-def attributes(one: Any) -> dict[str, Any]:
-    return {pair.key: pair.value.string_value or pair.value.int_value for pair in one.attributes}
+def attributes(source: Any) -> dict[str, Any]:
+    return {pair.key: pair.value.string_value or pair.value.int_value for pair in source.attributes}
 
 
-def test_an_upload_and_a_question_are_followed_to_their_statements(tmp_path: Path) -> None:
-    with collector() as (address, received):
-        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_SERVICE_NAME": "gems", "OTEL_TRACES_SAMPLER": "",
+def test_upload_and_query_are_traced_to_their_sql_statements(tmp_path: Path) -> None:
+    with collector() as (url, received):
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_SERVICE_NAME": "gems", "OTEL_TRACES_SAMPLER": "",
                      "API_TOKENS": f"ann:{SECRET}"}  # fmt: skip
         with serving(tmp_path, **variables) as server:
-            sent = httpx.post(
+            uploaded = httpx.post(
                 f"{server.url}/api/upload/",
                 files={"deals": REAL_FILE.read_bytes()},
                 headers={"Authorization": f"Bearer {SECRET}"},
                 timeout=TIMEOUT,
             )
-            assert sent.status_code == 200
-            asked = httpx.post(
+            assert uploaded.status_code == 200
+            queried = httpx.post(
                 f"{server.url}/graphql/",
                 json={"query": "query Mine { deals { totalCount } }"},
                 headers={"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "X-Request-ID": "mine"},
             )
-            assert asked.status_code == 200
+            assert queried.status_code == 200
             assert server.stop() == 0
     spans = [span for group in received for scope in group.scope_spans for span in scope.spans]
     assert {attributes(group.resource)["service.name"] for group in received} == {"gems"}
     (upload,) = [span for span in spans if span.name == "POST upload"]
-    (question,) = [span for span in spans if span.name == "POST graphql"]
+    (query,) = [span for span in spans if span.name == "POST graphql"]
     assert attributes(upload)["http.response.status_code"] == 200
     assert attributes(upload)["enduser.id"] == "ann"
-    assert (attributes(upload)["http.route"], attributes(question)["http.route"]) == ("/api/upload/", "/graphql/")
+    assert (attributes(upload)["http.route"], attributes(query)["http.route"]) == ("/api/upload/", "/graphql/")
     assert SECRET not in str(received)
-    said = attributes(question)
-    assert (said["graphql.operation.name"], said["deals.request_id"], said["deals.cache"]) == ("Mine", "mine", "miss")
-    assert question.trace_id.hex() == TRACE
-    for request in (upload, question):
+    keys = ("graphql.operation.name", "deals.request_id", "deals.cache")
+    assert [attributes(query)[key] for key in keys] == ["Mine", "mine", "miss"]
+    assert query.trace_id.hex() == TRACE
+    for request in (upload, query):
         statements = [span for span in spans if span.parent_span_id == request.span_id]
         assert len(statements) == attributes(request)["deals.sql"] >= 2
         assert all(attributes(span)["db.query.text"] for span in statements)
@@ -99,20 +99,20 @@ def test_an_upload_and_a_question_are_followed_to_their_statements(tmp_path: Pat
         ("/admin/deals_api/upload/7/change/", "/admin/deals_api/upload/<path:object_id>/change/"),
     ],
 )
-def test_http_route_is_thepath_template(path: str, template: str) -> None:
+def test_http_route_is_the_path_template(path: str, template: str) -> None:
     assert tracing.path_template(resolve(path).route) == template
 
 
-def test_where_nobody_collects_the_service_goes_on_and_stops(tmp_path: Path) -> None:
+def test_unreachable_collector_does_not_affect_the_service(tmp_path: Path) -> None:
     with serving(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_EXPORTER_OTLP_TIMEOUT="1") as server:
         assert server.get().status_code == 200
         assert server.stop() == 0
 
 
-def test_nothing_of_it_is_loaded_where_nobody_wants_traces() -> None:
+def test_sdk_is_not_imported_without_configured_traces() -> None:
     code = (
         "import project.wsgi, sys; from django.test import Client; Client().get('/health/live'); "
         "print([name for name in sys.modules if name.startswith(('opentelemetry.sdk.trace', 'opentelemetry.exp'))])"
     )
-    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert told.splitlines()[0] == "[]"
+    output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert output.splitlines()[0] == "[]"

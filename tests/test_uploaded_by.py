@@ -1,4 +1,4 @@
-"""Who uploaded: recorded with the upload and in the log, shown to token holders and in the admin."""
+"""Uploader names: stored with the upload, logged, and shown to token holders and in the admin."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from deals_api.security.tokens import read_tokens
 from project.telemetry import logs
 from tests.builders import csv_of, deal, load
 from tests.graphql import id_of
-from tests.test_logs import Told, told
+from tests.test_logs import AccessLogReader, read_access_log
 
-__all__ = ["told"]  # the fixture
+__all__ = ["read_access_log"]  # the fixture
 
 pytestmark = pytest.mark.django_db
 
@@ -83,11 +83,11 @@ def test_without_configured_tokens_no_uploader_is_recorded() -> None:
 
 
 @with_tokens
-def test_repeated_file_keeps_its_first_uploader(told: Told) -> None:
+def test_repeated_file_keeps_its_first_uploader(read_access_log: AccessLogReader) -> None:
     upload(ANN)
     upload(BOB)
     assert uploaders() == ["ann"]
-    assert [line["user"] for line in told()] == ["ann", "bob"]
+    assert [line["user"] for line in read_access_log()] == ["ann", "bob"]
 
 
 def test_load_deals_records_the_command_as_uploader(tmp_path: Path) -> None:
@@ -103,8 +103,8 @@ def test_rows_of_the_previous_release_get_an_empty_uploader() -> None:
     row = Upload(file_name="old.csv", sha256="0", size=1, snapshot=uuid.uuid4())
     values = [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in old]
     with connection.cursor() as cursor:
-        columns, marks = ", ".join(str(field.column) for field in old), ", ".join(["%s"] * len(old))
-        cursor.execute(f"INSERT INTO deals_api_upload ({columns}) VALUES ({marks})", values)  # noqa: S608
+        columns, placeholders = ", ".join(str(field.column) for field in old), ", ".join(["%s"] * len(old))
+        cursor.execute(f"INSERT INTO deals_api_upload ({columns}) VALUES ({placeholders})", values)  # noqa: S608
     assert uploaders() == [""]
 
 
@@ -119,13 +119,13 @@ def test_holder_names_are_short_and_printable(holder: str) -> None:
 
 
 @with_tokens
-def test_access_log_names_the_user_and_never_the_token(told: Told, settings: Settings) -> None:
+def test_access_log_names_the_user_and_never_the_token(read_access_log: AccessLogReader, settings: Settings) -> None:
     settings.READ_REQUIRES_TOKEN = True
     upload(ANN)
     for secret in (BOB, None, "no token of this service"):
         Client().get("/api/top-clients/", headers=bearer(secret))
     query(CURRENT, BOB)
-    lines = told()
+    lines = read_access_log()
     assert [(line["endpoint"], line["user"]) for line in lines] == [
         ("upload", "ann"), ("top-clients", "bob"), ("top-clients", ""), ("top-clients", ""), ("graphql", "bob")
     ]  # fmt: skip
