@@ -1,4 +1,4 @@
-"""REST and GraphQL return the same exact values for a file, and so do the fields of GraphQL."""
+"""REST and GraphQL return the same exact values for a file, and GraphQL fields agree with each other."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ TOTALS = ["0", "0.01", "0.1", "10", "10.50", "99999999999.99", "999999999999.99"
 
 
 def small_file(seed: int) -> list[str]:
-    """Up to 40 deals among few names and sums, so that places and shared gems are often a matter of order."""
-    chance = random.Random(seed)  # noqa: S311
-    customers, gems = (chance.sample(NAMES, chance.randint(1, len(NAMES))) for _ in range(2))
+    """Return up to 40 deals with few names and amounts, so that ties in the ranking and shared gems are frequent."""
+    rng = random.Random(seed)  # noqa: S311
+    customers, gems = (rng.sample(NAMES, rng.randint(1, len(NAMES))) for _ in range(2))
     return [
         deal(
-            chance.choice(customers),
-            chance.choice(gems),
-            chance.choice(TOTALS),
-            str(chance.randint(1, 9)),
-            f"20{chance.randint(18, 20)}-0{chance.randint(1, 3)}-01 00:00:00",
+            rng.choice(customers),
+            rng.choice(gems),
+            rng.choice(TOTALS),
+            str(rng.randint(1, 9)),
+            f"20{rng.randint(18, 20)}-0{rng.randint(1, 3)}-01 00:00:00",
         )
-        for _ in range(chance.randint(1, 40))
+        for _ in range(rng.randint(1, 40))
     ]
 
 
 def ranking(rows: list[str], limit: int) -> list[Any]:
-    """The clients who spent most and the gems that at least two of them bought, by the brief."""
-    facts = reference_parser.read(csv_of(*rows).decode())
-    names = {fact.customer for fact in facts}
-    spent = {name: sum(fact.total for fact in facts if fact.customer == name) for name in names}
-    first = sorted(spent, key=lambda name: (-spent[name], name))[:limit]
-    bought = {name: {fact.item for fact in facts if fact.customer == name} for name in first}
+    """Compute the top clients and the gems that at least two of them bought, independently of the service."""
+    deals = reference_parser.read(csv_of(*rows).decode())
+    names = {row.customer for row in deals}
+    spent = {name: sum(row.total for row in deals if row.customer == name) for name in names}
+    top = sorted(spent, key=lambda name: (-spent[name], name))[:limit]
+    bought = {name: {row.item for row in deals if row.customer == name} for name in top}
     return [
-        (name, spent[name], sorted(gem for gem in bought[name] if sum(gem in bought[other] for other in first) > 1))
-        for name in first
+        (name, spent[name], sorted(gem for gem in bought[name] if sum(gem in bought[other] for other in top) > 1))
+        for name in top
     ]
 
 
-def places(clients: Any, money: str) -> list[Any]:
-    """Sums by their digits, as they were written."""
-    return [(one["username"], str(one[money]), one["gems"]) for one in clients]
+def ranking_rows(clients: Any, money_key: str) -> list[Any]:
+    """Return the clients as tuples; amounts are strings with the digits of the response."""
+    return [(client["username"], str(client[money_key]), client["gems"]) for client in clients]
 
 
-def by_rest(client: httpx.Client, limit: int) -> list[Any]:
-    answer = client.get("/api/top-clients/", params={"limit": limit}).text
-    return places(json.loads(answer, parse_int=str, parse_float=str)["response"], "spent_money")
+def ranking_from_rest(client: httpx.Client, limit: int) -> list[Any]:
+    body = client.get("/api/top-clients/", params={"limit": limit}).text
+    return ranking_rows(json.loads(body, parse_int=str, parse_float=str)["response"], "spent_money")
 
 
-def by_graphql(client: httpx.Client, limit: int) -> list[Any]:
+def ranking_from_graphql(client: httpx.Client, limit: int) -> list[Any]:
     query = f"{{topClients(limit: {limit}) {{username spentMoney gems}}}}"
-    answer = client.post("/graphql/", json={"query": query}).json()
-    return places(answer["data"]["topClients"], "spentMoney")
+    body = client.post("/graphql/", json={"query": query}).json()
+    return ranking_rows(body["data"]["topClients"], "spentMoney")
 
 
 def test_concurrent_rest_and_graphql_responses_agree_exactly(server: Server) -> None:
@@ -71,9 +71,12 @@ def test_concurrent_rest_and_graphql_responses_agree_exactly(server: Server) -> 
             rows = small_file(seed)
             client.post("/api/upload/", files={"deals": ("deals.csv", csv_of(*rows))}).raise_for_status()
             limits = (1, 2, 5, 100)
-            asked = [(pool.submit(by_rest, client, limit), pool.submit(by_graphql, client, limit)) for limit in limits]
-            for limit, (rest, graph) in zip(limits, asked, strict=True):
-                assert rest.result() == graph.result(), (seed, limit)
+            pending = [
+                (pool.submit(ranking_from_rest, client, limit), pool.submit(ranking_from_graphql, client, limit))
+                for limit in limits
+            ]
+            for limit, (rest, graphql) in zip(limits, pending, strict=True):
+                assert rest.result() == graphql.result(), (seed, limit)
                 found = [(name, Decimal(spent), gems) for name, spent, gems in rest.result()]
                 assert found == ranking(rows, limit), (seed, limit)
 
@@ -94,32 +97,41 @@ def test_stored_sums_equal_the_sums_of_groups(seed: int) -> None:
     load(*small_file(seed))
     customers = data(SUMS)["customers"]["nodes"]
     by_customer = groups(["CUSTOMER"], "customer {username}")
-    pieces = {one["username"]: sum(each["quantity"] for each in one["purchases"]["nodes"]) for one in customers}
+    quantities = {
+        customer["username"]: sum(purchase["quantity"] for purchase in customer["purchases"]["nodes"])
+        for customer in customers
+    }
     assert by_customer == {
-        (one["username"],): (one["spentMoney"], pieces[one["username"]], one["dealCount"]) for one in customers
+        (customer["username"],): (customer["spentMoney"], quantities[customer["username"]], customer["dealCount"])
+        for customer in customers
     }
     assert groups(["CUSTOMER", "GEM"], "customer {username} gem {name}") == {
-        (one["username"], each["gem"]["name"]): (each["total"], each["quantity"], each["dealCount"])
-        for one in customers
-        for each in one["purchases"]["nodes"]
+        (customer["username"], purchase["gem"]["name"]): (
+            purchase["total"],
+            purchase["quantity"],
+            purchase["dealCount"],
+        )
+        for customer in customers
+        for purchase in customer["purchases"]["nodes"]
     }
-    for one in customers:
-        assert one["purchases"]["totalCount"] == one["gemCount"]
-        assert one["deals"]["totalCount"] == one["dealCount"] == len(one["deals"]["nodes"])
-        assert sum(Decimal(each["total"]) for each in one["deals"]["nodes"]) == Decimal(one["spentMoney"])
+    for customer in customers:
+        assert customer["purchases"]["totalCount"] == customer["gemCount"]
+        deals = customer["deals"]
+        assert deals["totalCount"] == customer["dealCount"] == len(deals["nodes"])
+        assert sum(Decimal(row["total"]) for row in deals["nodes"]) == Decimal(customer["spentMoney"])
     gems = data("{gems(first: 7) {nodes {name total dealCount buyerCount buyers(first: 7) {totalCount nodes {id}}}}}")
     by_gem = groups(["GEM"], "gem {name}")
     assert {name: (total, count) for name, (total, _, count) in by_gem.items()} == {
-        (one["name"],): (one["total"], one["dealCount"]) for one in gems["gems"]["nodes"]
+        (gem["name"],): (gem["total"], gem["dealCount"]) for gem in gems["gems"]["nodes"]
     }
-    for one in gems["gems"]["nodes"]:
-        assert one["buyers"]["totalCount"] == one["buyerCount"] == len(one["buyers"]["nodes"])
+    for gem in gems["gems"]["nodes"]:
+        assert gem["buyers"]["totalCount"] == gem["buyerCount"] == len(gem["buyers"]["nodes"])
 
 
 def groups(by: list[str], fields: str) -> dict[tuple[str, ...], tuple[Any, ...]]:
-    """What each group adds up to, by the names of its keys."""
-    found = {}
+    """Return total, quantity and deal count of each group, by the names of its keys."""
+    totals = {}
     for group in data(STATS % fields, by=by)["dealStats"]:
         names = tuple(next(iter(group[key.lower()].values())) for key in by)
-        found[names] = (group["total"], group["quantity"], group["dealCount"])
-    return found
+        totals[names] = (group["total"], group["quantity"], group["dealCount"])
+    return totals

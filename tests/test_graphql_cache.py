@@ -1,4 +1,4 @@
-"""Caching of GraphQL responses, and that each response is read from one upload."""
+"""Caching of GraphQL responses, and consistency: all values of a response are from the same upload."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TOTALS = "{deals {nodes {total}}}"
 
 @pytest.fixture
 def executed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The documents that the schema has executed."""
+    """Return a list that records each document that the schema executes."""
     documents: list[str] = []
     execute = DealsSchema.execute_sync
 
@@ -89,26 +89,26 @@ def test_different_requests_have_different_responses(executed: list[str]) -> Non
         {"operationName": "A"}, {"operationName": "B"}, {"operationName": "A", "variables": {"a": 1}},
         {"operationName": "A", "variables": {"a": 2}}, {"operationName": "A", "variables": {"a": None}},
     ]  # fmt: skip
-    etags = {post(query, **params)["ETag"] for params in variants} | {post(query + " ", **variants[0])["ETag"]}
+    etags = {post(query, **variant)["ETag"] for variant in variants} | {post(query + " ", **variants[0])["ETag"]}
     for media_type in ("application/json", "application/graphql-response+json"):
         headers = {"Accept": media_type}
-        address = {"query": query, "operationName": "A"}
-        etags.add(Client().get(PATH, address, headers=headers)["ETag"])
+        params = {"query": query, "operationName": "A"}
+        etags.add(Client().get(PATH, params, headers=headers)["ETag"])
     assert len(etags) == len(executed) == 7
 
 
 @pytest.mark.parametrize("body", [{"query": "{deals {nodes {id}}}"}, {"query": " {deals {nodes {id}}}"}], ids=repr)
 def test_limits_that_shape_a_response_are_part_of_its_key(body: dict[str, str], limits: Any) -> None:
     load(*[deal()] * 30)
-    seen = []
+    etags = []
     for size in (20, 5, 20):
         limits(page_size=size)
         response = Client().post(PATH, json.dumps(body), content_type="application/json")
         assert len(response.json()["data"]["deals"]["nodes"]) == size
-        seen.append(response["ETag"])
-        conditional = Client().get(PATH, body, headers={"If-None-Match": seen[0]})
+        etags.append(response["ETag"])
+        conditional = Client().get(PATH, body, headers={"If-None-Match": etags[0]})
         assert conditional.status_code == (304 if size == 20 else 200)
-    assert seen[0] == seen[2] != seen[1]
+    assert etags[0] == etags[2] != etags[1]
 
 
 def test_cached_page_is_rejected_when_the_limit_becomes_lower(limits: Any) -> None:
@@ -131,8 +131,8 @@ def test_etag_matches_while_the_upload_is_current(executed: list[str]) -> None:
     etag = get(TOTALS)["ETag"]
     backend.clear()
     local_cache.local_responses.clear()
-    again = get(TOTALS, **{"If-None-Match": etag})
-    assert (again.status_code, again.content, again["ETag"]) == (304, b"", etag)
+    conditional = get(TOTALS, **{"If-None-Match": etag})
+    assert (conditional.status_code, conditional.content, conditional["ETag"]) == (304, b"", etag)
     assert len(executed) == 1
     load(deal(total="2"))
     after = get(TOTALS, **{"If-None-Match": etag})
@@ -144,8 +144,8 @@ def test_post_response_has_an_etag_but_is_never_304() -> None:
     load(deal())
     etag = post(TOTALS)["ETag"]
     body = json.dumps({"query": TOTALS})
-    again = Client().post(PATH, body, content_type="application/json", headers={"If-None-Match": etag})
-    assert (again.status_code, again["ETag"]) == (200, etag)
+    conditional = Client().post(PATH, body, content_type="application/json", headers={"If-None-Match": etag})
+    assert (conditional.status_code, conditional["ETag"]) == (200, etag)
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,8 @@ def test_post_response_has_an_etag_but_is_never_304() -> None:
 def test_response_from_the_current_upload_is_cached(query: str, executed: list[str]) -> None:
     load(deal("old"))
     current = load(deal("new"))
-    names = {"current": id_of(current), "row": row_global_id(Deal.objects.for_upload(current).get())}
-    document = query % {name: json.dumps(key) for name, key in names.items()}
+    ids = {"current": id_of(current), "row": row_global_id(Deal.objects.for_upload(current).get())}
+    document = query % {name: json.dumps(global_id) for name, global_id in ids.items()}
     assert ask(document) == ask(document)
     assert len(executed) == 1
 
@@ -169,10 +169,10 @@ def test_response_from_the_current_upload_is_cached(query: str, executed: list[s
 
 def execute_twice_uncached(query: str, executed: list[str], **variables: Any) -> Any:
     """Send a query twice, check that neither response is cached, and return the second body."""
-    before = len(executed)
+    count_before = len(executed)
     post(query, variables)
     second = post(query, variables)
-    assert len(executed) == before + 2, query
+    assert len(executed) == count_before + 2, query
     assert second["Cache-Control"] == "no-store"
     assert "ETag" not in second
     return second.json()
@@ -208,7 +208,7 @@ def test_responses_from_other_uploads_are_never_cached(executed: list[str]) -> N
 
 
 def test_missing_node_is_not_cached(executed: list[str]) -> None:
-    """The rows of an upload have ids before the upload can be read."""
+    """The rows of an upload exist, with ids, before the upload becomes readable."""
     first, second = load(deal("first")), load(deal(total="2"))
     node = "query ($id: ID!) {node(id: $id) {... on Deal {total}}}"
     row = row_global_id(Deal.objects.for_upload(second).get())
@@ -233,25 +233,27 @@ def test_upload_history_is_never_cached() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_concurrent_equal_queries_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     load(deal())
-    runs = []
+    calls = []
     top_clients = top_clients_report.top_clients
 
-    def slow(*arguments: Any, **options: Any) -> Any:
-        runs.append(arguments)
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
         time.sleep(0.3)
-        return top_clients(*arguments, **options)
+        return top_clients(*args, **kwargs)
 
     monkeypatch.setattr(top_clients_report, "top_clients", slow)
     with ThreadPoolExecutor(4) as pool:
-        responses = list(pool.map(lambda _: in_a_thread(lambda: data("{topClients {username}}")), range(4)))
+        responses = list(
+            pool.map(lambda _: call_and_close_connection(lambda: data("{topClients {username}}")), range(4))
+        )
     assert responses == [{"topClients": [{"username": "ann"}]}] * 4
-    assert len(runs) == 1
+    assert len(calls) == 1
 
 
-def in_a_thread(do: Callable[[], Any]) -> Any:
-    """Call a function in a thread that closes its own database connection."""
+def call_and_close_connection(function: Callable[[], Any]) -> Any:
+    """Call a function in a thread, and close the database connection of the thread."""
     try:
-        return do()
+        return function()
     finally:
         connection.close()
 
@@ -263,16 +265,16 @@ ACTIVATE = "mutation ($id: ID!) {activateUpload(id: $id) {__typename ... on Uplo
 
 @pytest.fixture
 def activated(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The snapshots that were activated."""
-    calls: list[Any] = []
+    """Return a list that records each snapshot that is activated."""
+    snapshots: list[Any] = []
     activate = current_snapshot.activate
 
     def counted(snapshot: Any) -> Upload:
-        calls.append(snapshot)
+        snapshots.append(snapshot)
         return activate(snapshot)
 
     monkeypatch.setattr(current_snapshot, "activate", counted)
-    return calls
+    return snapshots
 
 
 def test_activated_upload_is_read_at_once() -> None:
@@ -292,44 +294,44 @@ def test_activating_an_upload_without_rows_returns_a_problem(limits: Any) -> Non
     limits(keep_uploads=2)
     pruned, _, newest = load(deal("a")), load(deal("b")), load(deal("c"))
     apply_retention(settings.DEALS_LIMITS)
-    refused = Upload.objects.create(file_name="f", sha256="0" * 64, size=1)
-    problem = "mutation ($id: ID!) {activateUpload(id: $id) {... on Problem {code message}}}"
-    for upload in (pruned, refused, Upload()):
-        assert data(problem, id=id_of(upload))["activateUpload"] == {
+    rejected = Upload.objects.create(file_name="f", sha256="0" * 64, size=1)
+    mutation = "mutation ($id: ID!) {activateUpload(id: $id) {... on Problem {code message}}}"
+    for upload in (pruned, rejected, Upload()):
+        assert data(mutation, id=id_of(upload))["activateUpload"] == {
             "code": "upload_not_retained",
             "message": "There is no such upload, or its rows are no longer retained.",
         }
-    for text in ("x", write_row_id("Deal", 5, newest.snapshot)):
-        assert code(problem, id=text) == "bad_input"
+    for invalid_id in ("x", write_row_id("Deal", 5, newest.snapshot)):
+        assert code(mutation, id=invalid_id) == "bad_input"
     assert data("{currentUpload {id}}") == {"currentUpload": {"id": id_of(newest)}}
 
 
 @pytest.mark.parametrize(
-    "written",
+    "template",
     ["%s", " \n\t,,%s", "# query\n%s", "#\r%s", "\N{ZERO WIDTH NO-BREAK SPACE}%s", "query Q {deals {totalCount}}%s",
      '"text" %s', '"""mutation"""%s', "fragment F on Deal {id} %s"],
 )  # fmt: skip
-def test_mutation_is_executed_once_per_request(written: str, activated: list[Any], executed: list[str]) -> None:
+def test_mutation_is_executed_once_per_request(template: str, activated: list[Any], executed: list[str]) -> None:
     old = load(deal("old"))
     load(deal("new"))
-    change = written % 'mutation M {activateUpload(id: "%s") {__typename}}' % id_of(old)
-    if "fragment" in change:
-        change += " query Q {deals {nodes {...F}}}"
-    for times in (1, 2):
-        response = post(change, operationName="M")
+    document = template % 'mutation M {activateUpload(id: "%s") {__typename}}' % id_of(old)
+    if "fragment" in document:
+        document += " query Q {deals {nodes {...F}}}"
+    for requests in (1, 2):
+        response = post(document, operationName="M")
         assert (response.status_code, response["Cache-Control"]) == (200, "no-store")
         assert "ETag" not in response
         assert response.json()["data"] == {"activateUpload": {"__typename": "UploadActivated"}}
-        assert len(activated) == len(executed) == times
+        assert len(activated) == len(executed) == requests
 
 
 def test_query_beside_a_mutation_changes_nothing(activated: list[Any]) -> None:
     old = load(deal("old"))
     load(deal("new"))
-    both = f'query Q {{deals {{totalCount}}}} mutation M {{activateUpload(id: "{id_of(old)}") {{__typename}}}}'
-    assert post(both, operationName="Q").json()["data"] == {"deals": {"totalCount": 1}}
-    assert Client().get(PATH, {"query": both, "operationName": "Q"}).json()["data"] == {"deals": {"totalCount": 1}}
-    rejected = Client().get(PATH, {"query": both, "operationName": "M"})
+    document = f'query Q {{deals {{totalCount}}}} mutation M {{activateUpload(id: "{id_of(old)}") {{__typename}}}}'
+    assert post(document, operationName="Q").json()["data"] == {"deals": {"totalCount": 1}}
+    assert Client().get(PATH, {"query": document, "operationName": "Q"}).json()["data"] == {"deals": {"totalCount": 1}}
+    rejected = Client().get(PATH, {"query": document, "operationName": "M"})
     assert (rejected.status_code, rejected["Allow"], activated) == (405, "POST", [])
 
 
@@ -358,37 +360,39 @@ EVERYTHING = """{
 
 
 def file_of(name: str) -> list[str]:
-    """Deals of two customers and two gems; the name is part of every value."""
+    """Return deals of two customers and two gems; ``name``, a number, is the total and part of all names."""
     return [deal(f"{name}-{customer}", f"{name}-{gem}", name) for customer in "ab" for gem in "xy"]
 
 
 def uploads_in(response: Any) -> set[str]:
+    """Return the names of the uploads that the values of a response are from, as ``file_of`` writes them."""
     return set(re.findall(r"\b(10+[1-9])\b", json.dumps(response)))
 
 
 @contextmanager
-def interrupted(pattern: str, do: Callable[[], None], times: int = 1) -> Iterator[None]:
-    """Call ``do`` in another thread before the next statement that matches the pattern."""
-    left = [times]
+def run_before_statement(pattern: str, function: Callable[[], None], times: int = 1) -> Iterator[None]:
+    """Call ``function`` in another thread before each of the next ``times`` statements that match the pattern."""
+    remaining = [times]
 
     def wrap(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if left[0] and re.search(pattern, sql):
-            left[0] -= 1
-            thread = threading.Thread(target=in_a_thread, args=(do,))
+        if remaining[0] and re.search(pattern, sql):
+            remaining[0] -= 1
+            thread = threading.Thread(target=call_and_close_connection, args=(function,))
             thread.start()
             thread.join()
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(wrap):
         yield
-    assert left == [0], "no statement matched"
+    assert remaining == [0], "no statement matched"
 
 
-def records_of_the_service(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+def service_log_records(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     return [record for record in caplog.records if not record.name.startswith("django")]
 
 
 def replace_uploads(*names: str) -> None:
+    """Load a file for each name, then apply retention."""
     for name in names:
         load(*file_of(name), name=name)
     apply_retention(settings.DEALS_LIMITS)
@@ -398,7 +402,7 @@ def replace_uploads(*names: str) -> None:
 @pytest.mark.parametrize("pattern", ['FROM "deals_api_purchase"', 'FROM "deals_api_gem"', "GROUP BY"])
 def test_upload_between_two_fields_does_not_change_the_operation(pattern: str) -> None:
     replace_uploads("101")
-    with interrupted(pattern, lambda: replace_uploads("1001")):
+    with run_before_statement(pattern, lambda: replace_uploads("1001")):
         assert uploads_in(data(EVERYTHING)) == {"101"}
     assert uploads_in(data(EVERYTHING)) == {"1001"}
 
@@ -408,13 +412,13 @@ def test_upload_between_two_fields_does_not_change_the_operation(pattern: str) -
 def test_query_is_repeated_if_its_upload_is_pruned(comment: str, limits: Any, caplog: pytest.LogCaptureFixture) -> None:
     limits(keep_uploads=2)
     replace_uploads("101")
-    with interrupted('FROM "deals_api_gem"', lambda: replace_uploads("1001", "10001")):
+    with run_before_statement('FROM "deals_api_gem"', lambda: replace_uploads("1001", "10001")):
         response = post(comment + EVERYTHING)
-    if comment:  # a request that may be a mutation is not repeated
+    if comment:  # The comment contains "mutation": a request that may be a mutation is not retried.
         assert (response.status_code, response.json()["errors"][0]["extensions"]["code"]) == (503, "database_busy")
     else:
         assert uploads_in(response.json()) == {"10001"}
-    assert records_of_the_service(caplog) == []
+    assert service_log_records(caplog) == []
     assert uploads_in(data(comment + EVERYTHING)) == {"10001"}
 
 
@@ -424,13 +428,13 @@ def test_retained_upload_pruned_during_a_query_is_reported(limits: Any, caplog: 
     old = load(*file_of("101"))
     replace_uploads("1001")
     query = "query ($id: ID) {deals(upload: $id) {nodes {customer {username} gem {name}}}}"
-    with interrupted('FROM "deals_api_gem"', lambda: replace_uploads("10001")):
+    with run_before_statement('FROM "deals_api_gem"', lambda: replace_uploads("10001")):
         assert code(query, id=id_of(old)) == "upload_not_retained"
     node = "query ($id: ID!) {node(id: $id) {... on Deal {customer {username}}}}"
     row = row_global_id(Deal.objects.filter(customer__username="1001-a")[0])
-    with interrupted('FROM "deals_api_customer"', lambda: replace_uploads("100001")):
+    with run_before_statement('FROM "deals_api_customer"', lambda: replace_uploads("100001")):
         assert data(node, id=row) == {"node": None}
-    assert records_of_the_service(caplog) == []
+    assert service_log_records(caplog) == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -438,7 +442,7 @@ def test_query_overtaken_by_three_uploads_is_a_503(limits: Any) -> None:
     limits(keep_uploads=2)
     replace_uploads("101")
     names = iter(f"1{'0' * number}1" for number in range(2, 20))
-    with interrupted('FROM "deals_api_gem"', lambda: replace_uploads(next(names), next(names)), times=3):
+    with run_before_statement('FROM "deals_api_gem"', lambda: replace_uploads(next(names), next(names)), times=3):
         response = post(EVERYTHING)
     assert (response.status_code, response["Retry-After"]) == (503, "2")
     assert response.json()["errors"][0]["extensions"] == {"code": "database_busy"}

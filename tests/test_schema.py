@@ -28,16 +28,16 @@ from deals_api.security.tokens import read_tokens
 from graphql_schema.schema import schema, sdl
 from tests.servers import ROOT
 
-COMMITTED = ROOT / "graphql_schema" / "schema.graphql"
-ADDRESS = "/graphql/schema.graphql"
-BUILT = build_schema(sdl())
-NAMED = {name: one for name, one in BUILT.type_map.items() if not name.startswith("__")}
-#: Names of enum values that need no description: a column and a direction.
+SDL_FILE = ROOT / "graphql_schema" / "schema.graphql"
+SDL_PATH = "/graphql/schema.graphql"
+PRINTED = build_schema(sdl())
+NAMED_TYPES = {name: named_type for name, named_type in PRINTED.type_map.items() if not name.startswith("__")}
+#: Names of enum values that need no description, because they consist of a column and a direction.
 SELF_EXPLANATORY = re.compile(r"[A-Z_]+_(ASC|DESC)")
 
 
 def test_committed_schema_matches_the_code() -> None:
-    assert COMMITTED.read_text() == sdl(), "Update it: python manage.py print_schema > graphql_schema/schema.graphql"
+    assert SDL_FILE.read_text() == sdl(), "Update it: python manage.py print_schema > graphql_schema/schema.graphql"
 
 
 def test_print_schema_prints_the_committed_schema(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,112 +46,114 @@ def test_print_schema_prints_the_committed_schema(capsys: pytest.CaptureFixture[
 
 
 def test_printed_schema_is_sorted_and_complete() -> None:
-    """graphql-core finds no difference for clients between what is printed and what runs."""
-    assert find_breaking_changes(schema._schema, BUILT) == find_breaking_changes(BUILT, schema._schema) == []
+    """graphql-core finds no breaking change between the printed and the executed schema, in either direction."""
+    assert find_breaking_changes(schema._schema, PRINTED) == find_breaking_changes(PRINTED, schema._schema) == []
     names = re.findall(r"^(?:type|input|interface|enum|scalar|union) (\w+)", sdl(), re.MULTILINE)
     assert names == sorted(names)
-    assert print_schema(BUILT) + "\n" == sdl()
+    assert print_schema(PRINTED) + "\n" == sdl()
 
 
 # The URL
 
 
 def test_schema_is_served_with_an_etag() -> None:
-    response = Client().get(ADDRESS)
+    response = Client().get(SDL_PATH)
     assert (response.status_code, response.content.decode()) == (200, sdl())
     assert response["Content-Type"] == "text/plain; charset=utf-8"
     assert response["Cache-Control"] == "no-cache"
-    again = Client().get(ADDRESS, headers={"If-None-Match": response["ETag"]})
-    assert (again.status_code, again.content, again["ETag"]) == (304, b"", response["ETag"])
-    assert Client().get(ADDRESS, headers={"If-None-Match": '"another"'}).status_code == 200
+    conditional = Client().get(SDL_PATH, headers={"If-None-Match": response["ETag"]})
+    assert (conditional.status_code, conditional.content, conditional["ETag"]) == (304, b"", response["ETag"])
+    assert Client().get(SDL_PATH, headers={"If-None-Match": '"another"'}).status_code == 200
 
 
 def test_schema_is_served_for_get_and_head_only() -> None:
-    response = Client().post(ADDRESS)
+    response = Client().post(SDL_PATH)
     assert (response.status_code, response["Allow"]) == (405, "GET, HEAD")
     assert response.json()["errors"][0]["extensions"]["code"] == "graphql_unreadable"
-    head = Client().head(ADDRESS)
+    head = Client().head(SDL_PATH)
     assert (head.status_code, head.content) == (200, b"")
 
 
 def test_schema_requires_a_token_if_reading_does(settings: Settings) -> None:
     settings.API_TOKENS, settings.READ_REQUIRES_TOKEN = read_tokens("ann:0123456789abcdef"), True
-    refused = Client().get(ADDRESS)
-    assert refused.status_code == 401
-    assert refused.json()["errors"][0]["extensions"]["code"] == "token_required"
-    allowed = Client().get(ADDRESS, headers={"Authorization": "Bearer 0123456789abcdef"})
+    rejected = Client().get(SDL_PATH)
+    assert rejected.status_code == 401
+    assert rejected.json()["errors"][0]["extensions"]["code"] == "token_required"
+    allowed = Client().get(SDL_PATH, headers={"Authorization": "Bearer 0123456789abcdef"})
     assert allowed.status_code == 200
 
 
 # Descriptions
 
 
-def described() -> Iterator[tuple[str, str | None]]:
-    """Yield the name and the description of everything in the schema."""
-    for name, one in NAMED.items():
-        if is_specified_scalar_type(one):
+def schema_descriptions() -> Iterator[tuple[str, str | None]]:
+    """Yield the name and the description of each type, field, argument and enum value."""
+    for name, named_type in NAMED_TYPES.items():
+        if is_specified_scalar_type(named_type):
             continue
-        yield name, one.description
-        if isinstance(one, GraphQLEnumType):
-            yield from ((f"{name}.{value}", it.description) for value, it in one.values.items())
-        if isinstance(one, GraphQLInputObjectType):
-            yield from ((f"{name}.{field}", it.description) for field, it in one.fields.items())
-        if isinstance(one, GraphQLObjectType | GraphQLInterfaceType):
-            for field_name, field in one.fields.items():
+        yield name, named_type.description
+        if isinstance(named_type, GraphQLEnumType):
+            yield from ((f"{name}.{key}", value.description) for key, value in named_type.values.items())
+        if isinstance(named_type, GraphQLInputObjectType):
+            yield from ((f"{name}.{key}", field.description) for key, field in named_type.fields.items())
+        if isinstance(named_type, GraphQLObjectType | GraphQLInterfaceType):
+            for field_name, field in named_type.fields.items():
                 yield f"{name}.{field_name}", field.description
-                yield from ((f"{name}.{field_name}({it})", arg.description) for it, arg in field.args.items())
+                yield from ((f"{name}.{field_name}({key})", arg.description) for key, arg in field.args.items())
 
 
 def test_everything_in_the_schema_has_a_description() -> None:
-    silent = [
+    undocumented = [
         name
-        for name, description in described()
+        for name, description in schema_descriptions()
         if not (description or "").endswith((".", ".)")) and not SELF_EXPLANATORY.fullmatch(name.partition(".")[2])
     ]
-    assert silent == []
+    assert undocumented == []
 
 
 def test_no_type_name_ends_with_type_or_input() -> None:
-    assert [name for name in NAMED if name.endswith(("Type", "Input"))] == []
+    assert [name for name in NAMED_TYPES if name.endswith(("Type", "Input"))] == []
 
 
 def test_every_custom_scalar_has_a_specification_url() -> None:
     scalars = [
-        one for one in NAMED.values() if isinstance(one, GraphQLScalarType) and not is_specified_scalar_type(one)
+        named_type
+        for named_type in NAMED_TYPES.values()
+        if isinstance(named_type, GraphQLScalarType) and not is_specified_scalar_type(named_type)
     ]
-    assert {one.name for one in scalars} == {"BigInt", "Date", "DateTime", "Money"}
-    assert all((one.specified_by_url or "").startswith("https://") for one in scalars)
+    assert {scalar.name for scalar in scalars} == {"BigInt", "Date", "DateTime", "Money"}
+    assert all((scalar.specified_by_url or "").startswith("https://") for scalar in scalars)
 
 
 def test_no_argument_has_null_as_its_default() -> None:
-    """Leaving an input out says the same, and every tool would show the default."""
+    """An omitted input has the same effect, and every tool would show the default."""
     assert "= null" not in sdl()
 
 
 @pytest.mark.django_db
 def test_omitted_inputs_are_equal_to_null() -> None:
-    asked = "query ($n: Int, $f: DealFilter) { deals(first: $n, filter: $f) { totalCount } }"
-    answers = [
+    parametrized = "query ($n: Int, $f: DealFilter) { deals(first: $n, filter: $f) { totalCount } }"
+    bodies = [
         Client().post("/graphql", {"query": query, "variables": variables}, content_type="application/json").json()
         for query, variables in [
-            (asked, {}),
-            (asked, {"n": None, "f": None}),
-            (asked, {"f": {"customer": None}}),
+            (parametrized, {}),
+            (parametrized, {"n": None, "f": None}),
+            (parametrized, {"f": {"customer": None}}),
             ("{ deals { totalCount } }", {}),
             ("{ deals(first: null, filter: null, after: null) { totalCount } }", {}),
         ]
     ]
-    assert [answer["data"] for answer in answers] == [{"deals": {"totalCount": 0}}] * 5
+    assert [body["data"] for body in bodies] == [{"deals": {"totalCount": 0}}] * 5
 
 
 # Nullability
 
 
-def columns() -> Iterator[tuple[str, bool, bool]]:
-    """Each field of the graph that is a column of a table: its name, and whether either may be null."""
+def fields_with_columns() -> Iterator[tuple[str, bool, bool]]:
+    """Yield each field that is stored in a column: its name, and whether field and column are nullable."""
     for model in apps.get_app_config("deals_api").get_models():
-        one = NAMED.get(model.__name__)
-        fields = one.fields if isinstance(one, GraphQLObjectType) else {}
+        named_type = NAMED_TYPES.get(model.__name__)
+        fields = named_type.fields if isinstance(named_type, GraphQLObjectType) else {}
         for column in model._meta.concrete_fields:
             field = fields.get(to_camel_case(column.name))
             if field is not None:
@@ -159,14 +161,14 @@ def columns() -> Iterator[tuple[str, bool, bool]]:
 
 
 def test_fields_are_nullable_exactly_where_their_columns_are() -> None:
-    found = list(columns())
-    assert [name for name, of_the_field, of_the_column in found if of_the_field != of_the_column] == []
-    assert [name for name, of_the_field, _ in found if of_the_field] == ["Upload.finished_at"]
+    found = list(fields_with_columns())
+    assert [name for name, field_nullable, column_nullable in found if field_nullable != column_nullable] == []
+    assert [name for name, field_nullable, _ in found if field_nullable] == ["Upload.finished_at"]
     assert len(found) > 30
 
 
 def test_only_fields_of_single_objects_are_nullable() -> None:
-    query = NAMED["Query"]
+    query = NAMED_TYPES["Query"]
     assert isinstance(query, GraphQLObjectType)
     nullable = {name for name, field in query.fields.items() if not isinstance(field.type, GraphQLNonNull)}
     assert nullable == {"currentUpload", "customer", "gem", "node", "upload"}
