@@ -1,7 +1,7 @@
-"""GraphQL over HTTP: methods, media types, bodies and statuses. No request is a 5xx.
+"""GraphQL over HTTP: methods, media types, bodies and statuses. No request causes a 5xx response.
 
-The audits of the npm package ``graphql-http`` require most of it; the rest follows from HTTP or protects a public
-service. ``tests.wsgi`` checks every response for failures.
+The audits of the npm package ``graphql-http`` require most of this behaviour; the rest follows from HTTP or protects
+a public service. ``tests.wsgi`` checks every response for failures.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from tests.wsgi import JSON, RESPONSE, Response, call, post
 
 pytestmark = pytest.mark.django_db
 
-NAME = "{ __typename }"
-BODY: dict[str, Any] = {"query": NAME}
+TYPENAME = "{ __typename }"
+BODY: dict[str, Any] = {"query": TYPENAME}
 WITH_VARIABLE = "query ($a: Int!) { topClients(limit: $a) { username } }"
-ROLL_BACK = 'mutation { activateUpload(id: "VXBsb2FkOg==") { __typename } }'
-QUERY_A_AND_MUTATION_B = f"query A {NAME} {ROLL_BACK.replace('{', 'B {', 1)}"
+MUTATION = 'mutation { activateUpload(id: "VXBsb2FkOg==") { __typename } }'
+QUERY_A_AND_MUTATION_B = f"query A {TYPENAME} {MUTATION.replace('{', 'B {', 1)}"
 APOLLO = "application/graphql-response+json,application/json;q=0.9"
 URQL = f"{RESPONSE}, application/graphql+json, {JSON}, text/event-stream, multipart/mixed"
 DRAFT = "application/graphql-response+json; charset=utf-8, application/json; charset=utf-8;q=0.9"
@@ -39,7 +39,7 @@ def some_deals(db: None) -> None:
     load(deal("ann", "ruby", "30"), deal("bob", "opal", "20"))
 
 
-def get(query: str = NAME, accept: str = "", **parameters: str) -> Response:
+def get(query: str = TYPENAME, accept: str = "", **parameters: str) -> Response:
     url = urlencode({"query": query, **parameters})
     return call(query=url, headers={"Accept": accept} if accept else {})
 
@@ -161,18 +161,19 @@ def test_options_returns_the_methods() -> None:
 
 
 def test_head_is_get_without_a_body() -> None:
-    whole = get()
-    head = call("HEAD", query=urlencode({"query": NAME}))
+    get_response = get()
+    head = call("HEAD", query=urlencode({"query": TYPENAME}))
     assert (head.status, head.body) == (200, b"")
     unique = {"X-Request-ID", "Server-Timing"}
-    assert head.headers.keys() == whole.headers.keys() > unique
-    assert all(head.headers[name] == whole.headers[name] for name in whole.headers.keys() - unique)
-    assert int(head.headers["Content-Length"]) == len(whole.body) > 0
+    assert head.headers.keys() == get_response.headers.keys() > unique
+    shared = get_response.headers.keys() - unique
+    assert all(head.headers[name] == get_response.headers[name] for name in shared)
+    assert int(head.headers["Content-Length"]) == len(get_response.body) > 0
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("accept", [JSON, RESPONSE])
-@pytest.mark.parametrize("parameters", [{"query": ROLL_BACK}, {"query": QUERY_A_AND_MUTATION_B, "operationName": "B"}])
+@pytest.mark.parametrize("parameters", [{"query": MUTATION}, {"query": QUERY_A_AND_MUTATION_B, "operationName": "B"}])
 def test_mutation_requires_post(method: str, accept: str, parameters: dict[str, str]) -> None:
     response = call(method, query=urlencode(parameters), headers={"Accept": accept})
     assert (response.status, response.headers["Allow"]) == (405, "POST")
@@ -184,9 +185,9 @@ def test_query_beside_a_mutation_is_executed_by_get() -> None:
     assert get(QUERY_A_AND_MUTATION_B, operationName="A").json["data"] == {"__typename": "Query"}
 
 
-@pytest.mark.parametrize("ask", [get, lambda query: post({"query": query})])
-def test_subscriptions_are_rejected(ask: Any) -> None:
-    assert "Subscriptions" in rejected(ask("subscription { a }"), 400, "graphql_invalid")
+@pytest.mark.parametrize("send", [get, lambda query: post({"query": query})])
+def test_subscriptions_are_rejected(send: Any) -> None:
+    assert "Subscriptions" in rejected(send("subscription { a }"), 400, "graphql_invalid")
 
 
 # GET
@@ -207,7 +208,7 @@ def test_parameters_that_are_not_objects_are_rejected(name: str, text: str) -> N
 
 @pytest.mark.parametrize("name", ["query", "operationName", "variables", "extensions"])
 def test_repeated_parameter_is_rejected(name: str) -> None:
-    url = urlencode([("query", NAME), (name, NAME), (name, NAME)])
+    url = urlencode([("query", TYPENAME), (name, TYPENAME), (name, TYPENAME)])
     assert name in rejected(call(query=url), 400, "graphql_unreadable")
 
 
@@ -254,10 +255,10 @@ UNREADABLE: dict[str, bytes] = {
     "query a list": b'{"query": ["{__typename}"]}',
     "query empty": b'{"query": ""}',
     "query blank": b'{"query": " \\n\\t"}',
-    "another case": b'{"Query": "{__typename}"}',
-    "a name that is a list": b'{"query": "{__typename}", "operationName": ["A"]}',
-    "a name that is a number": b'{"query": "{__typename}", "operationName": 0}',
-    "a name that is false": b'{"query": "{__typename}", "operationName": false}',
+    "a key in another case": b'{"Query": "{__typename}"}',
+    "operation name a list": b'{"query": "{__typename}", "operationName": ["A"]}',
+    "operation name a number": b'{"query": "{__typename}", "operationName": 0}',
+    "operation name false": b'{"query": "{__typename}", "operationName": false}',
     "variables a list": b'{"query": "{__typename}", "variables": []}',
     "variables a string": b'{"query": "{__typename}", "variables": "{}"}',
     "variables an empty string": b'{"query": "{__typename}", "variables": ""}',
@@ -265,19 +266,19 @@ UNREADABLE: dict[str, bytes] = {
     "variables false": b'{"query": "{__typename}", "variables": false}',
     "extensions a list": b'{"query": "{__typename}", "extensions": []}',
     "extensions a string": b'{"query": "{__typename}", "extensions": "x"}',
-    "a byte that is not UTF-8": b'{"query": "{__typename}\xff"}',
-    "only such bytes": b"\xff\xfe\xfd",
-    "UTF-8 cut short": '{"query": "{__typename}я'.encode()[:-1],
+    "an invalid UTF-8 byte": b'{"query": "{__typename}\xff"}',
+    "only invalid UTF-8 bytes": b"\xff\xfe\xfd",
+    "truncated UTF-8": '{"query": "{__typename}я'.encode()[:-1],
     "UTF-16": '{"query": "{__typename}"}'.encode("utf-16"),
-    "UTF-16 without a mark": '{"query": "{__typename}"}'.encode("utf-16-le"),
+    "UTF-16 without a byte-order mark": '{"query": "{__typename}"}'.encode("utf-16-le"),
     "UTF-32": '{"query": "{__typename}"}'.encode("utf-32"),
     "a byte-order mark": '\ufeff{"query": "{__typename}"}'.encode(),
-    "a surrogate in UTF-8": b'{"query": "{__typename}\xed\xa0\x80"}',
-    "half a pair in the query": b'{"query": "{__typename}\\ud800"}',
-    "half a pair in a variable": b'{"query": "{__typename}", "variables": {"a": "\\udfff"}}',
-    "half a pair in a variable's name": b'{"query": "{__typename}", "variables": {"\\ud800": 1}}',
-    "half a pair in the operation's name": b'{"query": "{__typename}", "operationName": "\\ud800"}',
-    "half a pair in extensions": b'{"query": "{__typename}", "extensions": {"a": ["\\ud800"]}}',
+    "a surrogate encoded in UTF-8": b'{"query": "{__typename}\xed\xa0\x80"}',
+    "an unpaired surrogate in the query": b'{"query": "{__typename}\\ud800"}',
+    "an unpaired surrogate in a variable": b'{"query": "{__typename}", "variables": {"a": "\\udfff"}}',
+    "an unpaired surrogate in a variable's name": b'{"query": "{__typename}", "variables": {"\\ud800": 1}}',
+    "an unpaired surrogate in the operation name": b'{"query": "{__typename}", "operationName": "\\ud800"}',
+    "an unpaired surrogate in extensions": b'{"query": "{__typename}", "extensions": {"a": ["\\ud800"]}}',
     "NaN": b'{"query": "{__typename}", "variables": {"a": NaN}}',
     "Infinity": b'{"query": "{__typename}", "variables": {"a": Infinity}}',
     "-Infinity": b'{"query": "{__typename}", "variables": {"a": -Infinity}}',
@@ -304,14 +305,14 @@ def test_body_without_a_query_is_400(body: bytes, accept: str) -> None:
 def test_deeply_nested_values_are_400(levels: int, opening: str, closing: str) -> None:
     deep = f"{opening * levels}1{closing * levels}"
     for name in ("variables", "extensions"):
-        response = post(f'{{"query": "{NAME}", "{name}": {{"a": {deep}}}}}'.encode())
+        response = post(f'{{"query": "{TYPENAME}", "{name}": {{"a": {deep}}}}}'.encode())
         # Near a thousand levels Python itself raises RecursionError, which is reported as unreadable.
         code = response.json["errors"][0]["extensions"]["code"]
         assert code == "limit_exceeded" or (code == "graphql_unreadable" and levels > 900)
         rejected(response, 400, code)
 
 
-FIELD_OF: dict[str, str] = {
+FIELD_BY_TYPE: dict[str, str] = {
     "Int": "deals(first: $v) { totalCount }",
     "BigInt": "deals(filter: {quantity: {eq: $v}}) { totalCount }",
     "Money": "deals(filter: {total: {eq: $v}}) { totalCount }",
@@ -327,9 +328,9 @@ VALUES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("type_name", FIELD_OF)
+@pytest.mark.parametrize("type_name", FIELD_BY_TYPE)
 def test_variables_of_any_type_get_a_response(some_deals: None, type_name: str) -> None:
-    query = f"query ($v: {type_name}) {{ {FIELD_OF[type_name]} }}"
+    query = f"query ($v: {type_name}) {{ {FIELD_BY_TYPE[type_name]} }}"
     for value in VALUES:
         response = post(f'{{"query": "{query}", "variables": {{"v": {value}}}}}'.encode(), RESPONSE)
         assert response.status in (200, 400)
@@ -347,8 +348,8 @@ def test_body_over_the_limit_is_413(limits: Any) -> None:
 
 
 def test_highest_body_limit_is_accepted_by_django(limits: Any) -> None:
-    bound = next(field for field in fields(Limits) if field.name == "max_query_bytes")
-    maximum = bound.metadata["accepted"]["maximum"]
+    limit = next(field for field in fields(Limits) if field.name == "max_query_bytes")
+    maximum = limit.metadata["accepted"]["maximum"]
     limits(max_query_bytes=maximum)
     rejected(post(b" " * maximum), 400, "graphql_unreadable")
 
@@ -459,11 +460,11 @@ def test_url_works_with_and_without_a_trailing_slash(path: str) -> None:
 # Raw sockets
 
 
-def raw(server: Server, request: bytes) -> bytes:
-    """Send a request, close the client's half of the connection, and return everything that the server sends."""
+def send_raw(server: Server, request: bytes) -> bytes:
+    """Send a request, shut down the sending side of the connection, and return all bytes that the server sends."""
     with socket.create_connection(("127.0.0.1", server.port), 30) as client:
         client.sendall(request)
-        with contextlib.suppress(OSError):  # the server may have closed the connection already
+        with contextlib.suppress(OSError):  # The server may already have closed the connection.
             client.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: client.recv(65_536), b""))
 
@@ -472,32 +473,33 @@ def status_of(response: bytes) -> int:
     return int(response.split()[1])
 
 
-#: The end of a POST request after its first headers, and the expected status.
-WIRE: dict[str, tuple[bytes, int]] = {
+#: The rest of a POST request after its first headers, and the expected status.
+RAW_REQUESTS: dict[str, tuple[bytes, int]] = {
     "a body that ends early": (b'Content-Length: 100\r\n\r\n{"query":"{__typename}"}', 400),
     "a length that is not a number": (b"Content-Length: abc\r\n\r\n{}", 400),
     "a negative length": (b"Content-Length: -1\r\n\r\n{}", 400),
-    "two lengths": (b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400),
+    "two Content-Length headers": (b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400),
     "a huge length": (b"Content-Length: 99999999999999999999\r\n\r\n{}", 413),
-    "no length": (b"\r\n", 400),
-    "chunks": (b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 411),
-    "chunks and a length": (b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-    "a megabyte": (b"Content-Length: 1000000\r\n\r\n" + b"x" * 1_000_000, 413),
-    "bytes in a header": (b"Accept: \xff\xfe\r\nContent-Length: 2\r\n\r\n{}", 406),
+    "no Content-Length header": (b"\r\n", 400),
+    "a chunked body": (b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 411),
+    "a chunked body and a length": (b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    "a body of a megabyte": (b"Content-Length: 1000000\r\n\r\n" + b"x" * 1_000_000, 413),
+    "non-ASCII bytes in a header": (b"Accept: \xff\xfe\r\nContent-Length: 2\r\n\r\n{}", 406),
     "NUL in a header": (b"X-A: \0\r\nContent-Length: 2\r\n\r\n{}", 400),
 }
-ODD_TYPE = b"Content-Type: application/json; charset*=no-such'en'%41\r\n"
+UNKNOWN_CHARSET = b"Content-Type: application/json; charset*=no-such'en'%41\r\n"
 
 
 def test_malformed_raw_requests_are_rejected_and_not_logged(server: Server) -> None:
     host = b"Host: deals.example\r\nConnection: close\r\n"
     head = b"POST /graphql HTTP/1.1\r\nContent-Type: application/json\r\n" + host
-    found = {name: status_of(raw(server, head + request)) for name, (request, _) in WIRE.items()}
-    assert found == {name: status for name, (_, status) in WIRE.items()}
-    assert status_of(raw(server, b"GET /graphql HTTP/1.1\r\nHost: a b\xff\r\nConnection: close\r\n\r\n")) == 400
-    assert status_of(raw(server, b"GET /api/top-clients/?limit=1 HTTP/1.1\r\n" + ODD_TYPE + host + b"\r\n")) == 200
-    assert raw(server, b"HEAD /graphql?query={__typename} HTTP/1.1\r\n" + host + b"\r\n").endswith(b"\r\n\r\n")
-    assert server.get("/graphql", params={"query": NAME}).json()["data"] == {"__typename": "Query"}
+    found = {name: status_of(send_raw(server, head + request)) for name, (request, _) in RAW_REQUESTS.items()}
+    assert found == {name: status for name, (_, status) in RAW_REQUESTS.items()}
+    assert status_of(send_raw(server, b"GET /graphql HTTP/1.1\r\nHost: a b\xff\r\nConnection: close\r\n\r\n")) == 400
+    unknown_charset = b"GET /api/top-clients/?limit=1 HTTP/1.1\r\n" + UNKNOWN_CHARSET + host + b"\r\n"
+    assert status_of(send_raw(server, unknown_charset)) == 200
+    assert send_raw(server, b"HEAD /graphql?query={__typename} HTTP/1.1\r\n" + host + b"\r\n").endswith(b"\r\n\r\n")
+    assert server.get("/graphql", params={"query": TYPENAME}).json()["data"] == {"__typename": "Query"}
     log = server.log.read_text()
     assert "Traceback" not in log
     assert "body bytes on a no-body response" not in log

@@ -34,7 +34,7 @@ def post(client: Client, content: bytes = csv_of(deal()), path: str = UPLOAD, **
 
 
 def error_of(response: Any, status: int) -> dict[str, Any]:
-    """Return the body of an error response, after checking what all error responses have in common."""
+    """Check the properties common to all error responses, and return the body."""
     assert response.status_code == status
     assert response["Content-Type"] == "application/json"
     body: dict[str, Any] = response.json()
@@ -122,12 +122,12 @@ def test_statements_do_not_grow_with_the_number_of_deals(client: Client) -> None
         load(*many(rows, [f"client {number}" for number in range(9)]))
         with CaptureQueriesContext(connection) as captured:
             client.get(UPLOAD)
-        # The number of reads of the pointer depends on time; see snapshots.lease.Lease.
-        pointer = [statement for statement in captured if "currentupload" in statement["sql"]]
-        assert len(pointer) <= 2
-        counts.append(len(captured) - len(pointer))
-    ranking, gems, readable = 1, 1, 1
-    assert counts[0] == counts[1] <= ranking + gems + readable
+        # How often the current-upload pointer is read depends on time; see snapshots.lease.Lease.
+        pointer_reads = [statement for statement in captured if "currentupload" in statement["sql"]]
+        assert len(pointer_reads) <= 2
+        counts.append(len(captured) - len(pointer_reads))
+    ranking, gems, snapshot_check = 1, 1, 1
+    assert counts[0] == counts[1] <= ranking + gems + snapshot_check
 
 
 def test_cached_response_reads_only_the_pointer(client: Client) -> None:
@@ -143,8 +143,8 @@ def test_responses_may_be_stored_and_must_be_revalidated(client: Client) -> None
     load(deal())
     first = client.get(UPLOAD)
     assert (first["Cache-Control"], first["Vary"]) == ("no-cache", "Accept")
-    again = client.get(UPLOAD, headers={"If-None-Match": first["ETag"]})
-    assert (again.status_code, again.content) == (304, b"")
+    conditional = client.get(UPLOAD, headers={"If-None-Match": first["ETag"]})
+    assert (conditional.status_code, conditional.content) == (304, b"")
 
 
 def test_new_upload_ends_304_responses(client: Client) -> None:
@@ -215,20 +215,20 @@ def test_retention_runs_after_the_response(client: Client, limits: Any) -> None:
     assert list(Upload.objects.order_by("pk").values_list("state", flat=True)) == ["pruned", "loaded", "loaded"]
 
 
-# Errors that no file causes
+# Errors that do not depend on the content of the file
 
 
 def test_all_errors_have_the_same_body(client: Client) -> None:
-    text = {"deals": "customer,item"}
-    two = {"deals": [SimpleUploadedFile("a.csv", b"a"), SimpleUploadedFile("b.csv", b"b")]}
+    text_field = {"deals": "customer,item"}
+    two_files = {"deals": [SimpleUploadedFile("a.csv", b"a"), SimpleUploadedFile("b.csv", b"b")]}
     wrong_field = {"file": SimpleUploadedFile("a.csv", b"a")}
-    both = {"deals": SimpleUploadedFile("a.csv", b"a"), "more": SimpleUploadedFile("b.csv", b"b")}
+    additional_file = {"deals": SimpleUploadedFile("a.csv", b"a"), "more": SimpleUploadedFile("b.csv", b"b")}
     message = "Expected a multipart/form-data body with one file in the field 'deals'."
     assert error_of(client.post(UPLOAD, {}), 400)["Desc"] == message
-    assert "text" in error_of(client.post(UPLOAD, text), 400)["Desc"]
-    assert "one file" in error_of(client.post(UPLOAD, two), 400)["Desc"]
+    assert "text" in error_of(client.post(UPLOAD, text_field), 400)["Desc"]
+    assert "one file" in error_of(client.post(UPLOAD, two_files), 400)["Desc"]
     assert "'deals', not in 'file'" in error_of(client.post(UPLOAD, wrong_field), 400)["Desc"]
-    assert "one file" in error_of(client.post(UPLOAD, both), 400)["Desc"]
+    assert "one file" in error_of(client.post(UPLOAD, additional_file), 400)["Desc"]
     error_of(client.post(UPLOAD), 400)
     error_of(client.post(UPLOAD, {"deals": "x"}, content_type="application/json"), 415)
     error_of(client.post(UPLOAD, "deals=x", content_type="application/x-www-form-urlencoded"), 415)
@@ -242,8 +242,8 @@ def test_all_errors_have_the_same_body(client: Client) -> None:
 def test_too_many_parameters_are_rejected_with_a_message(client: Client) -> None:
     body = error_of(client.get(f"{UPLOAD}?{'a&' * 200}"), 400)
     assert body["Desc"] == "The request has too many parameters or fields."
-    fields = multipart(client, part(b"x", 'form-data; name="f"') * 500 + b"--b--\r\n")
-    assert error_of(fields, 400)["Desc"] == body["Desc"]
+    response = multipart(client, part(b"x", 'form-data; name="f"') * 500 + b"--b--\r\n")
+    assert error_of(response, 400)["Desc"] == body["Desc"]
 
 
 @pytest.mark.parametrize("method", ["put", "patch", "delete"])
@@ -288,17 +288,17 @@ def test_well_formed_body_is_accepted(client: Client) -> None:
 MALFORMED = {
     "wrong boundary": (part(csv_of(deal())) + b"--b--\r\n", "x"),
     "no closing boundary": (part(csv_of(deal())), "b"),
-    "cut off after the file": (
+    "truncated after the file": (
         part(csv_of(deal())) + b'--b\r\nContent-Disposition: form-data; name="note"\r\n\r\nhal',
         "b",
     ),
-    "closing boundary of another": (part(csv_of(deal())) + b"--c--\r\n", "b"),
-    "no boundary at all": (csv_of(deal()), "b"),
+    "closing boundary of another body": (part(csv_of(deal())) + b"--c--\r\n", "b"),
+    "no multipart structure": (csv_of(deal()), "b"),
     "empty boundary": (part(csv_of(deal())) + b"--b--\r\n", ""),
     "long boundary": (part(csv_of(deal())) + b"--b--\r\n", "b" * 300),
     "no disposition": (b"--b\r\n\r\nx\r\n--b--\r\n", "b"),
     "no name": (part(csv_of(deal()), 'form-data; filename="d.csv"') + b"--b--\r\n", "b"),
-    "base64 that is not": (
+    "invalid base64": (
         b'--b\r\nContent-Disposition: form-data; name="deals"; filename="d"\r\n'
         b"Content-Transfer-Encoding: base64\r\n\r\n!\r\n--b--\r\n",
         "b",
@@ -306,8 +306,8 @@ MALFORMED = {
     "endless header": (b"--b\r\nContent-Disposition: form-data; name=" + b"x" * 20000 + b"\r\n\r\nx\r\n--b--\r\n", "b"),
     "many files": (part(b"x") * 50 + b"--b--\r\n", "b"),
     "many fields": (part(b"x", 'form-data; name="f"') * 500 + b"--b--\r\n", "b"),
-    "nothing": (b"", "b"),
-    "bytes": (bytes(range(256)), "b"),
+    "empty body": (b"", "b"),
+    "all byte values": (bytes(range(256)), "b"),
 }
 
 
@@ -315,7 +315,7 @@ MALFORMED = {
 def test_malformed_body_is_rejected(client: Client, body: bytes, boundary: str) -> None:
     load(deal("before"))
     response = multipart(client, body, boundary)
-    error_of(response, 415 if len(boundary) > 200 else 400)  # the Content-Type header is too long to be parsed
+    error_of(response, 415 if len(boundary) > 200 else 400)  # A long boundary makes the Content-Type header too long.
     assert client.get(UPLOAD).json()["response"][0]["username"] == "before"
 
 

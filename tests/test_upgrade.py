@@ -1,6 +1,6 @@
-"""Upgrades: a database of every earlier schema keeps its data and gets the tables of a new database.
+"""Upgrades: migrating a database of any earlier schema keeps its data and yields the tables of a new database.
 
-The SQL files in ``data/early`` are dumps of databases that the named commits created: each commit was checked out
+The SQL files in ``data/early`` are dumps of databases that the commits in ``SCHEMAS`` created: each was checked out
 and served with ``KEEP_UPLOADS=2``, then the files oldest.csv, older.csv, bad.csv and deals.csv were uploaded to it, and
 the database was dumped by ``pg_dump --inserts`` or ``sqlite3.Connection.iterdump``.
 """
@@ -23,7 +23,7 @@ from tests.servers import ROOT, TIMEOUT, Server, serving
 from tests.test_migrations import migrate
 
 EARLY: Final = ROOT / "tests" / "data" / "early"
-#: By the commit that landed them, the oldest first.
+#: The commits that introduced each schema, oldest first.
 SCHEMAS: Final = ("a9e5b33", "461d8cc", "2481214", "e76dde0", "16d062e")
 FILES: Final = ("older.csv", "deals.csv")
 HISTORY: Final = "{ uploads(first: 10) { nodes { id fileName sha256 size dealCount customerCount gemCount state } } }"
@@ -40,96 +40,97 @@ EVERYTHING: Final = """query ($upload: ID) {
 
 @pytest.fixture(params=SCHEMAS)
 def early_database(request: pytest.FixtureRequest, database_url: str, on_postgres: bool) -> str:
-    """The URL of a database that an early version filled."""
+    """Return the URL of a database that an early version created."""
     vendor = "postgres" if on_postgres else "sqlite"
     script = (EARLY / f"{request.param}.{vendor}.sql").read_text()
     if on_postgres:
-        with contextlib.closing(psycopg2.connect(database_url)) as database, database, database.cursor() as cursor:
+        with contextlib.closing(psycopg2.connect(database_url)) as postgres, postgres, postgres.cursor() as cursor:
             cursor.execute(script)
     else:
-        with contextlib.closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as file:
-            file.executescript(script)
+        with contextlib.closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as sqlite:
+            sqlite.executescript(script)
     return database_url
 
 
 # Data
 
 
-def ask(server: Server, document: str, **variables: Any) -> Any:
+def graphql_data(server: Server, document: str, **variables: Any) -> Any:
+    """Return the data of a GraphQL response without errors."""
     response = httpx.post(f"{server.url}/graphql/", json={"query": document, "variables": variables}, timeout=TIMEOUT)
-    answer = response.json()
-    assert "errors" not in answer, answer
-    return answer["data"]
+    body = response.json()
+    assert "errors" not in body, body
+    return body["data"]
 
 
 def history(server: Server) -> dict[str, Any]:
-    """Uploads by the name of their file."""
-    return {upload["fileName"]: upload for upload in ask(server, HISTORY)["uploads"]["nodes"]}
+    """Return the uploads by file name."""
+    return {upload["fileName"]: upload for upload in graphql_data(server, HISTORY)["uploads"]["nodes"]}
 
 
-def answers(server: Server) -> dict[str, Any]:
-    """The data as clients read it, without ids."""
+def visible_data(server: Server) -> dict[str, Any]:
+    """Return the data as clients read it, without ids."""
     uploads = history(server)
     return {
         "ranking": server.get("/api/top-clients/?limit=100").json(),
         "export": server.get("/api/exports/deals.csv").text,
-        "current": ask(server, EVERYTHING),
-        "older": ask(server, EVERYTHING, upload=uploads["older.csv"]["id"]),
+        "current": graphql_data(server, EVERYTHING),
+        "older": graphql_data(server, EVERYTHING, upload=uploads["older.csv"]["id"]),
         "uploads": [{key: uploads[name][key] for key in uploads[name] if key != "id"} for name in FILES],
     }
 
 
 @pytest.fixture(scope="module")
 def expected(shared_server: Server) -> dict[str, Any]:
-    """The answers of a new database that the same files were uploaded to."""
+    """Return the data of a new database after uploads of the same files."""
     for name in FILES:
         assert shared_server.upload((EARLY / name).read_bytes(), name).status_code == 200
-    return answers(shared_server)
+    return visible_data(shared_server)
 
 
-def keys_in(database_url: str) -> list[Any]:
-    """The key that the installation signs with, if its version had one."""
-    recorded = query(database_url, "SELECT name FROM django_migrations")
-    has_table = ("0002_installation",) in recorded
+def signing_keys(database_url: str) -> list[Any]:
+    """Return the stored signing key, or an empty list if the schema has no table for it."""
+    migrations = query(database_url, "SELECT name FROM django_migrations")
+    has_table = ("0002_installation",) in migrations
     return query(database_url, "SELECT secret_key FROM deals_api_installation") if has_table else []
 
 
 def test_upgrade_keeps_the_data_of_every_landed_schema(
     early_database: str, environment: dict[str, str], tmp_path: Path, expected: dict[str, Any]
 ) -> None:
-    keys = keys_in(early_database)
+    keys = signing_keys(early_database)
     with serving(tmp_path, **environment) as server:
-        assert answers(server) == expected
-        assert not keys or keys_in(early_database) == keys
+        assert visible_data(server) == expected
+        assert not keys or signing_keys(early_database) == keys
         uploads = history(server)
         assert uploads["oldest.csv"]["state"] == "PRUNED"
         assert uploads["bad.csv"]["state"] in ("REFUSED", "INTERRUPTED")
         server.upload((EARLY / "deals.csv").read_bytes())
-        assert len(history(server)) == len(uploads)  # the same bytes are recognised
+        assert len(history(server)) == len(uploads)  # A file with identical bytes is a duplicate, not a new upload.
         assert server.upload(csv_of(deal("new"))).status_code == 200
         assert usernames_in(server.get().json()) == ["new"]
         roll_back = "mutation ($id: ID!) { activateUpload(id: $id) { __typename } }"
-        ask(server, roll_back, id=uploads["deals.csv"]["id"])
-        assert answers(server)["current"] == expected["current"]
+        graphql_data(server, roll_back, id=uploads["deals.csv"]["id"])
+        assert visible_data(server)["current"] == expected["current"]
 
 
 # Tables
 
 
 def tables(database_url: str) -> dict[str, Any]:
-    """Columns, types, constraints and indexes of the application's tables, in no order."""
-    return of_sqlite(database_url) if database_url.startswith("sqlite") else of_postgres(database_url)
+    """Return columns, types, constraints and indexes of the application's tables, independent of column order."""
+    return sqlite_tables(database_url) if database_url.startswith("sqlite") else postgres_tables(database_url)
 
 
-def of_sqlite(database_url: str) -> dict[str, Any]:
+def sqlite_tables(database_url: str) -> dict[str, Any]:
     rows = query(
         database_url, "SELECT type, name, sql FROM sqlite_master WHERE tbl_name LIKE 'deals_api_%' AND sql IS NOT NULL"
     )
-    return {f"{kind} {name}": sorted(parts_of(sql)) if kind == "table" else sql for kind, name, sql in rows}
+    return {f"{kind} {name}": sorted(column_definitions(sql)) if kind == "table" else sql for kind, name, sql in rows}
 
 
-def parts_of(create_table: str) -> list[str]:
-    """The columns and constraints between the outermost parentheses."""
+def column_definitions(create_table: str) -> list[str]:
+    """Return the columns and constraints of a CREATE TABLE statement, which commas separate at the outermost level."""
     body = create_table[create_table.index("(") + 1 : create_table.rindex(")")]
     depth, parts = 0, [""]
     for character in body:
@@ -141,7 +142,7 @@ def parts_of(create_table: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def of_postgres(database_url: str) -> dict[str, Any]:
+def postgres_tables(database_url: str) -> dict[str, Any]:
     statements = {
         "columns": "SELECT table_name, column_name, data_type, character_maximum_length, collation_name, is_nullable,"
         " column_default, is_identity FROM information_schema.columns WHERE table_name LIKE 'deals_api_%'",
@@ -149,7 +150,7 @@ def of_postgres(database_url: str) -> dict[str, Any]:
         " WHERE conrelid::regclass::text LIKE 'deals_api_%'",
         "indexes": "SELECT indexname, indexdef FROM pg_indexes WHERE tablename LIKE 'deals_api_%'",
     }
-    return {what: sorted(map(str, query(database_url, statement))) for what, statement in statements.items()}
+    return {name: sorted(map(str, query(database_url, statement))) for name, statement in statements.items()}
 
 
 @pytest.fixture(scope="module")
