@@ -1,4 +1,4 @@
-"""Bytes in, checked deals or a refusal that names the bad cells out."""
+"""The CSV reader: from bytes to validated deals, or to an error that lists the invalid cells."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ ann,Ёлочная шпинель,100.50,1,2019-01-02 00:00:00
 
 
 def deals_in(content: bytes, **bounds: int) -> list[Deal]:
-    return list(deals_of(io.BytesIO(content), Limits(**bounds)))
+    return list(_iter_deals(io.BytesIO(content), Limits(**bounds)))
 
 
-def deals_of(file: io.BytesIO, limits: Limits) -> Iterator[Deal]:
+def _iter_deals(file: io.BytesIO, limits: Limits) -> Iterator[Deal]:
     for batch in read_deals(file, limits):
         columns = batch.customers, batch.gems, batch.totals, batch.quantities, batch.dates
         for customer, gem, hundredths, quantity, date in zip(*columns, strict=True):
-            moment = datetime.fromisoformat(f"{date}+00:00")
-            yield Deal(customer, gem, Decimal(hundredths) / 100, quantity, moment)
+            timestamp = datetime.fromisoformat(f"{date}+00:00")
+            yield Deal(customer, gem, Decimal(hundredths) / 100, quantity, timestamp)
 
 
-def refusal_of(content: bytes, **bounds: int) -> DealsError:
+def error_of(content: bytes, **bounds: int) -> DealsError:
     with pytest.raises(DealsError) as caught:
         deals_in(content, **bounds)
     return caught.value
 
 
-def lines(*some: str, end: str = "\n") -> bytes:
-    return end.join([*some, ""]).encode()
+def lines(*texts: str, end: str = "\n") -> bytes:
+    return end.join([*texts, ""]).encode()
 
 
 def quoted(cell: str) -> str:
@@ -66,49 +66,49 @@ def quoted(cell: str) -> str:
 
 
 def row(column: str = "", cell: str = "") -> str:
-    """A good row, but for one cell."""
+    """Return a valid row in which one cell is replaced."""
     cells = dict(zip(COLUMNS, GOOD.split(","), strict=True)) | ({column: quoted(cell)} if column else {})
     return ",".join(cells.values())
 
 
-# Files as spreadsheets write them
+# File formats of common spreadsheet programs
 
 
-SPELLINGS: dict[str, bytes] = {
+FILE_VARIANTS: dict[str, bytes] = {
     "UTF-8": TWO_DEALS.encode(),
     "UTF-8 with a byte-order mark": TWO_DEALS.encode("utf-8-sig"),
     "Windows-1251": TWO_DEALS.encode("cp1251"),
     "CRLF": TWO_DEALS.replace("\n", "\r\n").encode(),
     "Windows-1251 with CRLF": TWO_DEALS.replace("\n", "\r\n").encode("cp1251"),
     "semicolons": TWO_DEALS.replace(",", ";").encode(),
-    "Excel's in Russian": TWO_DEALS.replace(",", ";").replace("\n", "\r\n").encode("utf-8-sig"),
-    "1C's": TWO_DEALS.replace(",", ";").replace("\n", "\r\n").encode("cp1251"),
+    "Russian Excel": TWO_DEALS.replace(",", ";").replace("\n", "\r\n").encode("utf-8-sig"),
+    "1C": TWO_DEALS.replace(",", ";").replace("\n", "\r\n").encode("cp1251"),
     "tabs": TWO_DEALS.replace(",", "\t").encode(),
-    "everything in quotes": "\n".join(",".join(map(quoted, line.split(","))) for line in TWO_DEALS.splitlines()).encode(
+    "all cells quoted": "\n".join(",".join(map(quoted, line.split(","))) for line in TWO_DEALS.splitlines()).encode(
         "utf-8-sig"
     ),
     "no line break at the end": TWO_DEALS.removesuffix("\n").encode(),
-    "CRLF but for the last line": TWO_DEALS.removesuffix("\n").replace("\n", "\r\n").encode(),
+    "CRLF except after the last line": TWO_DEALS.removesuffix("\n").replace("\n", "\r\n").encode(),
     "blank lines at the end": (TWO_DEALS + "\n\n  \n\r\n").encode(),
     "lines of delimiters at the end": (TWO_DEALS + ",,,,\n,,,,\r\n , ,\t,\u00a0,\n,,,,").encode(),
     "blank lines before and between": ("\n \n" + TWO_DEALS.replace("\n", "\n\n")).encode(),
-    "other letters in the header": TWO_DEALS.replace(HEADER, "CUSTOMER,Item,toTal,QUANTITY,Date").encode(),
+    "mixed case in the header": TWO_DEALS.replace(HEADER, "CUSTOMER,Item,toTal,QUANTITY,Date").encode(),
     "blanks in the header": TWO_DEALS.replace(HEADER, "customer , item,\ttotal,\u00a0quantity\u00a0, date ").encode(),
     "a delimiter at the end of each line": TWO_DEALS.replace("\n", ",,\n").encode(),
     "empty cells at the end of some lines": TWO_DEALS.replace("166\n", "166,, ,\n").encode(),
-    "empty cells of others left out of some lines": (
+    "empty cells of unused columns missing in some lines": (
         TWO_DEALS.replace("date\n", "date,note,more\n").replace("166\n", "166,x\n").encode()
     ),
     "blanks around the cells": TWO_DEALS.replace(HEADER + "\n", HEADER + "\n ").replace(",", " ,\t").encode(),
 }
 
 
-@pytest.mark.parametrize("content", SPELLINGS.values(), ids=SPELLINGS)
-def test_a_file_is_read_however_a_spreadsheet_spells_it(content: bytes) -> None:
+@pytest.mark.parametrize("content", FILE_VARIANTS.values(), ids=FILE_VARIANTS)
+def test_all_common_spreadsheet_formats_are_read(content: bytes) -> None:
     assert deals_in(content) == [PETR, ANN]
 
 
-def test_columns_may_stand_in_any_order_beside_others() -> None:
+def test_columns_may_have_any_order_and_unknown_columns_are_ignored() -> None:
     content = lines(
         'date,note,Quantity,total,"price, each",item,customer',
         '2018-12-14T08:29:52.506166Z,"said ""hi"", left",6,612,"1,5",Рубин,Пётр',
@@ -118,18 +118,18 @@ def test_columns_may_stand_in_any_order_beside_others() -> None:
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_a_cell_of_the_header_may_have_line_breaks(delimiter: str) -> None:
+def test_header_cell_may_contain_line_breaks(delimiter: str) -> None:
     header, deal = HEADER.replace(",", delimiter), GOOD.replace(",", delimiter)
     content = lines(f'"note,;\n of two lines"{delimiter}{header}', f"x{delimiter}{deal}")
     assert deals_in(content) == deals_in(lines(HEADER, GOOD))
 
 
-def test_quoted_names_keep_what_is_in_the_quotes() -> None:
+def test_quoted_names_keep_delimiters_and_quotes() -> None:
     (deal,) = deals_in(lines(HEADER, '"Smith, ""Jo"" & Co; Ltd.","5\'\' ""A"" ruby",1,1,2018-12-14 08:29:52'))
     assert (deal.customer, deal.item) == ('Smith, "Jo" & Co; Ltd.', "5'' \"A\" ruby")
 
 
-def test_the_real_file_is_read_whole(real_file: bytes) -> None:
+def test_real_file_is_read_completely(real_file: bytes) -> None:
     deals = deals_in(real_file)
     assert len(deals) == 767
     assert len({deal.customer for deal in deals}) == 18
@@ -149,7 +149,7 @@ def test_identical_lines_are_two_deals() -> None:
     ["Рубин", "Пётр", "ПЁТР", "Ёлка", "ЁЛКА", "Лёд", "мёд", "Объём", "Жёлтый «Алмаз» № 5", "Ян и Ия Рубины", "О’Рубин"],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_one_cyrillic_name_is_enough_for_windows_1251(name: str, end: str) -> None:
+def test_one_cyrillic_name_is_enough_to_detect_windows_1251(name: str, end: str) -> None:
     content = end.join([HEADER, *[GOOD] * 100, row("customer", name), *[GOOD] * 100, ""]).encode("cp1251")
     assert deals_in(content)[100].customer == name
 
@@ -157,27 +157,27 @@ def test_one_cyrillic_name_is_enough_for_windows_1251(name: str, end: str) -> No
 DAMAGED = {
     "one name": lines(HEADER, GOOD, row("item", "Сапфир")),
     "all names": lines(HEADER, row("customer", "Пётр").replace("ruby", "Ёлочка"), row("item", "шишиши")),
-    "in other letters": lines(HEADER, row("item", "Hélène Bjørn Θεά “Ägypten” 水晶")),
+    "other alphabets": lines(HEADER, row("item", "Hélène Bjørn Θεά “Ägypten” 水晶")),
     "one letter": lines(HEADER, row("item", "Я")),
-    "letters whose bytes are letters of Windows-1251 too": lines(HEADER, row("item", "ШииШии")),
+    "letters whose bytes are also letters of Windows-1251": lines(HEADER, row("item", "ШииШии")),
 }
 
 
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
-def test_utf8_that_lost_or_changed_a_byte_is_never_taken_for_windows_1251(content: bytes) -> None:
-    """Everywhere outside ASCII, every byte."""
-    tried = 0
-    for place in (place for place, byte in enumerate(content) if byte > 127):
+def test_damaged_utf8_is_never_decoded_as_windows_1251(content: bytes) -> None:
+    """Each byte outside ASCII is deleted, and replaced with every other byte."""
+    invalid = 0
+    for position in (position for position, byte in enumerate(content) if byte > 127):
         for new in (b"", *(bytes([byte]) for byte in range(256))):
-            damaged = content[:place] + new + content[place + 1 :]
+            damaged = content[:position] + new + content[position + 1 :]
             try:
                 damaged.decode()
             except UnicodeDecodeError as error:
                 line = damaged.count(b"\n", 0, error.start) + 1
                 with pytest.raises(UnreadableUpload, match=f"^The text is damaged: line {line} is not UTF-8"):
                     detect_encoding(io.BytesIO(damaged))
-                tried += 1
-    assert tried > 100
+                invalid += 1
+    assert invalid > 100
 
 
 @pytest.mark.parametrize(
@@ -196,23 +196,21 @@ def test_utf8_that_lost_or_changed_a_byte_is_never_taken_for_windows_1251(conten
         (lines(HEADER, *[GOOD] * 20_000) + b"\xc0\x80", 20_002),
     ],
     ids=[
-        "a letter cut",
-        "no letter",
-        "cut at the end",
-        "a surrogate",
-        "1251 under the mark of UTF-8",
-        "DOS",
-        "KOI8",
-        "Western",
-        "Northern",
-        "a byte that 1251 lacks",
-        "far down",
+        "truncated letter",
+        "invalid byte",
+        "truncated at the end",
+        "surrogate",
+        "Windows-1251 after a byte-order mark of UTF-8",
+        "code page 866",
+        "KOI8-R",
+        "Windows-1252, French",
+        "Windows-1252, Icelandic",
+        "byte undefined in Windows-1251",
+        "after 20,000 lines",
     ],
 )
-def test_a_file_that_is_neither_utf8_nor_windows_1251_is_refused_with_its_first_bad_line(
-    content: bytes, line: int
-) -> None:
-    error = refusal_of(content)
+def test_undecodable_file_is_rejected_with_its_first_bad_line(content: bytes, line: int) -> None:
+    error = error_of(content)
     assert isinstance(error, UnreadableUpload)
     assert error.message == f"The text is damaged: line {line} is not UTF-8; save the file again as CSV UTF-8."
     assert [(problem.line, problem.column, problem.reason) for problem in error.problems] == [
@@ -220,11 +218,11 @@ def test_a_file_that_is_neither_utf8_nor_windows_1251_is_refused_with_its_first_
     ]
 
 
-# What is no table of deals
+# Files that are not a table of deals
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (b"", "The file is empty"),
         (b"\xef\xbb\xbf", "The file is empty"),
@@ -251,14 +249,14 @@ def test_a_file_that_is_neither_utf8_nor_windows_1251_is_refused_with_its_first_
         (lines("Покупатель;Товар;Сумма;Количество;Дата"), "expected are customer, item, total, quantity, date"),
     ],
 )  # fmt: skip
-def test_what_is_no_table_of_deals_is_refused_by_its_kind(content: bytes, words: str) -> None:
-    error = refusal_of(content)
+def test_other_file_types_are_rejected_with_their_type(content: bytes, message: str) -> None:
+    error = error_of(content)
     assert isinstance(error, UnreadableUpload)
-    assert words in error.message
+    assert message in error.message
 
 
 @pytest.mark.parametrize(
-    ("header", "told", "problems"),
+    ("header", "message", "problems"),
     [
         ("customer,item,total,quantity", "it lacks date;", [("date", "is missing from the header")]),
         ("client,item,sum,quantity,date", "it lacks customer, total;",
@@ -272,19 +270,19 @@ def test_what_is_no_table_of_deals_is_refused_by_its_kind(content: bytes, words:
         ("ann,ruby,612,6,2018-12-14 08:29:52", "it lacks customer, item, total, quantity, date;",
          [(column, "is missing from the header") for column in COLUMNS]),
     ],
-    ids=["one lacks", "two lack", "two are repeated", "both", "no header at all"],
+    ids=["one missing", "two missing", "two repeated", "missing and repeated", "no header"],
 )  # fmt: skip
-def test_a_wrong_header_is_refused_with_what_it_lacks_and_repeats(
-    header: str, told: str, problems: list[tuple[str, str]]
+def test_invalid_header_is_rejected_with_its_missing_and_repeated_columns(
+    header: str, message: str, problems: list[tuple[str, str]]
 ) -> None:
-    error = refusal_of(lines("", header, GOOD))
+    error = error_of(lines("", header, GOOD))
     assert isinstance(error, UnreadableUpload)
-    assert error.message.startswith(f"Line 2 is not the header of a deals file: {told}")
+    assert error.message.startswith(f"Line 2 is not the header of a deals file: {message}")
     assert error.problems == tuple(RowProblem(2, column, "", reason) for column, reason in problems)
 
 
-def test_a_header_of_several_lines_is_named_by_its_first() -> None:
-    assert refusal_of(lines("", '"one\ntwo",item', GOOD)).problems[0].line == 2
+def test_problem_of_a_multiline_header_has_its_first_line() -> None:
+    assert error_of(lines("", '"one\ntwo",item', GOOD)).problems[0].line == 2
 
 
 # Cells
@@ -325,7 +323,7 @@ def test_a_header_of_several_lines_is_named_by_its_first() -> None:
         ("date", "9999-12-31 23:59:59.999999", datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
     ],
 )
-def test_a_cell_is_read_as_what_its_column_holds(column: str, cell: str, value: object) -> None:
+def test_valid_cell_is_converted_to_the_type_of_its_column(column: str, cell: str, value: object) -> None:
     _, deal = deals_in(lines(HEADER, GOOD, row(column, cell)))
     assert getattr(deal, column) == value
 
@@ -340,7 +338,7 @@ NO_SUCH_DATE = "is no date and time of the calendar"
 CONTROL = "has a line break or another control character"
 LONG_NAME = "is longer than 255 characters"
 
-WRONG_CELLS: list[tuple[str, str, str]] = [
+INVALID_CELLS: list[tuple[str, str, str]] = [
     *((column, cell, "is empty") for column in ("customer", "item") for cell in ("", "  ", "\u00a0\t")),
     *(("customer", cell, CONTROL) for cell in ("a\0b", "a\nb", "a\r\nb", "a\tb", "\x1b[31m", "a\x7f", "a\x85b", "\n")),
     *(("item", cell, LONG_NAME) for cell in ("x" * 256, "ё" * 256, "е\u0308" * 256, "a" + "\u0301" * 5000)),
@@ -378,9 +376,9 @@ WRONG_CELLS: list[tuple[str, str, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("column", "cell", "reason"), WRONG_CELLS)
-def test_a_wrong_cell_is_refused_with_its_line_column_value_and_reason(column: str, cell: str, reason: str) -> None:
-    error = refusal_of(lines(HEADER, GOOD, row(column, cell), GOOD))
+@pytest.mark.parametrize(("column", "cell", "reason"), INVALID_CELLS)
+def test_invalid_cell_is_reported_with_line_column_value_and_reason(column: str, cell: str, reason: str) -> None:
+    error = error_of(lines(HEADER, GOOD, row(column, cell), GOOD))
     assert isinstance(error, UploadHasProblems)
     assert error.problems == (RowProblem(3, column, cell[:100], reason),)
 
@@ -388,11 +386,11 @@ def test_a_wrong_cell_is_refused_with_its_line_column_value_and_reason(column: s
 # Lines
 
 
-WRONG_LINES: dict[str, tuple[bytes, list[tuple[int, str | None, str]]]] = {
-    "two bad cells in one line": (
+INVALID_LINES: dict[str, tuple[bytes, list[tuple[int, str | None, str]]]] = {
+    "two invalid cells in one line": (
         lines(HEADER, GOOD, "ann,,x,1,2018-12-14 08:29:52"), [(3, "item", ""), (3, "total", "x")]
     ),
-    "in the file's own order of lines, ours of columns": (
+    "columns in another order": (
         lines("date,total,quantity,item,customer", "x,y,1,b,c", "2018-12-14 08:29:52,z,1,b,c"),
         [(2, "total", "y"), (2, "date", "x"), (3, "total", "z")],
     ),
@@ -410,12 +408,12 @@ WRONG_LINES: dict[str, tuple[bytes, list[tuple[int, str | None, str]]]] = {
     "after a line break in the header": (
         lines(f'"no\nte",{HEADER}', f"x,{GOOD}", f"x,{row('total', 'x')}"), [(4, "total", "x")]
     ),
-    "after what only looks like line breaks": (
+    "after characters that only resemble line breaks": (
         lines(f"note,{HEADER}", f'"\r\v\f\x1c\x85\u2028\u2029",{GOOD}', f"x,{row('total', 'x')}"), [(3, "total", "x")]
     ),
-    "far down": (lines(HEADER, *[GOOD] * 5000, row("total", "x"), *[GOOD] * 5000, row("date", "y")),
+    "after 5,000 lines": (lines(HEADER, *[GOOD] * 5000, row("total", "x"), *[GOOD] * 5000, row("date", "y")),
                  [(5002, "total", "x"), (10003, "date", "y")]),
-    "far down after line breaks in quotes": (
+    "after 3,000 line breaks in quotes": (
         lines(f"note,{HEADER}", *[f'"1\n2",{GOOD}'] * 3000, f"x,{row('total', 'x')}"), [(6002, "total", "x")]
     ),
     "a byte-order mark": (b"\xef\xbb\xbf" + lines(HEADER, row("total", "x")), [(2, "total", "x")]),
@@ -425,19 +423,19 @@ WRONG_LINES: dict[str, tuple[bytes, list[tuple[int, str | None, str]]]] = {
     "one cell": (lines(HEADER.replace(",", ";"), "total", GOOD.replace(",", ";")), [(2, None, "total")]),
     "a decimal comma without quotes": (lines(HEADER, "ann,ruby,1,50,6,2018-12-14 08:29:52"),
                                        [(2, None, "ann,ruby,1,50,6,2018-12-14 08:29:52")]),
-    "another header": (lines(HEADER, GOOD, HEADER),
+    "repeated header": (lines(HEADER, GOOD, HEADER),
                        [(3, "total", "total"), (3, "quantity", "quantity"), (3, "date", "date")]),
-    "a line of sums": (lines(HEADER, GOOD, "Итого,,612,6,"), [(3, "item", ""), (3, "date", "")]),
+    "line of sums": (lines(HEADER, GOOD, "Итого,,612,6,"), [(3, "item", ""), (3, "date", "")]),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("content", "places"), WRONG_LINES.values(), ids=WRONG_LINES)
-def test_every_wrong_place_is_named_by_its_physical_line(
-    content: bytes, places: list[tuple[int, str | None, str]]
+@pytest.mark.parametrize(("content", "expected"), INVALID_LINES.values(), ids=INVALID_LINES)
+def test_every_problem_has_its_physical_line_number(
+    content: bytes, expected: list[tuple[int, str | None, str]]
 ) -> None:
-    error = refusal_of(content)
+    error = error_of(content)
     assert isinstance(error, UploadHasProblems)
-    assert [(problem.line, problem.column, problem.value) for problem in error.problems] == places
+    assert [(problem.line, problem.column, problem.value) for problem in error.problems] == expected
 
 
 OPEN_QUOTE = "opens a quote that is not closed"
@@ -446,7 +444,7 @@ LONE_CR = "has a line break that is neither LF nor CRLF"
 
 
 @pytest.mark.parametrize(
-    ("content", "places"),
+    ("content", "expected"),
     [
         (lines(HEADER, GOOD, f'"{GOOD}', GOOD, GOOD), [(3, None, OPEN_QUOTE)]),
         (lines(f"note,{HEADER}", f'"1\n2",{GOOD}', f'"{GOOD}', GOOD), [(4, None, OPEN_QUOTE)]),
@@ -464,19 +462,19 @@ LONE_CR = "has a line break that is neither LF nor CRLF"
          [(2, None, "has a cell of over 131072 characters, perhaps after a quote left open")]),
     ],
 )  # fmt: skip
-def test_what_breaks_the_rules_of_csv_is_named_after_the_wrong_cells_before_it(
-    content: bytes, places: list[tuple[int, str | None, str]]
+def test_csv_syntax_error_is_reported_after_earlier_invalid_cells(
+    content: bytes, expected: list[tuple[int, str | None, str]]
 ) -> None:
-    error = refusal_of(content)
+    error = error_of(content)
     assert isinstance(error, UploadHasProblems)
-    assert [(problem.line, problem.column, problem.reason) for problem in error.problems] == places
+    assert [(problem.line, problem.column, problem.reason) for problem in error.problems] == expected
 
 
-# Sentences
+# Messages
 
 
 @pytest.mark.parametrize(
-    ("rows", "sentence"),
+    ("rows", "message"),
     [
         ([row("total", "12,5")],
          "The file has 1 error, in line 2, column 'total': "
@@ -493,60 +491,60 @@ def test_what_breaks_the_rules_of_csv_is_named_after_the_wrong_cells_before_it(
          "'x' is not an amount such as 612 or 100.50."),
     ],
 )  # fmt: skip
-def test_a_refusal_says_in_one_sentence_how_much_is_wrong_and_where_it_begins(rows: list[str], sentence: str) -> None:
-    assert refusal_of(lines(HEADER, *rows), max_problems=4).message == sentence
+def test_message_has_the_number_of_errors_and_the_first(rows: list[str], message: str) -> None:
+    assert error_of(lines(HEADER, *rows), max_problems=4).message == message
 
 
-# Bounds
+# Limits
 
 
-@pytest.mark.parametrize("bound", [1, 2, 7, 100])
-def test_a_refusal_stops_at_its_most_problems(bound: int) -> None:
-    error = refusal_of(lines(HEADER, *["ann,ruby,x,y,2018-12-14 08:29:52"] * 200), max_problems=bound)
+@pytest.mark.parametrize("limit", [1, 2, 7, 100])
+def test_error_lists_problems_up_to_the_limit(limit: int) -> None:
+    error = error_of(lines(HEADER, *["ann,ruby,x,y,2018-12-14 08:29:52"] * 200), max_problems=limit)
     assert [(problem.line, problem.column) for problem in error.problems] == [
-        (2 + number // 2, ("total", "quantity")[number % 2]) for number in range(bound)
+        (2 + number // 2, ("total", "quantity")[number % 2]) for number in range(limit)
     ]
 
 
-def test_problems_of_a_whole_file_are_counted_together() -> None:
-    """Not a batch at a time: these two are far apart."""
+def test_problem_limit_applies_to_the_whole_file() -> None:
+    """The limit is not per batch: the problems are in different batches."""
     rows = [row("total", "x"), *[GOOD] * 5000, row("total", "x"), *[GOOD] * 5000, row("total", "x")]
-    assert [problem.line for problem in refusal_of(lines(HEADER, *rows), max_problems=2).problems] == [2, 5003]
+    assert [problem.line for problem in error_of(lines(HEADER, *rows), max_problems=2).problems] == [2, 5003]
 
 
 @pytest.mark.parametrize("rows", [3, 5000])
-def test_as_many_rows_as_the_bound_are_read_and_no_more(rows: int) -> None:
+def test_rows_are_read_up_to_the_limit(rows: int) -> None:
     content = lines(HEADER, *[GOOD] * rows, "", "")
     assert len(deals_in(content, max_rows=rows)) == rows
-    error = refusal_of(content, max_rows=rows - 1)
+    error = error_of(content, max_rows=rows - 1)
     assert isinstance(error, UploadTooLarge)
     assert error.message == f"The file has more than {rows - 1} rows."
 
 
 @pytest.mark.parametrize("rows_above", [0, 20_000])
-def test_a_line_is_read_up_to_its_most_bytes(rows_above: int) -> None:
+def test_lines_are_read_up_to_the_byte_limit(rows_above: int) -> None:
     header, above = f"note,more,{HEADER}", [f",,{GOOD}"] * rows_above
 
     def line_of(size: int) -> str:
-        spare = size - len(f",,{GOOD}")
-        return f"{'x' * (spare // 2)},{'x' * (spare - spare // 2)},{GOOD}"
+        padding = size - len(f",,{GOOD}")
+        return f"{'x' * (padding // 2)},{'x' * (padding - padding // 2)},{GOOD}"
 
     assert len(deals_in(lines(header, *above, line_of(262_144), f",,{GOOD}"))) == rows_above + 2
-    error = refusal_of(lines(header, *above, line_of(262_145), f",,{GOOD}"))
+    error = error_of(lines(header, *above, line_of(262_145), f",,{GOOD}"))
     assert isinstance(error, UnreadableUpload)
     assert error.message == (
         f"The file is not a table of deals: line {rows_above + 2} is over 262144 bytes; are its line breaks LF or CRLF?"
     )
 
 
-def test_a_row_of_endless_quoted_lines_is_refused_before_it_fills_the_memory() -> None:
-    error = refusal_of(lines(HEADER, GOOD) + b'"a\n",' * 2_000_000)
+def test_endless_quoted_row_is_rejected_before_it_fills_the_memory() -> None:
+    error = error_of(lines(HEADER, GOOD) + b'"a\n",' * 2_000_000)
     assert isinstance(error, UnreadableUpload)
     assert error.message == ("The file is not a table of deals: a row at or after line 2 is over 262144 bytes.")
 
 
 def peak_memory(path: Path) -> tuple[int, int]:
-    """Rows read, and the most bytes that the reader held meanwhile."""
+    """Return the number of rows, and the peak memory of the reader in bytes."""
     with path.open("rb") as file:
         tracemalloc.start()
         try:
@@ -556,20 +554,20 @@ def peak_memory(path: Path) -> tuple[int, int]:
             tracemalloc.stop()
 
 
-def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_number_of_rows(tmp_path: Path) -> None:
     path = tmp_path / "deals.csv"
-    some = "".join(f"client{number % 500},Рубин,{number}.5,6,2018-12-14 08:29:52.506166\n" for number in range(3000))
+    block = "".join(f"client{number % 500},Рубин,{number}.5,6,2018-12-14 08:29:52.506166\n" for number in range(3000))
     peaks = {}
     for rows in (12_000, 120_000):
-        path.write_text(f"{HEADER}\n" + some * (rows // 3000))
-        read, peaks[rows] = peak_memory(path)
-        assert read == rows
+        path.write_text(f"{HEADER}\n" + block * (rows // 3000))
+        rows_read, peaks[rows] = peak_memory(path)
+        assert rows_read == rows
     assert peaks[120_000] < 6_000_000
     assert peaks[120_000] < peaks[12_000] * 1.05
 
 
 def test_memory_does_not_grow_with_the_length_of_rows(tmp_path: Path) -> None:
-    """Neither the cells of a batch nor the names that are remembered may add up to the file."""
+    """Neither the cells of a batch nor the cached names may hold the whole file."""
     path = tmp_path / "deals.csv"
     blanks = " " * 50_000
     with path.open("w") as file:
@@ -581,7 +579,7 @@ def test_memory_does_not_grow_with_the_length_of_rows(tmp_path: Path) -> None:
     assert peak < 12_000_000
 
 
-def test_memory_does_not_grow_with_the_different_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_does_not_grow_with_the_number_of_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_reader, "_CACHED_NAMES", 500)
     path = tmp_path / "deals.csv"
     peaks = {}
@@ -589,29 +587,29 @@ def test_memory_does_not_grow_with_the_different_names(tmp_path: Path, monkeypat
         with path.open("w") as file:
             file.write(f"{HEADER}\n")
             file.writelines(f"client {number},gem {number},1,1,2018-12-14 08:29:52\n" for number in range(rows))
-        read, peaks[rows] = peak_memory(path)
-        assert read == rows
+        rows_read, peaks[rows] = peak_memory(path)
+        assert rows_read == rows
     assert peaks[30_000] < peaks[6_000] * 1.1
 
 
-def test_a_byte_order_mark_is_one_at_the_beginning_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever the seams between blocks are."""
+def test_byte_order_mark_is_removed_only_at_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if a later U+FEFF is the first character of a block."""
     monkeypatch.setattr(encoding, "_BLOCK_BYTES", 100)
     content = "\ufeff" + "\n".join([HEADER, *["\ufeff" + GOOD] * 20])
     assert {deal.customer for deal in deals_in(content.encode())} == {"\ufeffann"}
 
 
-def test_a_name_of_thousands_of_accents_is_refused_quickly() -> None:
-    """Normalising it would take hours, not milliseconds: the time is quadratic."""
+def test_name_of_thousands_of_accents_is_rejected_quickly() -> None:
+    """Normalisation would take hours instead of milliseconds, because its time is quadratic."""
     accents = "a" + "\u0327\u0301" * 60_000
-    assert refusal_of(lines(HEADER, *[row("item", accents)] * 100)).problems[99].reason == LONG_NAME
+    assert error_of(lines(HEADER, *[row("item", accents)] * 100)).problems[99].reason == LONG_NAME
 
 
-# Everything else
+# Comparison with the reference parser
 
 
 def compare_with_reference(content: bytes) -> str:
-    """Compares what became of these bytes with what the reference parser makes of them; returns which it was."""
+    """Assert that reader and reference parser have the same outcome, and return its kind."""
     found = outcome(lambda: deals_in(content))
     try:
         text = content.decode()
@@ -620,7 +618,7 @@ def compare_with_reference(content: bytes) -> str:
         if isinstance(found, DealsError) and found.message.startswith("The text is damaged"):
             assert [problem.line for problem in found.problems] == [bad_line]
             return "damaged"
-        if b"\x98" in content:  # which Windows-1251 does not have either: refused for what else is wrong with it
+        if b"\x98" in content:  # undefined in Windows-1251, too; the error may be another one of the file
             assert isinstance(found, UnreadableUpload)
             return "neither encoding"
         text = content.decode("cp1251")
@@ -628,24 +626,24 @@ def compare_with_reference(content: bytes) -> str:
     if isinstance(expected, reference_parser.NotATable):
         assert isinstance(found, DealsError)
         assert not isinstance(found, UploadTooLarge)
-        return "no table"
-    if isinstance(expected, reference_parser.WrongPlaces):
+        return "not a table"
+    if isinstance(expected, reference_parser.InvalidRows):
         assert isinstance(found, UploadHasProblems)
-        assert [(problem.line, problem.column) for problem in found.problems] == expected.places[:100]
-        return "wrong places"
+        assert [(problem.line, problem.column) for problem in found.problems] == expected.problems[:100]
+        return "invalid rows"
     assert found == expected
     return "accepted"
 
 
-Outcome = list[Deal] | DealsError | reference_parser.NotATable | reference_parser.WrongPlaces
+Outcome = list[Deal] | DealsError | reference_parser.NotATable | reference_parser.InvalidRows
 
 
 def outcome(read: Callable[[], list[Deal]]) -> Outcome:
-    """What it returns, or the refusal that it raises."""
+    """Return the deals, or the error that ``read`` raises."""
     try:
         return read()
-    except (DealsError, reference_parser.NotATable, reference_parser.WrongPlaces) as refusal:
-        return refusal
+    except (DealsError, reference_parser.NotATable, reference_parser.InvalidRows) as error:
+        return error
 
 
 VALID_CELLS: dict[str, list[str]] = {
@@ -662,7 +660,7 @@ VALID_CELLS: dict[str, list[str]] = {
 }  # fmt: skip
 ODD_TEXT = st.text(st.sampled_from("0123456789.,-+:TZ ;\t\"'\r\n\0\x85\u00a0aЯё\u0301e٣_"), max_size=6)
 ODD_CELL = st.one_of(
-    st.sampled_from([cell for _, cell, _ in WRONG_CELLS if len(cell) < 1000]),
+    st.sampled_from([cell for _, cell, _ in INVALID_CELLS if len(cell) < 1000]),
     st.sampled_from([cell for cells in VALID_CELLS.values() for cell in cells]),
     ODD_TEXT,
 )
@@ -671,39 +669,39 @@ BLANK_LINE = st.sampled_from(["", " ", ",,,,", ";;", "\t", '""'])
 
 @st.composite
 def files(draw: st.DrawFn) -> bytes:
-    """A table of deals as text, at times with odd cells, odd lines and odd quotes."""
-    odd = draw(st.sampled_from([0, 0, 1, 3]))  # of ten cells and lines
-    happens = st.integers(0, 9).map(lambda number: number < odd)
+    """Generate encoded tables of deals; some have unusual cells, lines and quotes."""
+    odd_tenths = draw(st.sampled_from([0, 0, 1, 3]))  # of cells and lines
+    is_odd = st.integers(0, 9).map(lambda number: number < odd_tenths)
     delimiter = draw(st.sampled_from(",;\t"))
     end = draw(st.sampled_from(["\n", "\r\n"]))
     columns = draw(st.permutations([*COLUMNS, *draw(st.lists(st.sampled_from(["note", "", "Ещё"]), max_size=2))]))
 
-    def spelt(cell: str) -> str:
-        needs_quotes = any(one in cell for one in f'{delimiter}"\r\n')
-        if draw(happens):
+    def encode_cell(cell: str) -> str:
+        needs_quotes = any(character in cell for character in f'{delimiter}"\r\n')
+        if draw(is_odd):
             return cell
         return quoted(cell) if needs_quotes or draw(st.booleans()) else cell
 
     def line(cells: list[str]) -> str:
-        return delimiter.join(map(spelt, cells))
+        return delimiter.join(map(encode_cell, cells))
 
     def cell_of(column: str) -> str:
         if column not in VALID_CELLS:
             return draw(ODD_TEXT)
-        return draw(ODD_CELL if draw(happens) else st.sampled_from(VALID_CELLS[column]))
+        return draw(ODD_CELL if draw(is_odd) else st.sampled_from(VALID_CELLS[column]))
 
     def deal() -> str:
-        if draw(happens) and draw(st.booleans()):
+        if draw(is_odd) and draw(st.booleans()):
             return draw(ODD_TEXT)
         cells = [cell_of(column) for column in columns]
-        if draw(happens) and draw(st.booleans()):
+        if draw(is_odd) and draw(st.booleans()):
             cells = cells[draw(st.integers(0, 2)) :] + draw(st.lists(ODD_TEXT, max_size=2))
         return line(cells)
 
-    if draw(happens) and draw(st.booleans()):
+    if draw(is_odd) and draw(st.booleans()):
         columns[draw(st.integers(0, len(columns) - 1))] = draw(st.sampled_from([*COLUMNS, "sum"]))
     header = line([draw(st.sampled_from([column, column.upper(), f" {column} "])) for column in columns])
-    rows = [deal() for _ in range(draw(st.integers(0 if odd else 1, 6)))]
+    rows = [deal() for _ in range(draw(st.integers(0 if odd_tenths else 1, 6)))]
     blank = draw(st.lists(BLANK_LINE, max_size=2))
     text = end.join([*draw(st.lists(st.sampled_from(["", " "]), max_size=1)), header, *rows, *blank])
     text += draw(st.sampled_from(["", end]))
@@ -713,17 +711,17 @@ def files(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def damaged(draw: st.DrawFn, content: bytes) -> bytes:
-    """A few bytes lost, changed, doubled or slipped in."""
+    """Delete, replace or insert bytes at one to three positions."""
     for _ in range(draw(st.integers(1, 3))):
-        at = draw(st.integers(0, len(content)))
+        position = draw(st.integers(0, len(content)))
         new = draw(st.one_of(st.binary(max_size=2), st.sampled_from([b'"', b"\r", b"\n", b",", b"\0", b"\xb8", b" "])))
-        content = content[:at] + new + content[at + draw(st.integers(0, 2)) :]
+        content = content[:position] + new + content[position + draw(st.integers(0, 2)) :]
     return content
 
 
 @contextmanager
 def seams(block_bytes: int, batch_rows: int, step_rows: int) -> Iterator[None]:
-    """Tiny files have seams between blocks and batches only where these are tiny too."""
+    """Set small sizes of blocks and batches, so that small files consist of several."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoding, "_BLOCK_BYTES", block_bytes)
         patch.setattr(csv_reader, "_BATCH_ROWS", batch_rows)
@@ -744,9 +742,9 @@ def test_any_table_is_read_as_the_rules_say(content: bytes, sizes: tuple[int, in
 
 
 WHOLE_FILES = [
-    SPELLINGS["CRLF"],
-    SPELLINGS["1C's"],
-    SPELLINGS["UTF-8 with a byte-order mark"],
+    FILE_VARIANTS["CRLF"],
+    FILE_VARIANTS["1C"],
+    FILE_VARIANTS["UTF-8 with a byte-order mark"],
     lines('date;note;Quantity;total;item;customer', '2018-12-14 08:29:52Z;"a ""b""\nc";6;612.5;Рубин;Пётр',
           *['2018-12-14 08:29:52.25+03:00;;10;7;"Ёл\u00a0ка; й";ann'] * 3, ";;;;;"),
 ]  # fmt: skip
