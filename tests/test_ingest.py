@@ -1,4 +1,4 @@
-"""Uploads: what is stored, what replaces what, and what a refusal leaves behind."""
+"""Uploads: stored rows, replacement of the current upload, rejected files, and roll-backs."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ pytestmark = pytest.mark.django_db
 
 
 def register(*deals: str) -> tuple[Upload, Any]:
-    """An upload that has arrived and is not loaded yet, and its deals."""
+    """Create an upload that is not loaded yet; return it with its batches of deals."""
     content = csv_of(*deals)
     upload = Upload.objects.create(file_name="f", sha256=hashlib.sha256(content).hexdigest(), size=len(content))
     return upload, read_deals(io.BytesIO(content), settings.DEALS_LIMITS)
 
 
-def finish(upload: Upload, batches: Any) -> None:
+def store(upload: Upload, batches: Any) -> None:
     loader.store_snapshot(upload, batches, settings.DEALS_LIMITS)
 
 
@@ -52,12 +52,12 @@ def current() -> Upload | None:
     return Upload.objects.current()
 
 
-def everything() -> dict[str, list[Any]]:
+def all_rows() -> dict[str, list[Any]]:
     models = (CurrentUpload, Customer, Gem, Purchase, Deal)
     return {model.__name__: list(model._default_manager.order_by("pk").values()) for model in models}
 
 
-def test_an_upload_stores_deals_and_sums() -> None:
+def test_upload_stores_deals_and_sums() -> None:
     upload = load(
         deal("ann", "ruby", "10.50", "2", "2020-01-02 03:04:05.5"),
         deal("bob", "opal", "7", "1", "2020-01-01 00:00:00"),
@@ -78,7 +78,7 @@ def test_an_upload_stores_deals_and_sums() -> None:
     assert deals == [("ann", 2, Decimal("10.50")), ("bob", 1, Decimal("7.00")), ("ann", 3, Decimal("0.25"))]
 
 
-def test_an_upload_is_on_record_with_its_file() -> None:
+def test_upload_record_describes_its_file() -> None:
     content = csv_of(deal())
     upload = ingest_deals(io.BytesIO(content), "january\x00.csv")
     upload.refresh_from_db()
@@ -88,14 +88,14 @@ def test_an_upload_is_on_record_with_its_file() -> None:
     assert upload.arrived_at <= upload.finished_at
 
 
-def test_a_long_file_name_is_cut() -> None:
+def test_long_file_name_is_truncated() -> None:
     upload = ingest_deals(io.BytesIO(csv_of(deal())), "a" * 300)
     upload.refresh_from_db()
     assert upload.file_name == "a" * 255
 
 
-def test_two_files_on_disk_are_two_uploads(tmp_path: Path) -> None:
-    """Whatever was read of a file before, all of it counts."""
+def test_files_on_disk_are_read_from_their_beginning(tmp_path: Path) -> None:
+    """Also if a part of the file has been read before."""
     for name in ("ann", "bob"):
         path = tmp_path / f"{name}.csv"
         path.write_bytes(csv_of(deal(name)))
@@ -113,23 +113,21 @@ def test_names_keep_every_character() -> None:
     assert set(Gem.objects.for_upload(upload).values_list("name", flat=True)) == set(names)
 
 
-def test_money_is_exact_where_floats_are_not() -> None:
+def test_sums_beyond_float_precision_are_exact() -> None:
     upload = load(*[deal(total="99999999999.99")] * 5000)
     assert Customer.objects.for_upload(upload).get().spent_money == Decimal("499999999999950.00")
     assert Deal.objects.for_upload(upload).aggregate(sum=Sum("total"))["sum"] == Decimal("499999999999950.00")
 
 
-def test_every_cent_is_kept() -> None:
+def test_every_cent_is_stored() -> None:
     totals = [Decimal(cents) / 100 for cents in (*range(1000), 99_999_999_999_999)]
     upload = load(*(deal(total=f"{total:.2f}") for total in totals))
     assert list(Deal.objects.for_upload(upload).order_by("pk").values_list("total", flat=True)) == totals
 
 
-def test_extreme_dates_survive() -> None:
+def test_first_and_last_possible_dates_are_stored() -> None:
     upload = load(deal(date="0001-01-01 00:00:00"), deal(date="9999-12-31 23:59:59.999999"))
-    assert [
-        moment.year for moment in Deal.objects.for_upload(upload).order_by("date").values_list("date", flat=True)
-    ] == [
+    assert [date.year for date in Deal.objects.for_upload(upload).order_by("date").values_list("date", flat=True)] == [
         1,
         9999,
     ]
@@ -141,7 +139,7 @@ def test_two_identical_lines_are_two_deals() -> None:
     assert Customer.objects.for_upload(upload).get().spent_money == 6
 
 
-def test_a_second_file_replaces_the_first() -> None:
+def test_second_file_replaces_the_first() -> None:
     load(deal("ann"))
     second = load(deal("bob"))
     assert current() == second
@@ -151,29 +149,29 @@ def test_a_second_file_replaces_the_first() -> None:
 @pytest.mark.parametrize(
     "content",
     [csv_of(deal(), deal(total="x")), b"", csv_of(), csv_of(*many(5000), deal(date="2020-02-30 00:00:00"))],
-    ids=["bad cell", "empty", "no deals", "bad cell after 5000 good ones"],
+    ids=["invalid cell", "empty", "no deals", "invalid cell after 5000 valid deals"],
 )
-def test_a_refused_file_changes_nothing_but_the_record(content: bytes) -> None:
+def test_rejected_file_changes_only_the_upload_record(content: bytes) -> None:
     load(deal("ann"))
-    before = everything()
-    with pytest.raises(DealsError) as refusal:
+    before = all_rows()
+    with pytest.raises(DealsError) as raised:
         ingest_deals(io.BytesIO(content), "bad.csv")
-    assert everything() == before
-    refused = Upload.objects.get(state=Upload.State.REFUSED)
-    assert (refused.file_name, refused.error) == ("bad.csv", refusal.value.message)
+    assert all_rows() == before
+    rejected = Upload.objects.get(state=Upload.State.REFUSED)
+    assert (rejected.file_name, rejected.error) == ("bad.csv", raised.value.message)
 
 
-def test_a_crash_in_the_middle_leaves_nothing() -> None:
-    def break_off() -> Any:
+def test_error_during_the_load_stores_no_rows() -> None:
+    def failing_batches() -> Any:
         yield from read_deals(io.BytesIO(csv_of(*many(3000))), settings.DEALS_LIMITS)
-        raise RuntimeError("the process would have died here")
+        raise RuntimeError("simulated crash")
 
     load(deal("ann"))
-    before = everything()
+    before = all_rows()
     upload, _ = register(deal())
     with pytest.raises(RuntimeError):
-        finish(upload, break_off())
-    assert everything() == before
+        store(upload, failing_batches())
+    assert all_rows() == before
 
 
 def test_the_same_bytes_are_loaded_once() -> None:
@@ -182,7 +180,7 @@ def test_the_same_bytes_are_loaded_once() -> None:
     assert Upload.objects.count() == 1
 
 
-def test_the_same_bytes_as_an_older_upload_are_a_new_one() -> None:
+def test_bytes_of_an_older_upload_are_loaded_again() -> None:
     first = load(deal("ann"))
     load(deal("bob"))
     again = load(deal("ann"))
@@ -190,24 +188,24 @@ def test_the_same_bytes_as_an_older_upload_are_a_new_one() -> None:
     assert current() == again
 
 
-def test_a_slow_old_upload_does_not_replace_a_newer_one() -> None:
-    slow, its_deals = register(deal("slow"))
+def test_slow_older_upload_does_not_replace_a_newer_one() -> None:
+    slow, slow_batches = register(deal("slow"))
     newer = load(deal("newer"))
-    finish(slow, its_deals)
+    store(slow, slow_batches)
     assert current() == newer
     slow.refresh_from_db()
     assert slow.state == Upload.State.LOADED
 
 
-def test_bytes_sent_again_win_over_an_older_upload_still_loading() -> None:
+def test_duplicate_of_the_current_file_wins_over_an_older_loading_upload() -> None:
     first = load(deal("ann"))
-    slow, its_deals = register(deal("slow"))
+    slow, slow_batches = register(deal("slow"))
     load(deal("ann"))
-    finish(slow, its_deals)
+    store(slow, slow_batches)
     assert current() == first
 
 
-def test_the_newest_uploads_keep_their_rows(limits: Any) -> None:
+def test_newest_uploads_keep_their_rows(limits: Any) -> None:
     limits(keep_uploads=2)
     uploads = [load(deal(name)) for name in ("ann", "bob", "cid", "dan")]
     retention.apply_retention(settings.DEALS_LIMITS)
@@ -217,7 +215,7 @@ def test_the_newest_uploads_keep_their_rows(limits: Any) -> None:
         assert set(model._default_manager.values_list("upload", flat=True)) == {uploads[2].pk, uploads[3].pk}
 
 
-def test_rows_are_deleted_to_the_last_however_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retention_deletes_all_rows_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "_DELETE_CHUNK_ROWS", 10)
     upload = load(*many(35, [f"client {number}" for number in range(35)]))
     load(deal("bob"))
@@ -227,7 +225,7 @@ def test_rows_are_deleted_to_the_last_however_many(monkeypatch: pytest.MonkeyPat
         assert not model._default_manager.filter(upload=upload).exists()
 
 
-def test_what_cannot_be_tidied_now_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_retention_is_logged_and_can_be_repeated(caplog: pytest.LogCaptureFixture) -> None:
     load(deal())
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE deals_api_currentupload RENAME TO elsewhere")
@@ -237,7 +235,7 @@ def test_what_cannot_be_tidied_now_harms_nobody(caplog: pytest.LogCaptureFixture
     retention.apply_retention(settings.DEALS_LIMITS)
 
 
-def test_the_current_upload_is_kept_however_old(limits: Any) -> None:
+def test_current_upload_is_retained_at_any_age(limits: Any) -> None:
     limits(keep_uploads=2)
     old, *_ = (load(deal(name)) for name in ("ann", "bob", "cid", "dan"))
     CurrentUpload.objects.update(upload=old)
@@ -246,7 +244,7 @@ def test_the_current_upload_is_kept_however_old(limits: Any) -> None:
     assert Deal.objects.for_upload(old).exists()
 
 
-def test_a_deletion_that_was_cut_short_is_finished() -> None:
+def test_interrupted_deletion_is_completed() -> None:
     upload, newer = load(deal("ann")), load(deal("bob"))
     Upload.objects.filter(pk=upload.pk).update(state=Upload.State.RETIRED)
     retention.apply_retention(settings.DEALS_LIMITS)
@@ -254,35 +252,35 @@ def test_a_deletion_that_was_cut_short_is_finished() -> None:
     assert Deal.objects.for_upload(newer).exists()
 
 
-def test_an_upload_whose_process_died_is_marked() -> None:
-    dead, _ = register(deal())
-    Upload.objects.filter(pk=dead.pk).update(arrived_at=timezone.now() - timedelta(minutes=1))
-    young, _ = register(deal("bob"))
+def test_upload_of_a_crashed_process_is_marked_as_interrupted() -> None:
+    crashed, _ = register(deal())
+    Upload.objects.filter(pk=crashed.pk).update(arrived_at=timezone.now() - timedelta(minutes=1))
+    recent, _ = register(deal("bob"))
     retention.apply_retention(settings.DEALS_LIMITS)
     states = dict(Upload.objects.values_list("pk", "state"))
-    assert states == {dead.pk: "interrupted", young.pk: "loading"}
+    assert states == {crashed.pk: "interrupted", recent.pk: "loading"}
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_upload_swept_before_its_load_is_announced_again() -> None:
+def test_upload_interrupted_before_its_load_is_announced_again() -> None:
     """Otherwise readers would take leases during the load, and read the old pointer after its change."""
     first = load(deal("ann"))
     upload, batches = register(deal("bob"))
     Upload.objects.filter(pk=upload.pk).update(state=Upload.State.INTERRUPTED, finished_at=Now())
     assert Upload.objects.current_and_pending_change() == (first, False)
 
-    def observed() -> Any:
+    def batches_after_check() -> Any:
         with ThreadPoolExecutor() as pool:
-            reading = pool.submit(apart, Upload.objects.current_and_pending_change)
-            assert reading.result(TIMEOUT) == (first, True)
+            future = pool.submit(in_own_connection, Upload.objects.current_and_pending_change)
+            assert future.result(TIMEOUT) == (first, True)
         yield from batches
 
-    finish(upload, observed())
+    store(upload, batches_after_check())
     assert current() == upload
     assert Upload.objects.get(pk=upload.pk).state == Upload.State.LOADED
 
 
-def test_times_of_uploads_come_from_the_clock_of_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_of_uploads_are_of_the_database_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     now = timezone.now
     monkeypatch.setattr(timezone, "now", lambda: now() + timedelta(hours=1))
     upload, _ = register(deal())
@@ -292,18 +290,18 @@ def test_times_of_uploads_come_from_the_clock_of_the_database(monkeypatch: pytes
     retention.apply_retention(settings.DEALS_LIMITS)
     upload.refresh_from_db()
     assert upload.state == Upload.State.LOADING
-    refused = Upload.objects.get(state=Upload.State.REFUSED)
-    for moment in (upload.arrived_at, loaded.finished_at, refused.finished_at):
-        assert moment is not None
-        assert abs(now() - moment) < timedelta(minutes=10)
+    rejected = Upload.objects.get(state=Upload.State.REFUSED)
+    for timestamp in (upload.arrived_at, loaded.finished_at, rejected.finished_at):
+        assert timestamp is not None
+        assert abs(now() - timestamp) < timedelta(minutes=10)
 
 
 @pytest.mark.parametrize("error", [OSError("the disk"), OperationalError("the database"), KeyboardInterrupt()])
-def test_a_failed_upload_is_marked_as_interrupted_at_once(error: BaseException) -> None:
+def test_failed_upload_is_marked_as_interrupted_immediately(error: BaseException) -> None:
     first = load(deal("ann"))
 
-    class Broken(io.BytesIO):
-        """A file of which only the beginning can be read."""
+    class UnreadableFile(io.BytesIO):
+        """A file that raises the error after the first 100 kB."""
 
         def read(self, size: int | None = -1) -> bytes:
             if self.tell() > 100_000:
@@ -311,65 +309,65 @@ def test_a_failed_upload_is_marked_as_interrupted_at_once(error: BaseException) 
             return super().read(size)
 
     with pytest.raises(type(error)):
-        ingest_deals(Broken(csv_of(*many(20_000))), "deals.csv")
+        ingest_deals(UnreadableFile(csv_of(*many(20_000))), "deals.csv")
     assert Upload.objects.get(pk=first.pk + 1).state == Upload.State.INTERRUPTED
     assert Upload.objects.current_and_pending_change() == (first, False)
 
 
-def test_a_file_over_the_byte_limit_is_refused(limits: Any) -> None:
+def test_file_over_the_byte_limit_is_rejected(limits: Any) -> None:
     limits(max_upload_bytes=40)
     with pytest.raises(UploadTooLarge):
         load(deal())
     assert not Upload.objects.exists()
 
 
-def test_a_file_over_the_row_limit_is_refused(limits: Any) -> None:
+def test_file_over_the_row_limit_is_rejected(limits: Any) -> None:
     limits(max_rows=3)
     load(*many(3))
     with pytest.raises(UploadTooLarge, match="more than 3 rows"):
         load(*many(4))
 
 
-def test_a_file_over_the_name_limit_is_refused(limits: Any) -> None:
+def test_file_over_the_name_limit_is_rejected(limits: Any) -> None:
     limits(max_names=2)
     load(*many(4, ["ann", "bob"]))
     with pytest.raises(UploadTooLarge, match="2 different"):
         load(*many(4, ["ann", "bob", "cid"]))
 
 
-def test_a_refusal_lists_problems_up_to_the_limit(limits: Any) -> None:
+def test_error_lists_problems_up_to_the_limit(limits: Any) -> None:
     limits(max_problems=3)
-    with pytest.raises(UploadHasProblems) as refusal:
+    with pytest.raises(UploadHasProblems) as raised:
         load(*[deal(total="x")] * 10)
-    assert len(refusal.value.problems) == 3
+    assert len(raised.value.problems) == 3
 
 
-def statements(rows: int) -> int:
+def query_count(rows: int) -> int:
     load(deal(f"before {rows}"))
     with CaptureQueriesContext(connection) as captured:
         load(*many(rows))
     return len(captured)
 
 
-def test_statements_grow_with_batches_not_rows() -> None:
-    assert statements(2000) - statements(20) <= 2000 / 100
+def test_query_count_grows_with_batches_not_rows() -> None:
+    assert query_count(2000) - query_count(20) <= 2000 / 100
 
 
-def test_a_change_is_announced_from_an_uploads_arrival_to_its_end() -> None:
-    """Nobody may take a lease meanwhile, nor before there is anything to lease."""
+def test_change_is_announced_from_arrival_to_end_of_an_upload() -> None:
+    """No lease is given during an upload, nor before the first upload."""
     assert Upload.objects.current_and_pending_change() == (None, True)
     first = load(deal("ann"))
     assert Upload.objects.current_and_pending_change() == (first, False)
-    second, its_deals = register(deal("bob"))
+    second, batches = register(deal("bob"))
     assert Upload.objects.current_and_pending_change() == (first, True)
-    finish(second, its_deals)
+    store(second, batches)
     assert Upload.objects.current_and_pending_change() == (second, False)
     CurrentUpload.objects.update(announced=uuid.uuid4())
     assert Upload.objects.current_and_pending_change() == (second, True)
 
 
-def test_a_reader_with_a_lease_sees_an_upload_at_once() -> None:
-    """The file is tiny and loads faster than a lease runs out; the upload waits for the lease instead."""
+def test_reader_with_a_lease_sees_an_upload_immediately() -> None:
+    """The file is so small that it loads before the lease expires, so the upload must wait for the lease."""
     load(deal("ann"))
     for name in ("bob", "cid", "dan"):
         before = current_snapshot.current_upload()
@@ -378,13 +376,13 @@ def test_a_reader_with_a_lease_sees_an_upload_at_once() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_uploads_at_once_leave_the_last_to_arrive() -> None:
+def test_last_of_concurrent_uploads_becomes_current() -> None:
     failures: list[BaseException] = []
 
     def upload(name: str) -> None:
         try:
             load(*many(3000, [name]))
-        except BaseException as error:  # noqa: BLE001 - told to the main thread
+        except BaseException as error:  # noqa: BLE001 - the main thread asserts that there is none
             failures.append(error)
         finally:
             connection.close()
@@ -400,13 +398,13 @@ def test_uploads_at_once_leave_the_last_to_arrive() -> None:
     assert Customer.objects.for_upload(newest).get().deal_count == 3000
 
 
-# At once, where the database serves several writers
+# Concurrent writers, on PostgreSQL only
 
 
-def apart(act: Callable[[], Any]) -> Any:
-    """In a thread, which has a connection of its own."""
+def in_own_connection(function: Callable[[], Any]) -> Any:
+    """Call a function in a thread with its own connection, and close the connection."""
     try:
-        return act()
+        return function()
     finally:
         connection.close()
 
@@ -417,7 +415,7 @@ def _several_writers(on_postgres: bool) -> None:
         pytest.skip("needs PostgreSQL")
 
 
-def wait_until_somebody_waits() -> None:
+def wait_until_a_lock_is_awaited() -> None:
     deadline = time.monotonic() + TIMEOUT
     with connection.cursor() as cursor:
         while time.monotonic() < deadline:
@@ -425,56 +423,56 @@ def wait_until_somebody_waits() -> None:
             if cursor.fetchone():
                 return
             time.sleep(0.02)
-    pytest.fail("nobody waits for a lock")
+    pytest.fail("no process waits for a lock")
 
 
 @pytest.mark.usefixtures("_several_writers")
 @pytest.mark.django_db(transaction=True)
-def test_of_two_uploads_that_end_at_once_the_later_stays() -> None:
+def test_later_of_two_uploads_ending_concurrently_stays_current() -> None:
     load(deal("ann"))
-    (older, its_deals), (newer, newer_deals) = register(deal("older")), register(deal("newer"))
+    (older, older_batches), (newer, newer_batches) = register(deal("older")), register(deal("newer"))
     with ThreadPoolExecutor() as pool:
         with transaction.atomic():
-            finish(newer, newer_deals)
-            finishing = pool.submit(apart, lambda: finish(older, its_deals))
-            wait_until_somebody_waits()
-        finishing.result(TIMEOUT)
+            store(newer, newer_batches)
+            future = pool.submit(in_own_connection, lambda: store(older, older_batches))
+            wait_until_a_lock_is_awaited()
+        future.result(TIMEOUT)
     assert current() == newer
 
 
 @pytest.mark.usefixtures("_several_writers")
 @pytest.mark.django_db(transaction=True)
-def test_a_file_that_is_sent_again_while_another_replaces_it_is_loaded_again() -> None:
+def test_duplicate_of_a_file_being_replaced_is_loaded_again() -> None:
     first = load(deal("ann"))
     with ThreadPoolExecutor() as pool:
         with transaction.atomic():
             load(deal("bob"))
-            sending = pool.submit(apart, lambda: load(deal("ann")))
-            wait_until_somebody_waits()
-        again = sending.result(TIMEOUT)
+            future = pool.submit(in_own_connection, lambda: load(deal("ann")))
+            wait_until_a_lock_is_awaited()
+        again = future.result(TIMEOUT)
     assert again != first
     assert current() == again
 
 
 @pytest.mark.usefixtures("_several_writers")
 @pytest.mark.django_db(transaction=True)
-def test_an_upload_that_takes_long_is_not_taken_for_dead() -> None:
-    upload, its_deals = register(deal("slow"))
+def test_slow_upload_is_not_marked_as_interrupted() -> None:
+    upload, slow_batches = register(deal("slow"))
     Upload.objects.filter(pk=upload.pk).update(arrived_at=timezone.now() - timedelta(minutes=1))
-    begun, go_on = threading.Event(), threading.Event()
+    started, resume = threading.Event(), threading.Event()
 
-    def slowly() -> Any:
-        begun.set()
-        go_on.wait(TIMEOUT)
-        yield from its_deals
+    def paused_batches() -> Any:
+        started.set()
+        resume.wait(TIMEOUT)
+        yield from slow_batches
 
     with ThreadPoolExecutor() as pool:
-        finishing = pool.submit(apart, lambda: finish(upload, slowly()))
-        begun.wait(TIMEOUT)
+        future = pool.submit(in_own_connection, lambda: store(upload, paused_batches()))
+        started.wait(TIMEOUT)
         retention.apply_retention(settings.DEALS_LIMITS)
         assert Upload.objects.get(pk=upload.pk).state == Upload.State.LOADING
-        go_on.set()
-        finishing.result(TIMEOUT)
+        resume.set()
+        future.result(TIMEOUT)
     assert Upload.objects.get(pk=upload.pk).state == Upload.State.LOADED
     assert current() == upload
 
@@ -482,7 +480,7 @@ def test_an_upload_that_takes_long_is_not_taken_for_dead() -> None:
 # Roll-back
 
 
-def test_a_kept_upload_is_made_current_again() -> None:
+def test_retained_upload_is_made_current_again() -> None:
     first, second = load(deal("ann")), load(deal("bob"))
     assert current_snapshot.activate(first.snapshot) == first
     assert current() == first
@@ -490,74 +488,74 @@ def test_a_kept_upload_is_made_current_again() -> None:
     assert current() == second
 
 
-def test_a_roll_back_wins_over_an_older_upload_still_loading() -> None:
+def test_roll_back_wins_over_an_older_loading_upload() -> None:
     first = load(deal("ann"))
-    slow, its_deals = register(deal("slow"))
+    slow, slow_batches = register(deal("slow"))
     load(deal("bob"))
     current_snapshot.activate(first.snapshot)
-    finish(slow, its_deals)
+    store(slow, slow_batches)
     assert current() == first
 
 
-def test_a_roll_back_counts_as_the_last_to_arrive() -> None:
+def test_roll_back_counts_as_the_last_arrival() -> None:
     first, _ = load(deal("ann")), load(deal("bob"))
-    slow, its_deals = register(deal("slow"))
+    slow, slow_batches = register(deal("slow"))
     current_snapshot.activate(first.snapshot)
-    finish(slow, its_deals)
+    store(slow, slow_batches)
     assert current() == first
 
 
-def test_an_upload_that_lands_during_a_roll_back_arrived_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upload_during_a_roll_back_becomes_current_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = load(deal("ann")), load(deal("bob"))
     wait = PointerChangeIntent.wait
 
-    def land(self: PointerChangeIntent) -> None:
+    def wait_and_load(self: PointerChangeIntent) -> None:
         monkeypatch.setattr(PointerChangeIntent, "wait", wait)
         wait(self)
         load(deal("cid"))
 
-    monkeypatch.setattr(PointerChangeIntent, "wait", land)
+    monkeypatch.setattr(PointerChangeIntent, "wait", wait_and_load)
     current_snapshot.activate(first.snapshot)
     assert Customer.objects.for_upload(Upload.objects.latest("pk")).get().username == "cid"
     assert current() == Upload.objects.latest("pk")
 
 
-def test_before_the_first_upload_there_is_nothing_to_go_back_to() -> None:
+def test_roll_back_before_the_first_upload_is_an_error() -> None:
     with pytest.raises(UploadNotRetained):
         current_snapshot.activate(uuid.uuid4())
 
 
 @pytest.mark.django_db(transaction=True)
-def test_roll_backs_at_once_wait_for_one_another_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While they undid each other's announcements, six of them could take a minute."""
+def test_concurrent_roll_backs_wait_for_each_other_and_finish(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six roll-backs could take a minute when each cleared the announcements of the others."""
     uploads = [load(deal("ann")), load(deal("bob"))] * 3
     wait = PointerChangeIntent.wait
     waits: list[PointerChangeIntent] = []
 
-    def noted(self: PointerChangeIntent) -> None:
+    def record_wait(self: PointerChangeIntent) -> None:
         waits.append(self)
         wait(self)
 
-    monkeypatch.setattr(PointerChangeIntent, "wait", noted)
+    monkeypatch.setattr(PointerChangeIntent, "wait", record_wait)
 
-    def go_back(upload: Upload) -> None:
+    def roll_back(upload: Upload) -> None:
         try:
             current_snapshot.activate(upload.snapshot)
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=go_back, args=(upload,), daemon=True) for upload in uploads]
+    threads = [threading.Thread(target=roll_back, args=(upload,), daemon=True) for upload in uploads]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(TIMEOUT)
     assert not any(thread.is_alive() for thread in threads)
-    assert len(waits) <= 6 + 5 + 4 + 3 + 2 + 1  # each time one of them gets through
+    assert len(waits) <= 6 + 5 + 4 + 3 + 2 + 1  # in each round one of them succeeds
     assert current() in uploads
     assert Upload.objects.current_and_pending_change()[1] is False
 
 
-def test_an_upload_without_rows_is_not_made_current(limits: Any) -> None:
+def test_pruned_or_unknown_upload_cannot_be_made_current(limits: Any) -> None:
     limits(keep_uploads=2)
     pruned, _, newest = load(deal("ann")), load(deal("bob")), load(deal("cid"))
     retention.apply_retention(settings.DEALS_LIMITS)
@@ -568,7 +566,7 @@ def test_an_upload_without_rows_is_not_made_current(limits: Any) -> None:
     assert Upload.objects.current_and_pending_change()[1] is False
 
 
-def test_an_announcement_that_somebody_cleared_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cleared_announcement_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = load(deal("ann")), load(deal("bob"))
     wait, waits = PointerChangeIntent.wait, []
 

@@ -1,4 +1,4 @@
-"""The operator's variables: what is read, the defaults, what is taken and how the rest is refused."""
+"""Environment variables: names, defaults, valid values, and the errors of invalid values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.servers import ROOT
 
 pytestmark = pytest.mark.database_independent
 
-#: Variable, where its value ends up in the settings, least, most, default.
+#: Variable: name of the setting or limit, minimum, maximum, default.
 NUMBERS: dict[str, tuple[str, int, int, int]] = {
     "PORT": ("PORT", 1, 65535, 8000),
     "WEB_WORKERS": ("WEB_WORKERS", 1, 64, 2),
@@ -38,27 +38,27 @@ OTHERS = {
 
 
 class Environment(dict[str, str]):
-    """Variables of a process, which notes the ones that somebody asks for."""
+    """An environment that records which of its variables are read."""
 
     def __init__(self, variables: dict[str, str]) -> None:
         super().__init__(variables)
-        self.asked: set[str] = set()
+        self.names_read: set[str] = set()
 
     def get(self, name: str, default: Any = None) -> Any:
-        self.asked.add(name)
+        self.names_read.add(name)
         return super().get(name, default)
 
     def __getitem__(self, name: str) -> str:
-        self.asked.add(name)
+        self.names_read.add(name)
         return super().__getitem__(name)
 
     def __contains__(self, name: object) -> bool:
-        self.asked.add(str(name))
+        self.names_read.add(str(name))
         return super().__contains__(name)
 
 
 def settings_of(**variables: str) -> dict[str, Any]:
-    """The settings of a process with just these variables."""
+    """Return the settings of a process with only these variables."""
     return settings_in(Environment(variables))
 
 
@@ -69,16 +69,16 @@ def settings_in(environment: Environment) -> dict[str, Any]:
 
 
 def variables_read() -> set[str]:
-    """Every variable that the settings ask for, whatever is set."""
-    bare = Environment({})
+    """Return all variables that the settings read, with and without optional services."""
+    minimal = Environment({})
     full = Environment({"DATABASE_URL": "postgres://db/deals", "REDIS_URL": "redis://redis", "SECURE": "1"})
-    settings_in(bare)
+    settings_in(minimal)
     settings_in(full)
-    return bare.asked | full.asked
+    return minimal.names_read | full.names_read
 
 
 def defaults_read() -> dict[str, int]:
-    """The default of every variable that is read as a number."""
+    """Return the default of every variable that is read as a number."""
     defaults: dict[str, int] = {}
     read = limits.whole_number
 
@@ -93,11 +93,11 @@ def defaults_read() -> dict[str, int]:
 
 
 def number_in(settings: dict[str, Any], name: str) -> int:
-    place = NUMBERS[name][0]
-    return int(settings[place] if place in settings else getattr(settings["DEALS_LIMITS"], place))
+    setting = NUMBERS[name][0]
+    return int(settings[setting] if setting in settings else getattr(settings["DEALS_LIMITS"], setting))
 
 
-def test_these_are_the_variables_there_are() -> None:
+def test_settings_read_exactly_the_known_variables() -> None:
     assert variables_read() == NUMBERS.keys() | OTHERS
     assert len({bound.metadata["env"] for bound in fields(Limits)}) == len(fields(Limits))
 
@@ -106,13 +106,13 @@ def test_these_are_the_variables_there_are() -> None:
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_a_number_has_its_default_where_the_variable_is_unset_or_empty(name: str) -> None:
+def test_unset_or_empty_number_has_its_default(name: str) -> None:
     default = NUMBERS[name][3]
-    assert [number_in(settings_of(**set_to), name) for set_to in ({}, {name: ""}, {name: " "})] == [default] * 3
+    assert [number_in(settings_of(**variables), name) for variables in ({}, {name: ""}, {name: " "})] == [default] * 3
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_a_variable_moves_its_number_and_no_other(name: str) -> None:
+def test_variable_changes_only_its_own_number(name: str) -> None:
     for value in NUMBERS[name][1:3]:
         settings = settings_of(**{name: f" {value} "})
         found = {other: number_in(settings, other) for other in NUMBERS}
@@ -120,15 +120,15 @@ def test_a_variable_moves_its_number_and_no_other(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_a_number_out_of_range_is_refused_with_the_name_of_its_variable(name: str) -> None:
-    _, least, most, _ = NUMBERS[name]
-    for text in (str(least - 1), str(most + 1), "-1", "+5", "5.0", "1e3", "1_000", "٥", "yes", "0x10", "5 5"):
-        told = f"^{name} must be a whole number from {least} to {most}, not {re.escape(repr(text))}$"
-        with pytest.raises(ImproperlyConfigured, match=told):
+def test_number_out_of_range_is_rejected_with_its_variable(name: str) -> None:
+    _, minimum, maximum, _ = NUMBERS[name]
+    for text in (str(minimum - 1), str(maximum + 1), "-1", "+5", "5.0", "1e3", "1_000", "٥", "yes", "0x10", "5 5"):
+        message = f"^{name} must be a whole number from {minimum} to {maximum}, not {re.escape(repr(text))}$"
+        with pytest.raises(ImproperlyConfigured, match=message):
             settings_of(**{name: text})
 
 
-# Where data live
+# Database and cache
 
 
 def database(url: str) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def database(url: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("variables", [{}, {"DATABASE_URL": ""}])
-def test_without_a_database_url_data_lie_in_sqlite_beside_the_code(variables: dict[str, str]) -> None:
+def test_default_database_is_a_sqlite_file_in_the_project_folder(variables: dict[str, str]) -> None:
     entry = settings_of(**variables)["DATABASES"]["default"]
     assert (entry["ENGINE"], entry["NAME"]) == ("django.db.backends.sqlite3", str(ROOT / "deals.sqlite3"))
 
@@ -150,7 +150,7 @@ def test_without_a_database_url_data_lie_in_sqlite_beside_the_code(variables: di
         ("sqlite://:memory:", ":memory:"),
     ],
 )
-def test_a_sqlite_url_names_a_file(url: str, name: str) -> None:
+def test_sqlite_url_is_the_path_of_a_file(url: str, name: str) -> None:
     entry = database(url)
     assert (entry["ENGINE"], entry["NAME"]) == ("django.db.backends.sqlite3", name)
     assert entry["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
@@ -158,7 +158,7 @@ def test_a_sqlite_url_names_a_file(url: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
-def test_a_postgres_url_names_user_host_and_database(scheme: str) -> None:
+def test_postgres_url_has_user_host_and_database(scheme: str) -> None:
     entry = database(f"{scheme}://ann:p%40ss%2Fword@db.example:5433/deals?sslmode=require")
     assert entry["ENGINE"] == "django.db.backends.postgresql"
     assert (entry["USER"], entry["PASSWORD"]) == ("ann", "p@ss/word")
@@ -172,46 +172,46 @@ def test_a_postgres_url_names_user_host_and_database(scheme: str) -> None:
     ["mysql://db/deals", "oracle://db/deals", "postgis://db/deals", "nonsense", "/srv/deals.sqlite3",
      "postgres://db:port/deals", "http://db/deals"],
 )  # fmt: skip
-def test_another_database_is_refused_with_the_name_of_the_variable(url: str) -> None:
+def test_unsupported_database_is_rejected_with_its_variable(url: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=r"^DATABASE_URL "):
         database(url)
 
 
 @pytest.mark.parametrize("variables", [{}, {"REDIS_URL": ""}])
-def test_without_a_redis_url_answers_are_kept_in_the_process(variables: dict[str, str]) -> None:
+def test_without_redis_url_there_is_no_shared_cache(variables: dict[str, str]) -> None:
     assert settings_of(**variables)["CACHES"]["default"]["BACKEND"].endswith(".DummyCache")
 
 
-def test_a_redis_url_is_where_answers_are_kept() -> None:
+def test_redis_url_is_the_location_of_the_cache() -> None:
     entry = settings_of(REDIS_URL="rediss://:secret@redis.example:6380/2")["CACHES"]["default"]
     assert entry["BACKEND"] == "django_redis.cache.RedisCache"
     assert entry["LOCATION"] == "rediss://:secret@redis.example:6380/2"
 
 
 @pytest.mark.parametrize("url", ["redis.example:6379", "http://redis", "nonsense", "redis://redis:port/0"])
-def test_what_is_no_redis_url_is_refused_with_the_name_of_the_variable(url: str) -> None:
+def test_invalid_redis_url_is_rejected_with_its_variable(url: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=r"^REDIS_URL is not understood: "):
         settings_of(REDIS_URL=url)
 
 
-# Who may ask, and how
+# Hosts and security
 
 
-def test_hosts_are_those_that_are_named() -> None:
-    itself = ["localhost", "127.0.0.1"]
-    assert settings_of()["ALLOWED_HOSTS"] == ["*", *itself]
-    assert settings_of(ALLOWED_HOSTS="a.example, b.example")["ALLOWED_HOSTS"] == ["a.example", "b.example", *itself]
-    assert settings_of(ALLOWED_HOSTS="")["ALLOWED_HOSTS"] == ["*", *itself]
+def test_allowed_hosts_are_read_from_the_variable() -> None:
+    own_hosts = ["localhost", "127.0.0.1"]
+    assert settings_of()["ALLOWED_HOSTS"] == ["*", *own_hosts]
+    assert settings_of(ALLOWED_HOSTS="a.example, b.example")["ALLOWED_HOSTS"] == ["a.example", "b.example", *own_hosts]
+    assert settings_of(ALLOWED_HOSTS="")["ALLOWED_HOSTS"] == ["*", *own_hosts]
 
 
-def test_no_two_processes_share_a_secret_key_that_nobody_chose() -> None:
+def test_each_process_generates_its_own_secret_key_by_default() -> None:
     keys = [settings_of(**variables)["SECRET_KEY"] for variables in ({}, {}, {"SECRET_KEY": ""})]
     assert len(set(keys)) == 3
     assert min(map(len, keys)) >= 50
     assert settings_of(SECRET_KEY="chosen")["SECRET_KEY"] == "chosen"  # noqa: S105, S106
 
 
-def test_secure_asks_for_tls_and_nothing_else_does() -> None:
+def test_only_secure_requires_tls() -> None:
     secure = settings_of(SECURE="1")
     assert secure["SECURE_SSL_REDIRECT"] is True
     assert secure["SECURE_PROXY_SSL_HEADER"] == ("HTTP_X_FORWARDED_PROTO", "https")
@@ -222,7 +222,7 @@ def test_secure_asks_for_tls_and_nothing_else_does() -> None:
 # Traces
 
 
-def test_traces_are_sent_where_a_collector_is_named_and_an_empty_variable_names_none() -> None:
+def test_traces_require_a_nonempty_collector_endpoint() -> None:
     assert settings_of(OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:4318")["TRACES"] is True
     assert settings_of()["TRACES"] is False
     variables = Environment({"OTEL_EXPORTER_OTLP_ENDPOINT": "", "OTEL_TRACES_SAMPLER": ""})
@@ -264,7 +264,7 @@ VALID = {
 }  # fmt: skip
 
 
-def test_every_variable_has_invalid_values_but_free_text() -> None:
+def test_every_variable_except_free_text_has_invalid_values() -> None:
     assert INVALID.keys() == (NUMBERS.keys() | OTHERS) - {"SECRET_KEY", "OTEL_SERVICE_NAME"}
 
 
