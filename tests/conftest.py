@@ -44,6 +44,12 @@ def _disable_access_log() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _fast_passwords() -> None:
+    """Hashing a password takes half a second in production."""
+    django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _generous_timeouts() -> None:
     """Production timeouts would fail tests on a loaded machine; tests about time set their own."""
     django_settings.DEALS_LIMITS = replace(django_settings.DEALS_LIMITS, max_query_seconds=int(TIMEOUT))

@@ -378,7 +378,10 @@ def peak_of_download(client: Client, path: str) -> int:
 
 
 @pytest.mark.parametrize("path", FILES[:2])
-def test_memory_does_not_grow_with_the_number_of_rows(client: Client, path: str) -> None:
+def test_memory_does_not_grow_with_the_number_of_rows(
+    client: Client, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "CHUNK_ROWS", 500)  # tracing of memory is slow
     peaks = []
     for chunks in (2, 8):
         load(*many(chunks * exports.CHUNK_ROWS))
