@@ -25,7 +25,7 @@ import psycopg2
 #: Servers start within a second; a machine with ten busy processes per core needs more.
 START_SECONDS = 180
 
-UNPRIVILEGED_USER = "nobody"  # PostgreSQL refuses to run as root
+UNPRIVILEGED_USER = "daemon"  # PostgreSQL refuses to run as root
 
 
 def free_port() -> int:

@@ -291,7 +291,7 @@ def test_a_selection_makes_room_for_groups(limits: Any) -> None:
     assert code(WHOLE, **everything) == "limit_exceeded"
     for filter_ in (
         {"customer": {"in": ["c1"]}, "gem": {"in": ["g1"]}, "date": {"lte": "2020-01-05 00:00:00"}},
-        {"customer": {"eq": "nobody"}},
+        {"customer": {"eq": "unknown"}},
         {"gem": {"eq": "nothing"}},
         {"date": {"gte": "2021-01-01 00:00:00"}, "customer": {"eq": "c1"}, "gem": {"eq": "g1"}},
     ):

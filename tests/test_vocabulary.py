@@ -18,41 +18,19 @@ RULES = [line.split("\t") for line in VOCABULARY.read_text().splitlines() if not
 
 #: Files that are not rewritten yet. Remove a file from this set when its text is corrected; do not add any.
 PENDING = {
-    "deals_api/ingest/csv_reader.py",
-    "deals_api/ingest/service.py",
-    "deals_api/management/commands/load_deals.py",
     "deals_api/reports/deal_filter.py",
     "deals_api/reports/deal_stats.py",
-    "deals_api/rest/streaming.py",
-    "docker-compose.yml",
-    "project/management/commands/serve.py",
-    "project/settings.py",
     "project/worker.py",
-    "tests/README.md",
-    "tests/bench/clients.py",
     "tests/bench/expensive_queries.py",
-    "tests/fuzz/__init__.py",
-    "tests/fuzz/__main__.py",
-    "tests/fuzz/graphql.toml",
-    "tests/services.py",
-    "tests/test_csv_reader.py",
     "tests/test_deal_stats.py",
     "tests/test_graphql_cost.py",
-    "tests/test_graphql_queries.py",
-    "tests/test_ingest.py",
-    "tests/test_logs.py",
-    "tests/test_metrics.py",
-    "tests/test_settings.py",
-    "tests/test_tracing.py",
-    "tests/test_uploaded_by.py",
-    "tests/test_worker.py",
 }
 
 
 @pytest.mark.parametrize(("words", "replacement"), RULES)
 def test_no_text_uses_a_word_with_a_standard_term(words: str, replacement: str) -> None:
-    """Underscores separate words, so that names are searched, too."""
-    pattern = re.compile(rf"(?<![^\W_])(?:{words})(?![^\W_])", re.IGNORECASE)
+    """Names are searched too, in which underscores separate words; method calls such as ``file.tell()`` are not."""
+    pattern = re.compile(rf"(?<![^\W_])(?<!\.)(?:{words})(?![^\W_])", re.IGNORECASE)
     found = [
         f"{path}:{number}: {line.strip()}"
         for path, text in text_files()

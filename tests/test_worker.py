@@ -71,7 +71,7 @@ def assert_responds_quickly(server: Server) -> None:
     [b"", PARTIAL_HEAD, PARTIAL_QUERY, PARTIAL_UPLOAD],
     ids=["no bytes", "partial head", "partial query", "partial upload"],
 )
-def test_clients_that_send_a_half_hold_up_nobody(server: Server, data: bytes) -> None:
+def test_incomplete_requests_do_not_delay_others(server: Server, data: bytes) -> None:
     with clients(server, CLIENT_COUNT if data != PARTIAL_UPLOAD else 20, data):
         time.sleep(0.3)
         assert_responds_quickly(server)
@@ -140,7 +140,7 @@ def test_request_that_queued_too_long_gets_503_with_retry_after() -> None:
     client_end.close()
 
 
-def test_who_stops_in_the_middle_is_hung_up_on(server: Server) -> None:
+def test_client_that_stops_sending_is_disconnected(server: Server) -> None:
     """If the connection stayed open, the rest of a body would be read as the next request.
 
     Three clients send nothing more, and one sends a byte a second. They run concurrently, because each of them waits

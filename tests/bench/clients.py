@@ -26,7 +26,7 @@ def post(path: str, body: object) -> bytes:
 
 
 def requests_per_second(server: Server, request: bytes) -> float:
-    """How often this request is answered, over all connections."""
+    """Return the responses per second over all connections."""
     counts: list[int] = []
     until = time.monotonic() + SECONDS
 
@@ -36,7 +36,9 @@ def requests_per_second(server: Server, request: bytes) -> float:
             body = len(whole_answer(client, request).partition(END)[2])
             while time.monotonic() < until:
                 client.sendall(request)
-                answer = client.recv(65536)  # its head comes at once, and tells times of any length
+                answer = client.recv(
+                    65536
+                )  # the headers arrive in one piece; their length varies with the times in them
                 left = answer.index(END) + len(END) + body - len(answer)
                 while left:
                     received = len(client.recv(left))

@@ -1,1 +1,1 @@
-"""Requests that nobody would write by hand, made from what the service says of itself."""
+"""Requests generated from the OpenAPI document and the GraphQL schema."""

@@ -1,6 +1,6 @@
-"""``python -m tests.fuzz``: schemathesis against both faces of a service started for it.
+"""``python -m tests.fuzz``: run schemathesis against both APIs of a new service.
 
-Arguments go to schemathesis. ``DATABASE_URL`` and ``REDIS_URL``, where set, name the servers to use.
+Arguments are passed to schemathesis. ``DATABASE_URL`` and ``REDIS_URL``, if set, name the servers to use.
 """
 
 from __future__ import annotations

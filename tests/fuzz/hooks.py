@@ -1,4 +1,4 @@
-"""What schemathesis cannot know: how to make a good file of deals, values of our scalars, and what is a failure."""
+"""Generators of valid deals files and scalars, and the check of GraphQL responses."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ schemathesis.openapi.media_type("text/csv", st.lists(_rows, min_size=1, max_size
 # GraphQL
 
 
-def _written(values: st.SearchStrategy[Any]) -> st.SearchStrategy[StringValueNode]:
+def _literal(values: st.SearchStrategy[Any]) -> st.SearchStrategy[StringValueNode]:
     return values.map(lambda value: StringValueNode(value=str(value)))
 
 
-schemathesis.graphql.scalar("Money", _written(_totals))
-schemathesis.graphql.scalar("DateTime", _written(st.datetimes().map(lambda one: f"{one.isoformat()}Z")))
-schemathesis.graphql.scalar("Date", _written(st.dates()))
+schemathesis.graphql.scalar("Money", _literal(_totals))
+schemathesis.graphql.scalar("DateTime", _literal(st.datetimes().map(lambda date: f"{date.isoformat()}Z")))
+schemathesis.graphql.scalar("Date", _literal(st.dates()))
 schemathesis.graphql.scalar(
     "BigInt", st.integers(-(2**63) + 1, 2**63 - 1).map(lambda number: IntValueNode(value=str(number)))
 )
 
 
 @schemathesis.check
-def nothing_failed(_context: Any, response: Any, case: Any) -> None:
-    """A refusal says why; a failure says that it is one, or has a status of 5xx."""
+def no_internal_error(_context: Any, response: Any, case: Any) -> None:
+    """Fail for a 5xx status and for the error code of an unexpected failure."""
     assert response.status_code < 500
     if response.request.url.split("?")[0].endswith("/graphql/"):
         codes = [error["extensions"]["code"] for error in response.json().get("errors", ())]
