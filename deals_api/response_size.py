@@ -1,4 +1,4 @@
-"""The bound on the size of one response, checked while the response is being built."""
+"""The limit on the size of one response, checked while the response is built."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from deals_api.errors import ResponseTooLarge
 
 
 def check_response_size(size: int) -> None:
-    """Raises: ResponseTooLarge, if so many bytes are over ``MAX_RESPONSE_BYTES``."""
+    """Raises: ResponseTooLarge, if ``size`` in bytes exceeds ``MAX_RESPONSE_BYTES``."""
     limit = settings.DEALS_LIMITS.max_response_bytes
     if size > limit:
         raise ResponseTooLarge(f"The response is over {limit:,} bytes; ask for less, or download an export.")

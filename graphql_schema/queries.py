@@ -259,7 +259,9 @@ class Query:
 def charge_for_groups(info: Info, grouping: Grouping) -> None:
     selected, budget = grouping.selected, info.context.budget
     budget.read_names(selected.names_to_search_again)
-    budget.group_rows(grouping.rows, grouping.most, sets=selected.sets_to_look_in, by_period=bool(grouping.periods))
+    budget.group_rows(
+        grouping.rows, grouping.max_groups, sets=selected.sets_to_look_in, by_period=bool(grouping.periods)
+    )
 
 
 def find_row(rows: QuerySet[Any], upload: models.Upload | None, **lookup: Any) -> Any:

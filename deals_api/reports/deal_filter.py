@@ -1,9 +1,8 @@
-"""Which deals a question is about: conditions, and what is known of the deals before one of them is read.
+"""Selection of deals: conditions on their customers, their gems and themselves, and the work that they cause.
 
-Answers for conditions in a form that a database takes no wrong turn with. PostgreSQL counts names over all
-uploads together, so of one upload it may expect a handful of deals where there are a million, and fetch them
-one by one (measured: 1.6 s for what takes 0.2 s). Hence names are looked up first, and a few of them are written
-out; many are a set that each deal is looked up in. Knows no face.
+The statistics of PostgreSQL cover all uploads together, so its planner may expect a few deals of one upload where there
+are a million, and fetch them one by one (measured: 1.6 s instead of 0.2 s). Therefore the names are looked up first. A
+few of them are listed in the statement; many become a set in which each deal is looked up.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from django.db.models import Q
 
 from deals_api.models import MAX_NAME_LENGTH, Customer, Deal, Gem, Purchase, SnapshotQuerySet, Upload
 
-#: Names that are written out: as many as a statement may well hold.
+#: Names that one statement lists.
 _MAX_INLINE_NAMES: Final = 200
-#: Rows that lie side by side and take what one does that an index finds somewhere in the table (measured).
+#: Rows of a sequential scan that take as long as one row fetched through an index (measured).
 RANDOM_ACCESS_COST: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class NameScan:
-    """How many names a statement looks at, how many of them it searches for a text, and their characters."""
+    """The number of names that a statement reads, of those searched for a substring, and of their characters."""
 
     names: int = 0
     searched: int = 0
@@ -34,7 +33,7 @@ class NameScan:
 
     @classmethod
     def of(cls, names: int, characters: int | None, *, search: bool) -> NameScan:
-        """``characters``: None for an upload from before they were counted, whose names may be as long as any."""
+        """``characters`` is None for old uploads, whose names were not measured; the maximum length is assumed."""
         if not search:
             return cls(names)
         return cls(names, names, names * MAX_NAME_LENGTH if characters is None else characters)
@@ -45,10 +44,10 @@ class NameScan:
 
 @dataclass(frozen=True, slots=True)
 class DealSelection:
-    """Some deals of an upload: conditions on their customers, their gems and themselves.
+    """Conditions on the deals of an upload; ``None`` means no condition.
 
-    None asks for nothing. ``since`` and ``until`` are what the conditions say of dates, both included.
-    ``search_customers`` and ``search_gems``: the names are searched for a text, which costs by their length.
+    ``since`` and ``until`` are inclusive. ``search_customers`` and ``search_gems``: the names are searched for a
+    substring, which costs CPU time in proportion to their length.
     """
 
     customers: Q | None = None
@@ -66,16 +65,16 @@ class DealSelection:
         return Gem.objects.for_upload(upload).filter(self.gems or Q())
 
     def deals_of(self, upload: Upload) -> SnapshotQuerySet[Deal]:
-        """The deals, without a look at the names."""
-        deals = self.by_themselves(upload, by_date=False)
+        """Return the deals in one statement, without looking up the names first."""
+        deals = self.filter_deals(upload, by_date=False)
         if self.customers:
-            deals = deals.filter(_one_of_many("customer", self.customers_of(upload)))
+            deals = deals.filter(_in_set("customer", self.customers_of(upload)))
         if self.gems:
-            deals = deals.filter(_one_of_many("gem", self.gems_of(upload)))
+            deals = deals.filter(_in_set("gem", self.gems_of(upload)))
         return deals
 
     def names_to_read(self, upload: Upload) -> NameScan:
-        """The names that each statement with these conditions looks at."""
+        """Return the names that each statement with these conditions reads."""
         return self.customers_to_read(upload) + self.gems_to_read(upload)
 
     def customers_to_read(self, upload: Upload) -> NameScan:
@@ -84,8 +83,8 @@ class DealSelection:
     def gems_to_read(self, upload: Upload) -> NameScan:
         return gems_scan(upload, search=self.search_gems) if self.gems else NameScan()
 
-    def by_themselves(self, upload: Upload, *, by_date: bool) -> SnapshotQuerySet[Deal]:
-        """The deals of any names; ``by_date`` offers the index of dates, which begins with the upload."""
+    def filter_deals(self, upload: Upload, *, by_date: bool) -> SnapshotQuerySet[Deal]:
+        """Return the deals of all customers and gems; ``by_date`` allows the index on the upload and the date."""
         deals = Deal.objects.in_pk_range(upload)
         if by_date:
             deals = deals.for_upload(upload)
@@ -97,7 +96,7 @@ class DealSelection:
 
     @property
     def names_only(self) -> bool:
-        """Whether all deals of a customer in a gem are selected, or none."""
+        """Whether the conditions concern names only, so that stored sums by customer and gem suffice."""
         return not (self.deals or self.since or self.until)
 
     def __bool__(self) -> bool:
@@ -112,41 +111,43 @@ def gems_scan(upload: Upload, *, search: bool) -> NameScan:
     return NameScan.of(upload.gem_count, upload.gem_characters, search=search)
 
 
-def _one_of_many(column: str, names: SnapshotQuerySet[Any]) -> Q:
-    """Holds of deals whose name is in the set. Said twice no, PostgreSQL makes the set once and does not join it."""
+def _in_set(column: str, names: SnapshotQuerySet[Any]) -> Q:
+    """Match deals whose name is in the set. The double negation forces a hashed subplan instead of a join."""
     return ~Q(~Q((f"{column}__in", names.values("pk"))))
 
 
-class Names:
-    """The selected customers, or gems, of an upload."""
+class SelectedNames:
+    """The selected customers or gems of an upload."""
 
-    def __init__(self, column: str, names: SnapshotQuerySet[Any], most_deals: float) -> None:
-        some = list(names.values_list("pk", "deal_count")[: _MAX_INLINE_NAMES + 1])
-        self.deal_count = sum(deals for _, deals in some)
-        self.are_few = len(some) <= 1 or (len(some) <= _MAX_INLINE_NAMES and self.deal_count <= most_deals)
-        self.count = len(some) if len(some) <= _MAX_INLINE_NAMES else names.count()
+    def __init__(self, column: str, names: SnapshotQuerySet[Any], max_deals: float) -> None:
+        first = list(names.values_list("pk", "deal_count")[: _MAX_INLINE_NAMES + 1])
+        self.deal_count = sum(deals for _, deals in first)
+        self.are_few = len(first) <= 1 or (len(first) <= _MAX_INLINE_NAMES and self.deal_count <= max_deals)
+        self.count = len(first) if len(first) <= _MAX_INLINE_NAMES else names.count()
         if self.are_few:
-            self.condition = Q((f"{column}__in", [pk for pk, _ in some]))
+            self.condition = Q((f"{column}__in", [pk for pk, _ in first]))
         else:
-            self.condition = _one_of_many(column, names)
+            self.condition = _in_set(column, names)
 
 
 class SelectedDeals:
-    """The deals of one upload that a selection holds of."""
+    """The deals of one upload that a selection matches."""
 
     def __init__(self, upload: Upload, selection: DealSelection) -> None:
         self.upload = upload
         self.selection = selection
 
     @cached_property
-    def customers(self) -> Names | None:
+    def customers(self) -> SelectedNames | None:
         if not self.selection.customers:
             return None
-        return Names("customer", self.selection.customers_of(self.upload), self.upload.deal_count / RANDOM_ACCESS_COST)
+        return SelectedNames(
+            "customer", self.selection.customers_of(self.upload), self.upload.deal_count / RANDOM_ACCESS_COST
+        )
 
     @cached_property
-    def gems(self) -> Names | None:
-        return Names("gem", self.selection.gems_of(self.upload), math.inf) if self.selection.gems else None
+    def gems(self) -> SelectedNames | None:
+        return SelectedNames("gem", self.selection.gems_of(self.upload), math.inf) if self.selection.gems else None
 
     @property
     def customer_count(self) -> int:
@@ -157,23 +158,25 @@ class SelectedDeals:
         return self.gems.count if self.gems else self.upload.gem_count
 
     @property
-    def are_of_few(self) -> bool:
+    def have_few_customers(self) -> bool:
         return self.customers is not None and self.customers.are_few
 
     @property
     def rows_to_read(self) -> int:
-        """How many deals the database must look at: those of a few customers, who have an index, or all."""
+        """The number of deals that the database reads: through the index those of a few customers, otherwise all."""
         rows: int = self.upload.deal_count
-        return min(self.customers.deal_count * RANDOM_ACCESS_COST, rows) if self.customers and self.are_of_few else rows
+        if self.customers and self.have_few_customers:
+            rows = min(self.customers.deal_count * RANDOM_ACCESS_COST, rows)
+        return rows
 
     @property
     def sets_to_look_in(self) -> list[int]:
-        """The sizes of the sets of many names that each of these deals is looked up in."""
+        """The sizes of the sets in which each of these deals is looked up."""
         return [names.count for names in (self.customers, self.gems) if names and not names.are_few]
 
     @property
     def names_to_search_again(self) -> NameScan:
-        """The names that each statement searches to make these sets, and one that counts the names in them."""
+        """The names that each further statement searches again, because it computes these sets itself."""
         customers, gems, selection = self.customers, self.gems, self.selection
         scan = NameScan()
         if selection.search_customers and customers and not customers.are_few:
@@ -183,16 +186,17 @@ class SelectedDeals:
         return scan
 
     def deals(self, *, by_date: bool = False) -> SnapshotQuerySet[Deal]:
-        """The deals; ``by_date`` where the order of their dates is asked for.
+        """Return the deals; ``by_date`` if they are ordered by date.
 
-        Where few customers are selected, PostgreSQL is kept from walking through the dates of all others.
+        If few customers are selected, the index on dates is not offered, because PostgreSQL would scan the dates of all
+        other customers.
         """
         selection = self.selection
-        by_date = (by_date or bool(selection.since or selection.until)) and not self.are_of_few
-        return selection.by_themselves(self.upload, by_date=by_date).filter(self._names())
+        by_date = (by_date or bool(selection.since or selection.until)) and not self.have_few_customers
+        return selection.filter_deals(self.upload, by_date=by_date).filter(self._names())
 
     def purchases(self) -> SnapshotQuerySet[Purchase]:
-        """What the selected customers bought of the selected gems."""
+        """Return the purchases of the selected customers in the selected gems."""
         return Purchase.objects.in_pk_range(self.upload).filter(self._names())
 
     def _names(self) -> Q:

@@ -1,7 +1,4 @@
-"""What deals add up to, by customer, gem, year, month and day in any combination.
-
-Answers for the one bounded GROUP BY of the service; the same digits on SQLite and PostgreSQL. Knows no face.
-"""
+"""Sums of deals by customer, gem, year, month and day in any combination; equal on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -40,7 +37,7 @@ from deals_api.reports.deal_filter import SelectedDeals
 
 
 class DealStatsKey(Enum):
-    """What deals may be grouped by."""
+    """Keys that deals can be grouped by."""
 
     CUSTOMER = "customer"
     GEM = "gem"
@@ -51,10 +48,10 @@ class DealStatsKey(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DealStats:
-    """The deals of one group; a key that was not grouped by is None.
+    """The sums of one group; keys that are not grouped by are None.
 
-    Units: sums are exact; ``average_total`` is rounded half up to hundredths. The smallest and the largest
-           deal are None where they were not needed.
+    Units: sums are exact; ``average_total`` is rounded half up to hundredths. ``min_total`` and ``max_total`` are None
+           if they were not requested.
     """
 
     customer_id: int | None
@@ -70,7 +67,7 @@ class DealStats:
     average_total: Decimal
 
 
-#: The names of the sums, and the columns they have in the query, which may not be those of the model's fields.
+#: The columns of the measures in the query, whose names must differ from those of the model's fields.
 MEASURE_COLUMNS: Final = {
     "deal_count": "deals_counted",
     "quantity": "quantity_sum",
@@ -84,7 +81,7 @@ _DAYS: Final = {DealStatsKey.YEAR: 365, DealStatsKey.MONTH: 28, DealStatsKey.DAY
 
 
 class _Period(Func):
-    """The year, month or day of a moment in UTC, as the first characters of ISO 8601."""
+    """The year, month or day of a date in UTC: on SQLite the first characters of its ISO 8601 form."""
 
     output_field = CharField()
 
@@ -100,14 +97,14 @@ class _Period(Func):
         return self.as_sql(compiler, connection, template=template, **extra)
 
 
-#: The sums that only the deals themselves tell; the others are stored by customer and gem.
+#: Measures that are computed from deals; the others are also stored by customer and gem.
 _EXTREMES: Final = {"min_total", "max_total"}
 
 
 def _sums(deal_count: Sum | Count, extremes: bool) -> dict[str, Any]:
     sums: dict[str, Any] = {
         "deals_counted": deal_count,
-        "quantity_sum": Sum("quantity", output_field=BigIntegerField()),  # else HAVING takes it for one of 32 bits
+        "quantity_sum": Sum("quantity", output_field=BigIntegerField()),  # otherwise HAVING compares 32-bit integers
         "total_sum": Sum("total"),
         "total_average": _average(deal_count),
     }
@@ -115,34 +112,34 @@ def _sums(deal_count: Sum | Count, extremes: bool) -> dict[str, Any]:
 
 
 def _average(deal_count: Sum | Count) -> ExpressionWrapper[CombinedExpression]:
-    """In whole hundredths, so that no database divides in floating point."""
+    """Divide integers in hundredths, so that no database uses floating point."""
     total = Cast(Sum("total"), BigIntegerField())
     deals = Cast(deal_count, BigIntegerField())
     return ExpressionWrapper(total / deals + (total % deals) * 2 / deals, output_field=MoneyField())
 
 
 class Grouping:
-    """Some deals, by some keys; what that takes is known before it is done.
+    """Groups of selected deals; ``rows`` and ``max_groups`` estimate the work before it is done.
 
-    ``needed`` names the measures that are asked for, ordered by or compared.
+    ``needed``: names of the measures that are requested, ordered by or compared.
     """
 
     def __init__(self, selected: SelectedDeals, by: Collection[DealStatsKey], needed: Collection[str]) -> None:
         self.selected = selected
         self.periods = [key for key in _DIGITS if key in by]
         self.names = [key.value for key in (DealStatsKey.CUSTOMER, DealStatsKey.GEM) if key in by]
-        #: Whether the sums that are stored by customer and gem will do (measured: 50 times faster by gem).
-        self.of_purchases = selected.selection.names_only and not self.periods and _EXTREMES.isdisjoint(needed)
+        #: Whether the sums stored by customer and gem suffice (measured: 50 times faster by gem).
+        self.from_purchases = selected.selection.names_only and not self.periods and _EXTREMES.isdisjoint(needed)
 
     @property
     def rows(self) -> int:
-        """How many rows the database must look at."""
+        """The number of rows that the database reads."""
         rows = self.selected.rows_to_read
-        return min(rows, self.selected.customer_count * self.selected.gem_count) if self.of_purchases else rows
+        return min(rows, self.selected.customer_count * self.selected.gem_count) if self.from_purchases else rows
 
     @cached_property
-    def most(self) -> int:
-        """How many groups there could be, from what is stored about the upload."""
+    def max_groups(self) -> int:
+        """An upper bound of the number of groups, from the stored counts of the upload."""
         groups = 1
         if "customer" in self.names:
             groups *= self.selected.customer_count
@@ -161,18 +158,18 @@ class Grouping:
         return max(0, days)
 
     def groups(self, having: Q, order: str, limit: int) -> list[DealStats]:
-        """The groups, in one statement.
+        """Return the groups, read in one statement.
 
-        Shape:  at most ``limit`` groups, by ``order`` (a measure, ``customer``, ``gem`` or ``date``, falling after
-                ``-``); equal ones by customer and gem as they first appear in the file, and by date.
-                Without keys: one group of all, or none where no deal is selected.
-        Raises: LimitExceeded, where there could be more than ``max_groups`` groups; BadInput for an order
-                by something that is not grouped by.
+        Shape:  at most ``limit`` groups by ``order``: a measure, ``customer``, ``gem`` or ``date``, descending after
+                ``-``. Equal ones are ordered by the first deal of the customer and of the gem in the file, and by date.
+                Without keys, one group of all deals, or none if no deal is selected.
+        Raises: LimitExceeded, if there could be more than ``MAX_GROUPS`` groups; BadInput, if ``order`` is a key that
+                is not grouped by.
         """
-        most: int = settings.DEALS_LIMITS.max_groups
-        if self.most > most:
+        limit_of_groups: int = settings.DEALS_LIMITS.max_groups
+        if self.max_groups > limit_of_groups:
             raise LimitExceeded(
-                f"These deals could make more than {most} groups; select fewer customers, gems or days, "
+                f"These deals could make more than {limit_of_groups} groups; select fewer customers, gems or days, "
                 "or group by less."
             )
         ordering = self._ordering(order)
@@ -180,17 +177,17 @@ class Grouping:
         groups = self._rows().annotate(whole=Value(1)).values("whole", *keys).annotate(**self._sums())
         groups = groups.filter(having).filter(deals_counted__gt=0)
         name = order.removeprefix("-")
-        if name in _NAMES:  # looked up for each group; joined, it would be for each deal
-            groups = groups.annotate(its_name=_NAMES[name])
+        if name in _NAMES:  # A subquery is evaluated for each group, a join for each deal.
+            groups = groups.annotate(group_name=_NAMES[name])
         return [_group(row) for row in groups.order_by(ordering, *keys)[:limit]]
 
     def _rows(self) -> QuerySet[Any]:
-        if self.of_purchases:
+        if self.from_purchases:
             return self.selected.purchases()
         return self.selected.deals().annotate(**{f"in_{key.value}": _Period("date", key) for key in self.periods})
 
     def _sums(self) -> dict[str, Any]:
-        return _sums(Sum("deal_count") if self.of_purchases else Count("pk"), extremes=not self.of_purchases)
+        return _sums(Sum("deal_count") if self.from_purchases else Count("pk"), extremes=not self.from_purchases)
 
     def _ordering(self, order: str) -> OrderBy:
         name = order.removeprefix("-")
@@ -199,7 +196,7 @@ class Grouping:
         if name == "date":
             column = f"in_{self.periods[-1].value}"
         else:
-            column = "its_name" if name in _NAMES else MEASURE_COLUMNS[name]
+            column = "group_name" if name in _NAMES else MEASURE_COLUMNS[name]
         return OrderBy(F(column), descending=order.startswith("-"))
 
 
@@ -214,13 +211,13 @@ def _group(row: dict[str, Any]) -> DealStats:
     return DealStats(
         customer_id=row.get("customer_id"),
         gem_id=row.get("gem_id"),
-        year=_of(row.get("in_year"), lambda text: int(text[:4])),
-        month=_of(row.get("in_month"), lambda text: date.fromisoformat(f"{text[:7]}-01")),
-        day=_of(row.get("in_day"), lambda text: date.fromisoformat(text[:10])),
+        year=_convert_period(row.get("in_year"), lambda text: int(text[:4])),
+        month=_convert_period(row.get("in_month"), lambda text: date.fromisoformat(f"{text[:7]}-01")),
+        day=_convert_period(row.get("in_day"), lambda text: date.fromisoformat(text[:10])),
         **measures,
     )
 
 
-def _of(period: str | datetime | None, read: Callable[[str], Any]) -> Any:
-    """A period as the database gave it: text in SQLite, a moment in PostgreSQL."""
+def _convert_period(period: str | datetime | None, read: Callable[[str], Any]) -> Any:
+    """Convert a period as returned by the database: a string on SQLite, a datetime on PostgreSQL."""
     return None if period is None else read(period if isinstance(period, str) else period.isoformat())
