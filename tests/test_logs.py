@@ -75,13 +75,13 @@ def test_line_contains_cache_status_operation_and_cost(read_access_log: AccessLo
     etag = client.get("/api/top-clients/")["ETag"]
     client.get("/api/top-clients/")
     client.get("/api/top-clients/", headers={"If-None-Match": etag})
-    for _ in range(2):
-        graphql(query)
+    cost = graphql(query).json()["extensions"]["cost"]["requested"]
+    graphql(query)
     client.get("/api/exports/deals.csv").getvalue()
     lines = read_access_log()
     assert [line["cache"] for line in lines] == ["miss", "hit", "304", "miss", "hit", "-"]
     assert [line["operation"] for line in lines] == ["", "", "", "Mine", "Mine", ""]
-    assert [line["cost"] for line in lines[3:]] == [2, None, None]
+    assert [line["cost"] for line in lines[3:]] == [cost, None, None]
 
 
 def test_stream_is_logged_when_closed_with_its_size(read_access_log: AccessLogReader) -> None:
