@@ -44,6 +44,12 @@ def _disable_access_log() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _find_static_files_on_demand() -> None:
+    """By default each new ``Client`` searches all folders of static files at its first request."""
+    django_settings.WHITENOISE_AUTOREFRESH = True
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _fast_passwords() -> None:
     """Hashing a password takes half a second in production."""
     django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
