@@ -69,7 +69,7 @@ class Limits:
     max_list_argument: int = _limit(100, "MAX_LIST_ARGUMENT", "values")
     #: Length of one string in the arguments.
     max_string_length: int = _limit(1_000, "MAX_STRING_LENGTH", "characters")
-    #: Cost of one operation in nodes of at most 100 µs of CPU time; see ``graphql_schema/execution/cost.py``.
+    #: Cost of one operation in nodes of about 100 µs of CPU time; see ``graphql_schema/execution/cost.py``.
     max_nodes: int = _limit(10_000, "MAX_NODES", "nodes")
     #: SQL statements of one operation.
     max_sql_queries: int = _limit(50, "MAX_SQL_QUERIES", "statements")

@@ -16,7 +16,7 @@ from deals_api.global_ids import RowId, read_id, read_upload_id, snapshot_prefix
 from deals_api.limits import Limits
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.reports.deal_filter import DealSelection, customers_scan, gems_scan
-from deals_api.reports.deal_stats import DealStatsKey, Grouping
+from deals_api.reports.deal_stats import DealStatsKey, Grouping, is_name
 from deals_api.reports.top_clients import DEFAULT_LIMIT
 from graphql_schema.connections import (
     FILTER,
@@ -202,7 +202,7 @@ class Query:
         )
         selected = select_deals(upload, filter.selection() if filter else DealSelection(), info.context.budget)
         grouping = Grouping(selected, set(by or ()), measures)
-        charge_for_groups(info, grouping)
+        charge_for_groups(info, grouping, order_by.value)
         groups = grouping.groups(having.condition() if having else Q(), order_by.value, limit)
         return link_peers(map(DealStats.of, groups))
 
@@ -256,12 +256,14 @@ class Query:
         return find_row(_MODELS[decoded.type_name]._default_manager.all(), upload, pk=decoded.pk)
 
 
-def charge_for_groups(info: Info, grouping: Grouping) -> None:
+def charge_for_groups(info: Info, grouping: Grouping, order: str) -> None:
     selected, budget = grouping.selected, info.context.budget
     budget.read_names(selected.names_to_search_again)
     budget.group_rows(
         grouping.rows, grouping.max_groups, sets=selected.sets_to_look_in, by_period=bool(grouping.periods)
     )
+    if is_name(order):
+        budget.sort_groups_by_name(grouping.max_groups)
 
 
 def find_row(rows: QuerySet[Any], upload: models.Upload | None, **lookup: Any) -> Any:

@@ -152,10 +152,10 @@ def test_an_order_by_what_is_not_grouped_by_is_refused() -> None:
     load(*ROWS)
     for by, order in product(COMBINATIONS, ORDERS):
         if not allowed(order, by):
-            told = error(WHOLE, by=by, order=order, limit=1)
-            assert told["extensions"] == {"code": "bad_input"}
+            rejection = error(WHOLE, by=by, order=order, limit=1)
+            assert rejection["extensions"] == {"code": "bad_input"}
             name = order.rsplit("_", 1)[0].lower()
-            assert told["message"] == f"The groups can be ordered by {name} only if they are grouped by it."
+            assert rejection["message"] == f"The groups can be ordered by {name} only if they are grouped by it."
 
 
 def at(text: str) -> datetime:
@@ -278,9 +278,9 @@ def test_groups_are_counted_before_they_are_made(limits: Any) -> None:
         asked(by)
         if most > 1:
             limits(max_groups=most - 1)
-            told = error(WHOLE, by=by, order="TOTAL_DESC", limit=1)
-            assert told["message"].startswith(f"These deals could make more than {most - 1} groups;")
-            assert told["extensions"] == {"code": "limit_exceeded"}
+            rejection = error(WHOLE, by=by, order="TOTAL_DESC", limit=1)
+            assert rejection["message"].startswith(f"These deals could make more than {most - 1} groups;")
+            assert rejection["extensions"] == {"code": "limit_exceeded"}
 
 
 def test_a_selection_makes_room_for_groups(limits: Any) -> None:

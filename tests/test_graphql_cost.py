@@ -1,4 +1,4 @@
-"""Each limit of one operation: what is just within it is answered, what is just beyond is refused and says so."""
+"""Limits of one operation: a document at a limit is executed, one above it is rejected with a message."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ pytestmark = pytest.mark.django_db
 
 def assert_rejected(query: str, sentence: str, **variables: Any) -> None:
     forget()
-    told = error(query, **variables)
-    assert told["message"].startswith(sentence)
-    assert told["extensions"] == {"code": "limit_exceeded"}
+    rejection = error(query, **variables)
+    assert rejection["message"].startswith(sentence)
+    assert rejection["extensions"] == {"code": "limit_exceeded"}
 
 
 # The shape of a document
 
-#: What the refusal calls each limit, and documents that are just at it.
+#: The words of each limit in its error message, and documents that reach it.
 SHAPES: dict[str, tuple[str, list[tuple[int, str]]]] = {
     "max_query_depth": (
         "levels of fields",
@@ -79,7 +79,7 @@ def test_the_shape_of_a_document_is_bounded(bound: str, limits: Any) -> None:
         assert_rejected(query, f"The document has more than {most - 1} {what}.")
 
 
-def test_fragments_nobody_spreads_and_unknown_directives_count_too(limits: Any) -> None:
+def test_unused_fragments_and_unknown_directives_count_too(limits: Any) -> None:
     limits(max_query_depth=2, max_query_directives=2)
     assert_rejected(
         "{gems {totalCount}} fragment A on Query {gems {nodes {id}}}", "The document has more than 2 levels of fields."
@@ -89,13 +89,13 @@ def test_fragments_nobody_spreads_and_unknown_directives_count_too(limits: Any) 
 
 def test_fragments_that_spread_each_other_are_refused_and_not_walked_for_ever() -> None:
     for kind, query in (("GemConnection", "{gems {...A}}"), ("Query", "{...A}")):
-        told = error(f"{query} fragment A on {kind} {{...B}} fragment B on {kind} {{...A}}")
-        assert told["extensions"] == {"code": "graphql_invalid"}
-        assert told["message"].startswith("Cannot spread fragment 'A' within itself")
+        rejection = error(f"{query} fragment A on {kind} {{...B}} fragment B on {kind} {{...A}}")
+        assert rejection["extensions"] == {"code": "graphql_invalid"}
+        assert rejection["message"].startswith("Cannot spread fragment 'A' within itself")
 
 
 def test_a_fragment_is_walked_once_however_often_it_is_spread(limits: Any) -> None:
-    """Each spreads the next one twice: two to the power of forty, if somebody counted on his fingers."""
+    """Each fragment spreads the next one twice, so the expanded document has two to the power of forty fields."""
     load(deal())
     limits(max_query_fields=10**15, max_query_tokens=10_000)
     each = " ".join(f"fragment F{number} on Gem {{...F{number + 1} ...F{number + 1}}}" for number in range(40))
@@ -215,7 +215,7 @@ def test_cost_is_that_of_full_pages_for_every_form_of_page_size(limits: Any) -> 
 
 
 def test_long_arguments_cost_wherever_they_are_written() -> None:
-    """Each is read anew for every row that it is asked of."""
+    """Each argument is read again for every row."""
     load(deal())
     relation = "{customers(first: 50) {nodes {deals(first: 0, filter: {quantity: {%s}}) {totalCount}}}}"
     numbers = list(range(100))
@@ -567,3 +567,10 @@ def test_the_next_who_uses_the_connection_has_no_such_bound(limits: Any) -> None
     with connection.cursor() as cursor:
         cursor.execute(SLOW[connection.vendor].replace("300000000", "100000").replace("60", "1.2"))
         assert cursor.fetchone()
+
+
+def test_groups_ordered_by_name_cost_more_than_by_a_sum() -> None:
+    load(*(deal(item=f"gem {number}") for number in range(90)))
+    query = "query ($order: DealStatsOrder!) {dealStats(by: [GEM], orderBy: $order) {total}}"
+    by_sum, by_name = (ask(query, order=order)["extensions"]["cost"]["requested"] for order in ("TOTAL_ASC", "GEM_ASC"))
+    assert by_name == by_sum + 90 // 6

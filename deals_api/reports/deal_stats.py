@@ -176,9 +176,8 @@ class Grouping:
         keys = [f"{name}_id" for name in self.names] + [f"in_{key.value}" for key in self.periods]
         groups = self._rows().annotate(whole=Value(1)).values("whole", *keys).annotate(**self._sums())
         groups = groups.filter(having).filter(deals_counted__gt=0)
-        name = order.removeprefix("-")
-        if name in _NAMES:  # A subquery is evaluated for each group, a join for each deal.
-            groups = groups.annotate(group_name=_NAMES[name])
+        if is_name(order):  # A subquery is evaluated for each group, a join for each deal.
+            groups = groups.annotate(group_name=_NAMES[order.removeprefix("-")])
         return [_group(row) for row in groups.order_by(ordering, *keys)[:limit]]
 
     def _rows(self) -> QuerySet[Any]:
@@ -204,6 +203,11 @@ _NAMES: Final = {
     "customer": Subquery(Customer.objects.filter(pk=OuterRef("customer_id")).values("username")),
     "gem": Subquery(Gem.objects.filter(pk=OuterRef("gem_id")).values("name")),
 }
+
+
+def is_name(order: str) -> bool:
+    """Return whether groups in this order are sorted by the name of their customer or gem."""
+    return order.removeprefix("-") in _NAMES
 
 
 def _group(row: dict[str, Any]) -> DealStats:

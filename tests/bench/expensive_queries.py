@@ -80,7 +80,7 @@ def _relations() -> Iterator[str]:
     yield of_gems % "buyers(first: $n) {nodes {gems(first: $n) {nodes {name}}}}"
     yield "{topClients(limit: $n) {gems customer {deals(first: 1) {nodes {id}}}}}"
     yield "{topClients(limit: 100) {%s}}" % times(20, "gems")
-    # Where a row may be null, each refusal in it is told.
+    # Each nullable row reports an error of its own.
     for refused in ("deals(first: 100) {nodes {gem {name}}}", 'deals(after: "x") {totalCount}'):
         yield "{dealStats(by: [CUSTOMER], limit: $n) {%s}}" % times(10, "customer {%s}" % refused)
 
@@ -96,7 +96,7 @@ def _rows() -> Iterator[str]:
 
 
 def _shapes() -> Iterator[str]:
-    """Documents that take long before they are executed, if nobody stops them."""
+    """Documents whose parsing and validation would take long without limits."""
     deal = "{deals(first: 0) {nodes {%s}}}"
     yield deal % ("customer {id} " * 240)
     yield deal % ("customer {} " * 320)
