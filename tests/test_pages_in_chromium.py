@@ -65,6 +65,7 @@ def test_admin_logs_in_searches_and_makes_an_upload_current(
     page.get_by_role("link", name="Deals", exact=True).first.click()
     expect(page.locator("#result_list tbody tr")).to_have_count(100)
     expect(page.locator(".paginator")).to_contain_text("767 deals")
+    page.get_by_role("link", name="Customers", exact=True).first.click()
     page.locator("#searchbar").fill("resplendent")
     page.get_by_role("button", name="Search").click()
     expect(page.locator("#result_list tbody tr").first).to_contain_text("resplendent")
