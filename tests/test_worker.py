@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -177,8 +178,13 @@ def test_client_that_stops_sending_is_disconnected(server: Server) -> None:
     assert max(durations) < 5 * GRACE_SECONDS
 
 
-def test_stop_does_not_wait_for_incomplete_requests(server: Server) -> None:
-    with clients(server, 40), clients(server, 40, PARTIAL_HEAD), clients(server, 40, PARTIAL_QUERY):
+def test_stop_does_not_wait_for_incomplete_requests(tmp_path: Path) -> None:
+    with (
+        serving(tmp_path, WEB_WORKERS="1") as server,
+        clients(server, 40),
+        clients(server, 40, PARTIAL_HEAD),
+        clients(server, 40, PARTIAL_QUERY),
+    ):
         time.sleep(0.5)
         start = time.monotonic()
         assert server.stop() == 0
