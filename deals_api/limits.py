@@ -40,7 +40,7 @@ class Limits:
     #: Uploads from one client address; 0 disables the limit.
     uploads_per_minute: int = _limit(600, "UPLOADS_PER_MINUTE", "uploads a minute", minimum=0)
     #: Computed responses for one client address, without those from a cache; 0 disables the limit.
-    computations_per_minute: int = _limit(6_000, "COMPUTATIONS_PER_MINUTE", "answers a minute", minimum=0)
+    computations_per_minute: int = _limit(6_000, "COMPUTATIONS_PER_MINUTE", "responses a minute", minimum=0)
 
     #: Largest response with data; exports are exempt, because they are streamed.
     max_response_bytes: int = _limit(8 * 1024 * 1024, "MAX_RESPONSE_BYTES", "bytes")

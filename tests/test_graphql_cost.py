@@ -310,7 +310,7 @@ def test_a_text_longer_than_any_name_is_not_searched_for() -> None:
 
 
 def test_a_file_of_more_than_a_million_deals_costs_what_one_of_a_million_does() -> None:
-    """What may be asked of the one may be asked of the other; it only takes longer."""
+    """A query that is accepted for one file is accepted for the larger one; it only takes longer."""
     account = CostBudget()
     account.read_rows(1_000_000)
     of_a_million = account.requested

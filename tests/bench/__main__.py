@@ -1,7 +1,7 @@
 """``python -m tests.bench``: measure the service next to yardsticks in the same run, and print a table.
 
 PostgreSQL, Valkey and the service are real processes on this machine. Every figure is a median, measured in turns
-with its yardstick, because machines are noisy; compare the ratios.
+with its baseline, because machines are noisy; compare the ratios.
 """
 
 from __future__ import annotations

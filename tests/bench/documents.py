@@ -1,6 +1,6 @@
-"""Questions of any kind that the graph allows, made by chance from its schema.
+"""Random valid GraphQL documents, generated from the schema.
 
-Knows GraphQL and Hypothesis; of this service only what its arguments are called.
+Independent of the service, except for the names of its arguments.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from graphql import (
 )
 from hypothesis import strategies as st
 
-#: The variable that long pages have for their size, so that one document can be asked in many sizes.
+#: The variable for the size of long pages, so that one document can be executed with many sizes.
 PAGE_SIZE: Final = "n"
 _SIZES: Final = ("first", "last", "limit")
-#: Arguments that chance would only ever fill with what is refused, or with another file.
+#: Arguments that are left out: random values would be rejected, or select another file.
 _LEFT_OUT: Final = ("after", "before", "upload")
 #: Most levels of objects; a page has two.
 _LEVELS: Final = 9
@@ -36,7 +36,7 @@ _LEVELS: Final = 9
 
 @dataclass(frozen=True)
 class Query:
-    """A document and its variables, but for ``PAGE_SIZE``."""
+    """A document and its variables, except ``PAGE_SIZE``."""
 
     text: str
     variables: dict[str, Any] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Query:
 
 @dataclass(frozen=True)
 class SampleValues:
-    """Values that mean something in the file that is asked about."""
+    """Values that occur in the current file."""
 
     #: By what they are compared with: ``username``, ``customer``, ``name``, ``gem``.
     names: dict[str, Sequence[str]]
@@ -67,7 +67,7 @@ def random_queries(schema: GraphQLSchema, values: SampleValues) -> st.SearchStra
 
 
 class _Writer:
-    """Writes one question; ``draw`` decides everything."""
+    """Generates one document; ``draw`` makes all choices."""
 
     def __init__(
         self, draw: Callable[[st.SearchStrategy[Any]], Any], schema: GraphQLSchema, values: SampleValues
@@ -86,7 +86,7 @@ class _Writer:
         used = [f"${name}: {kind}" for name, kind in self.declared.items() if f"${name}" in text]
         return Query(f"query ({', '.join(used)}) {text}" if used else text, self.variables)
 
-    # What is asked of an object
+    # Selections of an object
 
     def selection(self, kind: Any, level: int) -> str:
         if isinstance(kind, GraphQLUnionType | GraphQLInterfaceType):

@@ -1,4 +1,4 @@
-"""Questions that are known to be dear, or were before something was done about it: each of its own kind."""
+"""Queries that are expensive, or were before a limit or an index was added; each represents its kind."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _shapes() -> Iterator[str]:
 
 
 def _fragments(number: int, body: Callable[[int], str]) -> str:
-    """So many, and one more that is empty."""
+    """This many, and one more that is empty."""
     each = (f" fragment F{place} on Deal {{{body(place)}}}" for place in range(number))
     return "".join(each) + f" fragment F{number} on Deal {{}}"
 

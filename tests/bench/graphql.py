@@ -58,7 +58,7 @@ def bench_cached(environment: BenchEnvironment) -> None:
         "100 deals by GraphQL, cached, POST": post("/graphql/", {"query": PAGE}),
     }
     for what, request in questions.items():
-        # Sending more bytes takes longer for everybody, so each answer stands beside a constant of its size.
+        # More bytes take longer in any server, so each response is compared with a constant one of its size.
         sizes = size_of(environment.server, rest), size_of(environment.server, request)
         requests = (get(f"/constant/{sizes[0]}/"), rest, get(f"/constant/{sizes[1]}/"), request)
         measures = [lambda one=one: requests_per_second(environment.server, one) for one in requests]
@@ -121,7 +121,7 @@ def bench_sums(environment: BenchEnvironment) -> None:
     row("introspection, uncached", ms(introspection), f"{{__typename}}: {ms(constant)}", "", "< 1 s")
 
 
-#: What a page of a frontend asks in one operation.
+#: The operation of a typical page of a frontend.
 DASHBOARD = """{
     topClients(limit: 10) {username spentMoney gems}
     months: dealStats(by: [MONTH], orderBy: DATE_ASC, limit: 100) {month total dealCount minTotal maxTotal}

@@ -44,7 +44,7 @@ def bench_cold(environment: BenchEnvironment) -> None:
 
 
 def cold_get(environment: BenchEnvironment) -> float:
-    """Median seconds of an answer that no cache has; each question is one that was not asked before."""
+    """Return the median seconds of an uncached response; each request is new."""
     times = []
     for limit in range(5, 5 + 20):
         environment.clear_cache()

@@ -1,4 +1,4 @@
-"""The service's settings, and one more URL: the yardstick."""
+"""The service's settings, and one more URL: the baseline."""
 
 from project.settings import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""The table that is printed, and how its figures are taken: medians, in turns with their yardsticks."""
+"""Print the table of results: medians, measured in turns with their baselines."""
 
 from __future__ import annotations
 

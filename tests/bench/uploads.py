@@ -1,4 +1,4 @@
-"""How fast a file goes in, beside PostgreSQL's own ``\\copy`` of it, and with how much memory."""
+"""Time and memory of an upload, compared with PostgreSQL's own ``\\copy`` of the file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.servers import Server
 
 
 def bench(server: Server, database_url: str, folder: Path, rows: int) -> None:
-    """``server`` has one worker, which is the one that loads."""
+    """``server`` has one worker, so that worker loads the file."""
     files = [folder / f"{number}.csv" for number in range(3)]
     for number, file in enumerate(files):
         write_deals(file, rows, seed=number)
