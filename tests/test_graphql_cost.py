@@ -1,4 +1,4 @@
-"""Limits of one operation: a document at a limit is executed, one above it is rejected with a message."""
+"""Limits of one operation: a document at a limit is executed, a document above it is rejected with a message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from graphql import get_introspection_query, parse
 
 from deals_api.db_vendor import StatementsTimedOut, StatementTimer
@@ -21,17 +20,17 @@ from tests.graphql import ask, code, data, error, forget, post, statements
 pytestmark = pytest.mark.django_db
 
 
-def assert_rejected(query: str, sentence: str, **variables: Any) -> None:
+def assert_rejected(query: str, message: str, **variables: Any) -> None:
     forget()
     rejection = error(query, **variables)
-    assert rejection["message"].startswith(sentence)
+    assert rejection["message"].startswith(message)
     assert rejection["extensions"] == {"code": "limit_exceeded"}
 
 
-# The shape of a document
+# Document metrics
 
-#: The words of each limit in its error message, and documents that reach it.
-SHAPES: dict[str, tuple[str, list[tuple[int, str]]]] = {
+#: For each limit: the unit in its error message, and documents with the value that each of them has.
+DOCUMENTS: dict[str, tuple[str, list[tuple[int, str]]]] = {
     "max_query_depth": (
         "levels of fields",
         [
@@ -68,18 +67,18 @@ SHAPES: dict[str, tuple[str, list[tuple[int, str]]]] = {
 }
 
 
-@pytest.mark.parametrize("bound", SHAPES)
-def test_the_shape_of_a_document_is_bounded(bound: str, limits: Any) -> None:
+@pytest.mark.parametrize("limit", DOCUMENTS)
+def test_document_over_a_limit_is_rejected(limit: str, limits: Any) -> None:
     load(deal())
-    what, documents = SHAPES[bound]
-    for most, query in documents:
-        limits(**{bound: most})
+    unit, documents = DOCUMENTS[limit]
+    for value, query in documents:
+        limits(**{limit: value})
         data(query)
-        limits(**{bound: most - 1})
-        assert_rejected(query, f"The document has more than {most - 1} {what}.")
+        limits(**{limit: value - 1})
+        assert_rejected(query, f"The document has more than {value - 1} {unit}.")
 
 
-def test_unused_fragments_and_unknown_directives_count_too(limits: Any) -> None:
+def test_unused_fragments_and_unknown_directives_are_counted(limits: Any) -> None:
     limits(max_query_depth=2, max_query_directives=2)
     assert_rejected(
         "{gems {totalCount}} fragment A on Query {gems {nodes {id}}}", "The document has more than 2 levels of fields."
@@ -87,41 +86,41 @@ def test_unused_fragments_and_unknown_directives_count_too(limits: Any) -> None:
     assert_rejected("{gems @x @y @z {totalCount}}", "The document has more than 2 directives.")
 
 
-def test_fragments_that_spread_each_other_are_refused_and_not_walked_for_ever() -> None:
-    for kind, query in (("GemConnection", "{gems {...A}}"), ("Query", "{...A}")):
-        rejection = error(f"{query} fragment A on {kind} {{...B}} fragment B on {kind} {{...A}}")
+def test_fragment_cycle_is_rejected() -> None:
+    for type_name, query in (("GemConnection", "{gems {...A}}"), ("Query", "{...A}")):
+        rejection = error(f"{query} fragment A on {type_name} {{...B}} fragment B on {type_name} {{...A}}")
         assert rejection["extensions"] == {"code": "graphql_invalid"}
         assert rejection["message"].startswith("Cannot spread fragment 'A' within itself")
 
 
-def test_a_fragment_is_walked_once_however_often_it_is_spread(limits: Any) -> None:
+def test_fragment_spread_many_times_is_visited_once(limits: Any) -> None:
     """Each fragment spreads the next one twice, so the expanded document has two to the power of forty fields."""
     load(deal())
     limits(max_query_fields=10**15, max_query_tokens=10_000)
-    each = " ".join(f"fragment F{number} on Gem {{...F{number + 1} ...F{number + 1}}}" for number in range(40))
-    assert_rejected(f"{{gems {{nodes {{...F0}}}}}} {each} fragment F40 on Gem {{id}}", "The operation costs")
-    each = each.replace("on Gem", "on Query")
-    assert_rejected(f"{{...F0}} {each} fragment F40 on Query {{gems {{totalCount}}}}", "The operation costs")
+    fragments = " ".join(f"fragment F{number} on Gem {{...F{number + 1} ...F{number + 1}}}" for number in range(40))
+    assert_rejected(f"{{gems {{nodes {{...F0}}}}}} {fragments} fragment F40 on Gem {{id}}", "The operation costs")
+    fragments = fragments.replace("on Gem", "on Query")
+    assert_rejected(f"{{...F0}} {fragments} fragment F40 on Query {{gems {{totalCount}}}}", "The operation costs")
 
 
-# The size of values
+# Values and pages
 
 
-def test_lists_are_bounded_wherever_they_stand(limits: Any) -> None:
+def test_lists_are_limited_in_documents_and_variables(limits: Any) -> None:
     load(deal())
     limits(max_list_argument=2)
-    for count, judge in ((2, data), (3, refuses("A list has more than 2 values."))):
+    for count, check in ((2, data), (3, rejects("A list has more than 2 values."))):
         names = ", ".join(['"a"'] * count)
-        judge(f"{{customers(filter: {{username: {{in: [{names}]}}}}) {{totalCount}}}}")
-        judge(f"query ($x: [String!] = [{names}]) {{customers(filter: {{username: {{in: $x}}}}) {{totalCount}}}}")
+        check(f"{{customers(filter: {{username: {{in: [{names}]}}}}) {{totalCount}}}}")
+        check(f"query ($x: [String!] = [{names}]) {{customers(filter: {{username: {{in: $x}}}}) {{totalCount}}}}")
         variable = "query ($x: CustomerFilter) {customers(filter: $x) {totalCount}}"
-        judge(variable, x={"username": {"in": ["a"] * count}})
+        check(variable, x={"username": {"in": ["a"] * count}})
         keys = ", ".join(["GEM"] * count)
-        judge(f"{{dealStats(by: [{keys}]) {{total}}}}")
+        check(f"{{dealStats(by: [{keys}]) {{total}}}}")
 
 
-def refuses(sentence: str) -> Callable[..., None]:
-    return lambda query, **variables: assert_rejected(query, sentence, **variables)
+def rejects(message: str) -> Callable[..., None]:
+    return lambda query, **variables: assert_rejected(query, message, **variables)
 
 
 @pytest.mark.parametrize(
@@ -134,24 +133,22 @@ def refuses(sentence: str) -> Callable[..., None]:
     ],
     ids=["object", "list", "type", "default"],
 )  # fmt: skip
-def test_values_in_values_are_bounded(query: str) -> None:
-    """Twice, because what a document is like is remembered, and the second is compared with the first."""
-    for number in range(3):
-        assert code(f"{query} # {number}") == "limit_exceeded"
+def test_nesting_of_values_and_types_is_limited(query: str) -> None:
+    assert code(query) == "limit_exceeded"
 
 
-def test_strings_are_bounded_wherever_they_stand(limits: Any) -> None:
+def test_strings_are_limited_in_documents_and_variables(limits: Any) -> None:
     load(deal())
     limits(max_string_length=5)
-    for text, judge in (("a" * 5, data), ("a" * 6, refuses("A string is over 5 characters."))):
-        judge(f'{{customer(username: "{text}") {{id}}}}')
-        judge(f'{{customer(username: """{text}""") {{id}}}}')
-        judge(f'query ($x: String! = "{text}") {{customer(username: $x) {{id}}}}')
-        judge("query ($x: String!) {customer(username: $x) {id}}", x=text)
-        judge("query ($x: NameFilter!) {customers(filter: {username: $x}) {totalCount}}", x={"in": ["", text]})
+    for text, check in (("a" * 5, data), ("a" * 6, rejects("A string is over 5 characters."))):
+        check(f'{{customer(username: "{text}") {{id}}}}')
+        check(f'{{customer(username: """{text}""") {{id}}}}')
+        check(f'query ($x: String! = "{text}") {{customer(username: $x) {{id}}}}')
+        check("query ($x: String!) {customer(username: $x) {id}}", x=text)
+        check("query ($x: NameFilter!) {customers(filter: {username: $x}) {totalCount}}", x={"in": ["", text]})
 
 
-def test_pages_are_as_long_as_the_operator_wants(limits: Any) -> None:
+def test_page_sizes_follow_the_configured_limits(limits: Any) -> None:
     load(*many(9))
     limits(page_size=4, max_page_size=6)
     for size, rows in {"": 4, "(first: 6)": 6, "(last: 6)": 6}.items():
@@ -163,17 +160,18 @@ def test_pages_are_as_long_as_the_operator_wants(limits: Any) -> None:
     assert len(data("{deals {nodes {id}}}")["deals"]["nodes"]) == 6
 
 
-# Nodes
+# Cost in nodes
 
 
 def cost(query: str, **variables: Any) -> int:
+    """Return the cost of an uncached operation."""
     forget()
     requested: int = ask(query, **variables)["extensions"]["cost"]["requested"]
     return requested
 
 
 def response_cost(query: str, **variables: Any) -> int:
-    """The cost without that of the document and of the statements: rows, names and text."""
+    """Return the cost of rows, names and text: without the document and the statements."""
     fixed = document_cost(parse(query)) + STATEMENT_COST * statements(query, **variables)
     return cost(query, **variables) - fixed
 
@@ -199,7 +197,7 @@ def test_operation_over_the_limit_is_not_executed(limits: Any) -> None:
     assert result["extensions"]["cost"]["requested"] > 500
 
 
-def test_cost_is_that_of_full_pages_for_every_form_of_page_size(limits: Any) -> None:
+def test_cost_assumes_full_pages_of_the_requested_size(limits: Any) -> None:
     load(deal())
     of_100 = response_cost("{deals(first: 100) {nodes {id}}}")
     assert of_100 == response_cost("{deals(last: 100) {nodes {id}}}")
@@ -214,108 +212,108 @@ def test_cost_is_that_of_full_pages_for_every_form_of_page_size(limits: Any) -> 
     assert 1.8 < response_cost("{deals {nodes {id}}}") / of_20 < 2.1
 
 
-def test_long_arguments_cost_wherever_they_are_written() -> None:
+def test_long_arguments_cost_nodes_in_documents_and_variables() -> None:
     """Each argument is read again for every row."""
     load(deal())
     relation = "{customers(first: 50) {nodes {deals(first: 0, filter: {quantity: {%s}}) {totalCount}}}}"
     numbers = list(range(100))
     short, long = cost(relation % "eq: 1"), cost(relation % f"in: {numbers}")
     assert long > short + 200
-    of_all = "{customers(first: 50) {nodes {deals(first: 0, filter: $f) {totalCount}}}}"
-    variable = f"query ($f: DealFilter = {{quantity: {{in: {numbers}}}}}) {of_all}"
+    selection = "{customers(first: 50) {nodes {deals(first: 0, filter: $f) {totalCount}}}}"
+    variable = f"query ($f: DealFilter = {{quantity: {{in: {numbers}}}}}) {selection}"
     assert cost(variable) == cost(variable, f={"quantity": {"in": numbers}}) > short + 200
     assert cost(variable, f={"quantity": {"in": [1]}}) < short + 20
 
 
-def test_cost_multiplies_with_depth_and_adds_up_for_siblings() -> None:
+def test_cost_is_multiplied_by_nesting_and_added_for_siblings() -> None:
     load(deal())
     deals = "deals(first: 10) {nodes {id total}}"
-    alone, twice = cost(f"{{{deals}}}"), cost(f"{{a: {deals} b: {deals}}}")
-    assert abs((twice - OPERATION_COST) - 2 * (alone - OPERATION_COST)) <= 1
-    alone = response_cost(f"{{{deals}}}")
+    one_field, two_fields = cost(f"{{{deals}}}"), cost(f"{{a: {deals} b: {deals}}}")
+    assert abs((two_fields - OPERATION_COST) - 2 * (one_field - OPERATION_COST)) <= 1
+    single = response_cost(f"{{{deals}}}")
     nested = response_cost(f"{{customers(first: 10) {{nodes {{{deals}}}}}}}")
-    assert 10 * alone - 10 < nested < 14 * alone
+    assert 10 * single - 10 < nested < 14 * single
     through_edges = response_cost(f"{{customers(first: 10) {{edges {{node {{{deals}}}}}}}}}")
     assert nested < through_edges < 2 * nested
     fragment = f"fragment F on Query {{{deals}}}"
-    assert response_cost(f"{{...F}} {fragment}") == response_cost(f"{{... {{{deals}}}}}") == alone
+    assert response_cost(f"{{...F}} {fragment}") == response_cost(f"{{... {{{deals}}}}}") == single
 
 
-def test_only_the_operation_that_is_asked_for_costs() -> None:
+def test_only_the_selected_operation_costs_nodes() -> None:
     load(deal())
     cheap = "query A {gems {totalCount}}"
-    dear = "query B {customers(first: 100) {nodes {deals(first: 100) {nodes {id}}}}}"
-    both = f"{cheap} {dear}"
-    assert post(both, operationName="A").json()["data"] == {"gems": {"totalCount": 1}}
-    assert post(both, operationName="B").json()["errors"][0]["extensions"] == {"code": "limit_exceeded"}
+    expensive = "query B {customers(first: 100) {nodes {deals(first: 100) {nodes {id}}}}}"
+    document = f"{cheap} {expensive}"
+    assert post(document, operationName="A").json()["data"] == {"gems": {"totalCount": 1}}
+    assert post(document, operationName="B").json()["errors"][0]["extensions"] == {"code": "limit_exceeded"}
 
 
 def test_reading_deals_costs_nodes() -> None:
     load(*many(4000, [f"c{number}" for number in range(20)]), deal("ann"))
     page = "{nodes {id}}"
-    ordered = response_cost(f"{{deals(first: 1, orderBy: DATE_ASC) {page}}}")
-    by_sum = response_cost(f"{{deals(first: 1, orderBy: TOTAL_ASC) {page}}}")
+    by_date = response_cost(f"{{deals(first: 1, orderBy: DATE_ASC) {page}}}")
+    by_total = response_cost(f"{{deals(first: 1, orderBy: TOTAL_ASC) {page}}}")
     filtered = response_cost(f'{{deals(first: 1, filter: {{gem: {{contains: "x"}}}}) {page}}}')
-    of_one = response_cost(f'{{deals(first: 1, orderBy: TOTAL_ASC, filter: {{customer: {{eq: "ann"}}}}) {page}}}')
-    assert ordered <= of_one < by_sum <= filtered
+    one_customer = response_cost(f'{{deals(first: 1, orderBy: TOTAL_ASC, filter: {{customer: {{eq: "ann"}}}}) {page}}}')
+    assert by_date <= one_customer < by_total <= filtered
     counted = response_cost('{deals(first: 1, filter: {gem: {contains: "x"}}) {totalCount nodes {id}}}')
     assert counted > filtered
-    assert response_cost("{dealStats {total}}") > by_sum
+    assert response_cost("{dealStats {total}}") > by_total
 
 
-def test_sums_cost_by_what_the_database_does_for_them() -> None:
+def test_cost_of_sums_depends_on_grouping_and_filters() -> None:
     load(*many(4000, [f"c{number}" for number in range(1000)]))
-    whole = cost("{dealStats {minTotal}}")
+    ungrouped = cost("{dealStats {minTotal}}")
     by_gem = cost("{dealStats(by: [GEM]) {minTotal}}")
-    assert whole - 1 <= by_gem < cost("{dealStats(by: [MONTH]) {minTotal}}") - 4
+    assert ungrouped - 1 <= by_gem < cost("{dealStats(by: [MONTH]) {minTotal}}") - 4
     assert by_gem + 50 < cost("{dealStats(by: [CUSTOMER]) {minTotal}}")
-    in_a_set = cost('{deals(first: 0, filter: {customer: {contains: "c"}}) {totalCount}}')
-    by_itself = cost("{deals(first: 0, filter: {quantity: {gte: 1}}) {totalCount}}")
-    assert in_a_set > by_itself + 5
+    by_name = cost('{deals(first: 0, filter: {customer: {contains: "c"}}) {totalCount}}')
+    by_number = cost("{deals(first: 0, filter: {quantity: {gte: 1}}) {totalCount}}")
+    assert by_name > by_number + 5
 
 
-def test_searching_names_costs_by_their_length() -> None:
+def test_cost_of_a_name_search_grows_with_name_length() -> None:
     search = '{customers(first: 1, filter: {username: {contains: "x"}}) {nodes {id}}}'
     load(*many(200, [f"{number:03}" for number in range(200)]))
     short = cost(search)
     load(*many(200, [f"{'é' * 252}{number:03}" for number in range(200)]))
     long, equal = cost(search), cost('{customers(first: 1, filter: {username: {eq: "x"}}) {nodes {id}}}')
     assert long - short == 200 * 255 // 7_000 > 0 == equal - short
-    of_customer = "filter: {customer: {%s}}"
-    for page in (f"deals(first: 1, {of_customer}) {{nodes {{id}}}}", f"dealStats({of_customer}) {{total}}"):
-        found, compared = (cost(f"{{{page % condition}}}") for condition in ('contains: "x"', 'eq: "x"'))
-        assert found - compared == 200 * 255 // 7_000
+    by_customer = "filter: {customer: {%s}}"
+    for field in (f"deals(first: 1, {by_customer}) {{nodes {{id}}}}", f"dealStats({by_customer}) {{total}}"):
+        searched, compared = (cost(f"{{{field % condition}}}") for condition in ('contains: "x"', 'eq: "x"'))
+        assert searched - compared == 200 * 255 // 7_000
     Upload.objects.update(customer_characters=None)
     forget()
     assert cost(search) == long
 
 
-def test_names_searched_in_several_statements_cost_for_each() -> None:
+def test_name_search_costs_nodes_in_each_statement() -> None:
     load(*many(300, [f"{'é' * 252}{number:03}" for number in range(300)]))
-    once = 300 * 255 // 7_000
+    search_cost = 300 * 255 // 7_000
     deals = '{deals(first: 1, filter: {customer: {contains: "é"}}) {%s}}'
     page, counted = cost(deals % "nodes {id}"), cost(deals % "totalCount nodes {id}")
-    assert page >= 3 * once  # the first ones, their number, and the set
-    assert counted - page >= once
+    assert page >= 3 * search_cost  # at least three statements search the names
+    assert counted - page >= search_cost
 
 
-def test_a_text_longer_than_any_name_is_not_searched_for() -> None:
+def test_substring_longer_than_any_name_matches_nothing() -> None:
     load(deal("é" * 255))
     for text, found in (("é" * 255, 1), ("é" * 256, 0), ("é" * 255, 1)):
         lists = "customers(filter: {username: $n}) {totalCount} deals(filter: {customer: $n}) {totalCount}"
-        answer = data(f"query ($n: NameFilter!) {{{lists}}}", n={"contains": text})
-        assert answer == {"customers": {"totalCount": found}, "deals": {"totalCount": found}}
+        result = data(f"query ($n: NameFilter!) {{{lists}}}", n={"contains": text})
+        assert result == {"customers": {"totalCount": found}, "deals": {"totalCount": found}}
     relation = '{customers {nodes {deals(filter: {customer: {contains: "%s"}}) {totalCount}}}}' % ("é" * 256)
     assert data(relation) == {"customers": {"nodes": [{"deals": {"totalCount": 0}}]}}
 
 
-def test_a_file_of_more_than_a_million_deals_costs_what_one_of_a_million_does() -> None:
-    """A query that is accepted for one file is accepted for the larger one; it only takes longer."""
-    account = CostBudget()
-    account.read_rows(1_000_000)
-    of_a_million = account.requested
-    account.read_rows(3_000_000)
-    assert account.requested == 2 * of_a_million > 0
+def test_cost_does_not_grow_above_a_million_deals() -> None:
+    """A query that is accepted for a million deals is accepted for a larger file; it only takes longer."""
+    budget = CostBudget()
+    budget.read_rows(1_000_000)
+    cost_of_a_million = budget.requested
+    budget.read_rows(3_000_000)
+    assert budget.requested == 2 * cost_of_a_million > 0
 
 
 def test_names_read_into_python_cost_nodes() -> None:
@@ -325,13 +323,13 @@ def test_names_read_into_python_cost_nodes() -> None:
     assert response_cost("{topClients {username}}") < response_cost("{topClients(limit: 20) {username}}") / 2
 
 
-def test_a_page_of_less_than_nothing_pays_for_no_other() -> None:
+def test_negative_page_size_does_not_reduce_the_cost() -> None:
     load(deal())
-    dear = "customers(first: 100) {nodes {deals(first: 100) {nodes {id customer {id}}}}}"
-    assert_rejected(f"{{{dear} deals(first: -1000000) {{nodes {{id}}}}}}", "The operation costs")
+    expensive = "customers(first: 100) {nodes {deals(first: 100) {nodes {id customer {id}}}}}"
+    assert_rejected(f"{{{expensive} deals(first: -1000000) {{nodes {{id}}}}}}", "The operation costs")
 
 
-def test_lists_in_order_of_another_table_cost_more() -> None:
+def test_order_by_a_column_of_another_table_costs_more() -> None:
     load(*(deal(customer, f"gem {number}") for customer in ("ann", "bob") for number in range(300)))
     relation = "{customers {nodes {%s(first: 1) {nodes {id}}}}}"
     assert cost(relation % "gems") > 1.5 * (cost(relation % "purchases") - cost("{customers {nodes {id}}}"))
@@ -357,15 +355,15 @@ def test_each_alias_costs_nodes_per_row_and_in_the_document() -> None:
     assert response_cost(page % (100, aliases)) - response_cost(page % (100, "username")) >= 28 * 100 // 8 - 1
 
 
-def test_fields_with_the_same_response_path_cost_by_pairs() -> None:
+def test_cost_of_fields_with_one_response_path_grows_with_pairs() -> None:
     load(deal())
     cheap, expensive = (cost("{deals(first: 0) {nodes {%s}}}" % ("customer {id} " * count)) for count in (24, 240))
     assert expensive > 30 * (cheap - OPERATION_COST)
-    unlike = " ".join(f"a{number}: total" for number in range(29))
-    assert document_cost(parse(f"{{deals {{nodes {{{unlike}}}}}}}")) < OPERATION_COST + 100
+    distinct = " ".join(f"a{number}: total" for number in range(29))
+    assert document_cost(parse(f"{{deals {{nodes {{{distinct}}}}}}}")) < OPERATION_COST + 100
 
 
-def test_long_names_in_the_response_cost_by_their_bytes() -> None:
+def test_cost_of_names_in_the_response_grows_with_bytes() -> None:
     page = "{customers(first: 100) {nodes {username}}}"
     costs = []
     for letter in ("e", "é", "💎"):
@@ -376,21 +374,21 @@ def test_long_names_in_the_response_cost_by_their_bytes() -> None:
     assert four_bytes - two_bytes >= 100 * 504 // 4_000 - 1
 
 
-def test_rows_read_for_page_info_only_cost_nodes() -> None:
+def test_rows_read_only_for_page_info_cost_nodes() -> None:
     load(deal())
     relation = "{customers(first: 10) {nodes {deals(first: 100) {%s}}}}"
     counted, page_info = (response_cost(relation % field) for field in ("totalCount", "pageInfo {hasNextPage}"))
     assert page_info - counted > 10 * 100 // 3
 
 
-def test_input_objects_cost_for_each_row() -> None:
+def test_input_objects_cost_nodes_for_each_row() -> None:
     load(deal())
     relation = "{customers(first: 80) {nodes {deals(first: 0%s) {totalCount}}}}"
-    plain, filtered = (response_cost(relation % text) for text in ("", ", filter: {quantity: {gte: 1}}"))
+    plain, filtered = (response_cost(relation % argument) for argument in ("", ", filter: {quantity: {gte: 1}}"))
     assert filtered - plain > 60
 
 
-def test_names_in_an_order_without_an_index_cost_more() -> None:
+def test_name_order_without_an_index_costs_more() -> None:
     load(*many(2000, [f"c{number}" for number in range(2000)]))
     page = "{customers(first: 1, orderBy: %s) {nodes {id}}}"
     indexed = [cost(page % order) for order in ("SPENT_MONEY_DESC", "USERNAME_ASC", "USERNAME_DESC")]
@@ -401,28 +399,23 @@ def test_names_in_an_order_without_an_index_cost_more() -> None:
 
 def test_substring_longer_than_any_name_reads_no_row() -> None:
     load(deal("é" * 255))
-    for length, searching in ((255, 1), (256, 0)):
-        for page in ("customers(filter: {username: {contains: $t}}) {totalCount}",):
-            forget()
-            with CaptureQueriesContext(connection) as captured:
-                data(f"query ($t: String!) {{{page}}}", t="é" * length)
-            reading = [query for query in captured if 'FROM "deals_api_customer"' in query["sql"]]
-            assert len(reading) == searching
+    query = "query ($text: String!) {customers(filter: {username: {contains: $text}}) {totalCount}}"
+    assert [statements(query, text="é" * length) for length in (255, 256)] == [1, 0]
 
 
 def test_introspection_costs_what_it_returns() -> None:
-    whole = cost(get_introspection_query())
-    assert 500 < whole < 3_000
+    complete = cost(get_introspection_query())
+    assert 500 < complete < 3_000
     fields = "fields {name description type {name kind} args {name description type {name kind}}}"
-    assert cost(f"{{__schema {{types {{name {fields}}}}}}}") < whole
-    many = " ".join(f"a{number}: {fields}" for number in range(29))
-    assert_rejected(f"{{__schema {{types {{{many}}}}}}}", "The operation costs")
+    assert cost(f"{{__schema {{types {{name {fields}}}}}}}") < complete
+    aliases = " ".join(f"a{number}: {fields}" for number in range(29))
+    assert_rejected(f"{{__schema {{types {{{aliases}}}}}}}", "The operation costs")
 
 
-# Statements and seconds
+# Number and time of SQL statements
 
 
-def test_statements_are_bounded(limits: Any) -> None:
+def test_number_of_statements_is_limited(limits: Any) -> None:
     load(deal())
     query = "{customers {nodes {deals {nodes {gem {id}}}}}}"
     limits(max_sql_queries=3)
@@ -439,11 +432,11 @@ SLOW = {
 
 
 @contextmanager
-def slow(where: str) -> Iterator[None]:
-    """A statement that reads this table takes too long first."""
+def slow(table: str) -> Iterator[None]:
+    """Execute a slow statement before each statement that reads this table."""
 
     def wrap(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if f'FROM "deals_api_{where}"' in sql:
+        if f'FROM "deals_api_{table}"' in sql:
             execute(SLOW[connection.vendor], None, many, context)
         return execute(sql, params, many, context)
 
@@ -452,26 +445,26 @@ def slow(where: str) -> Iterator[None]:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("where", ["deal", "gem"])
-def test_seconds_of_the_database_are_bounded(where: str, limits: Any) -> None:
+@pytest.mark.parametrize("table", ["deal", "gem"])
+def test_database_time_of_an_operation_is_limited(table: str, limits: Any) -> None:
     load(deal())
     limits(max_query_seconds=1)
     query = "{deals {nodes {gem {name}}}}"
-    begin = time.monotonic()
-    with slow(where):
+    started = time.monotonic()
+    with slow(table):
         assert_rejected(query, "The database needs more than 1 s for the operation.")
-    assert time.monotonic() - begin < 50
+    assert time.monotonic() - started < 50
     limits(max_query_seconds=300)
     assert data(query) == {"deals": {"nodes": [{"gem": {"name": "ruby"}}]}}
 
 
 @contextmanager
-def before_rows_are_read(action: Callable[[Any], object]) -> Iterator[None]:
-    """``action`` is given what executes a statement."""
+def before_rows_are_read(action: Callable[[Callable[[str], Any]], object]) -> Iterator[None]:
+    """Call ``action`` before deals or gems are read; its argument executes another SQL statement."""
 
     def wrap(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if 'FROM "deals_api_deal"' in sql or 'FROM "deals_api_gem"' in sql:
-            action(lambda other: execute(other, None, many, context))
+            action(lambda statement: execute(statement, None, many, context))
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(wrap):
@@ -479,20 +472,20 @@ def before_rows_are_read(action: Callable[[Any], object]) -> Iterator[None]:
 
 
 class Clock:
-    """Stands still unless a test sets it; ``thread_time`` is processor time."""
+    """A fake of the module ``time``, whose clocks only a test advances; ``thread_time`` is CPU time."""
 
     def __init__(self) -> None:
-        self.now = self.processor = 1000.0
+        self.now = self.cpu = 1000.0
 
     def monotonic(self) -> float:
         return self.now
 
     def thread_time(self) -> float:
-        return self.processor
+        return self.cpu
 
     def work(self, seconds: float) -> None:
         self.now += seconds
-        self.processor += seconds
+        self.cpu += seconds
 
 
 @pytest.fixture
@@ -502,7 +495,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_the_time_of_all_statements_adds_up(clock: Clock) -> None:
+def test_time_of_all_statements_is_added_up(clock: Clock) -> None:
     timer = StatementTimer(1)
     for seconds in (0.5, 0.25, 0.25):
         timer.execute(lambda *_, seconds=seconds: clock.work(seconds), "")
@@ -510,14 +503,14 @@ def test_the_time_of_all_statements_adds_up(clock: Clock) -> None:
         timer.execute(lambda *_: None, "")
 
 
-def test_the_time_of_python_between_statements_does_not_count(clock: Clock) -> None:
+def test_time_between_statements_is_not_counted(clock: Clock) -> None:
     load(deal())
     with before_rows_are_read(lambda _: clock.work(1000)):
         assert data("{deals {nodes {gem {name}}}}") == {"deals": {"nodes": [{"gem": {"name": "ruby"}}]}}
 
 
-def test_a_process_suspended_during_a_statement_is_not_refused(clock: Clock) -> None:
-    """As by SIGSTOP: PostgreSQL did not end the statement, so it did not take that long."""
+def test_suspended_time_of_the_process_is_not_counted(clock: Clock) -> None:
+    """PostgreSQL did not cancel the statement, so the time passed elsewhere, for example during a SIGSTOP."""
 
     def suspend(*_: Any) -> None:
         clock.now += 100
@@ -528,7 +521,7 @@ def test_a_process_suspended_during_a_statement_is_not_refused(clock: Clock) -> 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_rows_that_take_too_long_to_fetch_name_the_limit(limits: Any) -> None:
+def test_time_to_fetch_rows_is_limited(limits: Any) -> None:
     """SQLite computes all rows but the first one while they are fetched."""
     load(deal(), deal("bob"))
     limits(max_query_seconds=1)
@@ -545,31 +538,31 @@ def test_rows_that_take_too_long_to_fetch_name_the_limit(limits: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_database_that_fails_at_once_has_not_needed_too_long() -> None:
+def test_immediate_database_failure_is_not_a_timeout() -> None:
     load(deal())
     forget()
-    ends = {
+    failing_statements = {
         "sqlite": "ATTACH '/nowhere/at/all' AS missing",
         "postgresql": "SELECT pg_terminate_backend(pg_backend_pid())",
     }
-    with before_rows_are_read(lambda execute: execute(ends[connection.vendor])):
-        answer = post("{deals {nodes {gem {name}}}}")
-    assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (503, "database_busy")
+    with before_rows_are_read(lambda execute: execute(failing_statements[connection.vendor])):
+        response = post("{deals {nodes {gem {name}}}}")
+    assert (response.status_code, response.json()["errors"][0]["extensions"]["code"]) == (503, "database_busy")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_next_who_uses_the_connection_has_no_such_bound(limits: Any) -> None:
+def test_time_limit_ends_with_the_operation(limits: Any) -> None:
     load(deal())
     limits(max_query_seconds=1)
     data("{deals {totalCount}}")
     if connection.vendor == "sqlite":
-        time.sleep(1.1)  # it would look at the clock after some thousand steps
+        time.sleep(1.1)  # longer than the limit, which a remaining progress handler would apply
     with connection.cursor() as cursor:
         cursor.execute(SLOW[connection.vendor].replace("300000000", "100000").replace("60", "1.2"))
         assert cursor.fetchone()
 
 
-def test_groups_ordered_by_name_cost_more_than_by_a_sum() -> None:
+def test_groups_ordered_by_name_cost_more_than_by_sum() -> None:
     load(*(deal(item=f"gem {number}") for number in range(90)))
     query = "query ($order: DealStatsOrder!) {dealStats(by: [GEM], orderBy: $order) {total}}"
     by_sum, by_name = (ask(query, order=order)["extensions"]["cost"]["requested"] for order in ("TOTAL_ASC", "GEM_ASC"))
