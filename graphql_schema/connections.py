@@ -1,4 +1,4 @@
-"""Relay connections: their types, and the four page arguments that every connection field has."""
+"""Relay connections: types, and the pagination arguments of every connection field."""
 
 from __future__ import annotations
 
@@ -94,30 +94,30 @@ _PAGE_ARGUMENTS: Final[dict[str, tuple[Any, str]]] = {
         f"Number of rows from the start, 0 to {_LIMITS.max_page_size}; "
         f"{_LIMITS.page_size} if neither first nor last is given.",
     ),
-    "after": (str | None, "Only rows after this cursor."),
+    "after": (str | None, "Return only the rows after this cursor."),
     "last": (int | None, f"Number of rows from the end, 0 to {_LIMITS.max_page_size}."),
-    "before": (str | None, "Only rows before this cursor."),
+    "before": (str | None, "Return only the rows before this cursor."),
 }
 #: For the argument ``orderBy`` of connection fields.
-ORDER_BY: Final = strawberry.argument(description="The order of the rows. A cursor is valid only in its own order.")
+ORDER_BY: Final = strawberry.argument(description="The sort order of the rows. A cursor is valid in one order only.")
 #: For the argument ``filter`` of connection fields.
-FILTER: Final = strawberry.argument(description="Only rows that meet these conditions.")
+FILTER: Final = strawberry.argument(description="Return only the rows that meet these conditions.")
 
 
 class _PageArgumentsExtension(FieldExtension):
-    """Replace the parameter ``page`` of a resolver by Relay's arguments in the schema."""
+    """Replace the resolver parameter ``page`` with Relay's pagination arguments in the schema."""
 
     def apply(self, field: StrawberryField) -> None:
         page_arguments = [
             StrawberryArgument(name, None, StrawberryAnnotation(type_), description=description, default=None)
             for name, (type_, description) in _PAGE_ARGUMENTS.items()
         ]
-        own_arguments = [argument for argument in field.arguments if argument.python_name != "page"]
-        field.arguments = [*page_arguments, *own_arguments]
+        other_arguments = [argument for argument in field.arguments if argument.python_name != "page"]
+        field.arguments = [*page_arguments, *other_arguments]
 
     def map_arguments(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        own = {name: value for name, value in kwargs.items() if name not in _PAGE_ARGUMENTS}
-        return {**own, "page": read_page_arguments(**{name: kwargs.get(name) for name in _PAGE_ARGUMENTS})}
+        others = {name: value for name, value in kwargs.items() if name not in _PAGE_ARGUMENTS}
+        return {**others, "page": read_page_arguments(**{name: kwargs.get(name) for name in _PAGE_ARGUMENTS})}
 
 
 def connection_field(description: str) -> Callable[[Any], Any]:
@@ -126,7 +126,10 @@ def connection_field(description: str) -> Callable[[Any], Any]:
 
 
 def read_page_arguments(first: int | None, after: str | None, last: int | None, before: str | None) -> PageArguments:
-    """Raises: BadInput, LimitExceeded."""
+    """Validate Relay's pagination arguments.
+
+    Raises: BadInput, LimitExceeded.
+    """
     if first is not None and last is not None:
         raise BadInput("Use either first or last, not both.")
     limits = settings.DEALS_LIMITS
@@ -151,16 +154,16 @@ def snapshot_connection(
 ) -> Connection[Any]:
     """Return a page of the rows of one upload.
 
-    Raises: as ``read_cursor``.
+    Raises: see ``read_cursor``.
     """
-    spec = PageSpec.of(page, Order.parse(order_by.value), cursor_prefix(upload), rows.rows.model)
+    spec = PageSpec.of(page, Order.parse(order_by.value), cursor_prefix(upload), rows.queryset.model)
     return Connection(page=Page(rows, spec))
 
 
 def related_connection(rows: RelatedRows, order_by: Enum, page: PageArguments) -> Connection[Any]:
-    """Return a page of the child rows of one row.
+    """Return a page of the child rows of one parent.
 
-    Raises: as ``read_cursor``.
+    Raises: see ``read_cursor``.
     """
     spec = PageSpec.of(page, Order.parse(order_by.value), cursor_prefix(rows.upload), rows.relation.model)
     return Connection(page=Page(rows, spec))

@@ -1,6 +1,6 @@
-"""Filter and order inputs of lists, and the ORM conditions that they are translated to.
+"""Filter and order inputs, and their translation to ORM lookups.
 
-The conditions of a filter are combined by AND; omitted and null conditions have no effect. Every lookup has the same
+The conditions of a filter are combined with AND; omitted and null conditions are ignored. Every lookup has the same
 result on SQLite and PostgreSQL.
 """
 
@@ -26,18 +26,17 @@ from graphql_schema.scalars import BigInt
 # Lookups
 
 
-def one_of(values: str) -> str:
-    return f"Any of these {values}, at most {Limits().max_list_argument}."
+def in_description(values: str) -> str:
+    return f"Equal to one of these {values}, at most {Limits().max_list_argument}."
 
 
-@strawberry.input(description="Conditions on a name; all of them must hold. Case and whitespace are significant.")
+@strawberry.input(description="Conditions on a name, combined with AND. Case and whitespace are significant.")
 class NameFilter:
-    eq: str | None = strawberry.field(default=None, description="Exactly this name.")
-    in_: list[str] | None = strawberry.field(default=None, name="in", description=one_of("names"))
-    contains: str | None = strawberry.field(default=None, description="Contains this text.")
+    eq: str | None = strawberry.field(default=None, description="Equal to this name.")
+    in_: list[str] | None = strawberry.field(default=None, name="in", description=in_description("names"))
+    contains: str | None = strawberry.field(default=None, description="Contains this substring.")
 
-    def on(self, column: str) -> Q:
-        """Return the conditions on a column."""
+    def condition(self, column: str) -> Q:
         condition = Q()
         if self.eq is not None:
             condition &= Q((column, clean_name(self.eq)))
@@ -51,16 +50,16 @@ class NameFilter:
         return condition
 
 
-def searches(filter_: NameFilter | None) -> bool:
-    """Return whether the filter makes the database search every name for a substring."""
+def needs_substring_search(filter_: NameFilter | None) -> bool:
+    """Return whether the database has to search every name for a substring."""
     text = None if filter_ is None else filter_.contains
     return text is not None and len(clean_name(text)) <= MAX_NAME_LENGTH
 
 
 def clean_name(name: str) -> str:
-    """Normalize a name as stored names are, without stripping it.
+    """Normalize a name like stored names, except for surrounding whitespace.
 
-    NUL is replaced: no stored name contains it, and PostgreSQL rejects it in parameters.
+    NUL is replaced by a character that no stored name contains, because PostgreSQL rejects NUL in parameters.
     """
     return unicodedata.normalize("NFC", name).replace("\0", "\1")
 
@@ -69,10 +68,10 @@ _LOOKUPS: Final = {"eq": "exact", "in_": "in", "gte": "gte", "lte": "lte"}
 
 
 class _Comparisons:
-    """Comparisons of filters on ordered values."""
+    """Base of the filters on ordered values."""
 
-    def on(self, column: str, *names: str) -> Q:
-        """Return the conditions on a column: all, or only the comparisons in ``names``."""
+    def condition(self, column: str, *names: str) -> Q:
+        """Return the condition on a column: all comparisons, or only those in ``names``."""
         condition = Q()
         for name in names or ("eq", "in_", "gte", "lte"):
             value = getattr(self, name)
@@ -81,44 +80,44 @@ class _Comparisons:
         return condition
 
 
-@strawberry.input(description="Conditions on an amount of money; all of them must hold.")
+@strawberry.input(description="Conditions on an amount of money, combined with AND.")
 class MoneyFilter(_Comparisons):
-    eq: Decimal | None = strawberry.field(default=None, description="Exactly this amount.")
-    in_: list[Decimal] | None = strawberry.field(default=None, name="in", description=one_of("amounts"))
-    gte: Decimal | None = strawberry.field(default=None, description="This amount or more.")
-    lte: Decimal | None = strawberry.field(default=None, description="This amount or less.")
+    eq: Decimal | None = strawberry.field(default=None, description="Equal to this amount.")
+    in_: list[Decimal] | None = strawberry.field(default=None, name="in", description=in_description("amounts"))
+    gte: Decimal | None = strawberry.field(default=None, description="Greater than or equal to this amount.")
+    lte: Decimal | None = strawberry.field(default=None, description="Less than or equal to this amount.")
 
 
-@strawberry.input(description="Conditions on a whole number; all of them must hold.")
+@strawberry.input(description="Conditions on a whole number, combined with AND.")
 class NumberFilter(_Comparisons):
-    eq: BigInt | None = strawberry.field(default=None, description="Exactly this number.")
-    in_: list[BigInt] | None = strawberry.field(default=None, name="in", description=one_of("numbers"))
-    gte: BigInt | None = strawberry.field(default=None, description="This number or more.")
-    lte: BigInt | None = strawberry.field(default=None, description="This number or less.")
+    eq: BigInt | None = strawberry.field(default=None, description="Equal to this number.")
+    in_: list[BigInt] | None = strawberry.field(default=None, name="in", description=in_description("numbers"))
+    gte: BigInt | None = strawberry.field(default=None, description="Greater than or equal to this number.")
+    lte: BigInt | None = strawberry.field(default=None, description="Less than or equal to this number.")
 
 
-@strawberry.input(description="Conditions on a time; all of them must hold.")
+@strawberry.input(description="Conditions on a time, combined with AND.")
 class DateFilter(_Comparisons):
-    eq: datetime | None = strawberry.field(default=None, description="Exactly this time.")
-    in_: list[datetime] | None = strawberry.field(default=None, name="in", description=one_of("times"))
-    gte: datetime | None = strawberry.field(default=None, description="This time or later.")
-    lte: datetime | None = strawberry.field(default=None, description="This time or earlier.")
+    eq: datetime | None = strawberry.field(default=None, description="Equal to this time.")
+    in_: list[datetime] | None = strawberry.field(default=None, name="in", description=in_description("times"))
+    gte: datetime | None = strawberry.field(default=None, description="At or after this time.")
+    lte: datetime | None = strawberry.field(default=None, description="At or before this time.")
 
 
 # Filters
 
 
 def _combine(filter_: Any, columns: dict[str, str]) -> Q:
-    """Combine the conditions of a filter; ``columns`` maps the names of its fields to database columns."""
+    """Combine the conditions of a filter with AND; ``columns`` maps its fields to database columns."""
     condition = Q()
     for name, column in columns.items():
         lookups = getattr(filter_, name)
         if lookups is not None:
-            condition &= lookups.on(column)
+            condition &= lookups.condition(column)
     return condition
 
 
-@strawberry.input(description="Conditions on customers; all of them must hold.")
+@strawberry.input(description="Conditions on customers, combined with AND.")
 class CustomerFilter:
     username: NameFilter | None = strawberry.field(default=None, description="The username of the customer.")
     spent_money: MoneyFilter | None = strawberry.field(default=None, description="Sum of all deals of the customer.")
@@ -128,9 +127,9 @@ class CustomerFilter:
         return _combine(self, {"username": "username", "spent_money": "spent_money", "deal_count": "deal_count"})
 
 
-@strawberry.input(description="Conditions on gems; all of them must hold.")
+@strawberry.input(description="Conditions on gems, combined with AND.")
 class GemFilter:
-    name: NameFilter | None = strawberry.field(default=None, description="The gem's name.")
+    name: NameFilter | None = strawberry.field(default=None, description="The name of the gem.")
     total: MoneyFilter | None = strawberry.field(default=None, description="Sum of all deals for the gem.")
     deal_count: NumberFilter | None = strawberry.field(default=None, description="Number of deals for the gem.")
 
@@ -138,10 +137,10 @@ class GemFilter:
         return _combine(self, {"name": "name", "total": "total", "deal_count": "deal_count"})
 
 
-@strawberry.input(description="Conditions on deals; all of them must hold.")
+@strawberry.input(description="Conditions on deals, combined with AND.")
 class DealFilter:
     customer: NameFilter | None = strawberry.field(default=None, description="The username of the customer.")
-    gem: NameFilter | None = strawberry.field(default=None, description="The gem's name.")
+    gem: NameFilter | None = strawberry.field(default=None, description="The name of the gem.")
     total: MoneyFilter | None = strawberry.field(default=None, description="Sum of the deal, not a unit price.")
     quantity: NumberFilter | None = strawberry.field(default=None, description="Quantity of the deal.")
     date: DateFilter | None = strawberry.field(default=None, description="The time of the deal.")
@@ -149,20 +148,20 @@ class DealFilter:
     def selection(self) -> DealSelection:
         date = self.date or DateFilter()
         return DealSelection(
-            customers=self.customer.on("username") if self.customer else None,
-            gems=self.gem.on("name") if self.gem else None,
-            deals=_combine(self, {"total": "total", "quantity": "quantity"}) & date.on("date", "eq", "in_"),
+            customers=self.customer.condition("username") if self.customer else None,
+            gems=self.gem.condition("name") if self.gem else None,
+            deals=_combine(self, {"total": "total", "quantity": "quantity"}) & date.condition("date", "eq", "in_"),
             since=date.gte,
             until=date.lte,
-            search_customers=searches(self.customer),
-            search_gems=searches(self.gem),
+            search_customers=needs_substring_search(self.customer),
+            search_gems=needs_substring_search(self.gem),
         )
 
 
-# Orders. Each value has the format that ``pagination.Order.parse`` reads.
+# Sort orders, in the format that ``pagination.Order.parse`` reads
 
 
-@strawberry.enum(description="Orders of customers; equal ones are sorted by username.")
+@strawberry.enum(description="Sort orders of customers; ties are sorted by username.")
 class CustomerOrder(Enum):
     SPENT_MONEY_DESC = "-spent_money,username"
     SPENT_MONEY_ASC = "spent_money,username"
@@ -174,7 +173,7 @@ class CustomerOrder(Enum):
     LAST_DEAL_ASC = "last_deal,username"
 
 
-@strawberry.enum(description="Orders of gems; equal ones are sorted by name.")
+@strawberry.enum(description="Sort orders of gems; ties are sorted by name.")
 class GemOrder(Enum):
     TOTAL_DESC = "-total,name"
     TOTAL_ASC = "total,name"
@@ -187,8 +186,8 @@ class GemOrder(Enum):
 
 
 @strawberry.enum(
-    description="Orders of purchases; equal ones are sorted by the first appearance of customer and gem in the file, "
-    "which descending orders reverse."
+    description="Sort orders of purchases; ties are sorted by customer and gem, as in the file, in reverse in "
+    "descending orders."
 )
 class PurchaseOrder(Enum):
     TOTAL_DESC = "-total,-id"
@@ -200,8 +199,8 @@ class PurchaseOrder(Enum):
 
 
 @strawberry.enum(
-    description="Orders of deals. FILE is the order in the file, which also sorts equal ones; "
-    "descending orders reverse it."
+    description="Sort orders of deals. FILE is the order in the file; ties are sorted by it, in reverse in "
+    "descending orders."
 )
 class DealOrder(Enum):
     FILE_ASC = "id"
@@ -214,7 +213,9 @@ class DealOrder(Enum):
     QUANTITY_ASC = "quantity,id"
 
 
-@strawberry.enum(description="Orders of groups. CUSTOMER, GEM and DATE require deals that are grouped by them.")
+@strawberry.enum(
+    description="Sort orders of groups. CUSTOMER, GEM and DATE require that the deals are grouped by them."
+)
 class DealStatsOrder(Enum):
     TOTAL_DESC = "-total"
     TOTAL_ASC = "total"
@@ -236,7 +237,7 @@ class DealStatsOrder(Enum):
     DATE_DESC = "-date"
 
 
-@strawberry.input(description="Conditions on the totals of groups; all of them must hold.")
+@strawberry.input(description="Conditions on the totals of groups, combined with AND.")
 class DealStatsFilter:
     deal_count: NumberFilter | None = strawberry.field(default=None, description="Number of deals in the group.")
     quantity: NumberFilter | None = strawberry.field(default=None, description="Total quantity of the group.")
@@ -251,5 +252,5 @@ class DealStatsFilter:
         return _combine(self, MEASURE_COLUMNS)
 
     def measures(self) -> set[str]:
-        """Return the names of the measures that have conditions."""
+        """Return the names of the measures with a condition."""
         return {name for name in MEASURE_COLUMNS if getattr(self, name) is not None}

@@ -40,7 +40,7 @@ from graphql_schema.inputs import (
     GemFilter,
     GemOrder,
     clean_name,
-    searches,
+    needs_substring_search,
 )
 from graphql_schema.scalars import register_enum
 from graphql_schema.types import Customer, Deal, DealStats, Gem, Info, Node, TopClient, Upload
@@ -75,8 +75,8 @@ register_enum(
 )
 
 
-def limit_argument(what: str, maximum: int) -> Any:
-    return strawberry.argument(description=f"Maximum number of {what}, 1 to {maximum}.")
+def limit_argument(items: str, maximum: int) -> Any:
+    return strawberry.argument(description=f"Maximum number of {items}, 1 to {maximum}.")
 
 
 def requested_fields(info: Info) -> set[str]:
@@ -90,7 +90,7 @@ def customer_rows(info: Info, upload: models.Upload | None, filter_: CustomerFil
     if upload is None:
         return QuerySetRows(models.Customer.objects.none())
     condition = filter_.condition() if filter_ else Q()
-    scan = customers_scan(upload, search=filter_ is not None and searches(filter_.username))
+    scan = customers_scan(upload, search=filter_ is not None and needs_substring_search(filter_.username))
     return NameRows(models.Customer.objects.for_upload(upload), condition, scan, info.context.budget)
 
 
@@ -98,7 +98,7 @@ def gem_rows(info: Info, upload: models.Upload | None, filter_: GemFilter | None
     if upload is None:
         return QuerySetRows(models.Gem.objects.none())
     condition = filter_.condition() if filter_ else Q()
-    scan = gems_scan(upload, search=filter_ is not None and searches(filter_.name))
+    scan = gems_scan(upload, search=filter_ is not None and needs_substring_search(filter_.name))
     return NameRows(models.Gem.objects.for_upload(upload), condition, scan, info.context.budget)
 
 
@@ -169,25 +169,27 @@ class Query:
         return snapshot_connection(deal_rows(info, upload, filter, order_by), order_by, page, upload)
 
     @strawberry.field(
-        description="Totals of the deals, grouped by customer, gem, year, month and day in any combination; "
-        "without a key, one group of all deals."
+        description="Totals of the deals, grouped by any combination of customer, gem, year, month and day; "
+        "without keys, one group of all deals."
     )
     def deal_stats(
         self,
         info: Info,
         by: Annotated[
-            list[DealStatsKey] | None, strawberry.argument(description="The keys to group by, in any combination.")
+            list[DealStatsKey] | None,
+            strawberry.argument(description="The keys to group by; none for one group of all deals."),
         ] = None,
         filter: Annotated[
-            DealFilter | None, strawberry.argument(description="Only deals that meet these conditions.")
+            DealFilter | None, strawberry.argument(description="Aggregate only the deals that meet these conditions.")
         ] = None,
         having: Annotated[
-            DealStatsFilter | None, strawberry.argument(description="Only groups whose totals meet these conditions.")
+            DealStatsFilter | None,
+            strawberry.argument(description="Return only the groups whose totals meet these conditions."),
         ] = None,
         order_by: Annotated[
             DealStatsOrder,
             strawberry.argument(
-                description="The order of the groups; equal ones by customer and gem, as in the file, and by date."
+                description="The sort order of groups; ties are sorted by customer and gem, as in the file, and by date."
             ),
         ] = DealStatsOrder.TOTAL_DESC,
         limit: Annotated[int, limit_argument("groups", _LIMITS.max_page_size)] = 20,
@@ -243,7 +245,7 @@ class Query:
         current: Any = info.context.upload
         return current
 
-    @strawberry.field(description="The object with this id; null if it does not exist, or no longer.")
+    @strawberry.field(description="The object with this id; null if it does not exist or is no longer retained.")
     def node(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The id of any object.")]
     ) -> Node | None:

@@ -1,4 +1,4 @@
-"""Custom scalars: parsing and serialization. Error messages name the expected format."""
+"""Custom scalars: parsing and serialization."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX: Final = 2**63 - 1
 def _scalar(parse: Callable[[Any], Any], expected: str, **options: Any) -> ScalarDefinition:
     """Define a scalar.
 
-    ``parse``: raises ValueError for invalid input. ``expected``: the valid format, as error messages name it.
+    ``parse`` raises ValueError for invalid input. ``expected`` describes the valid format in error messages.
     """
 
     def parse_value(value: Any) -> Any:
@@ -82,9 +82,9 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         _parse_money,
         'an amount such as "612" or "100.50"',
         name="Money",
-        description="An exact amount in the file's currency, in digits with a point and at most two decimals: "
-        '"451731", "100.5". From 0 to 92233720368547758.07. A string, because floating-point numbers lose cents. '
-        "As input, an integer is accepted too.",
+        description="An exact amount in the currency of the file, with at most two decimal places: "
+        '"451731", "100.5". From 0 to 92233720368547758.07. A string, because floating-point numbers are inexact. '
+        "An integer is also accepted as input.",
         specified_by_url="https://www.w3.org/TR/xmlschema-2/#decimal",
         serialize=_serialize_money,
     ),
@@ -92,8 +92,8 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         _parse_big_int,
         "a whole number of up to 64 bits",
         name="BigInt",
-        description="A 64-bit integer as a JSON number. JavaScript reads it exactly up to 9007199254740991, "
-        "which no count and no quantity in a file exceeds.",
+        description="A 64-bit integer as a JSON number. No count or quantity in a file exceeds 9007199254740991, the "
+        "largest safe integer in JavaScript.",
         specified_by_url="https://www.w3.org/TR/xmlschema-2/#long",
         serialize=int,
     ),
@@ -101,14 +101,14 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         _parse_datetime,
         'a date and time such as "2018-12-14T08:29:52Z"',
         name="DateTime",
-        description="A time in ISO 8601, in UTC, with microseconds: 2018-12-14T08:29:52.506166Z. As input, an "
-        "offset may replace the Z; without an offset the time is in UTC.",
+        description="A date and time in ISO 8601, in UTC, with microseconds: 2018-12-14T08:29:52.506166Z. Input may "
+        "have another UTC offset; without an offset it is in UTC.",
         specified_by_url="https://scalars.graphql.org/andimarek/date-time.html",
         serialize=_serialize_datetime,
     ),
     date: _scalar(
         _parse_date,
-        'a day such as "2018-12-14"',
+        'a date such as "2018-12-14"',
         name="Date",
         description="A calendar date in ISO 8601, in UTC: 2018-12-14.",
         specified_by_url="https://scalars.graphql.org/andimarek/local-date.html",
@@ -118,7 +118,7 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
 
 
 def register_enum(cls: type[Enum], values: Mapping[str, str], description: str, name: str | None = None) -> None:
-    """Register an enum of another module in the schema; ``values`` maps the names of its values to descriptions."""
+    """Register an enum of another module in the schema; ``values`` maps the names of its members to descriptions."""
     definition: Any = strawberry.enum(cls, name=name, description=description)
     for value in definition.__strawberry_definition__.values:
         value.description = values[value.name]

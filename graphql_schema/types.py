@@ -162,7 +162,7 @@ class TopClient:
         info.context.budget.list_names(len(self.gem_names))
         return self.gem_names
 
-    @strawberry.field(description="The customer with all other fields.")
+    @strawberry.field(description="The client as a customer, with all fields.")
     def customer(self) -> Customer:
         return related_object(self, "customer_id", models.Customer)
 

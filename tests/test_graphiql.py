@@ -122,7 +122,7 @@ def visit(server: Server, visiting: Visiting) -> Iterator[Visit]:
 def test_page_opens_with_ready_queries_and_schema(visit: Visit) -> None:
     expect(visit.page).to_have_title("Deals in gems: GraphiQL")
     expect(visit.page.locator(".graphiql-tab-button")).to_have_text(NAMES)
-    expect(visit.page.locator(".graphiql-query-editor")).to_contain_text("The five who spent most")
+    expect(visit.page.locator(".graphiql-query-editor")).to_contain_text("The top five clients")
     visit.page.wait_for_load_state("networkidle")
     [introspection] = [request for request in visit.requests if request.method == "POST"]
     assert json.loads(introspection.post_data or "")["operationName"] == "IntrospectionQuery"

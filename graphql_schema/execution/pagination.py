@@ -61,7 +61,7 @@ class Order:
         ]
 
     def at(self, position: Sequence[Any]) -> Q:
-        """Return the condition for the row at a position; such a row need not exist."""
+        """Return the condition for the row at a position, which may not exist."""
         return Q(*zip(self.fields, position, strict=True))
 
     def following(self, position: Sequence[Any], *, reverse: bool = False) -> Q:
@@ -256,27 +256,27 @@ class Page(Generic[M]):
 class QuerySetRows(RowSource[M]):
     """All rows of a queryset."""
 
-    def __init__(self, rows: QuerySet[M]) -> None:
-        self.rows = rows
+    def __init__(self, queryset: QuerySet[M]) -> None:
+        self.queryset = queryset
 
     def charge(self, order: Order) -> None:
-        """Charge the query budget for a statement that may scan more rows than it returns; free unless overridden."""
+        """Charge for a statement that may scan more rows than it returns; free unless overridden."""
 
     def read_page(self, spec: PageSpec[M]) -> list[M]:
         self.charge(spec.order)
-        rows = list(spec.read_first(spec.between_cursors(self.rows)))
+        rows = list(spec.read_first(spec.between_cursors(self.queryset)))
         link_peers(rows[: spec.size])  # The additional row is not returned, so its relations are not loaded.
         return rows
 
     def count(self) -> int:
-        return self.rows.count()
+        return self.queryset.count()
 
     def has_rows_outside(self, spec: PageSpec[M], side: CursorSide) -> bool:
-        # The row at the cursor usually exists, and an index lookup finds it.
-        if self.rows.filter(spec.order.at(spec.positions[side])).exists():
+        # Usually the row at the cursor exists, and an index lookup finds it.
+        if self.queryset.filter(spec.order.at(spec.positions[side])).exists():
             return True
         self.charge(spec.order)
-        return self.rows.filter(spec.beyond_cursor(side)).exists()
+        return self.queryset.filter(spec.beyond_cursor(side)).exists()
 
 
 class RowsByParent(Generic[M]):
