@@ -1,25 +1,25 @@
-# This stage installs and compiles libraries and code; pip does not get into the final image.
+# This stage installs and compiles the libraries and the code; the final image does not contain pip.
 FROM python:3.13-slim AS builder
 RUN python -m venv --without-pip /opt/venv
 COPY requirements.txt /app/
-# Only pinned packages are installed, and the check fails if one of them misses a dependency. Translations (USE_I18N is
-# off) and Redoc (the documentation is shown by Swagger UI) are 31 MB that the service never reads.
+# Only pinned packages are installed, and the check fails if a dependency is missing. Translations (USE_I18N is off) and
+# Redoc (the documentation uses Swagger UI) are 31 MB that the service never reads.
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --no-deps -r /app/requirements.txt \
     && pip --python /opt/venv/bin/python check \
     && find /opt/venv/lib -type d '(' -name LC_MESSAGES -o -path '*/drf_spectacular_sidecar/redoc' ')' -prune -exec rm -r '{}' + \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 COPY . /app/
-# The service's user must be able to read the code, also if it was cloned under a strict umask.
+# The user of the service must be able to read the code, even if it was cloned under a strict umask.
 RUN chmod -R u=rwX,go=rX /app \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /app
-# Static files are collected and compressed once, at build time.
+# Collect and compress static files once, at build time.
 RUN mkdir /app/collected && /opt/venv/bin/python /app/manage.py collectstatic --no-input --verbosity 0
 
 FROM python:3.13-slim
 LABEL org.opencontainers.image.title="Deals in gems" \
       org.opencontainers.image.description="REST and GraphQL API for deals.csv files" \
       org.opencontainers.image.version="1.1.0"
-# Everything is compiled already, and the service has no write access to its code.
+# All code is compiled already, and the service cannot write to its folder.
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PORT=8000
 WORKDIR /app
 COPY --from=builder /opt/venv /opt/venv

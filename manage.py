@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's command line. Every Python can parse this file, so that it can reject an unsupported one."""
+"""Django's command line. Every Python version can parse this file, so that it can reject an unsupported one."""
 
 import sys
 

@@ -23,17 +23,17 @@ from django.db.models.functions import StrIndex
 from psycopg2.errors import DiskFull, QueryCanceled
 
 #: Virtual machine instructions between two calls of SQLite's progress handler.
-_STEPS: Final = 20_000
-#: Errors of the statement, its values or the tables, which a retry does not change.
-_PERMANENT: Final = (ProgrammingError, DataError, IntegrityError, NotSupportedError)
-_UNUSABLE_FILE: Final = (
+_PROGRESS_INTERVAL: Final = 20_000
+#: Errors of the statement, its values or the tables; a retry does not help.
+_PERMANENT_ERRORS: Final = (ProgrammingError, DataError, IntegrityError, NotSupportedError)
+_UNUSABLE_FILE_CODES: Final = (
     sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH,
     sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_IOERR,
 )  # fmt: skip
 
 
 def disable_statement_timeout() -> None:
-    """Disable the timeout for this transaction, because the duration of a load depends on its file."""
+    """Disable the timeout for this transaction, because the duration of a load depends on the size of the file."""
     if connection.vendor == "postgresql":
         _execute("SET LOCAL statement_timeout = 0")
 
@@ -52,9 +52,9 @@ def no_wait_for_writers() -> Iterator[None]:
 
 
 def analyze_tables(*models: type[Model]) -> None:
-    """Update the planner's statistics, which PostgreSQL would do by itself only minutes later.
+    """Update the statistics of PostgreSQL's planner now; autovacuum updates them only minutes later.
 
-    Until then, it plans for the previous, possibly empty table, and joins thousands of rows one by one.
+    With the statistics of the previous, possibly empty table, the planner joins thousands of rows one by one.
     """
     if connection.vendor == "postgresql":
         tables = ", ".join(connection.ops.quote_name(model._meta.db_table) for model in models)
@@ -64,9 +64,9 @@ def analyze_tables(*models: type[Model]) -> None:
 def is_temporary(error: BaseException) -> bool:
     """Return whether this is a database error and the same statement may succeed later.
 
-    A missing table or column is permanent. SQLite reports it by its general code for an invalid statement.
+    A missing table or column is a permanent error, for which SQLite has only the generic code SQLITE_ERROR.
     """
-    if not isinstance(error, Error) or isinstance(error, _PERMANENT):
+    if not isinstance(error, Error) or isinstance(error, _PERMANENT_ERRORS):
         return False
     return getattr(error.__cause__, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
 
@@ -77,31 +77,31 @@ def is_disk_full(error: Error) -> bool:
     return isinstance(cause, DiskFull) or getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
-def is_unusable(error: Error) -> bool:
-    """Return whether SQLite cannot open or write its file, which a retry does not change."""
+def is_database_file_unusable(error: Error) -> bool:
+    """Return whether SQLite cannot open, read or write the database file; a retry does not help."""
     code = getattr(error.__cause__, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in _UNUSABLE_FILE  # the higher bits are details
+    return code is not None and code & 0xFF in _UNUSABLE_FILE_CODES  # the low byte is the primary result code
 
 
 def describe_error(error: Error) -> str:
-    """Return the message on one line; for an unusable SQLite file, with its path and the setting."""
+    """Return the message on one line; for an unusable SQLite file, with the path and the setting to change."""
     message = " ".join(str(error).split())
-    if not is_unusable(error):
+    if not is_database_file_unusable(error):
         return message
     return f"{message}: {connection.settings_dict['NAME']}. Set DATABASE_URL to a file that can be written."
 
 
 class StatementsTimedOut(Exception):
-    """The statements of one operation have used up their time limit."""
+    """The statements of one operation have exceeded their total time limit."""
 
 
 class StatementTimer:
     """Limit the total time of the statements of one operation.
 
-    Only the statements count: not the Python code between them, not the time while the process is suspended and, on
-    SQLite, not the load of the machine. SQLite runs in the calling thread, so the CPU time of the thread is measured.
-    PostgreSQL cancels a statement by its own clock. The timeout is sent with the statement and ends with the
-    transaction: that takes no round trip, and leaves nothing in a session that a connection pool may share.
+    The time of Python code between the statements, and the time while the process is suspended, do not count. SQLite
+    runs in the calling thread, so the CPU time of the thread is measured, which does not depend on the load of the
+    machine. PostgreSQL cancels a statement by its own clock. The timeout is sent with the statement and ends with the
+    transaction, so it needs no round trip and no session state, which a connection pool could share.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -121,7 +121,7 @@ class StatementTimer:
                 connection.close()
             return
         connection.ensure_connection()
-        connection.connection.set_progress_handler(self._count_progress, _STEPS)
+        connection.connection.set_progress_handler(self._count_progress, _PROGRESS_INTERVAL)
         try:
             yield
         finally:
@@ -135,8 +135,9 @@ class StatementTimer:
         """
         if self.has_expired:
             raise StatementsTimedOut
-        execute = self._execute_on_sqlite if connection.vendor == "sqlite" else self._execute_on_postgresql
-        return execute(run, sql, *arguments)
+        if connection.vendor == "sqlite":
+            return self._execute_on_sqlite(run, sql, *arguments)
+        return self._execute_on_postgresql(run, sql, *arguments)
 
     def _execute_on_sqlite(self, run: Callable[..., Any], *arguments: Any) -> Any:
         self._counted_until = time.thread_time()
@@ -150,23 +151,24 @@ class StatementTimer:
             self._count_progress()
 
     def _count_progress(self) -> bool:
+        """Count the CPU time since the last call. As SQLite's progress handler, return True to abort the statement."""
         now = time.thread_time()
         self.remaining -= now - self._counted_until
         self._counted_until = now
         return self.has_expired
 
     def _execute_on_postgresql(self, run: Callable[..., Any], sql: str, *arguments: Any) -> Any:
-        timeout, begin = self.remaining, time.monotonic()
+        timeout, start = self.remaining, time.monotonic()
         try:
-            # One message; PostgreSQL applies the limit to each of its statements separately.
+            # PostgreSQL applies the timeout to each statement of a message separately.
             result = run(f"SET LOCAL statement_timeout = {math.ceil(timeout * 1000)}; {sql}", *arguments)
         except OperationalError as error:
-            if isinstance(error.__cause__, QueryCanceled) and time.monotonic() - begin >= timeout:
+            if isinstance(error.__cause__, QueryCanceled) and time.monotonic() - start >= timeout:
                 self.remaining = 0
                 raise StatementsTimedOut from error
             raise
-        elapsed = time.monotonic() - begin
-        if elapsed <= timeout:  # otherwise this process was suspended, or PostgreSQL would have cancelled the statement
+        elapsed = time.monotonic() - start
+        if elapsed <= timeout:  # otherwise this process was suspended, because PostgreSQL did not cancel the statement
             self.remaining -= elapsed
         return result
 
@@ -174,8 +176,9 @@ class StatementTimer:
 class NamePosition(StrIndex):
     """Position of a text in a name, from 1; 0 if the name does not contain it. Case-sensitive.
 
-    PostgreSQL compares bytes: its ``strpos`` of text takes up to the product of both lengths. 127 characters in
-    100,000 names of 255 emoji took 5.2 s of CPU time, as bytes 0.3 s. UTF-8 has no match across characters.
+    On PostgreSQL, bytes are compared, because the time of ``strpos`` for text is up to the product of both lengths:
+    the search for 127 characters in 100,000 names of 255 emoji took 5.2 s of CPU time, and 0.3 s as bytes. In UTF-8,
+    characters match exactly where their bytes match; the position then counts bytes.
     """
 
     def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:

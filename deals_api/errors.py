@@ -31,7 +31,7 @@ INTERNAL_ERROR_MESSAGE: Final = "An internal error occurred; it has been logged.
 class RowProblem:
     """One invalid cell of a file.
 
-    Shape: ``line`` counts physical lines from 1; ``column`` is None if the whole line is invalid.
+    ``line`` counts physical lines from 1; ``column`` is None if the whole line is invalid.
     """
 
     line: int

@@ -26,7 +26,7 @@ class RowId(NamedTuple):
 
     type_name: str
     pk: int
-    #: Of the upload, as ``snapshot_prefix`` returns it.
+    #: The result of ``snapshot_prefix`` for the row's upload.
     snapshot_prefix: str
 
 
@@ -48,10 +48,10 @@ def read_id(text: str) -> uuid.UUID | RowId:
 
     Raises: BadInput, unless ``write_upload_id`` or ``write_row_id`` can return exactly this text.
     """
-    plain = _decode(text)
-    if match := _UPLOAD_ID.fullmatch(plain):
+    decoded = _decode(text)
+    if match := _UPLOAD_ID.fullmatch(decoded):
         return uuid.UUID(hex=match[1])
-    if (match := _ROW_ID.fullmatch(plain)) and int(match[2]) <= _MAX_PRIMARY_KEY:
+    if (match := _ROW_ID.fullmatch(decoded)) and int(match[2]) <= _MAX_PRIMARY_KEY:
         return RowId(match[1], int(match[2]), match[3])
     raise BadInput("Invalid id.")
 
@@ -76,14 +76,14 @@ def parse_snapshot(text: str) -> uuid.UUID | None:
     return None
 
 
-def _encode(plain: str) -> str:
-    return base64.b64encode(plain.encode()).decode()
+def _encode(decoded: str) -> str:
+    return base64.b64encode(decoded.encode()).decode()
 
 
 def _decode(text: str) -> str:
-    """Return the plain text of an id, or an empty string unless ``text`` is base64 of ASCII in its canonical form."""
+    """Return the decoded id, or an empty string unless ``text`` is canonical base64 of ASCII."""
     with contextlib.suppress(ValueError):
-        plain = base64.b64decode(text, validate=True).decode("ascii")
-        if _encode(plain) == text:
-            return plain
+        decoded = base64.b64decode(text, validate=True).decode("ascii")
+        if _encode(decoded) == text:
+            return decoded
     return ""

@@ -22,11 +22,11 @@ def _limit(default: int, env: str, unit: str, minimum: int = 1, maximum: int = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The limits of a running service; the defaults are the published ones."""
+    """The limits of a running service; the defaults are the documented ones."""
 
     #: Largest accepted file.
     max_upload_bytes: int = _limit(128 * 1024 * 1024, "MAX_UPLOAD_BYTES", "bytes")
-    #: Deals in one file, without the header. The maximum fits the low half of a row's id.
+    #: Deals in one file. The maximum fits the low half of a row's id.
     max_rows: int = _limit(2_000_000, "MAX_ROWS", "rows", maximum=2**31)
     #: Different customers, and different gems, in one file: each is kept in memory during the load.
     max_names: int = _limit(100_000, "MAX_NAMES", "names")
@@ -34,12 +34,12 @@ class Limits:
     max_problems: int = _limit(100, "MAX_PROBLEMS", "cells")
     #: Largest ``?limit=`` of the top clients.
     max_top_clients: int = _limit(100, "MAX_TOP_CLIENTS", "clients")
-    #: Newest uploads that retain their rows; the current upload retains them in any case.
+    #: Newest uploads that retain their rows, in addition to the current one if it is older.
     keep_uploads: int = _limit(3, "KEEP_UPLOADS", "uploads", minimum=2)
 
     #: Uploads from one client address; 0 disables the limit.
     uploads_per_minute: int = _limit(600, "UPLOADS_PER_MINUTE", "uploads a minute", minimum=0)
-    #: Computed responses for one client address, without those from a cache; 0 disables the limit.
+    #: Responses that are computed for one client address, not read from a cache; 0 disables the limit.
     computations_per_minute: int = _limit(6_000, "COMPUTATIONS_PER_MINUTE", "responses a minute", minimum=0)
 
     #: Largest response with data; exports are exempt, because they are streamed.
@@ -53,7 +53,7 @@ class Limits:
     max_query_tokens: int = _limit(1_000, "MAX_QUERY_TOKENS", "tokens")
     #: Levels of fields, ``edges`` and ``node`` included, without introspection; also levels of nested values.
     max_query_depth: int = _limit(12, "MAX_QUERY_DEPTH", "levels")
-    #: Fields of a document, and spreads of fragments; those of a fragment count wherever it is spread.
+    #: Fields of a document, and spreads of fragments; the fields of a fragment count at each spread.
     max_query_fields: int = _limit(500, "MAX_QUERY_FIELDS", "fields")
     #: Fields with an alias.
     max_query_aliases: int = _limit(30, "MAX_QUERY_ALIASES", "aliases")
@@ -85,7 +85,7 @@ class Limits:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Limits:
-        """Return the published limits, overridden by the variables that are set.
+        """Return the default limits, overridden by the variables that are set.
 
         Raises: ValueError, with the variable and its accepted values.
         """
@@ -110,5 +110,5 @@ def whole_number(environment: Mapping[str, str], name: str, *, minimum: int, max
     return int(text)
 
 
-#: Characters of the name of a token's holder, which is stored in the log and the database.
+#: Maximum length of the name of a token's holder, which is stored in the log and the database.
 MAX_HOLDER_LENGTH: Final = 100

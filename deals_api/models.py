@@ -28,7 +28,6 @@ else:
 #: The high half of a row's id is the upload's id, the low half the row number.
 _ROWS_PER_UPLOAD = 2**32
 
-CENT = Decimal("0.01")
 MAX_NAME_LENGTH = 255
 
 
@@ -64,16 +63,10 @@ class MoneyField(MoneyColumn):
     def get_prep_value(self, value: Any) -> int | None:
         if value is None:
             return None
-        hundredths = Decimal(value) / CENT
-        whole = int(hundredths)
-        if whole != hundredths:
+        hundredths = Decimal(value) * 100
+        if hundredths != int(hundredths):
             raise ValueError("Money has at most two decimals.")
-        return whole
-
-    def formfield(self, **kwargs: Any) -> Any:
-        from django import forms
-
-        return models.Field.formfield(self, **{"form_class": forms.DecimalField, "decimal_places": 2, **kwargs})
+        return int(hundredths)
 
 
 def from_hundredths(value: int) -> Decimal:
@@ -83,7 +76,7 @@ def from_hundredths(value: int) -> Decimal:
 
 
 class NameField(NameColumn):
-    """A name that is compared and sorted by code point on every database, independent of its locale."""
+    """A name that every database compares and sorts by code point, whatever its locale."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("max_length", MAX_NAME_LENGTH)
@@ -105,7 +98,7 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return self.filter(pointer__pk=CurrentUpload.ONLY).first()
 
     def current_and_pending_change(self) -> tuple[Upload | None, bool]:
-        """Return the current upload, and whether another one may become current soon, in one statement."""
+        """Return the current upload, and whether another upload may become current soon, in one statement."""
         loading = Upload.objects.filter(state=Upload.State.LOADING)
         pointer = (
             CurrentUpload.objects.filter(pk=CurrentUpload.ONLY)
@@ -118,11 +111,11 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return pointer.upload, pointer.change_pending or pointer.announced is not None
 
     def matching(self, upload: Upload) -> Self:
-        """Select this upload by id and snapshot: after a restore, another file can get the same id."""
+        """Select this upload by id and snapshot, because after a restore another file can get the same id."""
         return self.filter(pk=upload.pk, snapshot=upload.snapshot)
 
     def readable(self) -> Self:
-        """Uploads whose rows can be read."""
+        """Select uploads whose rows can be read."""
         return self.filter(state=Upload.State.LOADED)
 
     def get_retained(self, snapshot: uuid.UUID | None) -> Upload:
@@ -136,7 +129,7 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return upload
 
     def beyond_retention(self, keep: int) -> Self:
-        """Readable uploads that are neither current nor among the ``keep`` newest."""
+        """Select readable uploads that are neither current nor among the ``keep`` newest."""
         newest = self.readable().order_by("-pk").values_list("pk", flat=True)[:keep]
         return self.readable().exclude(pk__in=list(newest)).filter(pointer=None)
 
@@ -187,7 +180,7 @@ class Upload(models.Model):
         return f"{self.pk} {self.file_name} ({self.state})"
 
     def is_readable(self) -> bool:
-        """Return whether the rows exist now. True after a read proves that the read was complete."""
+        """Return whether the rows exist now. If they still exist after a read, the read was complete."""
         return Upload.objects.readable().matching(self).exists()
 
     def cache_name(self) -> str:
@@ -224,23 +217,23 @@ class SnapshotQuerySet(models.QuerySet[Row]):
         return self.filter(upload=upload)
 
     def in_pk_range(self, upload: Upload) -> Self:
-        """Select the same rows as ``for_upload``, for queries that read most rows or read them in the order of ids.
+        """Select the same rows as ``for_upload``, for queries that read most rows or order them by id.
 
-        With the upload's id alone, PostgreSQL reads the rows of all older uploads first, because their ids are smaller
+        With a condition on ``upload`` only, PostgreSQL first scans the rows of all older uploads in the primary key
         (measured: half a second for a first page).
         """
         return self.rows_between(upload, 1, _ROWS_PER_UPLOAD)
 
     def rows_between(self, upload: Upload, start: int, stop: int) -> Self:
-        """Select rows by row number, from ``start`` up to but not including ``stop``, in the primary key."""
+        """Select the rows with numbers from ``start`` up to, but not including, ``stop`` by their primary keys."""
         return self.filter(pk__gte=row_id(upload.pk, start), pk__lt=row_id(upload.pk, stop))
 
 
 class SnapshotRow(models.Model):
     """A row that belongs to exactly one upload and never changes.
 
-    Foreign keys have no database constraint: the loader numbers both sides itself, rows are neither edited nor deleted
-    one by one, and the database needed longer to check a million rows twice than the service to parse them.
+    Foreign keys have no database constraint: the loader assigns the ids of both sides, rows are neither edited nor
+    deleted one by one, and to check two keys of a million rows took longer than to parse the rows.
     """
 
     id = models.BigIntegerField(primary_key=True)
@@ -256,7 +249,7 @@ class SnapshotRow(models.Model):
 
 class CustomerQuerySet(SnapshotQuerySet["Customer"]):
     def by_spending(self) -> Self:
-        """Order by spent money, descending, then by username, so that the order of equal sums is defined."""
+        """Order by spent money, descending; equal sums by username, so that the order is total."""
         return self.order_by("-spent_money", "username")
 
 
@@ -312,7 +305,7 @@ class PurchaseQuerySet(SnapshotQuerySet["Purchase"]):
 
 
 class Purchase(SnapshotRow):
-    """The deals of one customer with one gem, summed."""
+    """The sums of all deals of one customer in one gem."""
 
     customer = models.ForeignKey(
         Customer, models.DO_NOTHING, related_name="purchases", db_constraint=False, db_index=False
@@ -363,12 +356,12 @@ class Deal(SnapshotRow):
 
 
 class Installation(models.Model):
-    """Values that are generated at the first start and belong to this installation: one row."""
+    """One row of values that are generated when this installation first starts."""
 
     ONLY = 1
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY)
-    #: Signs admin sessions, so that they are valid in all processes that share this database, and after a restart.
+    #: Signs admin sessions, which are therefore valid in all processes that share this database, and after a restart.
     secret_key = models.CharField(max_length=100, default=get_random_secret_key)
 
     class Meta:

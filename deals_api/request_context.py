@@ -1,4 +1,4 @@
-"""The context of the request that a thread serves: data for the access log, the metrics and the trace."""
+"""The context of the request that a thread serves: data for the access log, the metrics and the traces."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RequestContext:
 
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
-        #: Set when the response is complete; later queries, such as those of retention, are not counted.
+        #: True after the response is complete; later queries, such as those of retention, are not counted.
         self.finished = False
         #: The name of the GraphQL operation, as the client wrote it.
         self.operation = ""
@@ -43,7 +43,7 @@ class RequestContext:
         self.cost: int | None = None
         #: ``hit`` or ``miss``; empty if no cache was used.
         self.cache = ""
-        #: The code of the error in the response; the last one if there are several.
+        #: The code of the last error in the response.
         self.error_code = ""
         self.query_count = 0
         self.database_seconds = 0.0
@@ -70,7 +70,7 @@ def start_request(headers: Mapping[str, Any]) -> RequestContext:
 
 
 def get_request_context() -> RequestContext:
-    """Return the context of the request that this thread serves; outside a request, a throw-away context."""
+    """Return the context of the request that this thread serves; outside a request, a context that is not used."""
     return _local.context
 
 
@@ -78,7 +78,7 @@ def get_request_context() -> RequestContext:
 
 
 def install_query_counter(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    """Count the queries of a new connection; a receiver of Django's ``connection_created``.
+    """Count the queries of a new connection; a receiver of Django's signal ``connection_created``.
 
     The wrapper is inserted first, because code that wraps a connection temporarily removes the last wrapper.
     """

@@ -1,4 +1,4 @@
-"""Check that the tables of the database match the code. Independent of single models."""
+"""Check that the tables of the database match the code. The check does not depend on particular models."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from django.db.migrations.loader import MigrationLoader
 
 
 class SchemaMismatch(Exception):
-    """The tables do not match the code; the message says what to do."""
+    """The tables do not match the code; the message contains the remedy."""
 
 
 def migrate_database() -> None:
     """Create or update the tables.
 
-    Raises: SchemaMismatch, before a newer database is touched, or if the tables do not match afterwards.
+    Raises: SchemaMismatch, if the database is newer, which leaves it unchanged, or if it does not match afterwards.
     """
     _reject_newer_database(MigrationLoader(connection))
     call_command("migrate", interactive=False, verbosity=0)
@@ -29,7 +29,7 @@ def require_matching_schema() -> None:
     pending = sorted(loader.graph.nodes.keys() - loader.applied_migrations.keys())
     if pending:
         raise SchemaMismatch(
-            f"The database lacks {len(pending)} migrations, the first is {'.'.join(pending[0])}:"
+            f"The database lacks {len(pending)} migrations, of which the first is {'.'.join(pending[0])}:"
             " run `python manage.py migrate`, or start the service by `python manage.py serve`."
         )
     missing = _missing_table_or_column()
@@ -48,7 +48,7 @@ def _reject_newer_database(loader: MigrationLoader) -> None:
     )
     if unknown:
         raise SchemaMismatch(
-            f"A newer version of the service migrated the database (this one does not know {'.'.join(unknown[0])}):"
+            f"A newer version of the service migrated the database (this version lacks {'.'.join(unknown[0])}):"
             " start that version, or restore a backup that was made before the upgrade."
         )
 

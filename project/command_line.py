@@ -27,7 +27,7 @@ def main() -> None:
         from django.core.management import execute_from_command_line
         from django.db import Error
 
-        from deals_api.db_vendor import describe_error, is_unusable
+        from deals_api.db_vendor import describe_error, is_database_file_unusable
 
         django.setup()
         if not _INTERRUPTIBLE.intersection(command):
@@ -37,7 +37,7 @@ def main() -> None:
         except KeyboardInterrupt:
             sys.exit(128 + signal.SIGINT)
         except Error as error:
-            if not is_unusable(error):
+            if not is_database_file_unusable(error):
                 raise
             sys.stderr.write(f"The database cannot be used: {describe_error(error)}\n")
             sys.exit(3)

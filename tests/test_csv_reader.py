@@ -334,7 +334,7 @@ COMMA = "must have a decimal point, not a comma"
 THOUSANDS = "must not have thousands separators"
 NOT_A_QUANTITY = "is not a whole number of 1 or more"
 NOT_A_DATE = "is not a date and time such as 2018-12-14 08:29:52"
-NO_SUCH_DATE = "is no date and time of the calendar"
+NO_SUCH_DATE = "is not a valid calendar date and time"
 CONTROL = "has a line break or another control character"
 LONG_NAME = "is longer than 255 characters"
 

@@ -139,7 +139,7 @@ NEWER = "INSERT INTO django_migrations (app, name, applied) VALUES ('deals_api',
     [
         (
             NEWER,
-            "A newer version of the service migrated the database (this one does not know deals_api.9999_newer):"
+            "A newer version of the service migrated the database (this version lacks deals_api.9999_newer):"
             " start that version, or restore a backup that was made before the upgrade.",
         ),
         (

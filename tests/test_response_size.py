@@ -22,7 +22,7 @@ from tests.graphql import PATH, ask, post
 
 pytestmark = pytest.mark.django_db
 
-MESSAGE = "The response is over 10,000 bytes; ask for less, or download an export."
+MESSAGE = "The response is over 10,000 bytes; request less, or download an export."
 EMOJI = "\N{GEM STONE}"
 
 
