@@ -1,7 +1,7 @@
-"""``python -m tests.bench``: measure the service next to yardsticks in the same run, and print a table.
+"""``python -m tests.bench``: measure the service and baselines in the same run, and print a table.
 
-PostgreSQL, Valkey and the service are real processes on this machine. Every figure is a median, measured in turns
-with its baseline, because machines are noisy; compare the ratios.
+PostgreSQL, Valkey and the service are real processes on this machine. Every figure is a median, measured
+alternately with its baseline, because the speed of machines varies; compare the ratios.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 from tests import services
 from tests.bench import graphql, rest, uploads, worst
 from tests.bench.environment import BenchEnvironment
-from tests.bench.files import SHAPES
-from tests.bench.table import heading
+from tests.bench.files import DATASETS
+from tests.bench.table import print_header
 from tests.servers import serving
 
 GROUPS = ("loading", "rest", "graphql", "worst")
@@ -28,8 +28,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1_000_000, help="deals of the generated files")
     parser.add_argument("--only", choices=GROUPS, help="run one group")
     parser.add_argument("--seconds", type=int, default=300, help="duration of the search for the highest CPU per node")
-    parser.add_argument("--files", nargs="+", choices=SHAPES, default=list(SHAPES), help="files of that search")
-    parser.add_argument("--sqlite", action="store_true", help="use SQLite; runs that search only")
+    parser.add_argument("--files", nargs="+", choices=DATASETS, default=list(DATASETS), help="files of that search")
+    parser.add_argument("--sqlite", action="store_true", help="use SQLite, and run that search only")
     return parser.parse_args()
 
 
@@ -56,11 +56,11 @@ def main() -> None:
         database_url = postgres_url or f"sqlite:///{folder / 'deals.sqlite3'}"
         variables = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
         print(f"{os.cpu_count()} cores for client, service, PostgreSQL and Valkey together\n")
-        heading()
+        print_header()
         if "loading" in groups:
             with serving(folder, **variables, WEB_WORKERS="1") as server:
                 uploads.bench(server, database_url, folder, arguments.rows)
-        # All uploads are retained, so that none is pruned during other measurements.
+        # All uploads are retained, because pruning would disturb measurements.
         variables |= {
             "DJANGO_SETTINGS_MODULE": "tests.bench.settings",
             "KEEP_UPLOADS": "20",

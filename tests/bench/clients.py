@@ -12,7 +12,7 @@ from tests.servers import Server
 
 SECONDS = 2.0
 CONNECTIONS = 8
-END = b"\r\n\r\n"
+END_OF_HEADERS = b"\r\n\r\n"
 
 
 def get(path: str) -> bytes:
@@ -28,48 +28,48 @@ def post(path: str, body: object) -> bytes:
 def requests_per_second(server: Server, request: bytes) -> float:
     """Return the responses per second over all connections."""
     counts: list[int] = []
-    until = time.monotonic() + SECONDS
+    deadline = time.monotonic() + SECONDS
 
-    def ask() -> None:
+    def repeat() -> None:
         count = 0
         with socket.create_connection(("127.0.0.1", server.port)) as client:
-            body = len(whole_answer(client, request).partition(END)[2])
-            while time.monotonic() < until:
+            expected = len(response_body(client, request))
+            while time.monotonic() < deadline:
                 client.sendall(request)
-                answer = client.recv(
-                    65536
-                )  # the headers arrive in one piece; their length varies with the times in them
-                left = answer.index(END) + len(END) + body - len(answer)
-                while left:
-                    received = len(client.recv(left))
-                    assert received, "the service closed the connection"
-                    left -= received
+                # The headers arrive in one piece; their size varies with the times in them.
+                received = client.recv(65536)
+                missing = received.index(END_OF_HEADERS) + len(END_OF_HEADERS) + expected - len(received)
+                while missing:
+                    size = len(client.recv(missing))
+                    assert size, "the service closed the connection"
+                    missing -= size
                 count += 1
         counts.append(count)
 
-    threads = [threading.Thread(target=ask) for _ in range(CONNECTIONS)]
-    begin = time.perf_counter()
+    threads = [threading.Thread(target=repeat) for _ in range(CONNECTIONS)]
+    start = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return sum(counts) / (time.perf_counter() - begin)
+    return sum(counts) / (time.perf_counter() - start)
 
 
-def whole_answer(client: socket.socket, request: bytes) -> bytes:
+def response_body(client: socket.socket, request: bytes) -> bytes:
+    """Send the request and return the body of its response, which must have the status 200."""
     client.sendall(request)
-    answer = b""
-    while b"\r\n\r\n" not in answer:
-        answer += client.recv(65536)
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 200"), head
-    length = int(re.findall(rb"Content-Length: (\d+)", head)[0])
-    while len(body) < length:
-        body += client.recv(length - len(body))
-    return head + b"\r\n\r\n" + body
+    received = b""
+    while END_OF_HEADERS not in received:
+        received += client.recv(65536)
+    headers, _, body = received.partition(END_OF_HEADERS)
+    assert headers.startswith(b"HTTP/1.1 200"), headers
+    size = int(re.findall(rb"Content-Length: (\d+)", headers)[0])
+    while len(body) < size:
+        body += client.recv(size - len(body))
+    return body
 
 
-def size_of(server: Server, request: bytes) -> int:
+def body_size(server: Server, request: bytes) -> int:
     """Return the size of the response body in bytes."""
     with socket.create_connection(("127.0.0.1", server.port)) as client:
-        return len(whole_answer(client, request).partition(b"\r\n\r\n")[2])
+        return len(response_body(client, request))

@@ -1,4 +1,4 @@
-"""CPU time of processes, with a resolution that measures single requests (Linux)."""
+"""CPU time of Linux processes, with a resolution that measures single requests."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _CPU_CLOCK: Final = 2
 
 
 def cpu_seconds_of(process: psutil.Process) -> float:
-    """CPU time of a process in nanoseconds' resolution, as ``clock_getcpuclockid(3)``; /proc has 10 ms."""
+    """Return the CPU time with a resolution of nanoseconds, as ``clock_getcpuclockid(3)``; that of /proc is 10 ms."""
     try:
         return time.clock_gettime((~process.pid << 3) | _CPU_CLOCK)
-    except OSError:  # it has ended
+    except OSError:  # the process has ended
         return 0.0
 
 
 def cpu_seconds_of_postgres(pid: int) -> float:
-    """CPU time of all processes of a PostgreSQL server, those that have ended included."""
+    """Return the CPU time of all processes of a PostgreSQL server, including those that have ended."""
     postmaster = psutil.Process(pid)
-    ended = postmaster.cpu_times()
-    return ended.children_user + ended.children_system + sum(map(cpu_seconds_of, postmaster.children()))
+    times = postmaster.cpu_times()
+    return times.children_user + times.children_system + sum(map(cpu_seconds_of, postmaster.children()))

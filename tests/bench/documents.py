@@ -1,6 +1,6 @@
 """Random valid GraphQL documents, generated from the schema.
 
-Independent of the service, except for the names of its arguments.
+Only the names of the arguments are specific to the service.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from hypothesis import strategies as st
 
 #: The variable for the size of long pages, so that one document can be executed with many sizes.
 PAGE_SIZE: Final = "n"
-_SIZES: Final = ("first", "last", "limit")
-#: Arguments that are left out: random values would be rejected, or select another file.
-_LEFT_OUT: Final = ("after", "before", "upload")
-#: Most levels of objects; a page has two.
-_LEVELS: Final = 9
+_SIZE_ARGUMENTS: Final = ("first", "last", "limit")
+#: Arguments that are never generated: random values would be rejected, or select another file.
+_OMITTED_ARGUMENTS: Final = ("after", "before", "upload")
+#: Maximum depth of objects; a page has two levels.
+_MAX_DEPTH: Final = 9
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Query:
     variables: dict[str, Any] = field(default_factory=dict)
 
     def with_page_size(self, size: int) -> dict[str, Any]:
+        """Return all variables."""
         return self.variables | ({PAGE_SIZE: size} if self.has_page_size else {})
 
     @property
@@ -53,21 +54,21 @@ class Query:
 class SampleValues:
     """Values that occur in the current file."""
 
-    #: By what they are compared with: ``username``, ``customer``, ``name``, ``gem``.
+    #: By argument or filter field: ``username``, ``customer``, ``name``, ``gem``.
     names: dict[str, Sequence[str]]
     dates: Sequence[str]
     ids: Sequence[str]
-    #: For ``contains``: parts of names, and substrings that nearly are.
+    #: For ``contains``: substrings of names, and near misses.
     substrings: Sequence[str] = ("e", "а", "1", "нет такого")
 
 
 def random_queries(schema: GraphQLSchema, values: SampleValues) -> st.SearchStrategy[Query]:
-    """Any query, with fragments, aliases, arguments and variables."""
-    return st.composite(lambda draw: _Writer(draw, schema, values).query())()
+    """Generate queries with fragments, aliases, arguments and variables."""
+    return st.composite(lambda draw: _Generator(draw, schema, values).query())()
 
 
-class _Writer:
-    """Generates one document; ``draw`` makes all choices."""
+class _Generator:
+    """Generator of one document; ``draw`` makes all choices."""
 
     def __init__(
         self, draw: Callable[[st.SearchStrategy[Any]], Any], schema: GraphQLSchema, values: SampleValues
@@ -75,113 +76,127 @@ class _Writer:
         self.draw = draw
         self.schema = schema
         self.values = values
-        self.declared = {PAGE_SIZE: "Int! = 20"}
+        self.variable_types = {PAGE_SIZE: "Int! = 20"}
         self.variables: dict[str, Any] = {}
+        #: Type and selection set of each fragment.
         self.fragments: list[tuple[str, str]] = []
-        self.names = 0
+        self.alias_count = 0
 
     def query(self) -> Query:
-        body = self.selection(self.schema.query_type, 0)
-        text = body + "".join(f" fragment F{place} on {kind} {of}" for place, (kind, of) in enumerate(self.fragments))
-        used = [f"${name}: {kind}" for name, kind in self.declared.items() if f"${name}" in text]
+        body = self.selection_set(self.schema.query_type, 0)
+        text = body + "".join(
+            f" fragment F{number} on {type_name} {selection_set}"
+            for number, (type_name, selection_set) in enumerate(self.fragments)
+        )
+        used = [f"${name}: {type_}" for name, type_ in self.variable_types.items() if f"${name}" in text]
         return Query(f"query ({', '.join(used)}) {text}" if used else text, self.variables)
 
-    # Selections of an object
+    # Selection sets
 
-    def selection(self, kind: Any, level: int) -> str:
-        if isinstance(kind, GraphQLUnionType | GraphQLInterfaceType):
-            some = self.draw(st.sampled_from(self.schema.get_possible_types(kind)))
-            return f"{{... on {some.name} {self.selection(some, level)}}}"
-        known = [place for place, (name, _) in enumerate(self.fragments) if name == kind.name]
-        if known and self.chance(2):
-            return f"{{...F{self.draw(st.sampled_from(known))}}}"
-        body = f"{{{' '.join(self.fields(kind, level))}}}"
-        if not self.chance(6):
+    def selection_set(self, type_: Any, depth: int) -> str:
+        if isinstance(type_, GraphQLUnionType | GraphQLInterfaceType):
+            member = self.draw(st.sampled_from(self.schema.get_possible_types(type_)))
+            return f"{{... on {member.name} {self.selection_set(member, depth)}}}"
+        reusable = [number for number, (type_name, _) in enumerate(self.fragments) if type_name == type_.name]
+        if reusable and self.one_in(2):
+            return f"{{...F{self.draw(st.sampled_from(reusable))}}}"
+        body = f"{{{' '.join(self.fields(type_, depth))}}}"
+        if not self.one_in(6):
             return body
-        self.fragments.append((kind.name, body))
-        return f"{{...F{len(self.fragments) - 1} ... @include(if: true) {{...F{len(self.fragments) - 1}}}}}"
+        self.fragments.append((type_.name, body))
+        spread = f"...F{len(self.fragments) - 1}"
+        return f"{{{spread} ... @include(if: true) {{{spread}}}}}"
 
-    def fields(self, kind: Any, level: int) -> list[str]:
-        possible = list(kind.fields)
-        if level >= _LEVELS:
-            possible = [name for name in possible if is_leaf_type(get_named_type(kind.fields[name].type))]
-        few = 2 if level else 6
-        chosen = self.draw(st.lists(st.sampled_from(sorted(possible)), min_size=1, max_size=few)) if possible else []
-        written = []
-        for place, name in enumerate(chosen):
-            one = kind.fields[name]
-            below = get_named_type(one.type)
-            inside = "" if is_leaf_type(below) else f" {self.selection(below, level + 1)}"
-            written.append(f"{self.alias() if name in chosen[:place] else ''}{name}{self.arguments(one)}{inside}")
-        return written or ["__typename"]
+    def fields(self, type_: Any, depth: int) -> list[str]:
+        candidates = list(type_.fields)
+        if depth >= _MAX_DEPTH:
+            candidates = [name for name in candidates if is_leaf_type(get_named_type(type_.fields[name].type))]
+        max_size = 2 if depth else 6
+        names = (
+            self.draw(st.lists(st.sampled_from(sorted(candidates)), min_size=1, max_size=max_size))
+            if candidates
+            else []
+        )
+        selections = []
+        for index, name in enumerate(names):
+            field_ = type_.fields[name]
+            field_type = get_named_type(field_.type)
+            nested = "" if is_leaf_type(field_type) else f" {self.selection_set(field_type, depth + 1)}"
+            alias = self.alias() if name in names[:index] else ""
+            selections.append(f"{alias}{name}{self.arguments(field_)}{nested}")
+        return selections or ["__typename"]
 
     def alias(self) -> str:
-        self.names += 1
-        return f"a{self.names}: "
+        self.alias_count += 1
+        return f"a{self.alias_count}: "
 
     # Arguments
 
-    def arguments(self, one: GraphQLField) -> str:
-        given = {}
-        for name, argument in one.args.items():
-            if name not in (*_SIZES, *_LEFT_OUT) and (is_required_argument(argument) or self.chance(2)):
-                given[name] = self.argument(name, argument.type)
-        sizes = [name for name in _SIZES if name in one.args]
-        if sizes and not self.chance(5):
-            given[self.draw(st.sampled_from(sizes))] = self.draw(st.sampled_from([f"${PAGE_SIZE}"] * 3 + ["1", "5"]))
-        return f"({', '.join(f'{name}: {value}' for name, value in given.items())})" if given else ""
+    def arguments(self, field_: GraphQLField) -> str:
+        arguments = {}
+        for name, argument in field_.args.items():
+            if name not in (*_SIZE_ARGUMENTS, *_OMITTED_ARGUMENTS) and (
+                is_required_argument(argument) or self.one_in(2)
+            ):
+                arguments[name] = self.argument(name, argument.type)
+        sizes = [name for name in _SIZE_ARGUMENTS if name in field_.args]
+        if sizes and not self.one_in(5):
+            value = st.sampled_from([f"${PAGE_SIZE}"] * 3 + ["1", "5"])
+            arguments[self.draw(st.sampled_from(sizes))] = self.draw(value)
+        return f"({', '.join(f'{name}: {value}' for name, value in arguments.items())})" if arguments else ""
 
-    def argument(self, name: str, kind: Any) -> str:
-        value = self.value(kind, name)
-        if isinstance(get_named_type(kind), GraphQLInputObjectType) and self.chance(2):
+    def argument(self, name: str, type_: Any) -> str:
+        """Return a literal or the name of a new variable."""
+        value = self.value(type_, name)
+        if isinstance(get_named_type(type_), GraphQLInputObjectType) and self.one_in(2):
             variable = f"v{len(self.variables)}"
-            self.declared[variable], self.variables[variable] = str(kind), value
+            self.variable_types[variable], self.variables[variable] = str(type_), value
             return f"${variable}"
-        return written(value)
+        return to_literal(value)
 
-    def value(self, kind: Any, name: str) -> Any:
-        """Something for the argument or the field of a filter that has this name."""
-        kind = get_nullable_type(kind)
-        if is_list_type(kind):
-            return [self.value(kind.of_type, name) for _ in range(self.draw(st.sampled_from([1, 2, 4, 30])))]
-        if isinstance(kind, GraphQLEnumType):
-            return Enum(self.draw(st.sampled_from(sorted(kind.values))))
-        if isinstance(kind, GraphQLInputObjectType):
-            some = self.draw(st.lists(st.sampled_from(sorted(kind.fields)), min_size=1, max_size=3, unique=True))
-            # The conditions on a name know whose name it is.
-            whose = name if kind.name == "NameFilter" else None
-            return {one: self.value(kind.fields[one].type, (one != "contains" and whose) or one) for one in some}
-        return self.draw(st.sampled_from(list(self.scalars(kind.name, name))))
+    def value(self, type_: Any, name: str) -> Any:
+        """Return a value for the argument or input field with this name."""
+        type_ = get_nullable_type(type_)
+        if is_list_type(type_):
+            return [self.value(type_.of_type, name) for _ in range(self.draw(st.sampled_from([1, 2, 4, 30])))]
+        if isinstance(type_, GraphQLEnumType):
+            return EnumValue(self.draw(st.sampled_from(sorted(type_.values))))
+        if isinstance(type_, GraphQLInputObjectType):
+            keys = self.draw(st.lists(st.sampled_from(sorted(type_.fields)), min_size=1, max_size=3, unique=True))
+            # ``eq`` and ``in`` of a NameFilter take the names of the field that has the filter.
+            inherited = name if type_.name == "NameFilter" else None
+            return {key: self.value(type_.fields[key].type, (key != "contains" and inherited) or key) for key in keys}
+        return self.draw(st.sampled_from(list(self.scalars(type_.name, name))))
 
-    def scalars(self, kind: str, name: str) -> Sequence[Any]:
-        if kind == "String" and name == "contains":
+    def scalars(self, type_name: str, name: str) -> Sequence[Any]:
+        if type_name == "String" and name == "contains":
             return self.values.substrings
-        if kind == "String":
+        if type_name == "String":
             return self.values.names.get(name, ["", "e", "а", "1", "-2", "resplendent", "нет такого"])
-        of_kind: dict[str, Sequence[Any]] = {
+        by_type: dict[str, Sequence[Any]] = {
             "Money": ["0", "1", "100", "4500.50", "8999", "9000000", "99999999999.99"],
             "BigInt": [0, 1, 2, 25, 49, 50, 500, 10**12],
             "Int": [0, 1, 2, 25, 49],
             "DateTime": self.values.dates,
             "ID": self.values.ids,
         }
-        return of_kind[kind]
+        return by_type[type_name]
 
-    def chance(self, of: int) -> bool:
-        """True once in so many times."""
-        return bool(self.draw(st.integers(1, of)) == of)
+    def one_in(self, count: int) -> bool:
+        """Return True with probability 1 / ``count``."""
+        return bool(self.draw(st.integers(1, count)) == count)
 
 
-class Enum(str):
-    """A value that is written without quotes."""
+class EnumValue(str):
+    """A name of an enum, which GraphQL writes without quotes."""
 
     __slots__ = ()
 
 
-def written(value: Any) -> str:
-    """A value of Python in GraphQL's own words."""
+def to_literal(value: Any) -> str:
+    """Return a value in the syntax of GraphQL."""
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{name}: {written(one)}' for name, one in value.items())}}}"
+        return f"{{{', '.join(f'{key}: {to_literal(item)}' for key, item in value.items())}}}"
     if isinstance(value, list):
-        return f"[{', '.join(map(written, value))}]"
-    return value if isinstance(value, Enum) else json.dumps(value, ensure_ascii=False)
+        return f"[{', '.join(map(to_literal, value))}]"
+    return value if isinstance(value, EnumValue) else json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The measured environment: a running service with its database, and the generated files it shows."""
+"""The measured environment: a running service with its database and generated files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import psycopg2
 from redis import Redis
 
 from tests.bench.cpu import cpu_seconds_of, cpu_seconds_of_postgres
-from tests.bench.files import LONG_NAME_ROWS, SHAPES, write_deals
+from tests.bench.files import DATASETS, LONG_NAME_ROWS, write_deals
 from tests.servers import Server
 from tests.services import Service
 
@@ -24,39 +24,40 @@ _numbers = itertools.count()
 
 @dataclass
 class BenchEnvironment:
-    """One service, its servers, and the files loaded so far."""
+    """The service, its servers, and the generated files that are loaded."""
 
     server: Server
     folder: Path
     rows: int
     database_url: str
-    #: None on SQLite.
+    #: None if the database is SQLite.
     postgres: Service | None
     redis_port: int
+    #: Id of the upload by dataset.
     _uploads: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.client = httpx.Client(base_url=self.server.url, timeout=600)
         self._workers = self.server.workers()
 
-    def file(self, shape: str) -> Path:
-        path = self.folder / f"{shape}.csv"
+    def file(self, dataset: str) -> Path:
+        path = self.folder / f"{dataset}.csv"
         if not path.exists():
-            rows = min(self.rows, LONG_NAME_ROWS) if SHAPES[shape].get("long_names") else self.rows
-            write_deals(path, rows, **SHAPES[shape])
+            options = DATASETS[dataset]
+            write_deals(path, min(self.rows, LONG_NAME_ROWS) if "long_names" in options else self.rows, **options)
         return path
 
-    def show(self, shape: str) -> None:
-        """Make this file current: load it the first time, roll back to it later."""
-        if shape not in self._uploads:
-            response = self.server.upload(self.file(shape).read_bytes(), timeout=1800)
+    def activate(self, dataset: str) -> None:
+        """Make this dataset current: load it the first time, roll back to it later."""
+        if dataset not in self._uploads:
+            response = self.server.upload(self.file(dataset).read_bytes(), timeout=1800)
             assert response.status_code == 200, response.text
-            self._settle()
-            self._uploads[shape] = self.data("{currentUpload {id}}")["currentUpload"]["id"]
-        self.data("mutation ($id: ID!) {activateUpload(id: $id) {__typename}}", id=self._uploads[shape])
+            self._vacuum()
+            self._uploads[dataset] = self.data("{currentUpload {id}}")["currentUpload"]["id"]
+        self.data("mutation ($id: ID!) {activateUpload(id: $id) {__typename}}", id=self._uploads[dataset])
 
-    def _settle(self) -> None:
-        """Run what autovacuum would run within minutes of a load, and disturb the measurements."""
+    def _vacuum(self) -> None:
+        """Vacuum and analyze PostgreSQL; autovacuum would do so during the measurements."""
         if self.postgres is not None:
             with contextlib.closing(psycopg2.connect(self.database_url)) as connection:
                 connection.autocommit = True
@@ -64,7 +65,7 @@ class BenchEnvironment:
                     cursor.execute("VACUUM ANALYZE")
 
     def post(self, query: str, variables: dict[str, Any]) -> httpx.Response:
-        """The response to a document that is in no cache."""
+        """Return the response, which no cache contains."""
         body = {"query": f"{query} # {next(_numbers)}", "variables": variables}
         try:
             return self.client.post("/graphql/", json=body)
@@ -77,15 +78,15 @@ class BenchEnvironment:
         return result["data"]
 
     def cpu_seconds(self) -> float:
-        """CPU time used so far by the service's workers and by PostgreSQL."""
-        used = sum(map(cpu_seconds_of, self._workers))
+        """Return the total CPU time of the service's workers and of PostgreSQL."""
+        seconds = sum(map(cpu_seconds_of, self._workers))
         if self.postgres is not None:
             assert self.postgres.process is not None
-            used += cpu_seconds_of_postgres(self.postgres.process.pid)
-        return used
+            seconds += cpu_seconds_of_postgres(self.postgres.process.pid)
+        return seconds
 
     def count_deals(self) -> None:
-        """Count the current file's deals in SQL: the yardstick of the database."""
+        """Count the deals of the current upload in SQL: the baseline of queries."""
         sql = (
             "SELECT count(*) FROM deals_api_deal, deals_api_currentupload pointer"
             " WHERE deals_api_deal.upload_id = pointer.upload_id"

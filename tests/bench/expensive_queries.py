@@ -1,4 +1,4 @@
-"""Queries that are expensive, or were before a limit or an index was added; each represents its kind."""
+"""Handwritten queries that are expensive, or were before a limit or an index was added."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from graphql import get_introspection_query
 
 from tests.bench.documents import Query, SampleValues
 
-_ALL: Final = "{customer {username} gem {name} dealCount quantity total minTotal maxTotal averageTotal}"
-#: Conditions that every deal of the benchmark's files passes, so that none spares the next.
-_WIDE: Final = 'total: {gte: 1, lte: 9000}, quantity: {gte: 1, lte: 60}, date: {gte: "2017-01-01T00:00:00Z"}'
+_ALL_FIELDS: Final = "{customer {username} gem {name} dealCount quantity total minTotal maxTotal averageTotal}"
+#: Conditions that every generated deal meets, so that all of them are evaluated.
+_RANGES: Final = 'total: {gte: 1, lte: 9000}, quantity: {gte: 1, lte: 60}, date: {gte: "2017-01-01T00:00:00Z"}'
 _NAMES: Final = 'customer: {contains: "e"}, gem: {contains: "а"}'
 _HAVING: Final = "having: {averageTotal: {gte: 1}, minTotal: {gte: 0}}"
 
 
 def expensive_queries(values: SampleValues) -> Iterator[Query]:
-    for text in (*_sums(), *_lists(), *_relations(), *_rows(), *_shapes(), *_introspection()):
+    for text in (*_stats(), *_lists(), *_relations(), *_rows(), *_large_documents(), *_introspection()):
         yield Query(f"query ($n: Int! = 20) {text}" if "$n" in text else text)
     yield from _filters(values)
     yield from _searches(values)
 
 
 def _searches(values: SampleValues) -> Iterator[Query]:
-    """Texts of any length in names of any length, as often as an operation may ask."""
+    """Yield searches for short and long substrings, once and several times per operation."""
     condition = "filter: {%s: {contains: $text}}"
     customers = f"customers(first: 1, {condition % 'username'}) {{totalCount nodes {{username}}}}"
     deals = f"deals(first: 1, {condition % 'customer'}) {{totalCount nodes {{id}}}}"
@@ -35,36 +35,37 @@ def _searches(values: SampleValues) -> Iterator[Query]:
 
 
 def times(count: int, field: str) -> str:
-    """The field so many times, under as many names."""
-    return " ".join(f"a{place}: {field}" for place in range(count))
+    """Repeat the field under different aliases."""
+    return " ".join(f"a{number}: {field}" for number in range(count))
 
 
-def _sums() -> Iterator[str]:
+def _stats() -> Iterator[str]:
     for by, order in (
         ("CUSTOMER", "CUSTOMER_ASC"), ("GEM", "GEM_DESC"), ("CUSTOMER, GEM", "GEM_ASC"),
         ("CUSTOMER, MONTH", "DATE_ASC"), ("GEM, MONTH", "MIN_TOTAL_ASC"), ("DAY", "AVERAGE_TOTAL_DESC"),
         ("CUSTOMER, GEM, YEAR", "TOTAL_DESC"), ("", "TOTAL_ASC"),
     ):  # fmt: skip
-        for which in ("", _WIDE, _NAMES, f"{_NAMES}, {_WIDE}", 'customer: {contains: "1"}'):
-            arguments = f"by: [{by}], orderBy: {order}, {_HAVING}, filter: {{{which}}}, limit: $n"
-            yield f"{{dealStats({arguments}) {_ALL}}}"
+        for conditions in ("", _RANGES, _NAMES, f"{_NAMES}, {_RANGES}", 'customer: {contains: "1"}'):
+            arguments = f"by: [{by}], orderBy: {order}, {_HAVING}, filter: {{{conditions}}}, limit: $n"
+            yield f"{{dealStats({arguments}) {_ALL_FIELDS}}}"
     for by in ("MONTH", "DAY", "GEM"):
-        yield "{%s}" % times(2, f"dealStats(by: [{by}]) {_ALL}")
+        yield "{%s}" % times(2, f"dealStats(by: [{by}]) {_ALL_FIELDS}")
     yield "{%s}" % times(20, "dealStats(by: [CUSTOMER, GEM]) {total}")
 
 
 def _lists() -> Iterator[str]:
     rare = "quantity: {eq: 50}"
     for order in ("FILE_DESC", "DATE_ASC", "TOTAL_DESC", "QUANTITY_ASC"):
-        for which in (_WIDE, _NAMES, f"{_NAMES}, {rare}", rare, 'customer: {contains: "1"}'):
-            page = "deals(orderBy: %s, first: 1, filter: {%s}) {totalCount pageInfo {hasNextPage}}" % (order, which)
+        for conditions in (_RANGES, _NAMES, f"{_NAMES}, {rare}", rare, 'customer: {contains: "1"}'):
+            arguments = f"orderBy: {order}, first: 1, filter: {{{conditions}}}"
+            page = f"deals({arguments}) {{totalCount pageInfo {{hasNextPage}}}}"
             yield "{%s}" % page
             yield "{%s}" % times(2, page)
-    for names in (
+    for field in (
         'customers(first: 1, orderBy: LAST_DEAL_ASC, filter: {username: {contains: "e"}}) {totalCount nodes {id}}',
         'gems(first: 1, orderBy: BUYER_COUNT_ASC, filter: {name: {contains: "а"}}) {totalCount nodes {id}}',
     ):
-        yield "{%s}" % times(20, names)
+        yield "{%s}" % times(20, field)
 
 
 def _relations() -> Iterator[str]:
@@ -80,9 +81,9 @@ def _relations() -> Iterator[str]:
     yield of_gems % "buyers(first: $n) {nodes {gems(first: $n) {nodes {name}}}}"
     yield "{topClients(limit: $n) {gems customer {deals(first: 1) {nodes {id}}}}}"
     yield "{topClients(limit: 100) {%s}}" % times(20, "gems")
-    # Each nullable row reports an error of its own.
-    for refused in ("deals(first: 100) {nodes {gem {name}}}", 'deals(after: "x") {totalCount}'):
-        yield "{dealStats(by: [CUSTOMER], limit: $n) {%s}}" % times(10, "customer {%s}" % refused)
+    # Each nullable row reports its own error.
+    for rejected in ("deals(first: 100) {nodes {gem {name}}}", 'deals(after: "x") {totalCount}'):
+        yield "{dealStats(by: [CUSTOMER], limit: $n) {%s}}" % times(10, "customer {%s}" % rejected)
 
 
 def _rows() -> Iterator[str]:
@@ -95,25 +96,25 @@ def _rows() -> Iterator[str]:
     yield "{customers(first: $n) {nodes {gems(first: 4) {nodes {name}} %s}}}" % counts
 
 
-def _shapes() -> Iterator[str]:
-    """Documents whose parsing and validation would take long without limits."""
+def _large_documents() -> Iterator[str]:
+    """Yield documents whose parsing and validation would take long without limits."""
     deal = "{deals(first: 0) {nodes {%s}}}"
     yield deal % ("customer {id} " * 240)
     yield deal % ("customer {} " * 320)
-    yield deal % "...F0 ...F0" + _fragments(90, lambda place: f"...F{place + 1} ...F{place + 1}")
-    yield deal % "...F0" + _fragments(26, lambda place: " ".join(f"...F{other}" for other in range(place + 1, 27)))
-    yield deal % " ".join(f"...F{place}" for place in range(80)) + _fragments(80, lambda _: "customer {id}")
+    yield deal % "...F0 ...F0" + _fragments(90, lambda number: f"...F{number + 1} ...F{number + 1}")
+    yield deal % "...F0" + _fragments(26, lambda number: " ".join(f"...F{other}" for other in range(number + 1, 27)))
+    yield deal % " ".join(f"...F{number}" for number in range(80)) + _fragments(80, lambda _: "customer {id}")
     yield "{%s}" % ("deals(first: 0) {nodes {id}} " * 20)
     yield "{customers {nodes {deals {nodes {customer {deals {nodes {customer {deals {nodes {id" + "}" * 11
-    yield deal % " ".join(f"customer {{gems(first: {place}) {{id}}}}" for place in range(80))
-    yield deal % " ".join(f"x{place} @include(if: true)" for place in range(150))
+    yield deal % " ".join(f"customer {{gems(first: {number}) {{id}}}}" for number in range(80))
+    yield deal % " ".join(f"x{number} @include(if: true)" for number in range(150))
     yield "{deals(filter: %s1%s) {totalCount}}" % ("{a: " * 190, "}" * 190)
 
 
-def _fragments(number: int, body: Callable[[int], str]) -> str:
-    """This many, and one more that is empty."""
-    each = (f" fragment F{place} on Deal {{{body(place)}}}" for place in range(number))
-    return "".join(each) + f" fragment F{number} on Deal {{}}"
+def _fragments(count: int, body: Callable[[int], str]) -> str:
+    """Return ``count`` fragments, and an empty one at the end."""
+    fragments = (f" fragment F{number} on Deal {{{body(number)}}}" for number in range(count))
+    return "".join(fragments) + f" fragment F{count} on Deal {{}}"
 
 
 def _introspection() -> Iterator[str]:
@@ -124,8 +125,8 @@ def _introspection() -> Iterator[str]:
 
 
 def _filters(values: SampleValues) -> Iterator[Query]:
-    """Long lists, written out and as variables, for every row."""
-    customers = "query ($n: Int! = 20, $f: DealFilter) {customers(first: $n) {nodes {%s}}}"
+    """Yield filters with long lists, as literals and as variables, that apply to the deals of each customer."""
+    query = "query ($n: Int! = 20, $f: DealFilter) {customers(first: $n) {nodes {%s}}}"
     fields = times(15, "deals(first: 0, filter: $f) {totalCount}")
     numbers = list(range(100))
     lists = {
@@ -135,7 +136,7 @@ def _filters(values: SampleValues) -> Iterator[Query]:
         "customer": {"in": [name[:50] for name in values.names["username"]] * 5},
         "gem": {"in": [name[:50] for name in values.names["gem"]] * 9},
     }
-    yield Query(customers % fields, {"f": lists})
-    yield Query(customers % fields, {"f": {"customer": {"in": ["é" * 1000] * 50}}})
-    written = times(3, f"deals(first: 1, filter: {{quantity: {{in: {numbers}}}}}) {{totalCount}}")
-    yield Query(f"query ($n: Int! = 20) {{customers(first: $n) {{nodes {{{written}}}}}}}")
+    yield Query(query % fields, {"f": lists})
+    yield Query(query % fields, {"f": {"customer": {"in": ["é" * 1000] * 50}}})
+    literals = times(3, f"deals(first: 1, filter: {{quantity: {{in: {numbers}}}}}) {{totalCount}}")
+    yield Query(f"query ($n: Int! = 20) {{customers(first: $n) {{nodes {{{literals}}}}}}}")

@@ -1,4 +1,4 @@
-"""The service's settings, and one more URL: the baseline."""
+"""The settings of the service, with additional URLs for baselines."""
 
 from project.settings import *  # noqa: F403
 

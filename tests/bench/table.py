@@ -1,4 +1,4 @@
-"""Print the table of results: medians, measured in turns with their baselines."""
+"""The table of results: medians, measured alternately with their baselines."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from collections.abc import Callable
 ROUNDS = 5
 
 
-def heading() -> None:
-    print("| what | measured | yardstick | ratio | goal |\n| --- | --- | --- | --- | --- |")
+def print_header() -> None:
+    print("| measurement | result | baseline | ratio | goal |\n| --- | --- | --- | --- | --- |")
 
 
-def row(what: str, measured: str, yardstick: str, ratio: str, goal: str) -> None:
-    print(f"| {what} | {measured} | {yardstick} | {ratio} | {goal} |", flush=True)
+def print_row(measurement: str, result: str, baseline: str, ratio: str, goal: str) -> None:
+    print(f"| {measurement} | {result} | {baseline} | {ratio} | {goal} |", flush=True)
 
 
 def timed(action: Callable[[], object]) -> float:
-    begin = time.perf_counter()
+    """Return the seconds that the call takes."""
+    start = time.perf_counter()
     action()
-    return time.perf_counter() - begin
+    return time.perf_counter() - start
 
 
-def in_turns(*measures: Callable[[], float], rounds: int = ROUNDS) -> list[float]:
-    """The median of each measure, all taken in each round, since machines are noisy."""
-    taken = [[measure() for measure in measures] for _ in range(rounds)]
-    return [statistics.median(figures) for figures in zip(*taken, strict=True)]
+def interleaved_medians(*measures: Callable[[], float], rounds: int = ROUNDS) -> list[float]:
+    """Return the median of each measure; each round takes all of them, because the speed of machines varies."""
+    results = [[measure() for measure in measures] for _ in range(rounds)]
+    return [statistics.median(figures) for figures in zip(*results, strict=True)]
 
 
 def ms(seconds: float) -> str:

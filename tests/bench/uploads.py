@@ -1,4 +1,4 @@
-"""Time and memory of an upload, compared with PostgreSQL's own ``\\copy`` of the file."""
+"""Time and memory of an upload, compared with a ``\\copy`` of the file by PostgreSQL."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ import psycopg2
 
 from tests import services
 from tests.bench.files import write_deals
-from tests.bench.table import row, timed
+from tests.bench.table import print_row, timed
 from tests.servers import Server
 
 
 def bench(server: Server, database_url: str, folder: Path, rows: int) -> None:
-    """``server`` has one worker, so that worker loads the file."""
+    """Measure the only worker process of ``server``."""
     files = [folder / f"{number}.csv" for number in range(3)]
     for number, file in enumerate(files):
         write_deals(file, rows, seed=number)
     psql = services.postgres_binaries() / "psql"
-    pairs = [(copy_into_a_bare_table(psql, database_url, file), post(server, file)) for file in files]
-    yardstick = statistics.median(copied for copied, _ in pairs)
-    measured = statistics.median(posted for _, posted in pairs)
-    ratio = statistics.median(posted / copied for copied, posted in pairs)
-    row(
-        f"POST of {rows:,} rows", f"{measured:.1f} s", rf"`\copy`, no index: {yardstick:.1f} s", f"{ratio:.1f}×", "≤ 7×"
+    pairs = [(copy_seconds(psql, database_url, file), upload_seconds(server, file)) for file in files]
+    baseline = statistics.median(copy for copy, _ in pairs)
+    result = statistics.median(upload for _, upload in pairs)
+    ratio = statistics.median(upload / copy for copy, upload in pairs)
+    print_row(
+        f"POST of {rows:,} rows", f"{result:.1f} s", rf"`\copy`, no index: {baseline:.1f} s", f"{ratio:.1f}×", "≤ 7×"
     )
-    peak = max(peak_memory(worker.pid) for worker in server.workers())
-    row("peak memory of the process that loads", f"{peak:.0f} MB", "", "", "< 150 MB")
+    peak = max(peak_megabytes(worker.pid) for worker in server.workers())
+    print_row("peak memory of the loading process", f"{peak:.0f} MB", "", "", "< 150 MB")
 
 
-def copy_into_a_bare_table(psql: Path, database_url: str, file: Path) -> float:
-    """The yardstick: the same file into typed columns without an index."""
+def copy_seconds(psql: Path, database_url: str, file: Path) -> float:
+    """Copy the file into a table with typed columns and no index."""
     with contextlib.closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS bare")
         cursor.execute(
@@ -44,15 +44,15 @@ def copy_into_a_bare_table(psql: Path, database_url: str, file: Path) -> float:
     return timed(lambda: subprocess.run([psql, database_url, "-qc", copy], check=True))
 
 
-def post(server: Server, file: Path) -> float:
+def upload_seconds(server: Server, file: Path) -> float:
     content = file.read_bytes()
 
     def upload() -> None:
-        answer = server.upload(content)
-        assert answer.status_code == 200, answer.text
+        response = server.upload(content)
+        assert response.status_code == 200, response.text
 
     return timed(upload)
 
 
-def peak_memory(pid: int) -> float:
+def peak_megabytes(pid: int) -> float:
     return int(re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[0]) / 1024

@@ -1,4 +1,4 @@
-"""The service, and the yardsticks: a constant of any size, and the rows of a page by DRF's own means."""
+"""The URLs of the service, and baselines: a constant response, and a list of deals by DRF's ModelSerializer."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ class DealSerializer(ModelSerializer[Deal]):
 
 
 class Deals(ListAPIView[Deal]):
-    """The first hundred deals of the current file."""
+    """The first hundred deals of the current upload."""
 
     renderer_classes = [JSONRenderer]
     serializer_class = DealSerializer

@@ -1,12 +1,12 @@
-"""The GraphQL operations that take the most CPU per unit of their cost.
+"""Search for the GraphQL operations that take the most CPU time per node, the unit of cost.
 
-Searched for among handwritten expensive queries and among queries generated from the schema, over files that are
+The candidates are handwritten expensive queries and queries generated from the schema, over datasets that are
 expensive in different ways. Each query is sent with the largest page size that the limits accept, and with pages of
-one row. Every document is new, so parsing and validation are included, and nothing is subtracted.
+one row. Every document is new, so its CPU time includes parsing and validation.
 
-CPU time is that of the service's processes, plus that of PostgreSQL's; SQLite runs in the service. It depends on the
-machine, but hardly on its load. Documents rejected before execution are excluded: they have no cost, and their size
-is limited by the number of bytes and tokens.
+CPU time is that of the processes of the service and of PostgreSQL; SQLite runs in the service. It depends on the
+machine, but hardly on its load. Documents rejected before execution have no cost and are excluded; the limits of bytes
+and tokens bound their size.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from hypothesis import HealthCheck, Phase
 from tests.bench.documents import Query, SampleValues, random_queries
 from tests.bench.environment import BenchEnvironment
 from tests.bench.expensive_queries import expensive_queries
-from tests.bench.rest import RANKING
-from tests.bench.table import in_turns, ms, row, timed
+from tests.bench.rest import TOP_CLIENTS
+from tests.bench.table import interleaved_medians, ms, print_row, timed
 
 SCHEMA: Final = build_schema(Path("graphql_schema/schema.graphql").read_text())
 _PAGE_SIZES: Final = (100, 40, 15, 4, 1)
@@ -37,23 +37,23 @@ _REPETITIONS: Final = 5
 
 
 class Client(Protocol):
-    """Sends queries to the service, and measures them."""
+    """A client of the service that measures CPU time."""
 
     def post(self, query: str, variables: dict[str, Any], /) -> Any:
-        """The response, computed and not cached."""
+        """Return the response, which is computed and not cached."""
 
     def data(self, query: str, /) -> Any:
-        """The data of the response."""
+        """Return the data of the response."""
 
     def cpu_seconds(self) -> float:
-        """CPU time used so far, of the service and of the database."""
+        """Return the total CPU time of the service and the database."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One executed operation with its CPU time and its cost."""
+    """CPU time and cost of one executed operation."""
 
-    file: str
+    dataset: str
     query: str
     variables: dict[str, Any]
     cpu_seconds: float
@@ -68,35 +68,35 @@ class Measurement:
         variables = json.dumps(self.variables, ensure_ascii=False)
         return (
             f"{self.microseconds_per_node:.0f} µs/node, {1000 * self.cpu_seconds:.1f} ms, cost {self.cost:,}, "
-            f"{self.file} {self.error_codes}\n    {self.query[:1500]}\n    {variables[:500]}"
+            f"{self.dataset} {self.error_codes}\n    {self.query[:1500]}\n    {variables[:500]}"
         )
 
 
-def bench(environment: BenchEnvironment, seconds: int, files: list[str]) -> None:
+def bench(environment: BenchEnvironment, seconds: int, datasets: list[str]) -> None:
     measurements: list[Measurement] = []
-    for file in files:
-        environment.show(file)
+    for dataset in datasets:
+        environment.activate(dataset)
         for query in expensive_queries(sample_values(environment)):
-            measurements += measure_sizes(environment, file, query)
-        for seed in count_until(time.monotonic() + seconds / len(files)):
-            measurements += search(environment, file, seed)
+            measurements += measure_sizes(environment, dataset, query)
+        for seed in count_until(time.monotonic() + seconds / len(datasets)):
+            measurements += search(environment, dataset, seed)
     ranked = repeat_highest(environment, measurements)
     highest = ranked[0]
-    row(
+    print_row(
         f"highest CPU per node among {len(measurements):,} operations over {environment.rows:,} deals",
-        f"{highest.microseconds_per_node:.0f} µs", f"cost {highest.cost:,}, {ms(highest.cpu_seconds)} of CPU",
-        "", "≤ 100 µs",
+        f"{highest.microseconds_per_node:.0f} µs; cost {highest.cost:,}, {ms(highest.cpu_seconds)} of CPU",
+        "", "", "≤ 100 µs",
     )  # fmt: skip
     slowest = max(ranked, key=lambda measurement: measurement.cpu_seconds)
     bench_slowest(environment, slowest)
     failed = [measurement for measurement in measurements if "internal_error" in measurement.error_codes]
-    print(f"\n{len(failed)} failed; the {_LISTED} highest, minimum of {_REPETITIONS}:\n")
+    print(f"\n{len(failed)} failed; the {_LISTED} highest, each the minimum of {_REPETITIONS} repetitions:\n")
     for measurement in [*ranked[:_LISTED], *failed[:_LISTED]]:
         print(measurement, end="\n\n")
 
 
 def sample_values(client: Client) -> SampleValues:
-    """Names, dates and ids of the current file."""
+    """Return names, dates and ids of the current upload."""
     data = client.data(
         """{
             customers(first: 10) {nodes {id username}} poorest: customers(last: 10) {nodes {id username}}
@@ -110,20 +110,20 @@ def sample_values(client: Client) -> SampleValues:
     first, last = data["deals"]["nodes"][0], data["latest"]["nodes"][0]
     longest = max(usernames, key=len)
     half, quarter = longest[: len(longest) // 2], longest[: len(longest) // 4]
-    partial_matches = (f"x{half}", f"{half}x", f"{quarter}x{quarter}", f"{longest[:1]}x")
+    near_misses = (f"x{half}", f"{half}x", f"{quarter}x{quarter}", f"{longest[:1]}x")
     return SampleValues(
         names={"username": usernames, "customer": usernames, "name": gems, "gem": gems},
         dates=[first["date"], "2019-07-01T00:00:00Z", last["date"]],
         ids=[customers[0]["id"], data["gems"]["nodes"][0]["id"], first["id"], data["currentUpload"]["id"]],
-        substrings=("", "e", "а", "1", longest[:1], half, longest, *partial_matches, "x" * 255, "x" * 256),
+        substrings=("", "e", "а", "1", longest[:1], half, longest, *near_misses, "x" * 255, "x" * 256),
     )
 
 
 # The search
 
 
-def search(client: Client, file: str, seed: int, examples: int = 60) -> list[Measurement]:
-    """Generated queries; Hypothesis varies those with the highest CPU time per node."""
+def search(client: Client, dataset: str, seed: int, examples: int = 60) -> list[Measurement]:
+    """Measure generated queries; Hypothesis varies those with the highest CPU time per node."""
     found: list[Measurement] = []
 
     @hypothesis.seed(seed)
@@ -136,7 +136,7 @@ def search(client: Client, file: str, seed: int, examples: int = 60) -> list[Mea
     )
     @hypothesis.given(random_queries(SCHEMA, sample_values(client)))
     def examine(query: Query) -> None:
-        measurements = measure_sizes(client, file, query)
+        measurements = measure_sizes(client, dataset, query)
         found.extend(measurements)
         hypothesis.target(max(measurement.microseconds_per_node for measurement in measurements))
 
@@ -144,50 +144,50 @@ def search(client: Client, file: str, seed: int, examples: int = 60) -> list[Mea
     return found
 
 
-def count_until(end: float) -> Iterator[int]:
+def count_until(deadline: float) -> Iterator[int]:
     number = 0
-    while time.monotonic() < end:
+    while time.monotonic() < deadline:
         yield number
         number += 1
 
 
-def measure_sizes(client: Client, file: str, query: Query) -> list[Measurement]:
-    """The query with the largest page size that the limits accept, and with pages of one row."""
-    largest = measure_largest(client, file, query)
+def measure_sizes(client: Client, dataset: str, query: Query) -> list[Measurement]:
+    """Measure the query with the largest page size that the limits accept, and with pages of one row."""
+    largest = measure_largest(client, dataset, query)
     if not query.has_page_size:
         return [largest]
-    return [largest, measure(client, file, query.text, query.with_page_size(1))]
+    return [largest, measure(client, dataset, query.text, query.with_page_size(1))]
 
 
-def measure_largest(client: Client, file: str, query: Query) -> Measurement:
+def measure_largest(client: Client, dataset: str, query: Query) -> Measurement:
     for size in _PAGE_SIZES if query.has_page_size else (1,):
-        measurement = measure(client, file, query.text, query.with_page_size(size))
+        measurement = measure(client, dataset, query.text, query.with_page_size(size))
         if "limit_exceeded" not in measurement.error_codes:
             break
     return measurement
 
 
-def measure(client: Client, file: str, query: str, variables: dict[str, Any]) -> Measurement:
+def measure(client: Client, dataset: str, query: str, variables: dict[str, Any]) -> Measurement:
     before = client.cpu_seconds()
     response = client.post(query, variables)
     seconds = client.cpu_seconds() - before
     body = response.json()
     codes = {error["extensions"]["code"] for error in body.get("errors", [])}
     cost = body.get("extensions", {}).get("cost", {}).get("requested", 0)
-    return Measurement(file, query, variables, seconds, cost, " ".join(sorted(codes)))
+    return Measurement(dataset, query, variables, seconds, cost, " ".join(sorted(codes)))
 
 
 def repeat_highest(environment: BenchEnvironment, measurements: list[Measurement]) -> list[Measurement]:
-    """The highest ones with the minimum of several repetitions, because other processes disturb caches."""
+    """Return the highest ones, each with the minimum of several repetitions, because other processes disturb caches."""
     highest = sorted(measurements, key=lambda measurement: -measurement.microseconds_per_node)[: 3 * _LISTED]
-    repeated = [repeat(environment, measurement) for measurement in sorted(highest, key=lambda one: one.file)]
+    repeated = [repeat(environment, measurement) for measurement in sorted(highest, key=lambda one: one.dataset)]
     return sorted(repeated, key=lambda measurement: -measurement.microseconds_per_node)
 
 
 def repeat(environment: BenchEnvironment, measurement: Measurement) -> Measurement:
-    environment.show(measurement.file)
+    environment.activate(measurement.dataset)
     times = [
-        measure(environment, measurement.file, measurement.query, measurement.variables).cpu_seconds
+        measure(environment, measurement.dataset, measurement.query, measurement.variables).cpu_seconds
         for _ in range(_REPETITIONS)
     ]
     return replace(measurement, cpu_seconds=min(times))
@@ -197,39 +197,39 @@ def repeat(environment: BenchEnvironment, measurement: Measurement) -> Measureme
 
 
 def bench_slowest(environment: BenchEnvironment, slowest: Measurement) -> None:
-    environment.show(slowest.file)
-    yardstick, wall = in_turns(
+    environment.activate(slowest.dataset)
+    baseline, result = interleaved_medians(
         lambda: timed(environment.count_deals),
         lambda: timed(lambda: environment.post(slowest.query, slowest.variables)),
     )
-    row(
-        f"the slowest of these, over {environment.rows:,} deals (cost {slowest.cost:,})",
-        f"{ms(wall)}; {ms(slowest.cpu_seconds)} of CPU", f"count(*) of them: {ms(yardstick)}",
-        f"{wall / yardstick:.0f}×", "< 1 s",
+    print_row(
+        f"slowest of these operations, over {environment.rows:,} deals (cost {slowest.cost:,})",
+        f"{ms(result)}; {ms(slowest.cpu_seconds)} of CPU", f"`count(*)` of the same deals: {ms(baseline)}",
+        f"{result / baseline:.0f}×", "< 1 s",
     )  # fmt: skip
     bench_concurrent_reads(environment, slowest)
 
 
 def bench_concurrent_reads(environment: BenchEnvironment, slowest: Measurement) -> None:
-    """The latency of cached responses while the slowest operation is executed repeatedly."""
+    """Measure the latency of cached responses while the slowest operation is executed repeatedly."""
     idle = latency(environment)
     stop = threading.Event()
 
-    def work() -> None:
+    def repeat_slowest() -> None:
         while not stop.is_set():
             environment.post(slowest.query, slowest.variables)
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=repeat_slowest)
     thread.start()
     loaded = latency(environment)
     stop.set()
     thread.join()
-    row(
+    print_row(
         "cached GET of REST during the slowest operation", ms(loaded), f"on an idle service: {ms(idle)}",
         f"{loaded / idle:.1f}×", "< 100 ms",
     )  # fmt: skip
 
 
 def latency(environment: BenchEnvironment) -> float:
-    """The median of many requests on new connections, which reach all worker processes."""
-    return statistics.median(timed(lambda: environment.server.get(RANKING)) for _ in range(60))
+    """Return the median time of many requests on new connections, which reach all worker processes."""
+    return statistics.median(timed(lambda: environment.server.get(TOP_CLIENTS)) for _ in range(60))
