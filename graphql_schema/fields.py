@@ -13,7 +13,7 @@ from graphql_schema.execution.batching import related_object
 class AttributeField(StrawberryDjangoField):
     """A column of a row.
 
-    The field of strawberry-django checks for relations and querysets first, which took half of the time of a response.
+    strawberry-django's own field first checks for relations and querysets, which took half of the response time.
     """
 
     is_basic_field = True  # The parent class has a property here, which returns False.

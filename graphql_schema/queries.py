@@ -189,7 +189,7 @@ class Query:
         order_by: Annotated[
             DealStatsOrder,
             strawberry.argument(
-                description="The sort order of groups; ties are sorted by customer and gem, as in the file, and by date."
+                description="Sort order of the groups. Ties are sorted by customer and gem, as in the file, and date."
             ),
         ] = DealStatsOrder.TOTAL_DESC,
         limit: Annotated[int, limit_argument("groups", _LIMITS.max_page_size)] = 20,

@@ -31,9 +31,9 @@ from strawberry.types.graphql import OperationType
 
 from graphql_schema import types
 from graphql_schema.execution.context import OperationContext
-from graphql_schema.execution.cost import estimate_cost, timed_out
+from graphql_schema.execution.cost import estimate_cost, query_timeout
 from graphql_schema.execution.document_cache import DocumentCache
-from graphql_schema.execution.document_limits import check_shape, check_values
+from graphql_schema.execution.document_limits import check_document_size, check_values
 from graphql_schema.execution.errors import original_exception
 from graphql_schema.execution.executor import BoundedExecutor
 from graphql_schema.mutations import Mutation
@@ -42,20 +42,23 @@ from graphql_schema.scalars import SCALARS
 
 
 def require_single_operation(document: DocumentNode) -> None:
-    """Raises: GraphQLError. The specification requires a name; Strawberry executes the first operation without one."""
+    """Reject a document with several operations; Strawberry would execute the first of them.
+
+    Raises: GraphQLError.
+    """
     if sum(isinstance(definition, OperationDefinitionNode) for definition in document.definitions) > 1:
         raise GraphQLError("The document has several operations; name one of them in operationName.")
 
 
 def explain_interruptions(errors: list[GraphQLError] | None) -> None:
-    """Name the exceeded limit in the errors of statements that SQLite interrupted while their rows were fetched."""
+    """Report the exceeded time limit for statements that SQLite interrupted while their rows were fetched."""
     for error in errors or ():
         if isinstance(original_exception(error), OperationalError):
-            error.original_error = timed_out()
+            error.original_error = query_timeout()
 
 
 class QueryLimits(SchemaExtension):
-    """Check the limits before each step whose cost depends on the size of the operation."""
+    """Enforces the limits before each step whose cost depends on the operation."""
 
     def on_operation(self) -> Iterator[None]:
         options: Any = self.execution_context.parse_options
@@ -66,7 +69,7 @@ class QueryLimits(SchemaExtension):
         document: Any = self.execution_context.graphql_document
         if self.execution_context._provided_operation_name is None:
             require_single_operation(document)
-        check_shape(document)
+        check_document_size(document)
         check_values(document, self.execution_context.variables or {})
         yield
 
@@ -99,13 +102,13 @@ def inputs_of(schema: GraphQLSchema) -> Iterator[GraphQLArgument | GraphQLInputF
 class DealsSchema(strawberry.Schema):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Strawberry prints ``= null`` for a default of None, which is redundant: an omitted input means the same.
+        # Strawberry prints the redundant ``= null`` for inputs with the default None.
         for input_ in inputs_of(self._schema):
             if input_.default_value is None:
                 input_.default_value = Undefined
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Log nothing. ``http.errors`` logs internal errors and leaves out those of clients."""
+        """Disable Strawberry's logging of all errors; ``http.errors`` logs internal errors."""
 
 
 schema = DealsSchema(
@@ -120,5 +123,5 @@ schema = DealsSchema(
 
 @cache
 def sdl() -> str:
-    """Return the schema in GraphQL's schema definition language, sorted, which keeps diffs small."""
+    """Return the schema in SDL, sorted to keep diffs small."""
     return print_schema(lexicographic_sort_schema(build_schema(schema.as_str()))) + "\n"

@@ -1,6 +1,6 @@
 """Batch loading: one statement loads a relation for all rows that were read together.
 
-The first row whose relation is used loads it for its peers, too, so a relation costs one statement and not one per
+The first access to a relation loads it for all peers of the row, so a relation costs one statement and not one per
 row. This needs no look-ahead in the document, so aliases, fragments and arguments make no difference. "Peers" is
 the term of Django's own fetch modes (``FETCH_PEERS``); Strawberry's DataLoader works in asynchronous code only.
 This module does not depend on GraphQL.
@@ -19,10 +19,10 @@ Row = TypeVar("Row")
 
 
 class Peers:
-    """Rows that were read together, and the results that were loaded for all of them.
+    """Rows that were read together, and the results loaded for all of them.
 
-    The rows refer to this object, which refers to them weakly. In a reference cycle, megabytes of names would stay
-    in memory until the garbage collector runs, which depends on the number of objects and not on their size.
+    The rows refer to this object, which has weak references to them. In a reference cycle, megabytes of names would
+    stay in memory until the garbage collector runs, which depends on the number of objects and not on their size.
     """
 
     def __init__(self, rows: list[Any]) -> None:
@@ -30,7 +30,7 @@ class Peers:
         self._results: dict[Hashable, Any] = {}
 
     def load_once(self, key: Hashable, load: Callable[[list[Any]], T]) -> T:
-        """Return what ``load`` returned for all rows. It is called once per key."""
+        """Return the result of ``load`` for all rows, which is called once per key."""
         if key not in self._results:
             rows = [row for reference in self._rows if (row := reference()) is not None]
             self._results[key] = load(rows)
@@ -43,12 +43,12 @@ def link_peers(rows: Iterable[Row]) -> list[Row]:
     batch = list(rows)
     peers = Peers(batch)
     for row in batch:
-        row.peers = peers  # type: ignore[attr-defined]  # An attribute that is only used here.
+        row.peers = peers  # type: ignore[attr-defined]  # Read by ``peers_of``.
     return batch
 
 
 def peers_of(row: Any) -> Peers:
-    """Return the peers of a row. A row that was read alone is its own only peer."""
+    """Return the peers of a row, including the row itself."""
     if not hasattr(row, "peers"):
         link_peers([row])
     peers: Peers = row.peers

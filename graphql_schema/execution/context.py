@@ -25,20 +25,20 @@ class OperationContext:
     budget: CostBudget
     #: The headers of the request under their WSGI names.
     headers: Headers
-    #: Whether the response depends on the rows of ``upload`` only, and may be cached under its name.
+    #: Whether the response depends on the rows of ``upload`` only.
     cacheable: bool = True
     _other_uploads: list[Upload] = field(default_factory=list)
 
     @cached_property
     def has_token(self) -> bool:
-        """Whether the request has a valid token. No cache key includes it, so the response is then not cacheable."""
+        """Whether the request has a valid token. No cache key contains it, so the response becomes uncacheable."""
         self.cacheable = False
         return bool(token_holder(self.headers))
 
     def get_upload(self, upload_id: strawberry.ID | None) -> Upload | None:
         """Return the upload with this global id, or the current one if the id is None.
 
-        Raises: UploadNotRetained; BadInput, if the id is not that of an upload.
+        Raises: UploadNotRetained; BadInput if the id is not the id of an upload.
         """
         if upload_id is None:
             return self.upload
@@ -65,7 +65,7 @@ class OperationContext:
     def ensure_not_pruned(self) -> None:
         """Check, after reading, that the rows of every upload still exist.
 
-        Raises: SnapshotGone, if an upload was pruned, or replaced by a restore of the database.
+        Raises: SnapshotGone if an upload was pruned, or replaced by a restore of the database.
         """
         used = {(upload.pk, upload.snapshot) for upload in self._uploads()}
         if not used:

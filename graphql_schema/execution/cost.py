@@ -1,18 +1,18 @@
 """Query cost analysis: the cost of an operation in nodes, estimated before it is executed and charged while it runs.
 
-One node is meant to stand for 100 µs of CPU time of the service and its database together, so the default limit of
-10,000 nodes is about one second. The benchmark named below lists the operations that take more. ``extensions.cost`` of
-every response reports the cost and the limit. The cost consists of
+One node is intended to represent 100 µs of CPU time of the service and its database together, so the default limit of
+10,000 nodes is about one second. The benchmark named below lists the operations that take longer. Each response reports
+the cost and the limit in ``extensions.cost``. The cost consists of
 
 * a constant for each operation, and one node for each field of the document: parsing, validation, planning. Fields
   with the same response path cost more, because validation compares each pair of them;
-* the objects and values that the response has if every page is full, whatever the data; values of arguments count too,
-  because they are read again for each object;
+* the objects and values of a response in which every page is full; values of arguments count too, because they are
+  read again for each object;
 * while the operation runs, each SQL statement, the rows that the database reads, searches, sorts and groups, and the
   text of the response.
 
 The constants below were measured with ``python -m tests.bench --only worst`` on PostgreSQL 17 and SQLite over a million
-deals. That program searches for the operation with the highest CPU time per node.
+deals. The benchmark searches for the operation with the highest CPU time per node.
 """
 
 from __future__ import annotations
@@ -77,41 +77,42 @@ _GROUPING_COST: Final = 35
 
 #: An object with its resolvers takes 20 to 60 µs, a value 4 to 12 µs.
 VALUES_PER_NODE: Final = 8
-#: The values that an id counts for, because it is encoded for each object: 10 to 16 µs.
+#: An id counts as this many values, because it is encoded for each object: 10 to 16 µs.
 _ID_VALUES: Final = 2
-#: The values that a connection counts for, because it has arguments and reads one more row: 0.1 to 0.2 ms.
+#: A connection counts as this many values, because it has arguments and reads one more row: 0.1 to 0.2 ms.
 _CONNECTION_VALUES: Final = 8
-#: The values that a row of a connection counts for if it is read for ``pageInfo`` only: 30 to 50 µs.
+#: A row of a connection counts as this many values if it is read for ``pageInfo`` only: 30 to 50 µs.
 _ROW_VALUES: Final = 4
 #: Scalar values of an argument that take as long as one value of the response.
 _ARGUMENT_VALUES: Final = 2
-#: The scalar values that an input object counts for: 50 µs.
+#: An input object counts as this many scalar values: 50 µs.
 _INPUT_OBJECT_VALUES: Final = 8
 #: Bytes of text that are encoded, compressed and cached.
 _TEXT_BYTES_PER_NODE: Final = 4_000
 
 # Costs of names in Python and in the database
 
-#: Names that Python receives, one by one.
+#: Names that Python reads from the database.
 _NAMES_PER_NODE: Final = 40
 #: Characters of names that are searched for a substring of any length: 10 to 12 ns each if nearly all of them match.
 _CHARACTERS_PER_NODE: Final = 7_000
 #: Groups that the database creates and sorts: 100,000 in 0.4 to 0.7 s.
 _GROUPS_PER_NODE: Final = 18
-#: Groups whose names the database looks up, one by one, to sort by them: 100,000 in 1 to 2 s.
+#: Groups that the database sorts by name, with a lookup for each name: 100,000 in 1 to 2 s.
 _NAMED_GROUPS_PER_NODE: Final = 6
 
-# Costs of a million rows, by the operation of the database
+# Costs of a database operation on a million rows
 
-#: Read, compare, keep the first ones: 70 to 170 ms.
+#: Read and compare a row, keep the first rows: 70 to 170 ms.
 _READ: Final = 2_000
-#: Keep the first names in an order without an index; long names with equal beginnings: 0.9 s.
+#: Keep the first names in an order without an index; long names with a common prefix: 0.9 s.
 _SORT_NAMES: Final = 10_000
-#: Convert a name to bytes, to search it: 200 ms.
+#: Convert a name to bytes for a substring search: 200 ms.
 _CONVERT: Final = 3_000
 #: Look up a name in a set: 100 ms if the set has thousands of names, 250 ms if it has 100,000.
-_SET: Final = 1_500
-_NAMES_THAT_DOUBLE_IT: Final = 100_000
+_LOOKUP: Final = 1_500
+#: Size of the set in which a lookup costs twice as much as in a small one.
+_DOUBLE_COST_SET_SIZE: Final = 100_000
 #: Add a row to its group: 60 to 80 ms.
 _GROUP: Final = 1_000
 #: Truncate a date to its period: 90 to 110 ms.
@@ -119,20 +120,20 @@ _PERIOD: Final = 1_500
 #: Sort a row within its parent: 0.8 to 1 s; 2 s by a column of another table.
 _RANK: Final = 13_000
 _RANK_JOINED: Final = 27_000
-#: Rows of one field above which the cost stays the same, so that a query accepted for a million deals is accepted for
-#: larger files too; it only takes longer.
+#: Maximum number of rows that a field is charged for: a query accepted for a million deals is accepted for larger
+#: files too, and takes longer.
 _MAX_ROWS: Final = 1_000_000
 
-_SIZES: Final = {"first", "last", "limit"}
-_WITH_FIELDS: Final = (GraphQLObjectType, GraphQLInterfaceType)
-_INTROSPECTION: Final = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}
+_SIZE_ARGUMENTS: Final = {"first", "last", "limit"}
+_TYPES_WITH_FIELDS: Final = (GraphQLObjectType, GraphQLInterfaceType)
+_INTROSPECTION_FIELDS: Final = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}
 
 
-# Before the execution
+# Before execution
 
 
 def estimate_cost(schema: GraphQLSchema, document: DocumentNode, name: str | None, variables: dict[str, Any]) -> int:
-    """Return the cost of an operation with full pages, in nodes; the document must be valid."""
+    """Return the cost of an operation with full pages, in nodes. The document must be valid."""
     operation = next(
         definition
         for definition in document.definitions
@@ -157,7 +158,7 @@ def document_cost(document: DocumentNode) -> int:
 
 
 class CostVisitor:
-    """Counts values: a leaf is one value, an object ``VALUES_PER_NODE`` values in addition to its fields."""
+    """Counts values: a leaf is one value; an object is ``VALUES_PER_NODE`` values in addition to its fields."""
 
     def __init__(
         self,
@@ -187,7 +188,7 @@ class CostVisitor:
         return self.count_field(node, parent, page_size)
 
     def count_fragment(self, name: str, page_size: int) -> float:
-        """Count a fragment once, however often it is spread, so the time grows with the document only."""
+        """Count each fragment once per page size, so that the time does not grow with the expanded document."""
         key = (name, page_size)
         if key not in self.counted_fragments:
             fragment = self.fragments[name]
@@ -199,7 +200,7 @@ class CostVisitor:
 
     def count_field(self, node: FieldNode, parent: GraphQLNamedType, page_size: int) -> float:
         name = node.name.value
-        field = (isinstance(parent, _WITH_FIELDS) and parent.fields.get(name)) or _INTROSPECTION.get(name)
+        field = (isinstance(parent, _TYPES_WITH_FIELDS) and parent.fields.get(name)) or _INTROSPECTION_FIELDS.get(name)
         if field is None:
             return 1  # __typename
         arguments = sum(self.argument_size(argument.value) for argument in node.arguments or ()) // _ARGUMENT_VALUES
@@ -224,7 +225,7 @@ class CostVisitor:
         return VALUES_PER_NODE + _CONNECTION_VALUES + values
 
     def argument_size(self, value: Any) -> int:
-        """Count the values in an argument, given as a node or as a Python value, with its lists and objects."""
+        """Count the values in an argument, including nested ones; the argument is a node or a Python value."""
         if isinstance(value, VariableNode):
             name = value.name.value
             if name not in self.variable_sizes:
@@ -244,24 +245,27 @@ class CostVisitor:
 
     def requested_page_size(self, node: FieldNode, arguments: dict[str, Any]) -> int | None:
         """Return the rows requested by ``first``, ``last`` or ``limit``; None for a field without these arguments."""
-        names = _SIZES & arguments.keys()
+        names = _SIZE_ARGUMENTS & arguments.keys()
         if not names:
             return None
         limits = settings.DEALS_LIMITS
-        given = [self.integer(argument.value) for argument in node.arguments or () if argument.name.value in names]
-        size = next((number for number in given if number is not None), None)
+        sizes = [
+            self.integer_value(argument.value) for argument in node.arguments or () if argument.name.value in names
+        ]
+        size = next((number for number in sizes if number is not None), None)
         if size is None:
             default = next((arguments[name].default_value for name in names), None)
             size = default if isinstance(default, int) else limits.page_size
         return min(max(size, 0), limits.max_page_size)
 
-    def integer(self, value: Any) -> int | None:
+    def integer_value(self, value: Any) -> int | None:
+        """Return the integer of a literal or variable; None for other values."""
         if isinstance(value, VariableNode):
             name = value.name.value
             if name in self.variables:
                 number = self.variables[name]
                 is_integer = isinstance(number, int) or (isinstance(number, float) and number.is_integer())
-                return int(number) if is_integer else None  # by the specification, 5.0 is an Int
+                return int(number) if is_integer else None  # The specification accepts 5.0 as an Int.
             value = self.defaults.get(name)
         return int(value.value) if isinstance(value, IntValueNode) else None
 
@@ -270,7 +274,7 @@ class CostVisitor:
 def _introspection_list_sizes(schema: GraphQLSchema) -> dict[tuple[str, str], float]:
     """Return the mean number of objects in each list of the introspection types, by type and field."""
     types = list(schema.type_map.values())
-    fields = [field for type_ in types if isinstance(type_, _WITH_FIELDS) for field in type_.fields.values()]
+    fields = [field for type_ in types if isinstance(type_, _TYPES_WITH_FIELDS) for field in type_.fields.values()]
     values = [value for type_ in types if isinstance(type_, GraphQLEnumType) for value in type_.values]
     inputs = [field for type_ in types if isinstance(type_, GraphQLInputObjectType) for field in type_.fields]
     lists: dict[str, dict[str, float]] = {
@@ -281,7 +285,7 @@ def _introspection_list_sizes(schema: GraphQLSchema) -> dict[tuple[str, str], fl
             "inputFields": len(inputs) / len(types),
             "interfaces": 1,
             "possibleTypes": 1,
-            "ofType": 0.5,  # half of the types of fields wrap no other type
+            "ofType": 0.5,  # About half of the field types wrap another type.
         },
         "__Field": {"args": sum(len(field.args) for field in fields) / len(fields)},
         "__Directive": {"args": 1, "locations": 4},
@@ -289,21 +293,22 @@ def _introspection_list_sizes(schema: GraphQLSchema) -> dict[tuple[str, str], fl
     return {(name, field): size for name, sizes in lists.items() for field, size in sizes.items()}
 
 
-# During the execution
+# During execution
 
 
-def timed_out() -> LimitExceeded:
+def query_timeout() -> LimitExceeded:
     return LimitExceeded(f"The database needs more than {settings.DEALS_LIMITS.max_query_seconds} s for the operation.")
 
 
 def _lookup_cost(set_sizes: Sequence[int]) -> int:
-    return sum(_SET + _SET * names // _NAMES_THAT_DOUBLE_IT for names in set_sizes)
+    """Return the cost of looking up a million rows in sets of these sizes."""
+    return sum(_LOOKUP + _LOOKUP * size // _DOUBLE_COST_SET_SIZE for size in set_sizes)
 
 
 class CostBudget:
     """The cost of one operation so far, and its limit.
 
-    Call each method before the work that it charges for. All of them raise LimitExceeded above the limit.
+    Each method is called before the work that it charges for, and raises LimitExceeded above the limit.
     """
 
     def __init__(self) -> None:
@@ -317,12 +322,12 @@ class CostBudget:
         self.requested += nodes
         if self.requested > self.limit:
             raise LimitExceeded(
-                f"The operation costs {self.requested} nodes, and {self.limit} are allowed; ask for shorter pages, "
-                "fewer lists in lists, or fewer deals to be read."
+                f"The operation costs {self.requested} nodes, and {self.limit} are allowed; request shorter pages, "
+                "fewer nested lists or fewer deals."
             )
 
     def read_rows(self, rows: int, *, sets: Sequence[int] = ()) -> None:
-        """Charge for reading rows, and for looking up each of them in sets of these numbers of names."""
+        """Charge for reading rows; ``sets`` are the sizes of the sets in which each row is looked up."""
         self._consume_rows(rows, _READ + _lookup_cost(sets))
 
     def read_names(self, scan: NameScan) -> None:
@@ -332,19 +337,16 @@ class CostBudget:
         self.consume(scan.characters // _CHARACTERS_PER_NODE)
 
     def sort_names(self, names: int) -> None:
-        """Charge for finding the first names in an order that no index has."""
+        """Charge for finding the first names in an order without an index."""
         self._consume_rows(names, _SORT_NAMES)
 
     def fetch_rows(self, rows: int) -> None:
         """Charge for fetching rows through an index."""
         self.read_rows(rows * RANDOM_ACCESS_COST)
 
-    def rank_rows(self, rows: int, *, elsewhere: bool) -> None:
-        """Charge for reading rows and finding the first ones of each parent.
-
-        ``elsewhere``: their order is that of columns in another table.
-        """
-        self._consume_rows(rows, _READ + (_RANK_JOINED if elsewhere else _RANK))
+    def rank_rows(self, rows: int, *, joined: bool) -> None:
+        """Charge for finding the first rows of each parent; ``joined``: sorted by columns of another table."""
+        self._consume_rows(rows, _READ + (_RANK_JOINED if joined else _RANK))
 
     def group_rows(self, rows: int, groups: int, *, sets: Sequence[int] = (), by_period: bool = False) -> None:
         """Charge for reading rows and grouping them."""
@@ -357,7 +359,7 @@ class CostBudget:
         self.consume(groups // _NAMED_GROUPS_PER_NODE)
 
     def list_names(self, names: int) -> None:
-        """Charge for names that Python receives."""
+        """Charge for names that Python reads from the database."""
         self.consume(names // _NAMES_PER_NODE)
 
     def write_text(self, total_bytes: int) -> None:
@@ -366,12 +368,12 @@ class CostBudget:
         added, self._text_cost = cost - self._text_cost, cost
         self.consume(added)
 
-    def _consume_rows(self, rows: int, cost_of_a_million: int) -> None:
-        self.consume(min(rows, _MAX_ROWS) * cost_of_a_million // 1_000_000)
+    def _consume_rows(self, rows: int, cost_per_million: int) -> None:
+        self.consume(min(rows, _MAX_ROWS) * cost_per_million // 1_000_000)
 
     @contextmanager
     def enforce_query_limits(self) -> Iterator[None]:
-        """Charge for the statements of this thread, and limit their number and their time."""
+        """Charge for the SQL statements of this thread, and limit their number and duration."""
         limits = settings.DEALS_LIMITS
 
         def execute(run: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -382,7 +384,7 @@ class CostBudget:
             try:
                 return self.timer.execute(run, sql, params, many, context)
             except StatementsTimedOut:
-                raise timed_out() from None
+                raise query_timeout() from None
 
         with self.timer.installed(), connection.execute_wrapper(execute):
             yield

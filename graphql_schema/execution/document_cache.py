@@ -1,8 +1,8 @@
-"""Parsed and validated documents, so that a document which is sent again skips both steps.
+"""Cache of parsed and validated documents.
 
 Strawberry's ``ParserCache`` and ``ValidationCache`` are bounded in entries only: 128 documents of 64 KB that consist
-of comments take 730 MB. This cache is bounded in bytes. It keeps valid documents only, because errors refer to the
-request that they were raised in.
+of comments take 730 MB. This cache is bounded in bytes. It contains valid documents only, because errors refer to
+their request.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from strawberry.extensions import SchemaExtension
 
 from deals_api.caching.bounded_cache import BoundedCache
 
-#: Memory for documents in each process.
+#: Maximum size of the cache in each process.
 MAX_BYTES: Final = 8 * 1024 * 1024
-#: Memory of a token with its share of the syntax tree; documents of many shapes took 190 to 560.
+#: Memory of a token and its share of the syntax tree; various documents took 190 to 560 bytes.
 TOKEN_BYTES: Final = 600
-#: Memory of a character outside the Basic Multilingual Plane, in the text and again in its token.
+#: Memory of a character outside the Basic Multilingual Plane, in the text and in its token.
 CHARACTER_BYTES: Final = 8
 
 documents: Final[BoundedCache[DocumentNode]] = BoundedCache(MAX_BYTES)
 
 
 class DocumentCache(SchemaExtension):
-    """Takes a document and its validity from the cache."""
+    """Skips parsing and validation of cached documents."""
 
-    known = False
+    is_cached = False
 
     def on_parse(self) -> Iterator[None]:
         context = self.execution_context
         if (document := documents.get(self._key())) is not None:
             context.graphql_document = document
-            self.known = True
+            self.is_cached = True
         yield
 
     def on_validate(self) -> Iterator[None]:
         context = self.execution_context
-        if self.known:
+        if self.is_cached:
             context.pre_execution_errors = []
         yield
         document = context.graphql_document
-        if not self.known and document is not None and context.pre_execution_errors == []:
+        if not self.is_cached and document is not None and context.pre_execution_errors == []:
             documents.put(self._key(), document, memory_of(document))
 
     def _key(self) -> tuple[str, int]:
@@ -52,7 +52,7 @@ class DocumentCache(SchemaExtension):
 
 
 def memory_of(document: DocumentNode) -> int:
-    """An upper bound in bytes, from the number of tokens; comments are tokens too."""
+    """Return an upper bound in bytes, from the number of tokens; comments are tokens too."""
     location: Any = document.loc
     tokens, token = 0, location.start_token
     while token is not None:

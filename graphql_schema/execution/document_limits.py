@@ -24,13 +24,13 @@ from graphql import (
 
 from deals_api.errors import LimitExceeded
 
-#: Python converts at most 4,300 digits; no scalar of the schema has more than 19.
+#: Python converts at most 4,300 digits to an integer; no scalar of the schema has more than 19.
 _MAX_DIGITS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentMetrics:
-    """The size of a document; a fragment counts wherever it is spread."""
+    """The size of a document with expanded fragments."""
 
     depth: int = 0
     fields: int = 0
@@ -48,8 +48,8 @@ class DocumentMetrics:
         )
 
 
-def check_shape(document: DocumentNode) -> None:
-    """Check the size of each definition of a document, which need not be valid.
+def check_document_size(document: DocumentNode) -> None:
+    """Check the size of each definition of a document that may be invalid.
 
     Raises: LimitExceeded.
     """
@@ -63,7 +63,7 @@ def check_shape(document: DocumentNode) -> None:
         _check_limit("fields", metrics.fields, limits.max_query_fields)
         _check_limit("aliases", metrics.aliases, limits.max_query_aliases)
         _check_limit("directives", metrics.directives, limits.max_query_directives)
-        _check_limit("spreads of fragments", metrics.spreads, limits.max_query_fields)  # fragments may be empty
+        _check_limit("fragment spreads", metrics.spreads, limits.max_query_fields)  # A fragment may have no fields.
         if isinstance(definition, OperationDefinitionNode):
             roots = sum(1 for _ in fields_within([definition.selection_set], visitor.fragments))
             _check_limit("root fields", roots, limits.max_root_fields)
@@ -83,7 +83,7 @@ def fragments_by_name(document: DocumentNode) -> dict[str, FragmentDefinitionNod
 
 
 def _is_introspection(node: Any) -> bool:
-    """Whether a selection is one of introspection. graphql-core limits its depth, and common tools need 14 levels."""
+    """Return whether a selection is introspection, whose depth graphql-core limits; common tools need 14 levels."""
     if isinstance(node, FieldNode):
         return node.name.value.startswith("__")
     condition = getattr(node, "type_condition", None)
@@ -91,7 +91,7 @@ def _is_introspection(node: Any) -> bool:
 
 
 class _MetricsVisitor:
-    """Measures each fragment once, so the time grows with the document and not with its expansion."""
+    """Measures each fragment once, so that the time does not grow with the expanded document."""
 
     def __init__(self, fragments: dict[str, FragmentDefinitionNode]) -> None:
         self.fragments = fragments
@@ -117,7 +117,7 @@ class _MetricsVisitor:
 
     def measure_fragment(self, name: str) -> DocumentMetrics:
         if name not in self.measured:
-            self.measured[name] = DocumentMetrics()  # validation rejects cycles
+            self.measured[name] = DocumentMetrics()  # In case of a cycle, which validation rejects.
             if name in self.fragments:
                 self.measured[name] = self.measure(self.fragments[name])
         return self.measured[name]
@@ -126,7 +126,7 @@ class _MetricsVisitor:
 def fields_within(
     selection_sets: Iterable[SelectionSetNode], fragments: dict[str, FragmentDefinitionNode]
 ) -> Iterator[FieldNode]:
-    """Yield the fields of one level, including those in fragments; each fragment is read once."""
+    """Yield the fields of one level, including those in fragments, each of which is read once."""
     pending, seen = list(selection_sets), set()
     while pending:
         for node in pending.pop().selections:
@@ -159,7 +159,7 @@ class _SelectionCounter(Visitor):
 def count_overlapping_fields(document: DocumentNode) -> int:
     """Count the pairs of fields with the same response path; validation compares each pair.
 
-    Each distinct group of selection sets is counted once, so the time grows with the document only.
+    Each distinct group of selection sets is counted once, so that the time does not grow with the expanded document.
     """
     fragments, counted = fragments_by_name(document), dict[tuple[int, ...], int]()
 
@@ -206,7 +206,7 @@ def check_values(document: DocumentNode, variables: dict[str, Any]) -> None:
 class _ValueCollector(Visitor):
     """Collects the strings and lists of a document, and limits their nesting.
 
-    graphql-core compares values recursively, so deeper ones would exceed the recursion limit of Python.
+    graphql-core compares values recursively; deeper ones would exceed Python's recursion limit.
     """
 
     def __init__(self, values: list[Any]) -> None:

@@ -6,7 +6,7 @@ from graphql import GraphQLError
 
 
 def original_exception(error: GraphQLError) -> BaseException | None:
-    """Return the exception of a resolver; None for an error in the document or its variables."""
+    """Return the exception that a resolver raised; None for an error in the document or its variables."""
     raised = error.original_error
     while isinstance(raised, GraphQLError):
         raised = raised.original_error

@@ -1,4 +1,4 @@
-"""Execution that stops when the response exceeds ``MAX_RESPONSE_BYTES``, before it is serialized."""
+"""Execution that stops when the response exceeds ``MAX_RESPONSE_BYTES``, before serialization."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from deals_api.response_size import check_response_size, utf8_bytes
 
 
 class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
-    """Count the bytes of keys and strings after each object. Numbers and punctuation are counted in the JSON."""
+    """Counts the bytes of keys and strings after each object. The size of the JSON is checked later."""
 
     response_bytes = 0
 
@@ -25,7 +25,7 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
 
 
 def _text_bytes(value: Any) -> int:
-    """Return the bytes of a string or a list of strings; nested objects have been counted before."""
+    """Return the bytes of a string or a list of strings; 0 for nested objects, which are already counted."""
     if isinstance(value, str):
         return utf8_bytes(value)
     if isinstance(value, list) and value and isinstance(value[0], str):

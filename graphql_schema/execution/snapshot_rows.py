@@ -11,7 +11,7 @@ from deals_api.reports.deal_filter import DealSelection, NameScan, SelectedDeals
 from graphql_schema.execution.cost import CostBudget
 from graphql_schema.execution.pagination import Order, QuerySetRows
 
-#: Orders that an index provides, so that a page without a filter reads no more than its own rows.
+#: Orders with an index: a page without a filter reads only its own rows.
 _INDEXED_ORDERS: Final = {
     "id",
     "-id",
@@ -26,7 +26,7 @@ _INDEXED_ORDERS: Final = {
 
 
 class NameRows(QuerySetRows[Any]):
-    """The customers or the gems of one upload that meet a condition; ``scan`` covers all of them."""
+    """The customers or gems of one upload that meet a condition; ``scan`` describes reading all of them."""
 
     def __init__(self, rows: SnapshotQuerySet[Any], condition: Q, scan: NameScan, budget: CostBudget) -> None:
         super().__init__(rows.filter(condition))
@@ -72,7 +72,7 @@ class DealRows(QuerySetRows[Deal]):
 
 
 def select_deals(upload: Upload, selection: DealSelection, budget: CostBudget) -> SelectedDeals:
-    """Look up the names of a selection, and charge for it."""
+    """Look up the names of a selection, and charge for the lookup."""
     budget.read_names(selection.names_to_read(upload))
     selected = SelectedDeals(upload, selection)
     budget.read_names(selected.names_to_search_again)
