@@ -16,8 +16,7 @@ from graphql_schema.types import ActivateUploadResult, Info, UploadActivated, Up
 @strawberry.type(description="The mutations of the service.")
 class Mutation:
     @strawberry.mutation(
-        description="Makes a retained upload the current one again (rollback). "
-        "All requests after the response read from it."
+        description="Makes a retained upload current again (rollback). Every request after the response reads it."
     )
     def activate_upload(
         self,

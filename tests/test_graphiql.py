@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
-from graphql_schema.http.graphiql import ready_queries
+from graphql_schema.http.graphiql import example_queries
 from tests.chromium import BROWSER_TIMEOUT_MS, chromium
 from tests.servers import REAL_FILE, Server, serving
 
@@ -119,7 +119,7 @@ def visit(server: Server, visiting: Visiting) -> Iterator[Visit]:
         yield visit
 
 
-def test_page_opens_with_ready_queries_and_schema(visit: Visit) -> None:
+def test_page_opens_with_example_queries_and_schema(visit: Visit) -> None:
     expect(visit.page).to_have_title("Deals in gems: GraphiQL")
     expect(visit.page.locator(".graphiql-tab-button")).to_have_text(NAMES)
     expect(visit.page.locator(".graphiql-query-editor")).to_contain_text("The top five clients")
@@ -142,15 +142,15 @@ def test_typed_query_is_executed_and_displayed(visit: Visit) -> None:
 @pytest.mark.parametrize(
     ("name", "shown"), list(zip(NAMES, ["451731", "86813", "266753", "Рубин", "deals.csv"], strict=True))
 )
-def test_ready_query_is_sent_unchanged(visit: Visit, name: str, shown: str) -> None:
-    ready = ready_queries()[NAMES.index(name)]
+def test_example_query_is_sent_unchanged(visit: Visit, name: str, shown: str) -> None:
+    example = example_queries()[NAMES.index(name)]
     visit.page.get_by_role("tab", name=name).click()
     expect(visit.page.locator(".result-window")).not_to_contain_text(shown)
     response = visit.run()
     assert "errors" not in response
     sent = json.loads(visit.requests[-1].post_data or "")
-    assert sent["query"] == ready["query"]
-    assert sent.get("variables", {}) == json.loads(ready["variables"] or "{}")
+    assert sent["query"] == example["query"]
+    assert sent.get("variables", {}) == json.loads(example["variables"] or "{}")
     visit.shows(shown)
 
 
@@ -196,7 +196,7 @@ def test_dialog_opens_and_closes(visit: Visit, label: str, title: str) -> None:
     expect(visit.page.locator(".graphiql-dialog-title")).to_have_count(0)
 
 
-def test_ready_queries_return_after_clearing_stored_data(visit: Visit) -> None:
+def test_example_queries_return_after_clearing_stored_data(visit: Visit) -> None:
     for _ in NAMES[1:]:
         visit.page.click(".graphiql-tab-close >> nth=0")
     expect(visit.page.locator(".graphiql-tab-button")).to_have_count(0)  # GraphiQL hides a single tab

@@ -1,4 +1,4 @@
-"""The GraphiQL page without a browser: content negotiation, static files and ready queries."""
+"""The GraphiQL page without a browser: content negotiation, static files and example queries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from deals_api.ingest.service import ingest_deals
-from graphql_schema.http.graphiql import ready_queries
+from graphql_schema.http.graphiql import example_queries
 from project.build import build_digest
 from tests.builders import deal, load
 from tests.servers import REAL_FILE, ROOT
@@ -165,18 +165,18 @@ def test_collected_static_files_are_served_compressed(client: Client, settings: 
         assert body_of(image.get(url)) == content
 
 
-# Ready queries
+# Example queries
 
 
 @pytest.fixture
 def ask(client: Client) -> Any:
-    """Send the ready query with a number, as GraphiQL does; keyword arguments replace its variables."""
+    """Send the example query with a number, as GraphiQL does; keyword arguments replace its variables."""
 
     def ask(number: int, **variables: Any) -> Any:
-        ready = ready_queries()[number - 1]
-        defaults = json.loads(ready["variables"] or "{}")
+        example = example_queries()[number - 1]
+        defaults = json.loads(example["variables"] or "{}")
         assert variables.keys() <= defaults.keys()
-        params = {"query": ready["query"], "variables": defaults | variables}
+        params = {"query": example["query"], "variables": defaults | variables}
         response = client.post("/graphql/", params, "application/json").json()
         assert "errors" not in response
         assert response["extensions"]["cost"]["requested"] < response["extensions"]["cost"]["limit"] / 20
@@ -192,7 +192,7 @@ def _real_deals(db: None) -> None:
 
 
 @pytest.mark.usefixtures("_real_deals")
-def test_first_ready_query_returns_the_top_five_clients(ask: Any) -> None:
+def test_first_example_query_returns_the_top_five_clients(ask: Any) -> None:
     clients = ask(1)["topClients"]
     assert [(client["username"], client["spentMoney"]) for client in clients] == [
         ("resplendent", "451731"),
@@ -206,7 +206,7 @@ def test_first_ready_query_returns_the_top_five_clients(ask: Any) -> None:
 
 
 @pytest.mark.usefixtures("_real_deals")
-def test_second_ready_query_groups_by_gem_and_month(ask: Any) -> None:
+def test_second_example_query_groups_by_gem_and_month(ask: Any) -> None:
     groups = ask(2)["dealStats"]
     assert groups[0] == {
         "gem": {"name": "Сапфир"},
@@ -220,7 +220,7 @@ def test_second_ready_query_groups_by_gem_and_month(ask: Any) -> None:
 
 
 @pytest.mark.usefixtures("_real_deals")
-def test_third_ready_query_follows_customers_to_gems_and_buyers(ask: Any) -> None:
+def test_third_example_query_follows_customers_to_gems_and_buyers(ask: Any) -> None:
     customers = ask(3)["customers"]
     assert customers["totalCount"] == 18
     assert [customer["username"] for customer in customers["nodes"]] == ["resplendent", "bellwether", "uvulaperfly117"]
@@ -233,7 +233,7 @@ def test_third_ready_query_follows_customers_to_gems_and_buyers(ask: Any) -> Non
 
 
 @pytest.mark.usefixtures("_real_deals")
-def test_fourth_ready_query_returns_filtered_deals_in_pages(ask: Any) -> None:
+def test_fourth_example_query_returns_filtered_deals_in_pages(ask: Any) -> None:
     dates: list[str] = []
     after = None
     for _ in range(3):
@@ -248,7 +248,7 @@ def test_fourth_ready_query_returns_filtered_deals_in_pages(ask: Any) -> None:
 
 
 @pytest.mark.usefixtures("_real_deals")
-def test_fifth_ready_query_lists_uploads_and_reads_an_older_one(ask: Any) -> None:
+def test_fifth_example_query_lists_uploads_and_reads_an_older_one(ask: Any) -> None:
     load(deal("ann", total="7"), name="newer.csv")
     history = ask(5)
     newer, older = history["uploads"]["nodes"]
@@ -260,7 +260,7 @@ def test_fifth_ready_query_lists_uploads_and_reads_an_older_one(ask: Any) -> Non
 
 
 @pytest.mark.django_db
-def test_ready_queries_work_before_the_first_upload(ask: Any) -> None:
-    for number in range(1, 1 + len(ready_queries())):
+def test_example_queries_work_before_the_first_upload(ask: Any) -> None:
+    for number in range(1, 1 + len(example_queries())):
         assert ask(number)
-    assert len(ready_queries()) == 5
+    assert len(example_queries()) == 5

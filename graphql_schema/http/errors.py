@@ -22,12 +22,12 @@ from graphql_schema.execution.errors import original_exception
 
 log = logging.getLogger(__name__)
 
-#: Number of errors in one response; a document can cause a hundred.
+#: Maximum number of errors in a response; a document can cause a hundred.
 _MAX_ERRORS: Final = 5
 #: End of graphql-core's message about a document with too many tokens or levels.
 _PARSING_ABORTED: Final = "Parsing aborted."
 
-#: HTTP statuses of the domain errors that concern the request as a whole.
+#: HTTP statuses of the domain errors that apply to the request as a whole.
 STATUS: Final = {TokenRequired: 401, NotAllowed: 403, TooManyRequests: 429, DatabaseBusy: 503}
 
 UNREADABLE: Final = "graphql_unreadable"
@@ -36,7 +36,7 @@ INTERNAL: Final = "internal_error"
 
 
 class RequestError(Exception):
-    """A request that is answered with an HTTP error instead of the result of an operation."""
+    """An error of the request as a whole, with an HTTP status, instead of the result of an operation."""
 
     def __init__(
         self, status: int, message: str, code: str = UNREADABLE, headers: dict[str, str] | None = None
@@ -56,15 +56,14 @@ class RequestError(Exception):
 
     @classmethod
     def database_unavailable(cls) -> RequestError:
-        busy = DatabaseBusy()
-        return cls.from_domain_error(busy)
+        return cls.from_domain_error(DatabaseBusy())
 
     def as_graphql_error(self) -> dict[str, Any]:
         return {"message": self.message, "extensions": {"code": self.code}}
 
 
 def http_error_in(errors: list[GraphQLError]) -> RequestError | None:
-    """Return the first error that has an HTTP status of its own; None if the response can report all errors."""
+    """Return the first error with its own HTTP status; None if the response can report all errors."""
     for raised in map(original_exception, errors):
         if raised is not None and is_temporary(raised):
             log.warning("The database is unavailable: %s", raised)

@@ -1,6 +1,6 @@
-"""The GraphiQL page, with example queries in its tabs.
+"""The GraphiQL page, with example queries in tabs.
 
-Its libraries come from a Python package and are served as static files, so the page works without internet access.
+GraphiQL is a static file of a Python package, so the page works without internet access.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from django.shortcuts import render
 from graphql_schema.http.media_types import GRAPHQL_RESPONSE, JSON
 
 _HTML: Final = "text/html"
-_READY_QUERIES: Final = Path(__file__).parent.parent / "ready_queries"
+_EXAMPLE_QUERIES: Final = Path(__file__).parent.parent / "example_queries"
 
 
-class ReadyQuery(TypedDict):
-    """A tab of GraphiQL: the texts of its query editor and its variables editor."""
+class ExampleQuery(TypedDict):
+    """The contents of a tab: the query and the variables, as JSON."""
 
     query: str
     variables: str
 
 
-def ready_queries() -> list[ReadyQuery]:
-    """Return the ``.graphql`` files, each with the variables in the ``.json`` file of the same name."""
+def example_queries() -> list[ExampleQuery]:
+    """Return the ``.graphql`` files, with the variables from ``.json`` files of the same names."""
     return [
-        ReadyQuery(query=_read_text(path), variables=_read_text(path.with_suffix(".json")))
-        for path in sorted(_READY_QUERIES.glob("*.graphql"))
+        ExampleQuery(query=_read_text(path), variables=_read_text(path.with_suffix(".json")))
+        for path in sorted(_EXAMPLE_QUERIES.glob("*.graphql"))
     ]
 
 
@@ -38,11 +38,11 @@ def _read_text(path: Path) -> str:
     return path.read_text("utf-8").rstrip() if path.exists() else ""
 
 
-_TABS: Final = json.dumps(ready_queries(), ensure_ascii=False)
+_TABS: Final = json.dumps(example_queries(), ensure_ascii=False)
 
 
 def is_preferred(request: HttpRequest) -> bool:
-    """Return whether the request contains no query and prefers HTML, as that of a browser does."""
+    """Return whether the request prefers HTML, as browsers do, and contains no query."""
     return (
         settings.GRAPHIQL
         and request.method in ("GET", "HEAD")
@@ -52,7 +52,7 @@ def is_preferred(request: HttpRequest) -> bool:
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    response = render(request, "graphql/graphiql.html", {"ready_queries": _TABS})
+    response = render(request, "graphql/graphiql.html", {"example_queries": _TABS})
     response.headers["Cache-Control"] = "no-cache"
     response.headers["Vary"] = "Accept"
     return response

@@ -16,9 +16,9 @@ _QUALITY: Final = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 def negotiate_media_type(accept: str) -> str:
     """Return the media type that an Accept header prefers.
 
-    JSON wins a tie unless the header names the newer type, because older clients may not know it.
+    JSON wins a tie unless the header names the newer type, because older clients may not support it.
 
-    Raises: RequestError, if the header excludes both.
+    Raises: RequestError if the header excludes both.
     """
     qualities = _parse_accept(accept)
     json_quality, graphql_quality = _quality(JSON, qualities), _quality(GRAPHQL_RESPONSE, qualities)

@@ -23,7 +23,7 @@ _UTF8: Final = ("utf-8", "utf8")
 _MAX_CONTENT_LENGTH_DIGITS: Final = 18
 #: Nesting of lists and objects. The deepest input of the schema, inside its variables, has six levels.
 _MAX_LEVELS: Final = 50
-#: A document without this word contains no mutation, because GraphQL keywords have no other spelling.
+#: A document without this keyword contains no mutation.
 _MUTATION: Final = re.compile(r"\bmutation\b")
 #: Longer operation names are not recorded.
 _NAME: Final = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,63}")
@@ -40,11 +40,11 @@ class GraphQLRequest:
 
     @property
     def may_be_mutation(self) -> bool:
-        """Whether the document may contain a mutation; it is not parsed yet."""
+        """Whether the document may contain a mutation; checked without parsing."""
         return _MUTATION.search(self.query) is not None
 
     def label(self) -> str:
-        """Return the operation name for telemetry, found without parsing; empty if there is none."""
+        """Return the operation name for telemetry, without parsing; empty if there is none."""
         if self.operation_name is not None:
             return self.operation_name if _NAME.fullmatch(self.operation_name) else ""
         named = _NAMED_OPERATION.search(self.query)
@@ -54,7 +54,7 @@ class GraphQLRequest:
 def read_body(request: HttpRequest) -> bytes:
     """Return the body of a POST request.
 
-    Raises: RequestError, if it is too large, incomplete, or not JSON in UTF-8 by its headers.
+    Raises: RequestError if it is too large, incomplete, or not JSON in UTF-8 by its headers.
     """
     limit = settings.DEALS_LIMITS.max_query_bytes
     if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
@@ -97,7 +97,7 @@ def parse_request(request: HttpRequest, body: bytes) -> GraphQLRequest:
 def url_parameters(request: HttpRequest, known: Collection[str] = ()) -> QueryDict:
     """Return the URL parameters.
 
-    Raises: RequestError, if there are too many, or one is unknown or repeated.
+    Raises: RequestError if there are too many, or one is unknown or repeated.
     """
     try:
         parameters = request.GET
@@ -130,7 +130,7 @@ def _parse_json(text: bytes, source: str) -> Any:
 
 
 def _is_within_depth(value: Any, levels: int) -> bool:
-    """Return whether lists and objects are nested at most this deep, so that recursive code is safe later."""
+    """Return whether lists and objects have at most this many levels, which are safe for recursive code."""
     children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return levels >= 0 and all(_is_within_depth(child, levels - 1) for child in children)
 

@@ -38,7 +38,7 @@ def error_response(error: RequestError, media_type: str) -> HttpResponse:
 
 
 def execute(request: HttpRequest, params: GraphQLRequest, media_type: str, upload: Upload | None) -> ResponseBody:
-    """Execute an operation and return the body of the response. The default upload is ``upload``.
+    """Execute an operation that reads ``upload`` by default, and return the body of the response.
 
     Raises: RequestError, SnapshotGone, TooManyRequests.
     """
@@ -88,7 +88,7 @@ def _raise_if_too_large(result: ExecutionResult) -> None:
 
 
 def _release_rows(result: ExecutionResult) -> None:
-    """Clear the tracebacks of all errors: their frames refer to every row that was read."""
+    """Clear the tracebacks of all errors, whose frames refer to every row that was read."""
     for error in result.errors or []:
         error.__traceback__ = None
         if raised := original_exception(error):

@@ -20,7 +20,7 @@ from graphql_schema.schema import sdl
 
 
 class SchemaView(View):
-    """Return the schema, which is the same for all clients of one release."""
+    """Return the schema as text, with an ETag."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:

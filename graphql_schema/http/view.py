@@ -1,4 +1,4 @@
-"""The GraphQL endpoint, by the GraphQL-over-HTTP draft and the audits of the npm package ``graphql-http``."""
+"""The GraphQL endpoint. It conforms to the GraphQL-over-HTTP draft and passes the audits of npm's ``graphql-http``."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class GraphQLView(View):
             return error_response(_request_error(error), media_type)
 
     def respond(self, request: HttpRequest, media_type: str) -> HttpResponse:
-        """Return the response from the cache, before parsing if possible, or execute the operation."""
+        """Return the response from the cache, if possible without parsing the request, or execute the operation."""
         require_read_permission(request.META)
         body = b""
         if request.method == "POST":

@@ -1,7 +1,7 @@
 """Prometheus metrics, aggregated over all processes of the service.
 
 The number of label values is bounded, whatever clients send: an operation name is a label value if it belongs to a
-ready query or is among the first ``MAX_OPERATIONS`` others of the process.
+example query or is among the first ``MAX_OPERATIONS`` others of the process.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from deals_api.errors import TokenRequired
 from deals_api.rest.exception_handler import plain_response
 from deals_api.security.permissions import require_read_permission
-from graphql_schema.http.graphiql import ready_queries
+from graphql_schema.http.graphiql import example_queries
 from project.telemetry.record import RequestRecord
 
-#: Operation names that become label values of one process, besides those of the ready queries.
+#: Operation names that become label values of one process, besides those of the example queries.
 MAX_OPERATIONS: Final = 50
 _METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"))
 _OTHER: Final = "other"
@@ -43,7 +43,7 @@ _refusals: Final = Counter("deals_refusals", "Errors, by code.", ["code"],
 
 _operations: Final = {
     "", "IntrospectionQuery",
-    *(name for ready in ready_queries() for name in re.findall(r"^query (\w+)", ready["query"], re.MULTILINE)),
+    *(name for example in example_queries() for name in re.findall(r"^query (\w+)", example["query"], re.MULTILINE)),
 }  # fmt: skip
 _MAX_LABELS: Final = len(_operations) + MAX_OPERATIONS
 

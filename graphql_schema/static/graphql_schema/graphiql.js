@@ -1,4 +1,4 @@
-// Start GraphiQL: it sends queries to the URL of this page and opens a tab for each ready query.
+// Render GraphiQL with a tab for each example query. Queries are sent to the URL of the page.
 "use strict";
 
 const container = document.getElementById("graphiql");
@@ -8,7 +8,7 @@ ReactDOM.render(
     GraphiQL,
     {
       fetcher: GraphiQL.createFetcher({ url: location.pathname, enableIncrementalDelivery: false }),
-      defaultTabs: JSON.parse(container.dataset.readyQueries),
+      defaultTabs: JSON.parse(container.dataset.exampleQueries),
       defaultEditorToolsVisibility: "variables",
       shouldPersistHeaders: false,
     },
