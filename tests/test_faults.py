@@ -41,7 +41,7 @@ ROWS: Final = 40_000
 SUMMARY: Final = (
     "{currentUpload {dealCount} deals {totalCount} dealStats {dealCount total} topClients {username spentMoney}}"
 )
-WAITING: Final = "SELECT 1 FROM pg_locks WHERE NOT granted"
+WAITING_FOR_LOCK: Final = "SELECT 1 FROM pg_locks WHERE NOT granted"
 
 
 # A service with its own PostgreSQL and Redis
@@ -55,28 +55,34 @@ class Deployment:
     database: services.Service
     url: str
     redis_url: str
+    #: Numbers for the names of new customers.
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    #: The customer of the last upload that was acknowledged, or seen to be current since.
+    #: The customer of the upload that is expected to be current.
     current: str = ""
 
     def start(self) -> None:
         self.serving = serving(
-            self.folder, DATABASE_URL=self.url, REDIS_URL=self.redis_url, TMPDIR=str(self.received), WEB_THREADS="4"
+            self.folder,
+            DATABASE_URL=self.url,
+            REDIS_URL=self.redis_url,
+            TMPDIR=str(self.upload_folder),
+            WEB_THREADS="4",
         )
         self.server = self.serving.__enter__()
 
     @property
-    def received(self) -> Path:
+    def upload_folder(self) -> Path:
+        """The temporary folder of the service, for files being received."""
         return self.folder / "received"
 
     def stop(self) -> None:
         self.serving.__exit__(None, None, None)
 
-    def name(self) -> str:
+    def next_customer(self) -> str:
         return f"c{next(self.numbers)}"
 
     def upload(self) -> None:
-        self.current = self.name()
+        self.current = self.next_customer()
         upload(self.server, self.current, 3)
 
     # Faults
@@ -88,15 +94,15 @@ class Deployment:
         psutil.wait_procs(workers, timeout=TIMEOUT)
 
     def kill_service(self) -> None:
-        """Kill the master and its workers, as the end of a container does."""
+        """Kill the master and its workers, as when a container is killed."""
         self.server.kill()
 
-    def kill_master(self) -> None:
-        """Kill the master only; its workers finish their requests and exit."""
+    def kill_master(self) -> list[psutil.Process]:
+        """Kill the master only; return its workers, which finish their requests and exit."""
         workers = self.server.workers()
         self.server.process.kill()
         self.server.process.wait()
-        self.orphans = workers
+        return workers
 
     def kill_database(self) -> None:
         assert self.database.process is not None
@@ -119,15 +125,16 @@ class Deployment:
 
     def assert_one_complete_upload(self, in_flight: str, acknowledged: bool) -> None:
         """Assert that every read returns the same complete upload: the last acknowledged one or the one in flight."""
-        seen = {self.read_current() for _ in range(8)}
-        assert len(seen) == 1, seen
-        (name, rows) = seen.pop()
+        uploads = {self.read_current() for _ in range(8)}
+        assert len(uploads) == 1, uploads
+        ((name, rows),) = uploads
         assert (name, rows) in {(self.current, 3), (in_flight, ROWS)}
         if acknowledged:
             assert name == in_flight
         self.current = name
 
     def read_current(self) -> tuple[str, int]:
+        """Return customer and number of deals of the current upload, after checking that all fields agree."""
         name = top_client(self.server)
         result = httpx.post(f"{self.server.url}/graphql/", json={"query": SUMMARY}, timeout=TIMEOUT).json()
         rows = result["data"]["currentUpload"]["dealCount"]
@@ -139,18 +146,18 @@ class Deployment:
         }
         return name, rows
 
-    def assert_nothing_left_open(self) -> None:
-        assert list(self.received.iterdir()) == []
-        wait_until(lambda: self.transactions() == [])
-        assert self.connections() <= 2 * 4
+    def assert_no_open_files_or_transactions(self) -> None:
+        assert list(self.upload_folder.iterdir()) == []
+        wait_until(lambda: self.open_transactions() == [])
+        assert self.connection_count() <= 2 * 4
 
-    def transactions(self) -> list[Any]:
+    def open_transactions(self) -> list[Any]:
         return query(
             self.url, "SELECT state, query FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
             " AND backend_type = 'client backend' AND (xact_start IS NOT NULL OR state LIKE '%transaction%')"
         )  # fmt: skip
 
-    def connections(self) -> int:
+    def connection_count(self) -> int:
         ((count,),) = query(
             self.url, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
             " AND pid <> pg_backend_pid()"
@@ -158,7 +165,7 @@ class Deployment:
         return int(count)
 
     def assert_only_rows_of_loaded_uploads(self) -> None:
-        """Wait until the retention after an upload has deleted the rows of interrupted ones."""
+        """Wait until retention, which runs after an upload, has deleted the rows of interrupted uploads."""
         states_of_rows = (
             "SELECT DISTINCT u.state FROM deals_api_upload u JOIN deals_api_{} r ON r.upload_id = u.id"
             " WHERE u.state <> 'loaded'"
@@ -174,18 +181,18 @@ def deployment(on_postgres: bool, tmp_path_factory: pytest.TempPathFactory) -> I
     folder = tmp_path_factory.mktemp("faults")
     with services.postgres() as (database, url), services.redis() as (_, redis_url):
         deployment = Deployment(folder, database, url, redis_url)
-        deployment.received.mkdir()
+        deployment.upload_folder.mkdir()
         deployment.start()
         yield deployment
         deployment.stop()
 
 
-# Stages of an upload: each context manager waits until the upload has reached it, and holds it there if possible
+# Stages of an upload: each context manager starts an upload, waits for the stage, and keeps it there if possible
 
 
 @dataclass
-class InFlight:
-    """An upload in progress."""
+class UploadInProgress:
+    """An upload during which a fault is injected."""
 
     deployment: Deployment
     name: str
@@ -207,60 +214,65 @@ class InFlight:
         return self.pool.submit(send)
 
 
-Stage = Callable[[InFlight], contextlib.AbstractContextManager[Future[bool] | None]]
+Stage = Callable[[UploadInProgress], contextlib.AbstractContextManager[Future[bool] | None]]
 
 
-def sent(share: float) -> Stage:
+def raw_upload(content: bytes) -> tuple[bytes, bytes]:
+    """Return head and body of an HTTP request that uploads a file."""
+    body = b'--b\r\nContent-Disposition: form-data; name="deals"; filename="d.csv"\r\n\r\n' + content + b"\r\n--b--\r\n"
+    head = (
+        "POST /api/upload/ HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode(), body
+
+
+def partly_sent(share: float) -> Stage:
     """The client has sent this share of the body, and sends no more."""
 
     @contextlib.contextmanager
-    def stage(flight: InFlight) -> Iterator[None]:
-        head = b'--b\r\nContent-Disposition: form-data; name="deals"; filename="d.csv"\r\n\r\n'
-        body = head + flight.content + b"\r\n--b--\r\n"
-        start = (
-            "POST /api/upload/ HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
-        with socket.create_connection(("127.0.0.1", flight.deployment.server.port), TIMEOUT) as client:
-            client.sendall(start.encode() + body[: int(share * (len(body) - 1))])
+    def stage(upload: UploadInProgress) -> Iterator[None]:
+        head, body = raw_upload(upload.content)
+        with socket.create_connection(("127.0.0.1", upload.deployment.server.port), TIMEOUT) as client:
+            client.sendall(head + body[: int(share * (len(body) - 1))])
             time.sleep(0.1)
             yield
 
     return stage
 
 
-def waits_for(table: str) -> Stage:
+def waiting_for_table(table: str) -> Stage:
     """The loader has written all tables before this one, and waits for a lock on it."""
 
     @contextlib.contextmanager
-    def stage(flight: InFlight) -> Iterator[Future[bool]]:
-        with contextlib.closing(psycopg2.connect(flight.deployment.url)) as holder:
-            with holder.cursor() as cursor:
+    def stage(upload: UploadInProgress) -> Iterator[Future[bool]]:
+        with contextlib.closing(psycopg2.connect(upload.deployment.url)) as lock_holder:
+            with lock_holder.cursor() as cursor:
                 cursor.execute(f"LOCK deals_api_{table} IN SHARE MODE")
-            acknowledged_later = flight.send()
-            wait_until(lambda: query(flight.deployment.url, WAITING))
+            acknowledged_later = upload.send()
+            wait_until(lambda: query(upload.deployment.url, WAITING_FOR_LOCK))
             yield acknowledged_later
 
     return stage
 
 
 @contextlib.contextmanager
-def waits_for_pointer(flight: InFlight) -> Iterator[Future[bool]]:
+def waiting_for_pointer(upload: UploadInProgress) -> Iterator[Future[bool]]:
     """All rows are written, and nothing is committed."""
-    with contextlib.closing(psycopg2.connect(flight.deployment.url)) as holder:
-        with holder.cursor() as cursor:
+    with contextlib.closing(psycopg2.connect(upload.deployment.url)) as lock_holder:
+        with lock_holder.cursor() as cursor:
             cursor.execute("SELECT * FROM deals_api_currentupload FOR UPDATE")
-        acknowledged_later = flight.send()
-        wait_until(lambda: query(flight.deployment.url, WAITING))
+        acknowledged_later = upload.send()
+        wait_until(lambda: query(upload.deployment.url, WAITING_FOR_LOCK))
         yield acknowledged_later
 
 
 @contextlib.contextmanager
-def copies(flight: InFlight) -> Iterator[Future[bool]]:
+def copying_deals(upload: UploadInProgress) -> Iterator[Future[bool]]:
     """Some of the deals are in the table."""
-    acknowledged_later = flight.send()
+    acknowledged_later = upload.send()
     progress = "SELECT 1 FROM pg_stat_progress_copy WHERE tuples_processed > 1000"
-    with contextlib.closing(psycopg2.connect(flight.deployment.url)) as connection, connection.cursor() as cursor:
+    with contextlib.closing(psycopg2.connect(upload.deployment.url)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         while not acknowledged_later.done():
             cursor.execute(progress)
@@ -270,26 +282,26 @@ def copies(flight: InFlight) -> Iterator[Future[bool]]:
 
 
 @contextlib.contextmanager
-def is_committed(flight: InFlight) -> Iterator[Future[bool]]:
+def committed(upload: UploadInProgress) -> Iterator[Future[bool]]:
     """The pointer has moved; the response may be on its way."""
-    acknowledged_later = flight.send()
+    acknowledged_later = upload.send()
     current = "SELECT c.username FROM deals_api_currentupload p JOIN deals_api_customer c ON c.upload_id = p.upload_id"
-    wait_until(lambda: query(flight.deployment.url, current) == [(flight.name,)])
+    wait_until(lambda: query(upload.deployment.url, current) == [(upload.name,)])
     yield acknowledged_later
 
 
 STAGES: dict[str, Stage] = {
-    "no byte of the body received": sent(0),
-    "a quarter received": sent(0.25),
-    "half received": sent(0.5),
-    "all but the last byte received": sent(1),
-    "no deal written": waits_for("deal"),
-    "deals being written": copies,
-    "all deals written": waits_for("purchase"),
-    "all purchases written": waits_for("customer"),
-    "all customers written": waits_for("gem"),
-    "all written, not committed": waits_for_pointer,
-    "committed": is_committed,
+    "no byte of the body received": partly_sent(0),
+    "a quarter received": partly_sent(0.25),
+    "half received": partly_sent(0.5),
+    "all but the last byte received": partly_sent(1),
+    "no deal written": waiting_for_table("deal"),
+    "deals being written": copying_deals,
+    "all deals written": waiting_for_table("purchase"),
+    "all purchases written": waiting_for_table("customer"),
+    "all customers written": waiting_for_table("gem"),
+    "all written, not committed": waiting_for_pointer,
+    "committed": committed,
 }
 FAULTS: dict[str, Callable[[Deployment], None]] = {
     "killed workers": Deployment.kill_workers,
@@ -301,13 +313,13 @@ FAULTS: dict[str, Callable[[Deployment], None]] = {
 def inject_and_check(deployment: Deployment, stage: Stage, fault: Callable[[Deployment], None]) -> None:
     deployment.upload()
     with ThreadPoolExecutor() as pool:
-        flight = InFlight(deployment, deployment.name(), pool)
-        with stage(flight) as acknowledged_later:
+        upload = UploadInProgress(deployment, deployment.next_customer(), pool)
+        with stage(upload) as acknowledged_later:
             fault(deployment)
         acknowledged = acknowledged_later is not None and acknowledged_later.result(TIMEOUT)
     deployment.restart_killed()
-    deployment.assert_one_complete_upload(flight.name, acknowledged)
-    deployment.assert_nothing_left_open()
+    deployment.assert_one_complete_upload(upload.name, acknowledged)
+    deployment.assert_no_open_files_or_transactions()
 
 
 @pytest.mark.parametrize(("number", "stage"), list(enumerate(STAGES)), ids=list(STAGES))
@@ -317,37 +329,36 @@ def test_crash_during_upload_keeps_one_complete_upload(deployment: Deployment, n
 
 
 def test_workers_of_a_killed_master_finish_and_exit(deployment: Deployment) -> None:
-    def kill(deployment: Deployment) -> None:
-        deployment.kill_master()
-        time.sleep(1.5)  # workers check their parent once a second
-
     deployment.upload()
     with ThreadPoolExecutor() as pool:
-        flight = InFlight(deployment, deployment.name(), pool)
-        with waits_for("purchase")(flight) as acknowledged_later:
-            kill(deployment)
+        upload = UploadInProgress(deployment, deployment.next_customer(), pool)
+        with waiting_for_table("purchase")(upload) as acknowledged_later:
+            orphans = deployment.kill_master()
+            time.sleep(1.5)  # workers check their parent once a second
         assert acknowledged_later is not None
         assert acknowledged_later.result(TIMEOUT)
-    _, alive = psutil.wait_procs(deployment.orphans, timeout=TIMEOUT)
+    _, alive = psutil.wait_procs(orphans, timeout=TIMEOUT)
     assert alive == []
     deployment.restart_killed()
-    deployment.assert_one_complete_upload(flight.name, acknowledged=True)
-    deployment.assert_nothing_left_open()
+    deployment.assert_one_complete_upload(upload.name, acknowledged=True)
+    deployment.assert_no_open_files_or_transactions()
 
 
 @pytest.mark.skipif(not SECONDS, reason="long form: needs DEALS_TEST_SECONDS")
 def test_every_fault_at_every_stage(deployment: Deployment) -> None:
-    until = time.monotonic() + SECONDS
+    deadline = time.monotonic() + SECONDS
     for stage, fault in itertools.cycle(itertools.product(STAGES.values(), FAULTS.values())):
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             break
         inject_and_check(deployment, stage, fault)
 
 
 def test_next_upload_deletes_rows_of_interrupted_ones(deployment: Deployment) -> None:
     deployment.upload()
-    with ThreadPoolExecutor() as pool, waits_for("customer")(InFlight(deployment, deployment.name(), pool)):
-        deployment.kill_service()
+    with ThreadPoolExecutor() as pool:
+        upload = UploadInProgress(deployment, deployment.next_customer(), pool)
+        with waiting_for_table("customer")(upload):
+            deployment.kill_service()
     deployment.restart_killed()
     time.sleep(10.5)  # after ten seconds without its lock an upload counts as interrupted
     deployment.upload()
@@ -359,25 +370,25 @@ def test_next_upload_deletes_rows_of_interrupted_ones(deployment: Deployment) ->
 # Processes killed while they change the pointer
 
 
-def reads_without_statements(server: Server) -> bool:
-    """Return whether one of several successive reads used a lease of the pointer."""
+def some_read_uses_a_lease(server: Server) -> bool:
+    """Return whether one of several successive reads needed no SQL statement, because it used a lease."""
     with httpx.Client(timeout=TIMEOUT) as client:
         reads = [client.get(f"{server.url}/api/top-clients/") for _ in range(20)]
     return any("statements" not in read.headers["Server-Timing"] for read in reads)
 
 
-def kill_while(server: Server, url: str, condition: str, act: Callable[[], object]) -> bool:
-    """Kill the workers as soon as the query has a result. Return False if ``act`` ended before that."""
+def kill_while(server: Server, url: str, condition: str, action: Callable[[], object]) -> bool:
+    """Kill the workers as soon as the query has a result. Return False if the action ended before that."""
     with ThreadPoolExecutor() as pool:
-        acting = pool.submit(act)
+        running = pool.submit(action)
         while not query(url, condition):
-            if acting.done():
+            if running.done():
                 return False
             time.sleep(0.001)
         for worker in server.workers():
             worker.kill()
         with contextlib.suppress(httpx.HTTPError):
-            acting.result(TIMEOUT)
+            running.result(TIMEOUT)
     return query(url, condition) != []
 
 
@@ -385,28 +396,28 @@ LOADING: Final = "SELECT id FROM deals_api_upload WHERE state = 'loading'"
 ANNOUNCED: Final = "SELECT id FROM deals_api_currentupload WHERE announced IS NOT NULL"
 
 
-def test_killed_load_stops_slowing_readers_without_another_upload(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_readers_use_leases_again_after_a_killed_load(tmp_path: Path, environment: dict[str, str]) -> None:
     url = environment["DATABASE_URL"]
     with serving(tmp_path, **environment, WEB_WORKERS="1") as server:
         upload(server, "before")
         content = csv_of(*many(100_000))
         assert kill_while(server, url, LOADING, lambda: server.upload(content))
-        wait_until(lambda: reads_without_statements(server), 300)
+        wait_until(lambda: some_read_uses_a_lease(server), 300)
         assert query(url, "SELECT state FROM deals_api_upload ORDER BY id") == [("loaded",), ("interrupted",)]
         assert top_client(server) == "before"
 
 
-def test_killed_roll_back_stops_slowing_readers_without_another(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_readers_use_leases_again_after_a_killed_roll_back(tmp_path: Path, environment: dict[str, str]) -> None:
     url = environment["DATABASE_URL"]
     with serving(tmp_path, **environment, WEB_WORKERS="1") as server:
         upload(server, "before")
-        key = graphql(server, "{currentUpload {id}}")["currentUpload"]["id"]
+        upload_id = graphql(server, "{currentUpload {id}}")["currentUpload"]["id"]
         upload(server, "after")
         for _ in range(100):
             server.wait_until_ready()
-            if kill_while(server, url, ANNOUNCED, lambda: activate(server, key)):
+            if kill_while(server, url, ANNOUNCED, lambda: activate(server, upload_id)):
                 break
-        wait_until(lambda: reads_without_statements(server), 300)
+        wait_until(lambda: some_read_uses_a_lease(server), 300)
         assert query(url, ANNOUNCED) == []
 
 
@@ -420,13 +431,13 @@ def test_reads_during_database_restart_get_503_then_succeed(deployment: Deployme
     responses: list[tuple[float, httpx.Response]] = []
 
     def read() -> None:
-        """Send requests that are in no cache to both APIs."""
+        """Send requests that no cache contains to both APIs."""
         with httpx.Client(base_url=deployment.server.url, timeout=TIMEOUT) as client:
             while not finished.is_set():
                 limit = next(limits)
-                operation = {"query": f"{{topClients(limit: {limit}) {{username}}}} # {time.monotonic()}"}
+                body = {"query": f"{{topClients(limit: {limit}) {{username}}}} # {time.monotonic()}"}
                 responses.append((time.monotonic(), client.get(f"/api/top-clients/?limit={limit}")))
-                responses.append((time.monotonic(), client.post("/graphql/", json=operation)))
+                responses.append((time.monotonic(), client.post("/graphql/", json=body)))
 
     readers = [threading.Thread(target=read) for _ in range(4)]
     for reader in readers:
@@ -437,15 +448,15 @@ def test_reads_during_database_restart_get_503_then_succeed(deployment: Deployme
         time.sleep(0.5)
         deployment.database.start()
         wait_until(lambda: deployment.server.get("/health/ready").status_code == 200)
-    available = time.monotonic()
+    restarted = time.monotonic()
     time.sleep(1)
     finished.set()
     for reader in readers:
         reader.join()
-    failed = [(when, response) for when, response in responses if response.status_code != 200]
+    failed = [(sent, response) for sent, response in responses if response.status_code != 200]
     assert failed
     assert {(response.status_code, response.headers["Retry-After"]) for _, response in failed} == {(503, "2")}
-    assert [response for when, response in failed if when > available] == []
+    assert [response for sent, response in failed if sent > restarted] == []
     names = {name for _, response in responses if response.status_code == 200 for name in names_in(response)}
     assert names == {deployment.current}
     assert deployment.server.workers() == workers
@@ -486,7 +497,7 @@ def execute(url: str, *statements: str) -> None:
 
 
 def assert_rejected_for_space(server: Server, free_space: Callable[[], None] = lambda: None) -> None:
-    """Assert that a file that does not fit is rejected with its own code, and that a small one is accepted after it."""
+    """Assert that a file that does not fit on the disk is rejected, and a small file is accepted later."""
     upload(server, "before")
     for _ in range(3):
         response = server.upload(csv_of(*many(100_000, ["x" * 50])))
@@ -553,15 +564,9 @@ def test_upload_of_a_disconnected_client_is_stored(tmp_path: Path, environment: 
     with serving(tmp_path, **environment) as server:
         upload(server, "before")
         for number in range(3):
-            body = b'--b\r\nContent-Disposition: form-data; name="deals"; filename="d.csv"\r\n\r\n' + csv_of(
-                *many(5000, [f"gone{number}"])
-            )
-            head = (
-                "POST /api/upload/ HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
-                f"Content-Length: {len(body) + 9}\r\n\r\n"
-            )
+            head, body = raw_upload(csv_of(*many(5000, [f"gone{number}"])))
             with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as client:
-                client.sendall(head.encode() + body + b"\r\n--b--\r\n")
+                client.sendall(head + body)
             wait_until(lambda name=f"gone{number}": top_client(server) == name)
             assert server.get().json()["response"][0]["spent_money"] == 5000
         upload(server, "after")

@@ -34,7 +34,7 @@ TOP_FIVE: Final = [
     ("braggadocio", "108,957", ["Изумруд"]),
     ("turophile", "100,132", ["Изумруд", "Рубин"]),
 ]
-BAD: Final = csv_of(deal(), deal(total='"12,50"', quantity="0"))
+INVALID_FILE: Final = csv_of(deal(), deal(total='"12,50"', quantity="0"))
 REAL_DEALS: Final = list(csv.DictReader(REAL_FILE.read_text().splitlines()))
 
 
@@ -108,7 +108,7 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
 
 @pytest.fixture
 def real_page(server: Server, page: Page) -> Page:
-    """The page with the real file."""
+    """The page after an upload of the real file."""
     server.upload(REAL_FILE.read_bytes())
     expect(page.locator(".clients .name").first).to_have_text("resplendent")
     expect(page.locator("#deals-table tbody tr").first).to_be_visible()
@@ -146,7 +146,7 @@ def test_dropping_a_file_shows_the_top_clients(page: Page) -> None:
 
 
 def test_rejected_file_shows_its_errors_and_changes_nothing(real_page: Page) -> None:
-    real_page.set_input_files("#file", {"name": "bad.csv", "mimeType": "text/csv", "buffer": BAD})
+    real_page.set_input_files("#file", {"name": "bad.csv", "mimeType": "text/csv", "buffer": INVALID_FILE})
     expect(real_page.locator("#result .bad")).to_have_text(
         "bad.csv was rejected. The data shown below has not changed."
     )
@@ -197,7 +197,7 @@ def test_tables_sort_filter_and_scroll_to_the_end(real_page: Page) -> None:
     expect(customers.locator("tbody th").first).to_have_text("zygote4id3n")
 
 
-def test_new_upload_appears_and_unchanged_data_are_not_sent_again(real_page: Page, server: Server) -> None:
+def test_new_upload_appears_and_unchanged_data_is_not_sent_again(real_page: Page, server: Server) -> None:
     requests = "performance.getEntriesByType('resource').filter(({name}) => name.includes('query+Current'))"
     # A 304 has headers only. The first responses, to a new page and to its upload, have a body.
     not_modified = "({transferSize, encodedBodySize}) => transferSize < encodedBodySize + 300"
@@ -226,7 +226,7 @@ def test_failed_comparison_shows_the_error(real_page: Page, server: Server) -> N
     compare = real_page.locator("#uploads tbody tr", has_text="older.csv").first.get_by_role("button").last
     expect(compare).to_be_visible()
     real_page.route("**/graphql/?query=query+Current*", lambda route: route.abort())
-    for number in range(3):  # the older upload is pruned, and the page does not notice
+    for number in range(3):  # the older upload is pruned, and the page still lists it
         server.upload(csv_of(deal(f"c{number}")))
     compare.click()
     expect(real_page.locator("#history-message")).to_contain_text("no longer retained")
@@ -290,7 +290,7 @@ def test_every_control_has_a_name_and_works_by_keyboard(real_page: Page) -> None
 
 
 def test_query_copied_from_graphiql_works_in_the_page(real_page: Page) -> None:
-    client = real_page.evaluate("document.querySelector('script[type=module]').src").replace(
+    module_url = real_page.evaluate("document.querySelector('script[type=module]').src").replace(
         "main.js", "graphql_client.js"
     )
     real_page.goto("/graphql/")
@@ -298,7 +298,7 @@ def test_query_copied_from_graphiql_works_in_the_page(real_page: Page) -> None:
     copied = real_page.evaluate("document.querySelector('.graphiql-query-editor .CodeMirror').CodeMirror.getValue()")
     assert "topClients" in copied
     real_page.goto("/")
-    data = real_page.evaluate("async ([client, query]) => (await import(client)).query(query)", [client, copied])
+    data = real_page.evaluate("async ([url, query]) => (await import(url)).query(query)", [module_url, copied])
     assert [client["username"] for client in data["topClients"]] == [username for username, *_ in TOP_FIVE]
 
 

@@ -48,6 +48,7 @@ class Visit:
         self.page.wait_for_selector(".graphiql-query-editor .CodeMirror")
 
     def check(self) -> None:
+        """Check that the page used no other host and reported no errors."""
         assert {request.url.split("/", 3)[2] for request in self.requests} == {self.server.url.split("/", 3)[2]}
         assert self.errors == []
 
@@ -63,11 +64,11 @@ class Visit:
         editor = "document.querySelector('.graphiql-query-editor .CodeMirror').CodeMirror"
         deadline = time.monotonic() + BROWSER_TIMEOUT_MS / 1000
         while True:
-            text, known = self.page.evaluate(f"[{editor}.getValue(), {editor}.operationName]")
+            text, parsed_name = self.page.evaluate(f"[{editor}.getValue(), {editor}.operationName]")
             name = re.search(r"^query (\w+)", text, re.MULTILINE)
-            if known == (name and name[1]):
+            if parsed_name == (name and name[1]):
                 return
-            assert time.monotonic() < deadline, f"GraphiQL has the operation name {known}"
+            assert time.monotonic() < deadline, f"GraphiQL has the operation name {parsed_name}"
             self.page.wait_for_timeout(50)
 
     def run(self) -> Any:
@@ -78,7 +79,7 @@ class Visit:
         self.page.wait_for_selector(".graphiql-spinner", state="detached")
         return received.value.json()
 
-    def shows(self, text: str) -> None:
+    def expect_result(self, text: str) -> None:
         expect(self.page.locator(".result-window")).to_contain_text(text)
 
 
@@ -100,7 +101,7 @@ Visiting = Callable[..., contextlib.AbstractContextManager[Visit]]
 
 @pytest.fixture
 def visiting(browser: Browser) -> Visiting:
-    """Open GraphiQL in a window with the given options, and check afterwards that there were no errors."""
+    """Return a context manager that opens GraphiQL in a window with the given options, and checks it afterwards."""
 
     @contextlib.contextmanager
     def visiting(server: Server, **window: Any) -> Iterator[Visit]:
@@ -136,22 +137,22 @@ def test_page_opens_with_example_queries_and_schema(visit: Visit) -> None:
 def test_typed_query_is_executed_and_displayed(visit: Visit) -> None:
     visit.write('{ gem(name: "Рубин") { total buyerCount } }')
     assert visit.run()["data"] == {"gem": {"total": "27001", "buyerCount": 3}}
-    visit.shows('"total": "27001"')
+    visit.expect_result('"total": "27001"')
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"), list(zip(NAMES, ["451731", "86813", "266753", "Рубин", "deals.csv"], strict=True))
+    ("name", "expected"), list(zip(NAMES, ["451731", "86813", "266753", "Рубин", "deals.csv"], strict=True))
 )
-def test_example_query_is_sent_unchanged(visit: Visit, name: str, shown: str) -> None:
+def test_example_query_is_sent_unchanged(visit: Visit, name: str, expected: str) -> None:
     example = example_queries()[NAMES.index(name)]
     visit.page.get_by_role("tab", name=name).click()
-    expect(visit.page.locator(".result-window")).not_to_contain_text(shown)
+    expect(visit.page.locator(".result-window")).not_to_contain_text(expected)
     response = visit.run()
     assert "errors" not in response
     sent = json.loads(visit.requests[-1].post_data or "")
     assert sent["query"] == example["query"]
     assert sent.get("variables", {}) == json.loads(example["variables"] or "{}")
-    visit.shows(shown)
+    visit.expect_result(expected)
 
 
 def test_documentation_lists_the_fields_of_query(visit: Visit) -> None:
@@ -173,8 +174,8 @@ def test_fields_are_suggested_while_typing(visit: Visit) -> None:
 def test_rejected_query_displays_its_error(visit: Visit) -> None:
     visit.write("{ topClients(limit: 1000) { username } }")
     assert visit.run()["errors"]
-    visit.shows("limit may be 1 to 100, not 1000.")
-    visit.shows('"code": "limit_exceeded"')
+    visit.expect_result("limit may be 1 to 100, not 1000.")
+    visit.expect_result('"code": "limit_exceeded"')
 
 
 def test_query_is_prettified_and_stored_in_the_history(visit: Visit) -> None:
@@ -219,7 +220,7 @@ def test_page_follows_the_color_scheme_of_the_system(server: Server, visiting: V
 def test_phone_has_room_for_query_and_result(server: Server, visiting: Visiting) -> None:
     with visiting(server, viewport=PHONE, has_touch=True) as visit:
         visit.run()
-        visit.shows("resplendent")
+        visit.expect_result("resplendent")
         visit.page.get_by_label("Show Documentation Explorer").click()
         for pane in (".graphiql-query-editor", ".result-window", ".graphiql-plugin"):
             box = visit.page.locator(pane).bounding_box()
@@ -236,7 +237,7 @@ def test_required_token_can_be_sent_in_a_header(visiting: Visiting, tmp_path: Pa
     environment = {"API_TOKENS": "ann:secret-of-ann-0123456789", "READ_REQUIRES_TOKEN": "1"}
     with serving(tmp_path, **environment) as server, visiting(server) as visit:
         visit.run()
-        visit.shows("Reading requires a token")
+        visit.expect_result("Reading requires a token")
         visit.page.get_by_role("button", name="Headers").click()
         visit.page.click(".graphiql-editor-tool .graphiql-editor:not(.hidden) .CodeMirror")
         visit.page.keyboard.insert_text('{"Authorization": "Bearer secret-of-ann-0123456789"}')

@@ -46,7 +46,7 @@ def urls_in(page: str) -> list[str]:
 
 
 def body_of(response: Any) -> bytes:
-    """Return a served file; reading it to the end closes it."""
+    """Return the content of a streaming response; reading it to the end closes the file."""
     return b"".join(response)
 
 
@@ -106,14 +106,14 @@ def test_page_has_no_inline_script_or_style(client: Client) -> None:
 
 
 def test_files_of_the_page_are_served_as_immutable(client: Client) -> None:
-    kinds = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+    media_types = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
     urls = urls_in(page_of(client))
     assert len(urls) == 7
     for url in urls:
         assert url.startswith(f"/static/{django_settings.DEALS_BUILD}/")
         response = client.get(url)
         assert response.status_code == 200
-        assert response["Content-Type"].startswith(kinds[Path(url).suffix])
+        assert response["Content-Type"].startswith(media_types[Path(url).suffix])
         assert "immutable" in response["Cache-Control"]
         assert body_of(response)
 
@@ -157,12 +157,12 @@ def test_collected_static_files_are_served_compressed(client: Client, settings: 
     settings.STATIC_ROOT = tmp_path
     settings.WHITENOISE_USE_FINDERS = False
     call_command("collectstatic", interactive=False, verbosity=0)
-    image = Client()
+    new_client = Client()  # reads the settings of WhiteNoise again
     for url, content in uncollected.items():
-        response = image.get(url, headers={"Accept-Encoding": "gzip, br"})
+        response = new_client.get(url, headers={"Accept-Encoding": "gzip, br"})
         assert gzip.decompress(body_of(response)) == content
         assert response["Content-Encoding"] == "gzip"
-        assert body_of(image.get(url)) == content
+        assert body_of(new_client.get(url)) == content
 
 
 # Example queries
@@ -170,7 +170,7 @@ def test_collected_static_files_are_served_compressed(client: Client, settings: 
 
 @pytest.fixture
 def ask(client: Client) -> Any:
-    """Send the example query with a number, as GraphiQL does; keyword arguments replace its variables."""
+    """Return a function that sends the example query with a number, as GraphiQL does; arguments replace its variables."""
 
     def ask(number: int, **variables: Any) -> Any:
         example = example_queries()[number - 1]

@@ -35,7 +35,7 @@ def check_response(response: Response) -> None:
     assert all(error["extensions"]["code"] != "internal_error" for error in body.get("errors", ()))
 
 
-SEARCH = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY_EXAMPLES = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 # Generated JSON and GraphQL
 
@@ -67,19 +67,19 @@ PARAMETERS = st.lists(
 )
 
 
-@SEARCH
+@MANY_EXAMPLES
 @given(body=st.binary(max_size=200) | VALUES.map(json.dumps).map(str.encode))
 def test_any_body_gets_a_response(body: bytes) -> None:
     check_response(post(body, RESPONSE))
 
 
-@SEARCH
+@MANY_EXAMPLES
 @given(graphql_request=GRAPHQL_REQUESTS)
 def test_any_graphql_request_gets_a_response(graphql_request: Any) -> None:
     check_response(post(graphql_request))
 
 
-@SEARCH
+@MANY_EXAMPLES
 @given(parameters=PARAMETERS, tail=st.text(st.characters(max_codepoint=255), max_size=10))
 def test_any_url_gets_a_response(parameters: list[tuple[str, str]], tail: str) -> None:
     check_response(call(query=urlencode(parameters, errors="surrogatepass") + tail))
@@ -91,20 +91,22 @@ def test_any_url_gets_a_response(parameters: list[tuple[str, str]], tail: str) -
 HEADER_TEXT = st.text(st.characters(min_codepoint=1, max_codepoint=255, exclude_characters="\r\n"), max_size=40)
 
 
-def joined(*pieces: str) -> st.SearchStrategy[str]:
+def header_value(*pieces: str) -> st.SearchStrategy[str]:
     return HEADER_TEXT | st.lists(st.sampled_from(pieces), max_size=8).map("".join)
 
 
 HEADERS = st.fixed_dictionaries(
     {},
     optional={
-        "Accept": joined(JSON, RESPONSE, "*/*", "application/*", "text/*", ";", "q=", "0", "1", ".5", "nan", ",", " "),
-        "Content-Type": joined(
+        "Accept": header_value(
+            JSON, RESPONSE, "*/*", "application/*", "text/*", ";", "q=", "0", "1", ".5", "nan", ",", " "
+        ),
+        "Content-Type": header_value(
             JSON, ";", "charset", "*", "=", "'", "''", "utf-8", "rot13", "\xff", '"', "%41", ",", "0", "a", " "
         ),
         "Content-Length": HEADER_TEXT | st.integers().map(str),
-        "If-None-Match": joined('"', "W/", "*", ",", "a"),
-        "Origin": joined("http", "://", "[", "]", "deals.example", ":80", "null", "@"),
+        "If-None-Match": header_value('"', "W/", "*", ",", "a"),
+        "Origin": header_value("http", "://", "[", "]", "deals.example", ":80", "null", "@"),
         **dict.fromkeys(
             ["Content-Encoding", "Transfer-Encoding", "If-Match", "Range", "X-Request-ID", "X-Forwarded-Proto",
              "X-HTTP-Method-Override", "Cookie", "Authorization", "Sec-Fetch-Site"],
@@ -114,7 +116,7 @@ HEADERS = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@SEARCH
+@MANY_EXAMPLES
 @given(method=st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "PUT"]), headers=HEADERS)
 @example(method="GET", headers={"Content-Type": f"{JSON}; charset=rot13"})
 @example(method="GET", headers={"Content-Type": f"{JSON}; charset*=no-such'en'%41"})
@@ -122,7 +124,7 @@ def test_any_headers_get_a_response(method: str, headers: dict[str, str]) -> Non
     check_response(call(method, query="query=%7B__typename%7D", body=b'{"query":"{__typename}"}', headers=headers))
 
 
-@SEARCH
+@MANY_EXAMPLES
 @given(headers=HEADERS)
 @example(headers={"Origin": "http://["})
 def test_any_headers_of_a_mutation_get_a_response(headers: dict[str, str]) -> None:

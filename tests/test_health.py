@@ -1,4 +1,4 @@
-"""Health checks: readiness, liveness, and the degraded state without a cache."""
+"""Health checks: readiness, liveness, and the degraded state without Redis."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _no_cached_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run all checks again, although earlier tests may have passed them."""
+    """Repeat the checks that the service skips once they have passed."""
     monkeypatch.setattr(health, "_passed", [])
 
 
-def test_all_is_well() -> None:
+def test_complete_service_is_ready() -> None:
     response = Client().get("/health/ready")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_service_whose_tables_are_older_than_its_code_is_not_ready() -> None:
+def test_service_with_outdated_tables_is_not_ready() -> None:
     call_command("migrate", "deals_api", "0001", verbosity=0)
     try:
         response = Client().get("/health/ready")
@@ -38,7 +38,7 @@ def test_a_service_whose_tables_are_older_than_its_code_is_not_ready() -> None:
     assert Client().get("/health/ready").status_code == 200
 
 
-def test_a_service_without_its_cache_is_degraded_and_not_down(server_with_redis: Server, redis: Service) -> None:
+def test_service_without_redis_is_ready_but_degraded(server_with_redis: Server, redis: Service) -> None:
     # On a loaded machine, a Redis command may exceed the timeout of the service.
     wait_until(lambda: server_with_redis.get("/health/ready").json() == {"status": "ok"})
     redis.stop()
