@@ -70,7 +70,7 @@ def start_request(headers: Mapping[str, Any]) -> RequestContext:
 
 
 def get_request_context() -> RequestContext:
-    """Return the context of the request that this thread serves; outside a request, a context that is not used."""
+    """Return the context of the request that this thread serves; outside a request, a context that is never logged."""
     return _local.context
 
 

@@ -715,7 +715,7 @@ def breaker_of_a_stopped_cache() -> shared.CircuitBreaker:
 
 @pytest.mark.parametrize("error", [RedisError("down"), OSError("no network"), TimeoutError()], ids=repr)
 def test_failure_of_the_shared_cache_is_not_raised(error: Exception) -> None:
-    assert breaker_of_a_stopped_cache().call(failing_operation(error), otherwise="otherwise") == "otherwise"
+    assert breaker_of_a_stopped_cache().call(failing_operation(error), default="default") == "default"
 
 
 def test_breaker_raises_programming_errors() -> None:
@@ -750,7 +750,7 @@ def test_one_caller_tests_whether_the_cache_is_available_again() -> None:
     with ThreadPoolExecutor() as pool:
         first = pool.submit(breaker.call, operation)
         started.wait(TIMEOUT)
-        assert breaker.call(lambda: "called", otherwise="skipped") == "skipped"
+        assert breaker.call(lambda: "called", default="skipped") == "skipped"
         resume.set()
         assert first.result() == "available"
     assert breaker.call(lambda: "called") == "called"

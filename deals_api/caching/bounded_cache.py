@@ -11,10 +11,7 @@ V = TypeVar("V")
 
 
 class BoundedCache(Generic[V]):
-    """A thread-safe cache that drops the least recently used entries.
-
-    Units: ``max_bytes`` and each ``size`` are bytes of memory, the key and ``ENTRY_BYTES`` included.
-    """
+    """A thread-safe cache that evicts the least recently used entries."""
 
     #: Memory of an entry in addition to its key and value.
     ENTRY_BYTES = 500
@@ -38,7 +35,7 @@ class BoundedCache(Generic[V]):
             return entry[0]
 
     def put(self, key: Hashable, value: V, size: int) -> None:
-        """Store a value of ``size`` bytes; one that would displace most of the others is not stored."""
+        """Store a value of ``size`` bytes, unless the key exists or the entry exceeds an eighth of the cache."""
         size += self.ENTRY_BYTES + len(str(key))
         with self._lock:
             if key in self._entries or size > self.max_bytes // 8:

@@ -12,7 +12,7 @@ R = TypeVar("R", bound=HttpResponseBase)
 
 
 def not_modified(request: HttpRequest, key: str) -> HttpResponseNotModified | None:
-    """Return 304 if the client has the response with this cache key, else None."""
+    """Return 304 if the client already has the response with this cache key, otherwise None."""
     header = request.META.get("HTTP_IF_NONE_MATCH")
     if header is None or request.method not in ("GET", "HEAD"):
         return None

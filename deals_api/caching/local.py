@@ -18,5 +18,5 @@ class CachedRequest(NamedTuple):
     operation: str
 
 
-#: Bodies by cache key, so that each is in memory once, and ``CachedRequest`` by raw request.
+#: Bodies by cache key, so that each body is in memory once, and ``CachedRequest`` by raw request.
 local_responses: Final[BoundedCache[Any]] = BoundedCache(LOCAL_CACHE_BYTES)

@@ -1,12 +1,12 @@
 """The response cache of both APIs.
 
 A cache key contains everything that can change a response: the code, the limits, the snapshot, the canonical query
-and the media type. A snapshot never changes, so a cached response never becomes wrong, and a new upload uses new keys.
-Nothing is deleted for correctness, so no invalidation can be missed, lost with Redis or raced.
+and the media type. A snapshot never changes, so a cached response is never stale, and a new upload uses new keys.
+There is no invalidation that could be missed, be lost with Redis, or race with a read.
 
 A view first calls ``find``, which returns the response to a byte-identical request before anything is parsed. Then it
-parses the request and calls ``respond``, which looks for the response to the query, in this process and then in
-Redis, and computes it if there is none. A failing Redis costs only speed.
+parses the request and calls ``respond``, which looks for the response in this process and then in Redis, and computes
+it if neither has it. While Redis is unavailable, responses are slower, but correct.
 
 Memory of one process: ``local.LOCAL_CACHE_BYTES``, and ``document_cache.MAX_BYTES`` for parsed GraphQL documents.
 """
@@ -31,11 +31,11 @@ from deals_api.limits import Limits
 from deals_api.request_context import get_request_context
 from deals_api.snapshots.lease import S, Snapshot, SnapshotGone
 
-#: Frees the memory of responses that are no longer requested; correctness does not depend on it.
+#: Frees memory of responses that are no longer requested; correctness does not depend on it.
 CACHE_TTL_SECONDS: Final = 24 * 3600
-#: Larger responses are not cached, because a few of them would displace all others.
+#: Larger responses are not cached, because a few of them would evict all others.
 MAX_CACHED_BYTES: Final = 1024 * 1024
-#: How often a response is computed if its snapshot is pruned during each computation.
+#: Computations of one response, if its snapshot is pruned during each of them.
 _MAX_ATTEMPTS: Final = 3
 
 
@@ -49,14 +49,14 @@ class CacheableQuery:
 
     def key(self, snapshot: Snapshot | None) -> str:
         """Return the cache key of the response, which is also its ETag."""
-        parts = [_variant(), _name(snapshot), self.api, self.parameters, self.media_type]
+        parts = [_code_and_limits(), _snapshot_name(snapshot), self.api, self.parameters, self.media_type]
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseBody:
-    """The computed body of a response. A response with errors is not cacheable."""
+    """The body of a computed response. A response with errors is not cacheable."""
 
     content: bytes
     cacheable: bool = True
@@ -66,9 +66,9 @@ class ResponseBody:
 def find(request: HttpRequest, snapshot: Snapshot | None, raw_request: Hashable) -> HttpResponse | None:
     """Return the response to an earlier, byte-identical request if this process has it.
 
-    ``raw_request`` is every unparsed part of the request that the response may depend on.
+    ``raw_request`` contains every unparsed part of the request that can change the response.
     """
-    cached: CachedRequest | None = local_responses.get((_variant(), _name(snapshot), raw_request))
+    cached: CachedRequest | None = local_responses.get((_code_and_limits(), _snapshot_name(snapshot), raw_request))
     if cached is None:
         return None
     response: HttpResponse | None = not_modified(request, cached.key)
@@ -89,12 +89,12 @@ def respond(
     read_snapshot: Callable[[], S | None],
     compute: Callable[[S | None], ResponseBody],
 ) -> HttpResponse:
-    """Return the cached or computed response to a query, or 304 if the client has it.
+    """Return the cached or computed response to a query, or 304 if the client already has it.
 
-    ``compute`` must read only rows of the snapshot that it is given. With a ``raw_request``, ``find`` returns the
-    response from now on.
+    ``compute`` must read only rows of the snapshot in its argument. If ``raw_request`` is not None, ``find`` returns
+    the response to later requests.
 
-    Raises: SnapshotGone, if snapshots are pruned faster than one can be read.
+    Raises: SnapshotGone, if the snapshot was pruned during each computation.
     """
     for _ in range(_MAX_ATTEMPTS):
         snapshot = read_snapshot()
@@ -109,7 +109,7 @@ def respond(
             return uncacheable_response(body, query.media_type)
         if raw_request is not None:
             cached = CachedRequest(key, query.media_type, get_request_context().operation)
-            local_responses.put((_variant(), _name(snapshot), raw_request), cached, 0)
+            local_responses.put((_code_and_limits(), _snapshot_name(snapshot), raw_request), cached, 0)
         return set_cache_headers(HttpResponse(body.content, query.media_type), key)
     raise SnapshotGone
 
@@ -153,15 +153,15 @@ def _compute_checked(compute: Callable[[S | None], ResponseBody], snapshot: S | 
     return body
 
 
-def _name(snapshot: Snapshot | None) -> str | None:
+def _snapshot_name(snapshot: Snapshot | None) -> str | None:
     return None if snapshot is None else snapshot.cache_name()
 
 
-def _variant() -> str:
-    """Return a digest of the process's own influence on responses: its code and its limits.
+def _code_and_limits() -> str:
+    """Return a digest of the code and all limits, on which responses depend.
 
-    All limits are included, so that a new one cannot be forgotten. The other settings (tokens, hosts, rate limits,
-    GraphiQL) decide whether a request is served at all, and are checked before the cache.
+    The other settings (tokens, hosts, GraphiQL) decide whether a request is served at all, and are checked before the
+    cache.
     """
     return _digest(settings.DEALS_BUILD, settings.DEALS_LIMITS)
 

@@ -16,7 +16,6 @@ log = logging.getLogger(__name__)
 #: Django's default cache.
 backend: BaseCache = cache
 
-
 #: Time after a failure during which Redis is not called.
 RECOVERY_SECONDS: Final = 5.0
 
@@ -26,15 +25,15 @@ def increment(key: str, seconds: int) -> int | None:
     if breaker.call(backend.add, key, 0, seconds) is None:
         return None
     try:
-        number: int | None = breaker.call(backend.incr, key)
+        count: int | None = breaker.call(backend.incr, key)
     except ValueError:  # evicted between the two calls
         return None
-    return number
+    return count
 
 
 def is_available() -> bool:
-    """Return whether the shared cache responds; while it fails, it is called once in ``RECOVERY_SECONDS``."""
-    return bool(breaker.call(ping, otherwise=False))
+    """Return whether the shared cache responds; during a failure it is called once in ``RECOVERY_SECONDS``."""
+    return bool(breaker.call(ping, default=False))
 
 
 def ping() -> bool:
@@ -45,36 +44,36 @@ def ping() -> bool:
 class CircuitBreaker:
     """Stop calling the shared cache for ``RECOVERY_SECONDS`` after it has failed.
 
-    If a call fails while ``probe`` succeeds, Redis rejected this call only, for example because the value is too
-    large. The circuit then stays closed.
+    If a call fails and ``probe`` succeeds, Redis rejected only this call, for example because the value is too large,
+    and the circuit stays closed.
     """
 
     def __init__(self, probe: Callable[[], object] = ping) -> None:
         self.probe = probe
         self.open_until = 0.0
         self.failing = False
-        self.rejected_once = False
+        self.rejection_logged = False
 
-    def call(self, operation: Callable[..., Any], *arguments: Any, otherwise: Any = None) -> Any:
-        """Return the result of ``operation``, or ``otherwise`` if the cache is unavailable or rejects the call."""
+    def call(self, operation: Callable[..., Any], *arguments: Any, default: Any = None) -> Any:
+        """Return the result of ``operation``, or ``default`` if the cache is unavailable or rejects the call."""
         now = time.monotonic()
         if now < self.open_until:
-            return otherwise
+            return default
         if self.failing:
-            self.open_until = now + RECOVERY_SECONDS  # other threads wait while this call tries
+            self.open_until = now + RECOVERY_SECONDS  # only this thread tries again; the others return the default
         try:
             result = operation(*arguments)
         except (RedisError, OSError) as error:
             if not self.failing and self._is_reachable():
-                if not self.rejected_once:
+                if not self.rejection_logged:
                     log.warning("The shared cache rejected a call (logged once by each process): %s", error)
-                self.rejected_once = True
-                return otherwise
+                self.rejection_logged = True
+                return default
             self.open_until = time.monotonic() + RECOVERY_SECONDS
             if not self.failing:
                 log.warning("The shared cache is unavailable; responses are computed until it is available: %s", error)
             self.failing = True
-            return otherwise
+            return default
         if self.failing:
             log.warning("The shared cache is available again.")
             self.failing, self.open_until = False, 0.0

@@ -1,4 +1,4 @@
-"""Single flight: one computation of a response at a time."""
+"""Single flight: concurrent requests for a response share one computation."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class SingleFlight:
             self.lock = self._locks.setdefault(self.key, threading.Lock())
         self.has_lock = self.lock.acquire(timeout=SINGLE_FLIGHT_WAIT_SECONDS)
         self.has_shared_lock = False
-        until, pause = time.monotonic() + SINGLE_FLIGHT_WAIT_SECONDS, 0.005
-        while time.monotonic() < until:
+        deadline, pause = time.monotonic() + SINGLE_FLIGHT_WAIT_SECONDS, 0.005
+        while time.monotonic() < deadline:
             added = shared.breaker.call(shared.backend.add, self.lock_key, b"1", SINGLE_FLIGHT_WAIT_SECONDS)
             self.has_shared_lock = bool(added)
-            if added is not False or shared.breaker.call(shared.backend.has_key, self.key, otherwise=True):
-                return  # locked, no shared cache, or the response is there
+            if added is not False or shared.breaker.call(shared.backend.has_key, self.key, default=True):
+                return  # locked, the cache is unavailable, or it has the response
             time.sleep(pause)
             pause = min(pause * 2, 0.1)
 

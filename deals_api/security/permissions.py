@@ -1,7 +1,8 @@
 """Read and write permission of a request, the same for every API.
 
-Uploading is open by default. Even then no page of another site may write through the browser of a user who can reach
-the service: browsers name the site of a page (``Origin``, ``Sec-Fetch-Site``), other clients send neither header.
+Without tokens, every client may upload, but no page of another site may write through the browser of a user who can
+reach the service. Browsers send the site of the page (``Origin``, ``Sec-Fetch-Site``); other clients send neither
+header.
 """
 
 from __future__ import annotations
@@ -26,21 +27,21 @@ def require_read_permission(headers: Headers) -> None:
 
 
 def require_write_permission(headers: Headers) -> str:
-    """Return the holder of the request's token; empty if no tokens are configured.
+    """Return the holder of the request's token; an empty string if no tokens are configured.
 
     Raises: TokenRequired, NotAllowed.
     """
     if settings.API_TOKENS:
         if not (holder := token_holder(headers)):
             raise TokenRequired("Writing requires a token: Authorization: Bearer <token>.")
-        return holder  # the origin is not checked: a page of another site does not have the token
+        return holder  # the origin is not checked, because a page of another site does not have the token
     if not _is_same_origin_or_non_browser(headers):
         raise NotAllowed("Cross-origin writes are not allowed; add the origin to CORS_ORIGINS or use an API token.")
     return ""
 
 
 def token_holder(headers: Headers) -> str:
-    """Return the holder of the request's token and record it for the access log; empty without a valid token."""
+    """Return the holder of the request's token and record it for the access log; "" without a valid token."""
     holder = holder_of(headers.get("HTTP_AUTHORIZATION", ""), settings.API_TOKENS) or ""
     if holder:
         get_request_context().user = holder

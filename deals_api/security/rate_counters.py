@@ -31,11 +31,11 @@ class RateCounters:
         self._cells = memoryview(self._memory).cast("I")
         self._thread_lock = threading.Lock()
         self._lock_file, name = tempfile.mkstemp()
-        Path(name).unlink()  # an open file without a name can be locked
-        self._seed = os.urandom(16)  # a secret seed prevents attackers from preparing keys that collide
+        Path(name).unlink()  # the open file can be locked without a name
+        self._seed = os.urandom(16)  # secret, so that attackers cannot prepare keys that collide
 
     def add(self, key: str, minute: int) -> int:
-        """Count one more request and return the count of this minute."""
+        """Count one request, and return the count of this minute."""
         digest = blake2b(key.encode(errors="replace"), digest_size=4 * _ROWS, key=self._seed).digest()
         cells = [1 + row * _COLUMNS + int.from_bytes(digest[4 * row : 4 * row + 4]) % _COLUMNS for row in range(_ROWS)]
         with self._lock():

@@ -13,9 +13,8 @@ from deals_api.errors import TooManyRequests
 from deals_api.security.permissions import Headers
 from deals_api.security.rate_counters import RateCounters
 
-#: Login attempts of one client at the admin, successful or not.
+#: Login attempts of one client in the admin, successful or not.
 LOGINS_PER_MINUTE: Final = 10
-_WINDOW_SECONDS: Final = 60
 
 #: Created before gunicorn forks its workers, so that they share it.
 counters: Final = RateCounters()
@@ -32,7 +31,7 @@ def count_computation(headers: Headers) -> None:
 
 
 def count_login(headers: Headers) -> None:
-    """Call this before the password is hashed, which takes 0.25 s. Raises: TooManyRequests."""
+    """Count a login attempt; call this before the password is hashed, which takes 0.25 s. Raises: TooManyRequests."""
     _count("login", headers, LOGINS_PER_MINUTE)
 
 
@@ -41,9 +40,9 @@ def _count(scope: str, headers: Headers, limit: int) -> None:
     if not limit:
         return
     now = time.time()
-    window = int(now // _WINDOW_SECONDS)
-    if _increment(f"{scope}:{client_network(client_ip(headers))}", window) > limit:
-        retry_after = max(1, round((window + 1) * _WINDOW_SECONDS - now))
+    minute = int(now // 60)
+    if _increment(f"{scope}:{client_network(client_ip(headers))}", minute) > limit:
+        retry_after = max(1, round((minute + 1) * 60 - now))
         raise TooManyRequests(f"Rate limit exceeded: {limit} per minute.", retry_after)
 
 
@@ -56,7 +55,7 @@ def client_ip(headers: Headers) -> str:
 
 
 def client_network(address: str) -> str:
-    """Return the network that is counted as one client: an IPv4 address or an IPv6 /64, without a port."""
+    """Return the network that counts as one client: an IPv4 address or an IPv6 /64; ``address`` may have a port."""
     host = address[1:].partition("]")[0] if address.startswith("[") else address
     if host.count(":") == 1:
         host = host.partition(":")[0]
@@ -70,12 +69,12 @@ def client_network(address: str) -> str:
 
 
 def _increment(key: str, minute: int) -> int:
-    """Return the number of requests under a key in this minute, including this one.
+    """Count a request, and return the number of requests with this key in this minute.
 
     Redis counts for all machines, but can evict a count or be unavailable; the count in shared memory cannot be lost.
-    Machines with different clocks count in different minutes: together they allow up to the limit of each.
+    Machines whose clocks differ count different minutes, so that each of them may allow the full limit.
     """
     count = counters.add(key, minute)
     if settings.CACHES["default"]["BACKEND"] == "django_redis.cache.RedisCache":
-        count = max(count, increment(f"rate:{key}:{minute}", 2 * _WINDOW_SECONDS) or 0)
+        count = max(count, increment(f"rate:{key}:{minute}", seconds=120) or 0)
     return count

@@ -24,7 +24,7 @@ class Token:
 def read_tokens(text: str) -> tuple[Token, ...]:
     """Parse ``API_TOKENS``: comma-separated ``holder:secret`` pairs.
 
-    Raises: ValueError with a message for the operator.
+    Raises: ValueError, with a message for the operator.
     """
     tokens = []
     for pair in filter(None, map(str.strip, text.split(","))):

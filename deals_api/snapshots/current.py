@@ -15,14 +15,14 @@ from deals_api.snapshots.lease import Lease, PointerChangeIntent
 
 log = logging.getLogger(__name__)
 
-#: Returns the upload that a request reads; call it once in each request. None before the first upload.
+#: Returns the upload that a request reads, or None before the first upload. Call it once in each request.
 current_upload: Lease[Upload] = Lease(Upload.objects.current_and_pending_change, interruption.sweep_in_background)
 
 
 def confirm_current(sha256: str) -> Upload | None:
-    """Return the current upload if its file has this digest, and record that the file arrived again.
+    """Return the current upload if its file has this digest, and record the new arrival of the file.
 
-    An older upload that is still loading must not replace a file that was sent after it.
+    An older upload that is still loading must not replace this file, which was sent later.
     """
     current = Upload.objects.current()
     if current is None or current.sha256 != sha256:
@@ -31,25 +31,25 @@ def confirm_current(sha256: str) -> Upload | None:
         pointer = lock_pointer()
         if pointer.upload is None or pointer.upload.snapshot != current.snapshot:
             return None
-        pointer.arrival = _last_arrival()
+        pointer.arrival = _highest_upload_id()
         pointer.save()
     return current
 
 
 def activate(snapshot: uuid.UUID) -> Upload:
-    """Roll back: make a retained upload current. It counts as having arrived now.
+    """Roll back: make a retained upload current, unless a newer upload becomes current in the meantime.
 
     Raises: UploadNotRetained.
     """
     CurrentUpload.objects.get_or_create(pk=CurrentUpload.ONLY)
-    arrival = _last_arrival()
+    arrival = _highest_upload_id()
     while True:
-        announced = _declare_change()
+        announcement = _announce_change()
         PointerChangeIntent().wait()
         with transaction.atomic():
             pointer = lock_pointer()
-            if announced is None or pointer.announced != announced:
-                continue  # another process cleared the announcement, so a lease may have been given
+            if announcement is None or pointer.announced != announcement:
+                continue  # another process cleared the announcement, so a reader may have got a lease
             upload = Upload.objects.readable().filter(snapshot=snapshot).first()
             pointer.announced = None
             if upload and arrival >= pointer.arrival:
@@ -62,20 +62,21 @@ def activate(snapshot: uuid.UUID) -> Upload:
         return upload
 
 
-def _declare_change() -> uuid.UUID | None:
+def _announce_change() -> uuid.UUID | None:
     """Announce a change of the pointer, and return the id of the announcement.
 
-    Concurrent roll-backs share one announcement; with one each they would keep clearing each other's. The result is
-    None if the other roll-back has just ended.
+    Concurrent roll-backs share one announcement, because separate ones would overwrite each other. Return None if the
+    other roll-back has just ended.
     """
     CurrentUpload.objects.filter(announced=None).update(announced=uuid.uuid4())
     return CurrentUpload.objects.values_list("announced", flat=True).get()
 
 
-def _last_arrival() -> int:
-    return Upload.objects.aggregate(last=Max("pk"))["last"] or 0
+def _highest_upload_id() -> int:
+    return Upload.objects.aggregate(highest=Max("pk"))["highest"] or 0
 
 
 def lock_pointer() -> CurrentUpload:
+    """Return the pointer, locked until the transaction ends."""
     CurrentUpload.objects.get_or_create(pk=CurrentUpload.ONLY)
     return CurrentUpload.objects.select_for_update().get(pk=CurrentUpload.ONLY)

@@ -15,13 +15,12 @@ from deals_api.models import CurrentUpload, Upload
 
 log = logging.getLogger(__name__)
 
-
 #: Much longer than the usual time from the creation of an upload to the lock on its row.
 _ABANDONED_AFTER_SECONDS: Final = 10
 
 
 def mark_interrupted(upload: Upload) -> None:
-    """Mark a failed upload unless it is already loaded. If the database is away, the sweep does it later."""
+    """Mark a failed upload unless it is already loaded. If the database is unavailable, a later sweep marks it."""
     try:
         with no_wait_for_writers():
             _interrupt(Upload.objects.matching(upload))
@@ -30,7 +29,7 @@ def mark_interrupted(upload: Upload) -> None:
 
 
 def _interrupt(uploads: models.QuerySet[Upload]) -> None:
-    """Mark uploads that are LOADING and that no transaction has locked."""
+    """Mark those of the uploads that are LOADING and not locked by a transaction."""
     with transaction.atomic():
         loading = uploads.filter(state=Upload.State.LOADING).select_for_update(skip_locked=True)
         abandoned = [upload.pk for upload in loading]
@@ -38,35 +37,35 @@ def _interrupt(uploads: models.QuerySet[Upload]) -> None:
 
 
 def sweep_interrupted_uploads() -> None:
-    """Clear the announcements of killed processes: uploads that no transaction has locked, and roll-backs.
+    """Clear the announcements of killed processes: LOADING uploads that no transaction has locked, and roll-backs.
 
-    Safe at any time: a running process notices that its announcement is gone and repeats it.
+    Safe at any time: a running process detects that its announcement was cleared, and repeats it.
     """
     with transaction.atomic():
         _interrupt(Upload.objects.filter(arrived_at__lt=Now() - timedelta(seconds=_ABANDONED_AFTER_SECONDS)))
         CurrentUpload.objects.exclude(announced=None).update(announced=None)
 
 
-_sweeping: Final = threading.Lock()
+_sweep_lock: Final = threading.Lock()
 
 
 def sweep_in_background() -> None:
-    """Sweep in a thread with its own connection, so that readers neither wait for it nor fail with it."""
-    if not _sweeping.acquire(blocking=False):
+    """Sweep in a thread with its own connection, so that readers neither wait for the sweep nor fail with it."""
+    if not _sweep_lock.acquire(blocking=False):
         return
     try:
         threading.Thread(target=_sweep_and_release, name="sweep", daemon=True).start()
-    except RuntimeError:  # the process cannot start a thread; the next reader retries
-        _sweeping.release()
+    except RuntimeError:  # the process cannot start a thread; the next reader tries again
+        _sweep_lock.release()
 
 
 def _sweep_and_release() -> None:
     try:
-        # On SQLite a running load holds the write lock; then there is nothing to sweep.
+        # On SQLite, the write lock of a running load makes the sweep fail, but then there is nothing to sweep.
         with no_wait_for_writers():
             sweep_interrupted_uploads()
     except Error as error:
-        log.info("Interrupted uploads were not marked now: %s", error)
+        log.info("Interrupted uploads could not be marked: %s", error)
     finally:
         connection.close()
-        _sweeping.release()
+        _sweep_lock.release()

@@ -1,23 +1,23 @@
 """The lease on the current snapshot, the announcement of its change, and why no read is stale.
 
-A request must not read the pointer to the current snapshot from the database each time: that cost two thirds of the
-throughput. It must not return data of the previous snapshot either, once an upload has been confirmed to its client.
+Reading the pointer to the current snapshot from the database in each request cost two thirds of the throughput. Once
+an upload has been confirmed to its client, however, no response may contain data of the previous snapshot.
 The protocol:
 
-1. A reader reads, in one statement, the current snapshot and whether a change of it is announced. If no change is
-   announced, it may use the snapshot for ``LEASE_TTL_SECONDS`` from the start of the read: it has a *lease*. If a
-   change is announced, it may use the snapshot for the present request only.
+1. A reader reads, in one statement, the current snapshot and whether a change of the pointer is announced. If no
+   change is announced, the reader may use the snapshot for ``LEASE_TTL_SECONDS`` from the start of the read: it has a
+   *lease*. If a change is announced, the reader may use the snapshot for this request only.
 2. A writer first commits the announcement of the change, then waits for ``LEASE_TTL_SECONDS``, then changes the
    pointer. The committed row of a LOADING upload announces that upload; ``CurrentUpload.announced`` announces a
    roll-back.
 
-Hence no lease is valid when the pointer changes: a lease from before the announcement has expired during the wait,
-and after the announcement no lease is given. If the announcement is cleared before the change, for example by the
-sweep of interrupted uploads, the writer notices this in the transaction of the change and starts again.
+Hence no lease is valid when the pointer changes: leases from before the announcement expire during the wait, and
+after the announcement no reader gets a lease. If the announcement is cleared before the change, for example by the
+sweep of interrupted uploads, the writer detects this in the transaction of the change and starts again.
 
-Reader and writer measure the time with their own clocks, and each clock may be wrong in one direction only. The
-reader's clock must not count too little, so it also counts while the machine is suspended. The writer's clock must
-not count too much; if its machine is suspended, it waits longer.
+Reader and writer measure time with their own clocks. The reader's clock must not run slow, so it includes the time
+while the machine is suspended. The writer's clock must not run fast; it may stop while its machine is suspended,
+because the writer then only waits longer.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from typing import Final, Generic, Protocol, TypeVar
 
 LEASE_TTL_SECONDS: Final = 0.05
 
-#: A clock that also counts while the machine is suspended: CLOCK_BOOTTIME on Linux, CLOCK_MONOTONIC on macOS.
-#: ``time.monotonic`` does not count then.
+#: A clock that includes the time while the machine is suspended, unlike ``time.monotonic``: CLOCK_BOOTTIME on Linux,
+#: CLOCK_MONOTONIC on macOS.
 _LEASE_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 #: A writer waits longer than a lease by this factor, because two clocks may run at slightly different rates.
 _CLOCK_MARGIN: Final = 1.1
 
-#: Interval of the checks whether the process that announced a change is still running.
+#: Interval at which readers check whether the process that announced a change still runs.
 ANNOUNCEMENT_CHECK_SECONDS: Final = 2.0
 
 
@@ -53,15 +53,15 @@ S = TypeVar("S", bound=Snapshot)
 
 
 class SnapshotGone(Exception):
-    """The upload was pruned while its rows were being read; retry with the current one."""
+    """The upload was pruned while its rows were read; a retry with the current upload may succeed."""
 
 
 class Lease(Generic[S]):
     """The reader: a call returns the current snapshot, or None before the first upload.
 
-    ``read`` returns the current snapshot and whether a change of it is announced. While a change stays announced,
-    ``check_announcement`` is called every ``ANNOUNCEMENT_CHECK_SECONDS``, because the process that announced it may
-    have been killed. The callback must neither block nor fail.
+    ``read`` returns the current snapshot and whether a change of the pointer is announced. While a change is announced,
+    ``check_announcement`` is called every ``ANNOUNCEMENT_CHECK_SECONDS``, because the process that announced the change
+    may have been killed. The callback must neither block nor fail.
     """
 
     def __init__(
@@ -69,17 +69,17 @@ class Lease(Generic[S]):
     ) -> None:
         self._read = read
         self._check_announcement = check_announcement
-        self._held: tuple[S | None, float] = (None, 0.0)
+        self._snapshot_and_expiry: tuple[S | None, float] = (None, 0.0)
         self._next_check: float | None = None
 
     def __call__(self) -> S | None:
         now = time.clock_gettime(_LEASE_CLOCK)
-        snapshot, expires = self._held
-        if now < expires:
+        snapshot, expiry = self._snapshot_and_expiry
+        if now < expiry:
             return snapshot
         snapshot, change_announced = self._read()
         if not change_announced:
-            self._held = (snapshot, now + LEASE_TTL_SECONDS)
+            self._snapshot_and_expiry = (snapshot, now + LEASE_TTL_SECONDS)
             self._next_check = None
         elif self._next_check is None:
             self._next_check = now + ANNOUNCEMENT_CHECK_SECONDS
@@ -89,16 +89,16 @@ class Lease(Generic[S]):
         return snapshot
 
     def invalidate(self) -> None:
-        """Read the pointer again in the next call."""
-        self._held, self._next_check = (None, 0.0), None
+        """Let the next call read the pointer again."""
+        self._snapshot_and_expiry, self._next_check = (None, 0.0), None
 
 
 class PointerChangeIntent:
-    """The writer: a change of the pointer. Create it after the announcement has been committed."""
+    """The writer: a change of the pointer. Create the intent after the announcement has been committed."""
 
     def __init__(self) -> None:
         self.announced_at = time.monotonic()
 
     def wait(self) -> None:
-        """Wait until every lease from before the announcement has expired."""
+        """Wait until all leases from before the announcement have expired."""
         time.sleep(max(0.0, self.announced_at + LEASE_TTL_SECONDS * _CLOCK_MARGIN - time.monotonic()))

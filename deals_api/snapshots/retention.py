@@ -15,7 +15,6 @@ from deals_api.snapshots.interruption import sweep_interrupted_uploads
 
 log = logging.getLogger(__name__)
 
-
 _DELETE_CHUNK_ROWS: Final = 20_000
 
 
@@ -28,10 +27,10 @@ def apply_retention(limits: Limits) -> None:
     with transaction.atomic():
         lock_pointer()
         Upload.objects.beyond_retention(limits.keep_uploads).update(state=Upload.State.RETIRED)
-    # New readers no longer use these rows, and running ones notice by Upload.is_readable.
+    # New readers do not use these rows, and readers that still use them check Upload.is_readable afterwards.
     retired = Upload.objects.filter(state=Upload.State.RETIRED)
     for upload in list(retired):
-        # Each statement checks the state, because after a restore these ids may belong to rows in use.
+        # Each statement checks the state, because after a restore these ids may belong to readable rows.
         still_retired = Exists(retired.matching(upload))
         for first in range(0, upload.deal_count + 1, _DELETE_CHUNK_ROWS):
             for model in (Deal, Purchase, Customer, Gem):
@@ -40,7 +39,7 @@ def apply_retention(limits: Limits) -> None:
 
 
 def apply_retention_safely(limits: Limits) -> None:
-    """Apply retention and log a failure, which is harmless: the next upload applies it again."""
+    """Apply retention, and only log a failure, because the next upload applies retention again."""
     try:
         apply_retention(limits)
     except DatabaseError as error:
