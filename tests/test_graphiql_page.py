@@ -170,7 +170,7 @@ def test_collected_static_files_are_served_compressed(client: Client, settings: 
 
 @pytest.fixture
 def ask(client: Client) -> Any:
-    """Return a function that sends the example query with a number, as GraphiQL does; arguments replace its variables."""
+    """Return a function that sends an example query, as GraphiQL does; keyword arguments replace its variables."""
 
     def ask(number: int, **variables: Any) -> Any:
         example = example_queries()[number - 1]
