@@ -22,38 +22,38 @@ MINUTES = 25
 
 
 def start(arguments: list[str], output: IO[bytes] | None, **environment: str) -> subprocess.Popen[bytes]:
-    clean = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+    inherited = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     command = [sys.executable, "-m", "pytest", "-rs", *arguments]
-    return subprocess.Popen(command, env=clean | environment, stdout=output, stderr=output)
+    return subprocess.Popen(command, env=inherited | environment, stdout=output, stderr=output)
 
 
-def title(text: str) -> None:
+def print_title(text: str) -> None:
     print(f"== {text}", flush=True)  # noqa: T201
 
 
 def announcement() -> str:
-    missing = [what for what, command in PROGRAMS.items() if shutil.which(command) is None]
+    missing = [name for name, executable in PROGRAMS.items() if shutil.which(executable) is None]
     skipped = f" Not installed, so their tests are skipped: {', '.join(missing)}." if missing else ""
     return f"The whole suite takes about {MINUTES} minutes on two idle cores.{skipped}"
 
 
 def main(arguments: list[str]) -> int:
-    title(announcement())
+    print_title(announcement())
     with contextlib.ExitStack() as stack:
         database = os.environ.get("DATABASE_URL") or stack.enter_context(services.postgres())[1]
         redis = os.environ.get("REDIS_URL") or stack.enter_context(services.redis())[1]
-        printed = stack.enter_context(tempfile.TemporaryFile())
-        title("SQLite, local memory")
+        second_output = stack.enter_context(tempfile.TemporaryFile())
+        print_title("SQLite, local memory")
         runs = [
             start(arguments, None),
-            start(arguments, printed, DATABASE_URL=database, REDIS_URL=redis),
+            start(arguments, second_output, DATABASE_URL=database, REDIS_URL=redis),
         ]
         codes = [run.wait() for run in runs]
-        title("PostgreSQL, Valkey")
-        printed.seek(0)
-        sys.stdout.buffer.write(printed.read())
+        print_title("PostgreSQL, Valkey")
+        second_output.seek(0)
+        sys.stdout.buffer.write(second_output.read())
         sys.stdout.flush()
-    # A file that is alike on both has no test in the second run.
+    # The second run of a database-independent file collects no tests.
     return max((code for code in codes if code != pytest.ExitCode.NO_TESTS_COLLECTED), default=codes[0])
 
 

@@ -27,6 +27,6 @@ def load(*deals: str, name: str = "deals.csv") -> Upload:
 
 
 def many(count: int, customers: Iterable[str] = ("ann", "bob", "cid")) -> list[str]:
-    """Return ``count`` deals of 1 each; the customers take turns."""
+    """Return ``count`` deals with a total of 1, of each customer in turn."""
     names = list(customers)
     return [deal(names[number % len(names)], total="1") for number in range(count)]

@@ -95,7 +95,7 @@ class ComposeProject:
             kill_session(process)
 
     def remove(self) -> None:
-        """Remove containers, volumes, networks and images, whatever their state is."""
+        """Remove containers, volumes, networks and images in any state."""
         if containers := self.ids("container"):
             self.docker("container", "rm", "--force", "--volumes", *containers)
         for kind in ("volume", "network"):

@@ -94,13 +94,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @contextlib.contextmanager
 def empty_database(on_postgres: bool, folder: Path) -> Iterator[str]:
-    """Yield the URL of an empty database for a server process, of the same kind as that of the run."""
+    """Yield the URL of an empty database for a server process, on SQLite or PostgreSQL like the run."""
     if not on_postgres:
         yield f"sqlite:///{folder / 'deals.sqlite3'}"
         return
-    entry = connection.settings_dict
+    database = connection.settings_dict
     name = f"served_{services.free_port()}"
-    server_url = f"postgres://{entry['USER']}:{entry['PASSWORD']}@{entry['HOST']}:{entry['PORT']}"
+    server_url = f"postgres://{database['USER']}:{database['PASSWORD']}@{database['HOST']}:{database['PORT']}"
     admin = psycopg2.connect(f"{server_url}/postgres")
     admin.autocommit = True
     with admin.cursor() as cursor:
@@ -126,7 +126,7 @@ def redis() -> Iterator[services.Service]:
 
 @pytest.fixture
 def environment(database_url: str, on_postgres: bool, request: pytest.FixtureRequest) -> dict[str, str]:
-    """Environment of a server process: the kind of database of the run, and on PostgreSQL also Valkey."""
+    """Environment of a server process: an empty database, and Valkey if the database is PostgreSQL."""
     if not on_postgres:
         return {"DATABASE_URL": database_url}
     return {"DATABASE_URL": database_url, "REDIS_URL": redis_url(request.getfixturevalue("redis"))}
@@ -144,7 +144,7 @@ def server(tmp_path: Path, environment: dict[str, str]) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def shared_server(on_postgres: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests of a module that leave it running. It keeps the data of the previous test."""
+    """One server for all tests of a module; they must not stop it. It keeps the data of the previous test."""
     folder = tmp_path_factory.mktemp("shared")
     with contextlib.ExitStack() as stack:
         environment = {"DATABASE_URL": stack.enter_context(empty_database(on_postgres, folder))}

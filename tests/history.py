@@ -26,8 +26,8 @@ class History:
 
     def violations(self) -> list[str]:
         """Describe each read of a value that was never written, already overwritten, or older than one read before."""
-        found = [violation for read in self.reads if (violation := self._violation_of(read))]
-        return found + self._inversions()
+        impossible = [violation for read in self.reads if (violation := self._violation_of(read))]
+        return impossible + self._inversions()
 
     def _sources(self, read: Operation) -> list[Operation]:
         """Return the writes that the read may have seen: sent before it ended, not overwritten before it started."""
@@ -47,8 +47,8 @@ class History:
 
     def _inversions(self) -> list[str]:
         """Describe each read that returned an older value than a read that had ended before it started."""
-        found: list[str] = []
-        #: The latest write that was certainly done, by its start time, and the read that saw it.
+        violations: list[str] = []
+        #: Start time of the latest write known to be complete, and the read that returned its value.
         latest: tuple[float, Operation] = (0.0, Operation("", 0, 0))
         events = sorted(
             [(read.sent, 0, read) for read in self.reads] + [(read.received, 1, read) for read in self.reads],
@@ -64,8 +64,8 @@ class History:
                 continue
             newest_known, seen_by = latest_at_start[id(read)]
             if max(write.received for write in sources) < newest_known:
-                found.append(f"{read} is older than {seen_by}")
+                violations.append(f"{read} is older than {seen_by}")
             newest = min(write.sent for write in sources)
             if newest > latest[0]:
                 latest = (newest, read)
-        return found
+        return violations

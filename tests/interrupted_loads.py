@@ -43,15 +43,15 @@ def _load(file: Path, errors: Path) -> None:
         try:
             main()
             code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
+        except SystemExit as error:
+            code = int(error.code or 0)
         finally:
             sys.stderr.flush()
             os._exit(code)
 
 
 def run_all(folder: Path, moments: int, seed: int) -> list[tuple[int, str]]:
-    run(folder, 0)  # reads the files of the libraries into memory
+    run(folder, 0)  # warm-up: the kernel caches the files of the libraries
     started = time.monotonic()
     run(folder, 1)
     duration = time.monotonic() - started
@@ -68,6 +68,6 @@ if __name__ == "__main__":
     django.setup()
     import deals_api.management.commands.load_deals  # noqa: F401
 
-    # Applies until a child has installed the handler of ``main``.
+    # In effect until a child has installed the handler of ``main``.
     signal.signal(signal.SIGINT, lambda number, _frame: os._exit(128 + number))
     print(json.dumps(run_all(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))  # noqa: T201

@@ -1,4 +1,4 @@
-"""Commands of README.md, so that tests and CI run what the page shows. Uses the standard library only.
+"""Commands of README.md, which tests and CI execute. Uses the standard library only.
 
 ``python3 tests/readme_commands.py PATTERN`` prints the first ``sh`` block that matches the pattern.
 """

