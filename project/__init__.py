@@ -1,3 +1,3 @@
-"""The web service: settings, URLs, health checks, and what surrounds both APIs."""
+"""The web service: settings, URLs, server, middleware, telemetry, health checks and the web page."""
 
 __version__ = "1.1.0"

@@ -1,4 +1,4 @@
-"""Digest of the running code. It is part of every cache key, so that releases never share cached responses."""
+"""Digest of the running code: part of every cache key, so that releases do not share cached responses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def build_digest(base: Path) -> str:
-    """Return a short digest of the packages' sources and the pinned libraries."""
+    """Return a digest of the sources and of the pinned requirements."""
     sources = sorted(
         path
         for package in ("project", "deals_api", "graphql_schema")

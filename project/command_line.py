@@ -1,4 +1,4 @@
-"""Entry point of ``manage.py``: signals, settings errors and exit codes before Django's own handling."""
+"""Entry point of ``manage.py``: signals, invalid settings and exit codes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import signal
 import sys
 from collections.abc import Iterator
 
-#: Commands that a signal may end at any instruction: each transaction is stored whole or not at all. ``load_deals``
-#: has a handler of its own while it stores a file.
+#: Commands that a signal may end at any instruction, because their changes are transactions. ``load_deals`` has its own
+#: signal handler while it stores a file.
 _INTERRUPTIBLE = {"serve", "load_deals", "top_clients", "migrate"}
 
 
 def main() -> None:
-    """Run the command of ``sys.argv``. Exit codes: the command's own; 2 invalid setting; 3 unusable
-    database file; 130 interrupted."""
+    """Run the command of ``sys.argv``.
+
+    Exit codes, besides those of the command: 2 invalid setting; 3 unusable database; 130 interrupted.
+    """
     _exit_on(signal.SIGINT, signal.SIGTERM)
     command = sys.argv[1:2]
     if command == ["serve"] and sys.stdout.isatty():
@@ -42,12 +44,12 @@ def main() -> None:
             sys.stderr.write(f"The database cannot be used: {describe_error(error)}\n")
             sys.exit(3)
         finally:
-            # Only the interpreter's clean-up is left; a signal must not turn it into a traceback.
+            # A signal must not interrupt the clean-up of the interpreter with a traceback.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _exit_on(*signals: signal.Signals) -> None:
-    """End the process without a traceback. An exception raised by a handler could be printed or lost in a callback."""
+    """End the process without a traceback. An exception from a handler could be printed, or lost in a callback."""
     for number in signals:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, lambda received, _frame: os._exit(128 + received))
@@ -55,7 +57,7 @@ def _exit_on(*signals: signal.Signals) -> None:
 
 @contextlib.contextmanager
 def exit_on_invalid_setting() -> Iterator[None]:
-    """Report an invalid setting as one line."""
+    """Report an invalid setting in one line, and exit with code 2."""
     from django.core.exceptions import ImproperlyConfigured
 
     try:

@@ -14,13 +14,13 @@ from deals_api.schema_check import SchemaMismatch, require_matching_schema
 
 @require_safe
 def live(_request: HttpRequest) -> JsonResponse:
-    """Liveness: the process answers."""
+    """Liveness: the process responds."""
     return JsonResponse({"status": "ok"})
 
 
 @require_safe
 def ready(_request: HttpRequest) -> JsonResponse:
-    """Readiness: the database answers and its tables match the code.
+    """Readiness: the database responds and its tables match the code.
 
     Without Redis the service is ready, but slower.
     """
@@ -35,7 +35,7 @@ def ready(_request: HttpRequest) -> JsonResponse:
 
 
 def _check_schema_once() -> None:
-    """Check the tables until they match; they do not change afterwards while this code runs.
+    """Check the tables until they match. They do not change later while this code runs.
 
     Raises: SchemaMismatch.
     """

@@ -1,6 +1,6 @@
-"""Settings. The environment is read in this module and nowhere else.
+"""Settings. Only this module reads the environment.
 
-With nothing set the service runs on SQLite and in-process memory; see the table in project/README.md.
+By default the service uses SQLite and an in-process cache; see the table in project/README.md.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from project.build import build_digest
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# Django prefers psycopg 3 wherever it can be imported; the bulk load and the error codes are those of psycopg2. An
-# import of ``None`` raises ImportError.
+# Django prefers psycopg 3 if it can be imported, but the bulk load and the error codes require psycopg2. Importing a
+# module whose entry is None raises ImportError.
 sys.modules["psycopg"] = None  # type: ignore[assignment]
 
 
-def _values(name: str, pattern: str, meaning: str, separator: str = ",") -> list[str]:
+def _values(name: str, pattern: str, expected: str, separator: str = ",") -> list[str]:
     """Return the values of an environment variable.
 
-    Raises: ValueError, with the name of the variable and the values it accepts.
+    Raises: ValueError with the name of the variable and the expected values.
     """
     values = [value for value in map(str.strip, os.environ.get(name, "").split(separator)) if value]
     for value in values:
         if not re.fullmatch(pattern, value, re.IGNORECASE):
-            raise ValueError(f"{name} must be {meaning}, not {value!r}")
+            raise ValueError(f"{name} must be {expected}, not {value!r}")
     return values
 
 
@@ -71,7 +71,7 @@ try:
         r"null|file://|[a-z][a-z0-9+.-]*://([^/?#@\s\[\]]+|\[[0-9a-f:.]+\](:[0-9]+)?)",
         "origins such as https://example.com, separated by commas",
     )
-    # The library reads OpenTelemetry's variables itself, but only logs invalid values.
+    # The OpenTelemetry SDK reads these variables itself, but only logs invalid values.
     TRACES = bool(_values("OTEL_EXPORTER_OTLP_ENDPOINT", r"https?://[^/?#\s\[\]]+\S*", "an http or https URL", "\n"))
     if not all("=" in pair for pair in os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", "").split(",") if pair.strip()):
         raise ValueError("OTEL_EXPORTER_OTLP_HEADERS must be name=value pairs, separated by commas")
@@ -80,8 +80,8 @@ try:
 except ValueError as error:
     raise ImproperlyConfigured(str(error)) from None
 if READ_REQUIRES_TOKEN and not API_TOKENS:
-    raise ImproperlyConfigured("READ_REQUIRES_TOKEN needs API_TOKENS: without a token, no client could read")
-# For OpenTelemetry, too, an empty variable means the default.
+    raise ImproperlyConfigured("READ_REQUIRES_TOKEN requires API_TOKENS; without tokens, no client could read")
+# Empty variables mean the default, for the OpenTelemetry SDK too.
 for _name in (
     "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER",
     "OTEL_TRACES_SAMPLER_ARG",
@@ -92,12 +92,12 @@ DEALS_BUILD = build_digest(BASE_DIR)
 
 # Settings of Django
 
-# ``serve`` sets the key of the installation; other commands sign nothing, so a random key is enough.
-OPERATORS_SECRET_KEY = os.environ.get("SECRET_KEY", "")
-SECRET_KEY = OPERATORS_SECRET_KEY or get_random_secret_key()
+# Without SECRET_KEY, ``serve`` uses the key in the database; other commands sign nothing, so they use a random key.
+CONFIGURED_SECRET_KEY = os.environ.get("SECRET_KEY", "")
+SECRET_KEY = CONFIGURED_SECRET_KEY or get_random_secret_key()
 DEBUG = False
 ALLOWED_HOSTS = [*(_names or "*")]
-# Health checks inside the container use no public name.
+# For health checks inside the container.
 ALLOWED_HOSTS += ["localhost", "127.0.0.1"]
 
 INSTALLED_APPS = [
@@ -132,7 +132,6 @@ SILENCED_SYSTEM_CHECKS = [
     "admin.E409",
     "admin.E410",
 ]
-# CORS_ORIGINS lists the other sites whose pages may use the service.
 CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "x-request-id"]
 CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Retry-After", "Server-Timing", "X-Request-ID"]
 if CORS_ALLOWED_ORIGINS:
@@ -159,7 +158,7 @@ TEMPLATES = [
     },
 ]
 
-# Static files: only those listed here, at URLs that change with every build and may be cached forever
+# Static files: only those listed here; their URLs change with every build, so they are cached forever
 
 _ADMIN = Path(django.__path__[0], "contrib", "admin", "static", "admin")
 _DRF = Path(rest_framework.__path__[0], "static", "rest_framework")
@@ -175,7 +174,7 @@ STATICFILES_DIRS = [
     ("drf_spectacular_sidecar/swagger-ui-dist", _SIDECAR / "swagger-ui-dist"),
     ("graphiql", Path(graphene_django_graphiql_static.__path__[0], "static", "graphene_django_graphiql_static")),
 ]
-# The image contains them collected and compressed; elsewhere the finders serve them from their packages.
+# The image contains collected and compressed files; otherwise the finders serve them from their packages.
 COLLECTED = BASE_DIR / "collected"
 STATIC_ROOT = COLLECTED if COLLECTED.is_dir() else None
 STORAGES = {"staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"}}
@@ -194,7 +193,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-# Browsers send the cookies to the admin only.
+# Cookies are sent to the admin only.
 ADMIN_PATH = "/admin/"
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = ADMIN_PATH
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
@@ -214,10 +213,10 @@ POSTGRES_OPTIONS = {
 def database(url: str) -> dict[str, Any]:
     """Return the entry of DATABASES for a ``DATABASE_URL``."""
     try:
-        # Connections are persistent, and checked once in each request, because the database may have restarted.
+        # Persistent connections, checked once per request, because the database may have restarted.
         entry: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=None, conn_health_checks=True))
     except (ValueError, dj_database_url.UnknownSchemeError) as error:
-        raise ImproperlyConfigured(f"DATABASE_URL is not understood: {error}") from None
+        raise ImproperlyConfigured(f"DATABASE_URL is invalid: {error}") from None
     if "%00" in url:
         raise ImproperlyConfigured("DATABASE_URL must not contain %00")
     options = entry.get("OPTIONS", {})
@@ -227,7 +226,7 @@ def database(url: str) -> dict[str, Any]:
                 "DATABASE_URL must be sqlite:////folder/file, with four slashes, or sqlite:///file"
             )
         if options.keys() - {"timeout"} or not isinstance(options.get("timeout", 0), int):
-            raise ImproperlyConfigured("DATABASE_URL of SQLite has no options but ?timeout=, in seconds")
+            raise ImproperlyConfigured("DATABASE_URL accepts only the option ?timeout=, in seconds, for SQLite")
         entry["OPTIONS"] = {
             # WAL: readers never wait for a writer. IMMEDIATE: writers queue at BEGIN, so they cannot deadlock.
             "init_command": "PRAGMA journal_mode=WAL",
@@ -241,7 +240,7 @@ def database(url: str) -> dict[str, Any]:
         try:
             make_dsn(**options)
         except psycopg2.ProgrammingError as error:
-            raise ImproperlyConfigured(f"DATABASE_URL is not understood: {error}") from None
+            raise ImproperlyConfigured(f"DATABASE_URL is invalid: {error}") from None
         entry["OPTIONS"] = {**POSTGRES_OPTIONS, **options}
     else:
         raise ImproperlyConfigured("DATABASE_URL must begin with sqlite:// or postgres://")
@@ -257,7 +256,7 @@ def redis_cache(url: str) -> dict[str, Any]:
     try:
         ConnectionPool.from_url(url).make_connection()  # validates the URL without connecting
     except (ValueError, TypeError, RedisError) as error:
-        raise ImproperlyConfigured(f"REDIS_URL is not understood: {error}") from None
+        raise ImproperlyConfigured(f"REDIS_URL is invalid: {error}") from None
     return {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": url,
@@ -265,7 +264,7 @@ def redis_cache(url: str) -> dict[str, Any]:
             "SERIALIZER": "deals_api.caching.shared.BytesSerializer",
             "SOCKET_CONNECT_TIMEOUT": 0.1,
             "SOCKET_TIMEOUT": 0.1,
-            # By default redis-py retries three times, seconds apart.
+            # By default, redis-py retries three times with delays of seconds.
             "CONNECTION_POOL_KWARGS": {"retry": Retry(NoBackoff(), 0)},
         },
     }
@@ -296,20 +295,20 @@ REST_FRAMEWORK = {
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Deals in gems",
-    "DESCRIPTION": "A deals.csv goes in; the clients who spent most come out. GraphQL over the same data: /graphql/.",
+    "DESCRIPTION": "Upload a deals.csv file and list the top clients. GraphQL over the same data: /graphql/.",
     "VERSION": __version__,
     "SERVE_INCLUDE_SCHEMA": False,
-    "SORT_OPERATIONS": False,  # in the order of urls.py, most used first
-    "COMPONENT_SPLIT_REQUEST": True,  # an uploaded file is bytes, not a URL
+    "SORT_OPERATIONS": False,  # the order of urls.py, most used first
+    "COMPONENT_SPLIT_REQUEST": True,  # describes an uploaded file as bytes instead of a URL
     "POSTPROCESSING_HOOKS": ["deals_api.rest.openapi.add_components"],
-    "SWAGGER_UI_DIST": "SIDECAR",  # from the installed package, so that no CDN is needed
+    "SWAGGER_UI_DIST": "SIDECAR",  # the installed package instead of a CDN
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
 }
 
 
 def _drop_client_traceback(record: logging.LogRecord) -> bool:
-    """Drop the traceback of a rejected request: it is an error of the client."""
+    """Drop the tracebacks of rejected requests, which are client errors."""
     if record.name.startswith("django.security."):
         record.exc_info = None
     return True
@@ -326,12 +325,12 @@ LOGGING = {
         "django": {"handlers": [], "level": "ERROR", "propagate": True},
         "deals_api": {"handlers": [], "level": "INFO", "propagate": True},
         "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},
-        # It warns about each HEAD response, because Django leaves it to the server to drop the body.
+        # Without its warning about every response to HEAD: Django expects the server to drop the body.
         "gunicorn.http.wsgi": {"level": "ERROR"},
     },
 }
 
-# Security, as ``check --deploy`` requires. SECURE=1 states that a proxy in front of the service terminates TLS.
+# HTTPS, as ``check --deploy`` requires. SECURE=1 means that a proxy in front of the service terminates TLS.
 if SECURE:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True

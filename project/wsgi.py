@@ -11,23 +11,23 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.http import parse_header_parameters
 
-from project.server.request_body import count_body
+from project.server.request_body import replace_input
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
 
 class Request(WSGIRequest):
-    """A request whose URL is UTF-8 whatever the charset of its Content-Type.
+    """A request whose URL is decoded as UTF-8, whatever the charset of its Content-Type.
 
-    Django decodes the URL in the charset of the body. It raises an error for an unknown one before any middleware
-    runs: ``charset=rot13`` was a 500 at every URL.
+    Django decodes the URL with the charset of the body, and raises an error for an unknown charset before any
+    middleware runs: ``charset=rot13`` caused a 500 at every URL.
     """
 
     def _set_content_type_params(self, meta: dict[str, Any]) -> None:
         try:
             self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
         except ValueError:
-            # Drop the header, so that nothing parses it again.
+            # Remove the header, so that it is not parsed again.
             meta["CONTENT_TYPE"] = self.content_type = ""
             self.content_params = {}
 
@@ -37,7 +37,7 @@ class Application(WSGIHandler):
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         """Discard the unread rest of the request body before the response starts."""
-        body = count_body(environ)
+        body = replace_input(environ)
         if body is None:
             return super().__call__(environ, start_response)
 

@@ -6,7 +6,7 @@ import pytest
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 
-from project.middleware.security_headers import HEADER, NOTHING, PAGE, content_security_policy
+from project.middleware.security_headers import DENY_ALL_POLICY, HEADER, PAGE_POLICY, content_security_policy
 from tests.test_settings import settings_of
 
 
@@ -23,18 +23,18 @@ def directives(policy: str) -> dict[str, str]:
 def test_responses_other_than_pages_allow_nothing(path: str, status: int) -> None:
     response = Client().get(path)
     assert response.status_code == status
-    assert response[HEADER] == NOTHING == "default-src 'none'; frame-ancestors 'none'"
+    assert response[HEADER] == DENY_ALL_POLICY == "default-src 'none'; frame-ancestors 'none'"
 
 
 def test_pages_load_only_from_the_service() -> None:
     response = Client().get("/graphql/", headers={"Accept": "text/html"})
-    assert response[HEADER] == PAGE
-    allowed = directives(PAGE)
+    assert response[HEADER] == PAGE_POLICY
+    allowed = directives(PAGE_POLICY)
     assert allowed["default-src"] == "'none'"
     assert allowed["script-src"] == allowed["connect-src"] == "'self'"
     assert allowed["form-action"] == "'self'"  # the browsable API sends a file
     assert allowed["base-uri"] == allowed["frame-ancestors"] == "'none'"
-    assert not {"unsafe", "http", "*"} & {word for word in ("unsafe", "http", "*") if word in PAGE}
+    assert not {"unsafe", "http", "*"} & {word for word in ("unsafe", "http", "*") if word in PAGE_POLICY}
 
 
 def test_policy_of_a_view_is_not_replaced() -> None:
@@ -66,7 +66,7 @@ def test_public_host_names_are_rejected_by_default(name: str, path: str) -> None
     response = Client().get(path, headers={"Host": name})
     assert response.status_code == 400
     assert response.json()["Desc"] == "The host name is not allowed; see ALLOWED_HOSTS."
-    assert response[HEADER] == NOTHING
+    assert response[HEADER] == DENY_ALL_POLICY
 
 
 @pytest.mark.parametrize(("given", "any_name"), [("", False), ("deals.com", True), ("*", True)])

@@ -190,7 +190,7 @@ def test_redis_url_is_the_location_of_the_cache() -> None:
 
 @pytest.mark.parametrize("url", ["redis.example:6379", "http://redis", "nonsense", "redis://redis:port/0"])
 def test_invalid_redis_url_is_rejected_with_its_variable(url: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"^REDIS_URL is not understood: "):
+    with pytest.raises(ImproperlyConfigured, match=r"^REDIS_URL is invalid: "):
         settings_of(REDIS_URL=url)
 
 

@@ -1,1 +1,1 @@
-"""Middleware: security headers, and sessions for the admin only."""
+"""Middleware: security headers and admin sessions."""

@@ -1,6 +1,6 @@
 """Sessions, users and messages for the admin only.
 
-API responses must not depend on a cookie, nor wait for a session to be loaded.
+API responses do not depend on cookies, and do not wait for a session to be loaded.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def admin_session_middleware(get_response: Handler) -> Handler:
         if not request.path_info.startswith(admin_path):
             return get_response(request)
         if connection.connection is not None and not connection.is_usable():
-            connection.close()  # a kept connection does not survive a restart of the database
+            connection.close()  # The database may have restarted.
         return with_session(request)
 
     return middleware

@@ -1,4 +1,4 @@
-"""Content Security Policy of every response, and the host names accepted if ALLOWED_HOSTS is not set."""
+"""The Content Security Policy, and the host names accepted if ALLOWED_HOSTS is not set."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 
 HEADER: Final = "Content-Security-Policy"
-NOTHING: Final = "default-src 'none'; frame-ancestors 'none'"
+DENY_ALL_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 #: The only inline style: GraphiQL's dialogs insert exactly this text to stop the page from scrolling.
 _SCROLL_LOCK: Final = "'sha256-Y/huXlwoYkVyQlxwSVcCi1RCDGDCSVBzDt0hYP9qlTc='"
-PAGE: Final = (
+PAGE_POLICY: Final = (
     f"default-src 'none'; script-src 'self'; style-src 'self' {_SCROLL_LOCK}; "
     "connect-src 'self'; font-src 'self' data:; img-src 'self' data:; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -23,19 +23,19 @@ PAGE: Final = (
 def content_security_policy(
     get_response: Callable[[HttpRequest], HttpResponse],
 ) -> Callable[[HttpRequest], HttpResponse]:
-    """Middleware: set the policy of a page or of other responses, unless the view has set one."""
+    """Middleware: set the policy of an HTML page or another response, unless the view has set one."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
         is_page = response.headers.get("Content-Type", "").startswith("text/html")
-        response.headers.setdefault(HEADER, PAGE if is_page else NOTHING)
+        response.headers.setdefault(HEADER, PAGE_POLICY if is_page else DENY_ALL_POLICY)
         return response
 
     return middleware
 
 
 #: IP addresses, names without a dot, and names below suffixes that cannot be registered.
-_PRIVATE: Final = re.compile(
+_PRIVATE_HOST: Final = re.compile(
     r"(\[[0-9a-f:.]+\]|[0-9.]+|[^.:]+|[^:]+\.(localhost|local|lan|internal|intranet|home|home\.arpa|test|example))\.?"
     r"(:[0-9]*)?",
     re.IGNORECASE,
@@ -50,8 +50,8 @@ def require_private_host(get_response: Callable[[HttpRequest], HttpResponse]) ->
 
     def middleware(request: HttpRequest) -> HttpResponse:
         name = request.META.get("HTTP_HOST", "")
-        if name and not _PRIVATE.fullmatch(name):
-            raise DisallowedHost(f"The service does not answer to the name {name!r}; see ALLOWED_HOSTS.")
+        if name and not _PRIVATE_HOST.fullmatch(name):
+            raise DisallowedHost(f"The host name {name!r} is not allowed; see ALLOWED_HOSTS.")
         return get_response(request)
 
     return middleware

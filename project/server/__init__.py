@@ -1,1 +1,1 @@
-"""How the service is served: gunicorn's configuration and request bodies."""
+"""The HTTP server: configuration of gunicorn, and request bodies."""

@@ -22,34 +22,33 @@ worker_class = "project.worker.PatientWorker"  # gthread with a time limit for s
 workers = settings.WEB_WORKERS
 threads = settings.WEB_THREADS
 
-# A worker that stops finishes its requests first; a large upload takes long.
+# A stopping worker finishes its requests; a large upload takes long.
 graceful_timeout = 120
-# The main loop of a gthread worker sends the heartbeat, so this ends hung processes, not slow requests.
+# The heartbeat comes from the main loop of a worker, so this limit ends hung processes, not slow requests.
 timeout = 60
 keepalive = 75
-# The heartbeat file is in memory, so that it never waits for a disk.
+# The heartbeat file is in memory, so that a heartbeat never waits for a disk.
 worker_tmp_dir = "/dev/shm"  # noqa: S108
-# Workers share the modules that the master has loaded: less memory and a faster start.
+# Workers share the loaded modules of the master: less memory and a faster start.
 preload_app = True
-# No request header may replace a variable of WSGI: by default SCRIPT_NAME and PATH_INFO do, from 127.0.0.1.
+# No request header may replace a WSGI variable. By default, SCRIPT_NAME and PATH_INFO from 127.0.0.1 do.
 forwarder_headers = ""
-# gunicorn would create its control socket below $HOME.
+# By default, gunicorn creates a control socket below $HOME.
 control_socket_disable = True
 # Django's LOGGING formats gunicorn's own log records. A ``logconfig_dict`` here would also make gunicorn format an
 # access log record for each request, which takes a quarter of the time of a cached response.
 
 
 def pre_request(_worker: object, request: Any) -> None:
-    """Let the application announce that the connection closes; gunicorn ignores its ``Connection`` header."""
+    """Enable the application to close the connection; gunicorn ignores its ``Connection`` header."""
     request.body.force_close = request.force_close
 
 
-#: Signals that stop the service.
-_STOP = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 def on_starting(_server: object) -> None:
-    """Exit with code 2 if the tables do not match the code; /health/ready repeats the check if the database is away."""
+    """Exit with code 2 if the tables do not match the code; /health/ready repeats the check after a database error."""
     from django.db import Error, connection
 
     from deals_api.schema_check import SchemaMismatch, require_matching_schema
@@ -62,21 +61,24 @@ def on_starting(_server: object) -> None:
     except Error as error:
         logging.getLogger(__name__).warning("The tables were not checked: %s", error)
     finally:
-        connection.close()  # no worker may inherit it
+        connection.close()  # Workers must not inherit it.
     _block_signals_in_new_workers()
 
 
 def _block_signals_in_new_workers() -> None:
-    """Until a worker has its own handlers it inherits those of the master, which would lose the signal: the master
-    would wait ``graceful_timeout`` for the worker's end."""
+    """Block stop signals until a new worker has installed its handlers.
+
+    With the inherited handlers of the master, the worker would lose the signal, and the master would wait for it until
+    ``graceful_timeout``.
+    """
     os.register_at_fork(
-        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _STOP),
-        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP),
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS),
     )
 
 
 def post_worker_init(_worker: object) -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
 
 
 def when_ready(_server: object) -> None:
@@ -87,7 +89,7 @@ def when_ready(_server: object) -> None:
 def post_fork(_server: object, _worker: object) -> None:
     """Run the garbage collector less often, and start the trace exporter.
 
-    A load creates millions of short-lived objects without cycles; collecting them took a fifth of its time.
+    A bulk load creates millions of short-lived objects without cycles; garbage collection took a fifth of its time.
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
@@ -98,29 +100,29 @@ def post_fork(_server: object, _worker: object) -> None:
 
 
 def child_exit(_server: object, worker: Any) -> None:
-    # Imported late, because the library looks for PROMETHEUS_MULTIPROC_DIR when it is imported.
+    # Imported late, because the library reads PROMETHEUS_MULTIPROC_DIR when it is imported.
     from prometheus_client.multiprocess import mark_process_dead
 
     mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 def on_exit(server: Any) -> None:
-    remove_folder(server.cfg.env["PROMETHEUS_MULTIPROC_DIR"])
+    _remove_folder(server.cfg.env["PROMETHEUS_MULTIPROC_DIR"])
 
 
-# The folder in which all workers count
+# Folder for the metrics of all workers
 
 
-def make_folder() -> str:
-    """Create a folder for this process, in memory if possible; remove those of processes that were killed."""
+def make_metrics_folder() -> str:
+    """Create a folder for this process, in memory if possible, and remove the folders of killed processes."""
     memory = "/dev/shm"  # noqa: S108
-    place = memory if os.access(memory, os.W_OK) else tempfile.gettempdir()
-    for left in Path(place).glob("deals-metrics-*"):
-        if not Path("/proc", left.name.split("-")[2]).exists():  # its process was killed
-            remove_folder(str(left))
-    return tempfile.mkdtemp(prefix=f"deals-metrics-{os.getpid()}-", dir=place)
+    parent = memory if os.access(memory, os.W_OK) else tempfile.gettempdir()
+    for folder in Path(parent).glob("deals-metrics-*"):
+        if not Path("/proc", folder.name.split("-")[2]).exists():
+            _remove_folder(str(folder))
+    return tempfile.mkdtemp(prefix=f"deals-metrics-{os.getpid()}-", dir=parent)
 
 
-def remove_folder(folder: str) -> None:
+def _remove_folder(folder: str) -> None:
     with contextlib.suppress(OSError):
         shutil.rmtree(folder)

@@ -1,7 +1,7 @@
 """Request bodies that the application has not read to their end.
 
-A connection can carry another request only behind the whole body of this one. gunicorn discards no more than 64 KiB,
-and only after a response that has already promised the client to keep the connection open.
+A connection can be reused only after the whole body has been read. gunicorn discards at most 64 KiB, and only after a
+response whose headers have already announced that the connection stays open.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any, Final
 from django.conf import settings
 from gunicorn.http.errors import ParseException
 
-#: Longest time that discarding a body may occupy a thread.
+#: Maximum time for which discarding a body occupies a thread.
 DISCARD_SECONDS: Final = 30.0
-_PIECE_BYTES: Final = 64 * 1024
+_CHUNK_BYTES: Final = 64 * 1024
 
 Environ = dict[str, Any]
 
 
 class RequestBody:
-    """The input stream of a WSGI request, counted while it is read.
+    """The input stream of a WSGI request, with a count of the bytes read.
 
-    ``length`` is None for a chunked body, whose reader knows where it ends.
+    ``length`` is None for a chunked body, whose stream detects its end.
     """
 
     def __init__(self, stream: Any, length: int | None) -> None:
@@ -44,12 +44,12 @@ class RequestBody:
         return data
 
     def finish(self, client: socket.socket | None) -> None:
-        """Discard the rest, or have the response announce that the connection closes."""
+        """Discard the unread rest; if this fails, make the response announce that the connection closes."""
         if self._received != self._length and not self._discard(client) and hasattr(self._stream, "force_close"):
-            self._stream.force_close()  # see project.server.gunicorn_conf
+            self._stream.force_close()  # See ``gunicorn_conf.pre_request``.
 
     def _discard(self, client: socket.socket | None) -> bool:
-        """Whether the end of the body was reached."""
+        """Read the rest of the body, and return whether its end was reached."""
         limit = settings.DEALS_LIMITS.max_body_bytes
         if self._length is not None and self._length > limit:
             return False
@@ -57,24 +57,24 @@ class RequestBody:
         timer.start()
         try:
             while self._received <= limit and timer.is_alive():
-                if not self.read(_PIECE_BYTES):
+                if not self.read(_CHUNK_BYTES):
                     return self._length in (None, self._received)
         except (OSError, ParseException):
-            pass  # the client hung up, or its chunks are malformed
+            pass  # The client has disconnected, or its chunks are malformed.
         finally:
             timer.cancel()
         return False
 
 
 def _stop_receiving(client: socket.socket | None) -> None:
-    """End a read that waits for the client."""
+    """Interrupt a read that waits for the client."""
     with contextlib.suppress(OSError):
         if client is not None:
             client.shutdown(socket.SHUT_RD)
 
 
-def count_body(environ: Environ) -> RequestBody | None:
-    """Put a counted stream in the place of ``wsgi.input``; None for a request without a body."""
+def replace_input(environ: Environ) -> RequestBody | None:
+    """Replace ``wsgi.input`` by a counted stream and return it; return None for a request without a body."""
     chunked = "HTTP_TRANSFER_ENCODING" in environ
     header = environ.get("CONTENT_LENGTH") or "0"
     # Python does not convert thousands of digits, and no limit has more than 18.

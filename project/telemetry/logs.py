@@ -1,7 +1,7 @@
-"""Structured logging: every record is one JSON line, or a line to read where the stream is a terminal.
+"""Structured logging: each record is a line of JSON, or a line of text if the stream is a terminal.
 
 The access log goes to standard output, everything else to standard error. JSON is ASCII, and control characters are
-escaped on a terminal, so no name, address or header can end a line or control the terminal.
+escaped on a terminal, so names, addresses and headers cannot end a line or control the terminal.
 """
 
 from __future__ import annotations
@@ -23,42 +23,41 @@ from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
 from deals_api import request_context
 from deals_api.formats import printable
 
-_write: Final[Callable[[Any], str]] = json.JSONEncoder(separators=(",", ":"), default=repr).encode
-_time: Final = TimeStamper(fmt="iso", key="time")
+_encode: Final[Callable[[Any], str]] = json.JSONEncoder(separators=(",", ":"), default=repr).encode
+_add_time: Final = TimeStamper(fmt="iso", key="time")
 
 
-def _as_text(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
-    return _write({"time": event.pop("time"), "level": event.pop("level"), "event": event.pop("event"), **event})
+def _render_json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
+    return _encode({"time": event.pop("time"), "level": event.pop("level"), "event": event.pop("event"), **event})
 
 
 def write_access_log(entry: dict[str, Any]) -> None:
-    """Write the entry as one line; its ``time`` is a Unix timestamp.
+    """Write an entry, whose ``time`` is a Unix timestamp, as one line.
 
-    The line is dropped if standard output is closed, or blocked because its reader has stopped reading. One system
-    call writes the whole line, which is shorter than ``PIPE_BUF``, so lines of several threads and processes do not
-    mix.
+    The line is dropped if standard output is closed or blocked. One system call writes the whole line, which is shorter
+    than ``PIPE_BUF``, so lines of several threads and processes do not mix.
     """
     with contextlib.suppress(OSError):
         stdout = sys.stdout.fileno()
         if select.select((), (stdout,), (), 0)[1]:
-            os.write(stdout, _access_line(entry) if os.isatty(stdout) else _encode_fast(entry))
+            os.write(stdout, _terminal_line(entry) if os.isatty(stdout) else _encode_fast(entry))
 
 
-def _encode_fast(line: dict[str, Any]) -> bytes:
-    """Encode with orjson, four times as fast as ``json``; a line with other than ASCII characters is encoded again."""
-    line["time"] = datetime.fromtimestamp(line["time"], UTC)
-    written = orjson.dumps(line, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
-    return written if written.isascii() else _write(orjson.loads(written)).encode() + b"\n"
+def _encode_fast(entry: dict[str, Any]) -> bytes:
+    """Encode with orjson, four times as fast as ``json``. Only ``json`` can escape non-ASCII characters."""
+    entry["time"] = datetime.fromtimestamp(entry["time"], UTC)
+    line = orjson.dumps(entry, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+    return line if line.isascii() else _encode(orjson.loads(line)).encode() + b"\n"
 
 
-def _access_line(line: dict[str, Any]) -> bytes:
-    time = datetime.fromtimestamp(line["time"]).astimezone()
-    request = printable(f"{line['method']} {line['path']}")
-    text = f"{time:%H:%M:%S} {line['level'].upper():<7} {request} {line['status']} {line['ms']} ms {line['code']}"
-    return text.rstrip().encode() + b"\n"
+def _terminal_line(entry: dict[str, Any]) -> bytes:
+    time = datetime.fromtimestamp(entry["time"]).astimezone()
+    request = printable(f"{entry['method']} {entry['path']}")
+    line = f"{time:%H:%M:%S} {entry['level'].upper():<7} {request} {entry['status']} {entry['ms']} ms {entry['code']}"
+    return line.rstrip().encode() + b"\n"
 
 
-def _with_request(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _add_request(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     context = request_context.get_request_context()
     if context.request_id:
         event["request_id"] = context.request_id
@@ -68,7 +67,7 @@ def _with_request(_logger: Any, _method: str, event: MutableMapping[str, Any]) -
 
 
 class TerminalFormatter(logging.Formatter):
-    """One line for each record, with the traceback indented below it."""
+    """One line for each record, with an indented traceback below it."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
@@ -88,6 +87,6 @@ def formatter() -> logging.Formatter:
 def _json_formatter() -> ProcessorFormatter:
     """Return a formatter that writes JSON, with the traceback as a field."""
     return ProcessorFormatter(
-        foreign_pre_chain=[add_log_level, add_logger_name, _time, _with_request],
-        processors=[ProcessorFormatter.remove_processors_meta, format_exc_info, _as_text],
+        foreign_pre_chain=[add_log_level, add_logger_name, _add_time, _add_request],
+        processors=[ProcessorFormatter.remove_processors_meta, format_exc_info, _render_json],
     )

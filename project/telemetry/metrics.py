@@ -1,7 +1,7 @@
 """Prometheus metrics, aggregated over all processes of the service.
 
-The number of label values is bounded, whatever clients send: an operation name is a label value if it belongs to a
-example query or is among the first ``MAX_OPERATIONS`` others of the process.
+The number of label values is bounded: operation names are label values only for the example queries and for the first
+``MAX_OPERATIONS`` other names of each process.
 """
 
 from __future__ import annotations
@@ -22,24 +22,23 @@ from deals_api.security.permissions import require_read_permission
 from graphql_schema.http.graphiql import example_queries
 from project.telemetry.record import RequestRecord
 
-#: Operation names that become label values of one process, besides those of the example queries.
+#: Maximum number of operation names in the labels of one process, besides those of the example queries.
 MAX_OPERATIONS: Final = 50
 _METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"))
 _OTHER: Final = "other"
 
 _registry = CollectorRegistry()
 _requests: Final = Counter(
-    "deals_requests", "Requests answered.", ["endpoint", "method", "operation", "status", "cache"], registry=_registry
+    "deals_requests", "Number of requests.", ["endpoint", "method", "operation", "status", "cache"], registry=_registry
 )
-_seconds: Final = Histogram(
-    "deals_request_seconds", "From a whole request to a whole answer.", ["endpoint", "operation"],
+_request_seconds: Final = Histogram(
+    "deals_request_seconds", "Duration of requests in seconds.", ["endpoint", "operation"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60), registry=_registry,
 )  # fmt: skip
-_statements: Final = Counter("deals_sql_statements", "Statements to the database.", ["endpoint"], registry=_registry)
-_uploads: Final = Counter("deals_uploads", "Files that arrived whole.", ["outcome"], registry=_registry)
-_rows: Final = Counter("deals_rows", "Deals stored.", registry=_registry)
-_refusals: Final = Counter("deals_refusals", "Errors, by code.", ["code"],
-                           registry=_registry)  # fmt: skip
+_statements: Final = Counter("deals_sql_statements", "Number of SQL statements.", ["endpoint"], registry=_registry)
+_uploads: Final = Counter("deals_uploads", "Number of uploaded files that were read.", ["outcome"], registry=_registry)
+_rows: Final = Counter("deals_rows", "Number of stored deals.", registry=_registry)
+_errors: Final = Counter("deals_refusals", "Number of requests with an error.", ["code"], registry=_registry)
 
 _operations: Final = {
     "", "IntrospectionQuery",
@@ -48,8 +47,8 @@ _operations: Final = {
 _MAX_LABELS: Final = len(_operations) + MAX_OPERATIONS
 
 
-def count(record: RequestRecord) -> None:
-    """Count a request that was answered."""
+def count_request(record: RequestRecord) -> None:
+    """Update all metrics for a completed request."""
     context, operation = record.context, _operation_label(record.context.operation)
     method = record.method if record.method in _METHODS else _OTHER
     _request_counter(record.endpoint, method, operation, record.status, context.cache).inc()
@@ -60,10 +59,10 @@ def count(record: RequestRecord) -> None:
         _uploads.labels(context.upload_outcome).inc()
         _rows.inc(context.stored_deals)
     if context.error_code:
-        _refusals.labels(context.error_code).inc()
+        _errors.labels(context.error_code).inc()
 
 
-# Cached, because looking up the labels takes longer than counting.
+# Cached, because the lookup of the labels takes longer than counting.
 
 
 @cache
@@ -73,13 +72,13 @@ def _request_counter(endpoint: str, method: str, operation: str, status: int, ca
 
 @cache
 def _duration(endpoint: str, operation: str) -> Histogram:
-    return _seconds.labels(endpoint, operation)
+    return _request_seconds.labels(endpoint, operation)
 
 
 def _operation_label(operation: str) -> str:
     if operation in _operations:
         return operation
-    if len(_operations) >= _MAX_LABELS:  # threads that add a name at the same time may exceed it
+    if len(_operations) >= _MAX_LABELS:  # Concurrent threads may exceed it.
         return _OTHER
     _operations.add(operation)
     return operation
@@ -87,7 +86,7 @@ def _operation_label(operation: str) -> str:
 
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Serve the metrics to clients that may read the data; 404 with ``METRICS=0``."""
+    """Return the metrics to clients with read permission; 404 with ``METRICS=0``."""
     if not settings.METRICS:
         raise Http404
     try:
@@ -103,5 +102,5 @@ def _all_processes() -> CollectorRegistry:
     try:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     except ValueError:
-        return _registry  # PROMETHEUS_MULTIPROC_DIR is not set: this is the only process
+        return _registry  # PROMETHEUS_MULTIPROC_DIR is not set; this is the only process.
     return registry

@@ -1,7 +1,7 @@
 """Request telemetry: request id and Server-Timing headers, access log and metrics.
 
-This is the outermost middleware. It counts and logs each request in the thread of the request: a queue with a thread
-that did so in batches did not save CPU time (measured for cached responses in 8 threads).
+This is the outermost middleware. It counts and logs each request in the thread of the request: batches in a separate
+thread did not save CPU time (measured for cached responses in 8 threads).
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from project.telemetry.record import RequestRecord
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
 
-#: Endpoints that monitoring requests every few seconds; they are logged only when they fail.
+#: Endpoints that monitoring polls; only their failures are logged.
 _PROBES: Final = ("live", "ready", "metrics")
-#: Characters of a path, a method or an address in the access log.
+#: Maximum length of a path, method or address in the access log.
 _MAX_CHARACTERS: Final = 200
 
 
 def request_telemetry(get_response: Handler) -> Callable[[HttpRequest], Any]:
-    """Middleware: see the module."""
+    """Middleware: add the headers, count and log the request, and trace it if traces are enabled."""
     if settings.TRACES:
         from project.telemetry.tracing import trace_requests
 
         get_response = trace_requests(get_response)
 
     def middleware(request: HttpRequest) -> Any:
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         context = request_context.start_request(request.META)
         response: Any = get_response(request)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - started_at
         headers = response.headers
         headers["X-Request-ID"] = context.request_id
         headers["Server-Timing"] = _server_timing(context, seconds)
@@ -51,7 +51,7 @@ def request_telemetry(get_response: Handler) -> Callable[[HttpRequest], Any]:
         else:
             response.streaming_content = _CountedStream(
                 response.streaming_content,
-                lambda sent: _record(request, response.status_code, sent, time.perf_counter() - began, context),
+                lambda sent: _record(request, response.status_code, sent, time.perf_counter() - started_at, context),
             )
         return response
 
@@ -66,7 +66,7 @@ def _server_timing(context: RequestContext, seconds: float) -> str:
 
 
 class _CountedStream:
-    """A stream that reports the number of bytes sent when it ends or breaks off."""
+    """A response stream that calls ``on_close`` with the number of bytes sent when it is closed."""
 
     def __init__(self, chunks: Any, on_close: Callable[[int], None]) -> None:
         self._chunks = chunks
@@ -85,7 +85,7 @@ class _CountedStream:
 
 
 def endpoint_name(request: HttpRequest) -> str:
-    """Return the name of the route; one name for the whole admin, and one for all static files."""
+    """Return the name of the route, ``admin`` for all admin pages, ``static`` for all static files, or ``other``."""
     match = request.resolver_match
     if match is not None:
         return "admin" if match.namespaces else match.url_name or "other"
@@ -93,14 +93,14 @@ def endpoint_name(request: HttpRequest) -> str:
 
 
 def _record(request: HttpRequest, status: int, sent: int, seconds: float, context: RequestContext) -> None:
-    """Count and log a request whose response is complete."""
+    """Count and log a completed request."""
     context.finished = True
     client, method = client_ip(request.META), request.method or ""
     record = RequestRecord(
         time.time(), client, method, request.path, endpoint_name(request), status, sent, seconds, context
     )
     if settings.METRICS:
-        metrics.count(record)
+        metrics.count_request(record)
     if settings.LOG_REQUESTS and (status >= 400 or record.endpoint not in _PROBES):
         logs.write_access_log(_access_log_entry(record))
 
@@ -108,7 +108,7 @@ def _record(request: HttpRequest, status: int, sent: int, seconds: float, contex
 def _access_log_entry(record: RequestRecord) -> dict[str, Any]:
     context = record.context
     return {
-        "time": record.at,
+        "time": record.time,
         "level": "info" if record.status < 500 else "error",
         "event": "request",
         "request_id": context.request_id,

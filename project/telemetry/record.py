@@ -1,4 +1,4 @@
-"""Record of one answered request, from which the access log and the metrics are written."""
+"""The record of a completed request, the source of its access log entry and its metrics."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from deals_api.request_context import RequestContext
 
 
 class RequestRecord(NamedTuple):
-    """Telemetry of one request. ``at`` is a Unix timestamp, ``sent`` is in bytes."""
+    """``time`` is a Unix timestamp; ``sent`` is the size of the response body in bytes."""
 
-    at: float
+    time: float
     client: str
     method: str
     path: str

@@ -1,7 +1,7 @@
 """OpenTelemetry traces: one span for each request, and a child span for each SQL statement.
 
-Imported only if tracing is configured. The endpoint, the sampler and the service name are configured by
-OpenTelemetry's own environment variables.
+Imported only if traces are enabled. OpenTelemetry's environment variables configure the endpoint, the sampler and the
+service name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _tracer: Final = trace.get_tracer("deals")
 
 
 def start() -> None:
-    """Start the exporter; call it in each worker, because its thread does not survive a fork."""
+    """Start the exporter. Called in each worker, because a fork does not copy the exporter's thread."""
     named = Resource({SERVICE_NAME: "deals"}).merge(OTELResourceDetector().detect())
     provider = TracerProvider(resource=Resource.create(named.attributes))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
@@ -37,21 +37,20 @@ def start() -> None:
 def trace_requests(
     get_response: Callable[[HttpRequest], HttpResponseBase],
 ) -> Callable[[HttpRequest], HttpResponseBase]:
-    """Middleware: a span for the request, a child of the span in its ``traceparent`` header."""
+    """Middleware: create a span for the request, as a child of the span in its ``traceparent`` header."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        carried = {name: request.META[f"HTTP_{name.upper()}"] for name in ("traceparent", "tracestate")
-                   if f"HTTP_{name.upper()}" in request.META}  # fmt: skip
+        headers = {name: request.headers[name] for name in ("traceparent", "tracestate") if name in request.headers}
         method = request.method or ""
-        with _tracer.start_as_current_span(method, propagate.extract(carried), trace.SpanKind.SERVER) as span:
+        with _tracer.start_as_current_span(method, propagate.extract(headers), trace.SpanKind.SERVER) as span:
             response = get_response(request)
-            _describe(span, request, response)
+            _set_attributes(span, request, response)
             return response
 
     return middleware
 
 
-def _describe(span: trace.Span, request: HttpRequest, response: HttpResponseBase) -> None:
+def _set_attributes(span: trace.Span, request: HttpRequest, response: HttpResponseBase) -> None:
     context, match = request_context.get_request_context(), request.resolver_match
     if match is not None and match.url_name:
         span.update_name(f"{request.method} {match.url_name}")
@@ -74,7 +73,7 @@ def _describe(span: trace.Span, request: HttpRequest, response: HttpResponseBase
 
 
 def path_template(route: str) -> str:
-    """Return the path that a route matches, with named parameters; no value of a parameter is in it."""
+    """Return the path of a route with the names of its parameters instead of their values."""
     return simplify_regex(route).replace("\\", "")
 
 
@@ -84,7 +83,7 @@ def _trace_statements(connection: BaseDatabaseWrapper, **_: Any) -> None:
 
 
 def _trace_statement(run: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
-    """Record the statement without its parameters, which are data."""
+    """Create a span for a statement. The parameters are not recorded, because they contain data."""
     if not trace.get_current_span().is_recording():
         return run(sql, params, many, context)
     with _tracer.start_as_current_span(sql.split(None, 1)[0], kind=trace.SpanKind.CLIENT) as span:

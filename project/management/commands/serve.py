@@ -22,9 +22,9 @@ from deals_api.management.terminal import ExitCode
 from deals_api.models import Installation
 from deals_api.schema_check import SchemaMismatch, migrate_database
 from deals_api.snapshots.retention import apply_retention_safely
-from project.server.gunicorn_conf import make_folder
+from project.server.gunicorn_conf import make_metrics_folder
 
-_TRIES = 30
+_MAX_ATTEMPTS = 30
 
 
 class Command(BaseCommand):
@@ -36,7 +36,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.usage = "PORT=8000 manage.py serve"  # also printed with the error for --port
+        parser.usage = "PORT=8000 manage.py serve"  # Also printed with the error for --port.
 
     def handle(self, *args: Any, **options: Any) -> None:
         check_port(settings.PORT)
@@ -44,41 +44,43 @@ class Command(BaseCommand):
         apply_retention_safely(settings.DEALS_LIMITS)
         connection.close()
         os.chdir(settings.BASE_DIR)
-        # As ``python -m gunicorn`` would see it, also when SIGUSR2 starts a new master.
+        # The arguments of ``python -m gunicorn``, with which SIGUSR2 starts a new master.
         main = str(Path(gunicorn.__file__).with_name("__main__.py"))
-        folder = f"PROMETHEUS_MULTIPROC_DIR={make_folder()}"
+        folder = f"PROMETHEUS_MULTIPROC_DIR={make_metrics_folder()}"
         sys.argv = [main, "--config", "python:project.server.gunicorn_conf", "--env", folder]
         wsgiapp.run()
 
     def prepare_database(self) -> str:
-        """Migrate, and return the key to sign with: the operator's, or the one that the first start generated.
+        """Migrate the database and return the secret key: the configured one, or the one stored at the first start.
 
-        Retry while the database is starting, or another process is creating the same tables.
+        Retry while the database starts, or another process creates the same tables.
+
+        Raises: CommandError.
         """
-        tries = 0
+        attempts = 0
         while True:
-            tries += 1
+            attempts += 1
             try:
                 migrate_database()
-                return settings.OPERATORS_SECRET_KEY or self.own_key()
+                return settings.CONFIGURED_SECRET_KEY or self.stored_secret_key()
             except SchemaMismatch as mismatch:
                 raise CommandError(str(mismatch), returncode=ExitCode.USAGE) from mismatch
             except DatabaseError as error:
                 connection.close()
-                if tries == _TRIES or is_database_file_unusable(error):
+                if attempts == _MAX_ATTEMPTS or is_database_file_unusable(error):
                     message = f"The database cannot be used: {describe_error(error)}"
                     raise CommandError(message, returncode=ExitCode.DATABASE) from error
                 time.sleep(1)
 
-    def own_key(self) -> str:
+    def stored_secret_key(self) -> str:
         installation, _ = Installation.objects.get_or_create(pk=Installation.ONLY)
         return installation.secret_key
 
 
 def check_port(port: int) -> None:
-    """Fail before the slow part of the start if gunicorn could not listen.
+    """Check that gunicorn can listen on the port, before the slow part of the start.
 
-    Raises: UsageError.
+    Raises: CommandError.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
