@@ -16,7 +16,7 @@ from deals_api.global_ids import RowId, read_id, read_upload_id, snapshot_prefix
 from deals_api.limits import Limits
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.reports.deal_filter import DealSelection, customers_scan, gems_scan
-from deals_api.reports.deal_stats import DealStatsKey, Grouping, is_name
+from deals_api.reports.deal_stats import DealStatsKey, Grouping, orders_by_name
 from deals_api.reports.top_clients import DEFAULT_LIMIT
 from graphql_schema.connections import (
     FILTER,
@@ -262,9 +262,9 @@ def charge_for_groups(info: Info, grouping: Grouping, order: str) -> None:
     selected, budget = grouping.selected, info.context.budget
     budget.read_names(selected.names_to_search_again)
     budget.group_rows(
-        grouping.rows, grouping.max_groups, sets=selected.sets_to_look_in, by_period=bool(grouping.periods)
+        grouping.rows, grouping.max_groups, sets=selected.lookup_set_sizes, by_period=bool(grouping.periods)
     )
-    if is_name(order):
+    if orders_by_name(order):
         budget.sort_groups_by_name(grouping.max_groups)
 
 

@@ -1,8 +1,8 @@
-"""Selection of deals: conditions on their customers, their gems and themselves, and the work that they cause.
+"""Conditions on deals, customers and gems, and estimates of the rows that the database reads for them.
 
 The statistics of PostgreSQL cover all uploads together, so its planner may expect a few deals of one upload where there
 are a million, and fetch them one by one (measured: 1.6 s instead of 0.2 s). Therefore the names are looked up first. A
-few of them are listed in the statement; many become a set in which each deal is looked up.
+few names are listed in the statement of the deals; for many, it contains a subquery, whose result is hashed.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from django.db.models import Q
 
 from deals_api.models import MAX_NAME_LENGTH, Customer, Deal, Gem, Purchase, SnapshotQuerySet, Upload
 
-#: Names that one statement lists.
+#: Names that a statement lists.
 _MAX_INLINE_NAMES: Final = 200
-#: Rows of a sequential scan that take as long as one row fetched through an index (measured).
+#: Rows that a sequential scan reads in the time of one row fetched through an index (measured).
 RANDOM_ACCESS_COST: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class NameScan:
-    """The number of names that a statement reads, of those searched for a substring, and of their characters."""
+    """The number of names that a statement reads, and the names among them that it searches for a substring."""
 
     names: int = 0
     searched: int = 0
@@ -33,7 +33,7 @@ class NameScan:
 
     @classmethod
     def of(cls, names: int, characters: int | None, *, search: bool) -> NameScan:
-        """``characters`` is None for old uploads, whose names were not measured; the maximum length is assumed."""
+        """Assume names of the maximum length if ``characters`` is None, as in uploads of an old release."""
         if not search:
             return cls(names)
         return cls(names, names, names * MAX_NAME_LENGTH if characters is None else characters)
@@ -46,8 +46,8 @@ class NameScan:
 class DealSelection:
     """Conditions on the deals of an upload; ``None`` means no condition.
 
-    ``since`` and ``until`` are inclusive. ``search_customers`` and ``search_gems``: the names are searched for a
-    substring, which costs CPU time in proportion to their length.
+    ``since`` and ``until`` are inclusive. ``search_customers`` and ``search_gems`` are true if a condition searches the
+    names for a substring, which takes CPU time in proportion to their length.
     """
 
     customers: Q | None = None
@@ -68,13 +68,13 @@ class DealSelection:
         """Return the deals in one statement, without looking up the names first."""
         deals = self.filter_deals(upload, by_date=False)
         if self.customers:
-            deals = deals.filter(_in_set("customer", self.customers_of(upload)))
+            deals = deals.filter(_in_subquery("customer", self.customers_of(upload)))
         if self.gems:
-            deals = deals.filter(_in_set("gem", self.gems_of(upload)))
+            deals = deals.filter(_in_subquery("gem", self.gems_of(upload)))
         return deals
 
     def names_to_read(self, upload: Upload) -> NameScan:
-        """Return the names that each statement with these conditions reads."""
+        """Return the scan of names in each statement with these conditions."""
         return self.customers_to_read(upload) + self.gems_to_read(upload)
 
     def customers_to_read(self, upload: Upload) -> NameScan:
@@ -84,7 +84,7 @@ class DealSelection:
         return gems_scan(upload, search=self.search_gems) if self.gems else NameScan()
 
     def filter_deals(self, upload: Upload, *, by_date: bool) -> SnapshotQuerySet[Deal]:
-        """Return the deals of all customers and gems; ``by_date`` allows the index on the upload and the date."""
+        """Return the deals without conditions on names; ``by_date`` allows the index on the upload and the date."""
         deals = Deal.objects.in_pk_range(upload)
         if by_date:
             deals = deals.for_upload(upload)
@@ -96,7 +96,7 @@ class DealSelection:
 
     @property
     def names_only(self) -> bool:
-        """Whether the conditions concern names only, so that stored sums by customer and gem suffice."""
+        """Whether there are only conditions on names, so that the stored sums by customer and gem suffice."""
         return not (self.deals or self.since or self.until)
 
     def __bool__(self) -> bool:
@@ -111,23 +111,28 @@ def gems_scan(upload: Upload, *, search: bool) -> NameScan:
     return NameScan.of(upload.gem_count, upload.gem_characters, search=search)
 
 
-def _in_set(column: str, names: SnapshotQuerySet[Any]) -> Q:
-    """Match deals whose name is in the set. The double negation forces a hashed subplan instead of a join."""
+def _in_subquery(column: str, names: SnapshotQuerySet[Any]) -> Q:
+    """Match rows with one of these names. The double negation forces a hashed subplan instead of a join."""
     return ~Q(~Q((f"{column}__in", names.values("pk"))))
 
 
 class SelectedNames:
-    """The selected customers or gems of an upload."""
+    """The selected customers or gems of an upload.
+
+    If they ``are_few``, ``condition`` lists them, and ``deal_count`` is the number of all their deals. Several names
+    with more than ``max_deals`` deals are not few, because a scan is faster.
+    """
 
     def __init__(self, column: str, names: SnapshotQuerySet[Any], max_deals: float) -> None:
         first = list(names.values_list("pk", "deal_count")[: _MAX_INLINE_NAMES + 1])
+        first_are_all = len(first) <= _MAX_INLINE_NAMES
+        self.count = len(first) if first_are_all else names.count()
         self.deal_count = sum(deals for _, deals in first)
-        self.are_few = len(first) <= 1 or (len(first) <= _MAX_INLINE_NAMES and self.deal_count <= max_deals)
-        self.count = len(first) if len(first) <= _MAX_INLINE_NAMES else names.count()
+        self.are_few = len(first) <= 1 or (first_are_all and self.deal_count <= max_deals)
         if self.are_few:
             self.condition = Q((f"{column}__in", [pk for pk, _ in first]))
         else:
-            self.condition = _in_set(column, names)
+            self.condition = _in_subquery(column, names)
 
 
 class SelectedDeals:
@@ -163,20 +168,23 @@ class SelectedDeals:
 
     @property
     def rows_to_read(self) -> int:
-        """The number of deals that the database reads: through the index those of a few customers, otherwise all."""
+        """The deals that the database reads, counted as rows of a sequential scan.
+
+        The deals of a few customers are read through the index, otherwise all deals are scanned.
+        """
         rows: int = self.upload.deal_count
         if self.customers and self.have_few_customers:
             rows = min(self.customers.deal_count * RANDOM_ACCESS_COST, rows)
         return rows
 
     @property
-    def sets_to_look_in(self) -> list[int]:
-        """The sizes of the sets in which each of these deals is looked up."""
+    def lookup_set_sizes(self) -> list[int]:
+        """The numbers of names in the hashed subqueries in which each deal is looked up."""
         return [names.count for names in (self.customers, self.gems) if names and not names.are_few]
 
     @property
     def names_to_search_again(self) -> NameScan:
-        """The names that each further statement searches again, because it computes these sets itself."""
+        """The names that each further statement searches again, because it contains the subquery."""
         customers, gems, selection = self.customers, self.gems, self.selection
         scan = NameScan()
         if selection.search_customers and customers and not customers.are_few:
@@ -186,9 +194,9 @@ class SelectedDeals:
         return scan
 
     def deals(self, *, by_date: bool = False) -> SnapshotQuerySet[Deal]:
-        """Return the deals; ``by_date`` if they are ordered by date.
+        """Return the deals, which the caller orders by date if ``by_date``.
 
-        If few customers are selected, the index on dates is not offered, because PostgreSQL would scan the dates of all
+        If few customers are selected, the index on dates is not allowed, because PostgreSQL would scan the dates of all
         other customers.
         """
         selection = self.selection

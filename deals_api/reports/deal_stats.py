@@ -48,10 +48,9 @@ class DealStatsKey(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DealStats:
-    """The sums of one group; keys that are not grouped by are None.
+    """The sums of one group. Keys that are not grouped by are None, and extremes that were not requested may be None.
 
-    Units: sums are exact; ``average_total`` is rounded half up to hundredths. ``min_total`` and ``max_total`` are None
-           if they were not requested.
+    Sums are exact; ``average_total`` is rounded half up to hundredths.
     """
 
     customer_id: int | None
@@ -67,7 +66,7 @@ class DealStats:
     average_total: Decimal
 
 
-#: The columns of the measures in the query, whose names must differ from those of the model's fields.
+#: Aliases of the measures in the query, which must differ from the names of the model's fields.
 MEASURE_COLUMNS: Final = {
     "deal_count": "deals_counted",
     "quantity": "quantity_sum",
@@ -76,12 +75,16 @@ MEASURE_COLUMNS: Final = {
     "max_total": "total_max",
     "average_total": "total_average",
 }
-_DIGITS: Final = {DealStatsKey.YEAR: 4, DealStatsKey.MONTH: 7, DealStatsKey.DAY: 10}
-_DAYS: Final = {DealStatsKey.YEAR: 365, DealStatsKey.MONTH: 28, DealStatsKey.DAY: 1}
+#: Measures that are computed from deals; the others are also stored by customer and gem.
+_EXTREMES: Final = {"min_total", "max_total"}
+#: Length of the beginning of an ISO 8601 date that identifies the period.
+_PERIOD_LENGTHS: Final = {DealStatsKey.YEAR: 4, DealStatsKey.MONTH: 7, DealStatsKey.DAY: 10}
+#: Minimum number of days in a period.
+_PERIOD_DAYS: Final = {DealStatsKey.YEAR: 365, DealStatsKey.MONTH: 28, DealStatsKey.DAY: 1}
 
 
 class _Period(Func):
-    """The year, month or day of a date in UTC: on SQLite the first characters of its ISO 8601 form."""
+    """The year, month or day of a date in UTC: the beginning of its ISO 8601 form, on PostgreSQL a timestamp."""
 
     output_field = CharField()
 
@@ -90,46 +93,44 @@ class _Period(Func):
         self.key = key
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        return self.as_sql(compiler, connection, template=f"SUBSTR(%(expressions)s, 1, {_DIGITS[self.key]})", **extra)
+        template = f"SUBSTR(%(expressions)s, 1, {_PERIOD_LENGTHS[self.key]})"
+        return self.as_sql(compiler, connection, template=template, **extra)
 
     def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
         template = f"DATE_TRUNC('{self.key.value}', %(expressions)s AT TIME ZONE 'UTC')"
         return self.as_sql(compiler, connection, template=template, **extra)
 
 
-#: Measures that are computed from deals; the others are also stored by customer and gem.
-_EXTREMES: Final = {"min_total", "max_total"}
-
-
-def _sums(deal_count: Sum | Count, extremes: bool) -> dict[str, Any]:
-    sums: dict[str, Any] = {
+def _measures(deal_count: Sum | Count, *, extremes: bool) -> dict[str, Any]:
+    """Return the expressions of the measures by alias."""
+    measures: dict[str, Any] = {
         "deals_counted": deal_count,
         "quantity_sum": Sum("quantity", output_field=BigIntegerField()),  # otherwise HAVING compares 32-bit integers
         "total_sum": Sum("total"),
         "total_average": _average(deal_count),
     }
-    return sums | ({"total_min": Min("total"), "total_max": Max("total")} if extremes else {})
+    return measures | ({"total_min": Min("total"), "total_max": Max("total")} if extremes else {})
 
 
 def _average(deal_count: Sum | Count) -> ExpressionWrapper[CombinedExpression]:
-    """Divide integers in hundredths, so that no database uses floating point."""
+    """Divide integers of hundredths, so that no database uses floating point."""
     total = Cast(Sum("total"), BigIntegerField())
     deals = Cast(deal_count, BigIntegerField())
     return ExpressionWrapper(total / deals + (total % deals) * 2 / deals, output_field=MoneyField())
 
 
 class Grouping:
-    """Groups of selected deals; ``rows`` and ``max_groups`` estimate the work before it is done.
+    """Groups of selected deals; ``rows`` and ``max_groups`` estimate the cost before the groups are computed.
 
-    ``needed``: names of the measures that are requested, ordered by or compared.
+    ``measures``: names of the measures that are returned, ordered by or compared.
     """
 
-    def __init__(self, selected: SelectedDeals, by: Collection[DealStatsKey], needed: Collection[str]) -> None:
+    def __init__(self, selected: SelectedDeals, by: Collection[DealStatsKey], measures: Collection[str]) -> None:
         self.selected = selected
-        self.periods = [key for key in _DIGITS if key in by]
+        self.periods = [key for key in _PERIOD_DAYS if key in by]
         self.names = [key.value for key in (DealStatsKey.CUSTOMER, DealStatsKey.GEM) if key in by]
-        #: Whether the sums stored by customer and gem suffice (measured: 50 times faster by gem).
-        self.from_purchases = selected.selection.names_only and not self.periods and _EXTREMES.isdisjoint(needed)
+        #: Whether the stored sums by customer and gem suffice (measured: 50 times faster for groups by gem).
+        self.from_purchases = selected.selection.names_only and not self.periods and _EXTREMES.isdisjoint(measures)
 
     @property
     def rows(self) -> int:
@@ -146,10 +147,11 @@ class Grouping:
         if "gem" in self.names:
             groups *= self.selected.gem_count
         if self.periods:
-            groups *= self._days() // min(_DAYS[key] for key in self.periods) + 2
+            groups *= self._days() // min(_PERIOD_DAYS[key] for key in self.periods) + 2
         return min(groups, self.selected.upload.deal_count)
 
     def _days(self) -> int:
+        """Return the number of days between the first and the last deal that the selection can match."""
         selection = self.selected.selection
         dates = Gem.objects.for_upload(self.selected.upload).aggregate(first=Min("first_deal"), last=Max("last_deal"))
         since = max(filter(None, (dates["first"], selection.since)))
@@ -161,56 +163,59 @@ class Grouping:
         """Return the groups, read in one statement.
 
         Shape:  at most ``limit`` groups by ``order``: a measure, ``customer``, ``gem`` or ``date``, descending after
-                ``-``. Equal ones are ordered by the first deal of the customer and of the gem in the file, and by date.
-                Without keys, one group of all deals, or none if no deal is selected.
+                ``-``. Equal groups are ordered by the first deal of the customer and of the gem in the file, and by
+                date. Without keys, one group of all deals, or no group if no deal is selected.
         Raises: LimitExceeded, if there could be more than ``MAX_GROUPS`` groups; BadInput, if ``order`` is a key that
                 is not grouped by.
         """
-        limit_of_groups: int = settings.DEALS_LIMITS.max_groups
-        if self.max_groups > limit_of_groups:
+        max_groups: int = settings.DEALS_LIMITS.max_groups
+        if self.max_groups > max_groups:
             raise LimitExceeded(
-                f"These deals could make more than {limit_of_groups} groups; select fewer customers, gems or days, "
-                "or group by less."
+                f"These deals could make more than {max_groups} groups; select fewer customers, gems or days, "
+                "or group by fewer keys."
             )
         ordering = self._ordering(order)
         keys = [f"{name}_id" for name in self.names] + [f"in_{key.value}" for key in self.periods]
-        groups = self._rows().annotate(whole=Value(1)).values("whole", *keys).annotate(**self._sums())
+        # Without other keys, the constant makes one group of all rows.
+        groups = self._rows().annotate(constant=Value(1)).values("constant", *keys).annotate(**self._measures())
         groups = groups.filter(having).filter(deals_counted__gt=0)
-        if is_name(order):  # A subquery is evaluated for each group, a join for each deal.
-            groups = groups.annotate(group_name=_NAMES[order.removeprefix("-")])
-        return [_group(row) for row in groups.order_by(ordering, *keys)[:limit]]
+        if orders_by_name(order):  # A subquery is evaluated for each group, a join for each deal.
+            groups = groups.annotate(group_name=_NAME_SUBQUERIES[order.removeprefix("-")])
+        return [_to_deal_stats(group) for group in groups.order_by(ordering, *keys)[:limit]]
 
     def _rows(self) -> QuerySet[Any]:
         if self.from_purchases:
             return self.selected.purchases()
         return self.selected.deals().annotate(**{f"in_{key.value}": _Period("date", key) for key in self.periods})
 
-    def _sums(self) -> dict[str, Any]:
-        return _sums(Sum("deal_count") if self.from_purchases else Count("pk"), extremes=not self.from_purchases)
+    def _measures(self) -> dict[str, Any]:
+        if self.from_purchases:
+            return _measures(Sum("deal_count"), extremes=False)
+        return _measures(Count("pk"), extremes=True)
 
     def _ordering(self, order: str) -> OrderBy:
         name = order.removeprefix("-")
-        if (name in _NAMES and name not in self.names) or (name == "date" and not self.periods):
+        if (name in _NAME_SUBQUERIES and name not in self.names) or (name == "date" and not self.periods):
             raise BadInput(f"The groups can be ordered by {name} only if they are grouped by it.")
         if name == "date":
             column = f"in_{self.periods[-1].value}"
         else:
-            column = "group_name" if name in _NAMES else MEASURE_COLUMNS[name]
+            column = "group_name" if name in _NAME_SUBQUERIES else MEASURE_COLUMNS[name]
         return OrderBy(F(column), descending=order.startswith("-"))
 
 
-_NAMES: Final = {
+_NAME_SUBQUERIES: Final = {
     "customer": Subquery(Customer.objects.filter(pk=OuterRef("customer_id")).values("username")),
     "gem": Subquery(Gem.objects.filter(pk=OuterRef("gem_id")).values("name")),
 }
 
 
-def is_name(order: str) -> bool:
-    """Return whether groups in this order are sorted by the name of their customer or gem."""
-    return order.removeprefix("-") in _NAMES
+def orders_by_name(order: str) -> bool:
+    """Return whether this order sorts groups by the name of the customer or gem."""
+    return order.removeprefix("-") in _NAME_SUBQUERIES
 
 
-def _group(row: dict[str, Any]) -> DealStats:
+def _to_deal_stats(row: dict[str, Any]) -> DealStats:
     measures: dict[str, Any] = {name: row.get(column) for name, column in MEASURE_COLUMNS.items()}
     return DealStats(
         customer_id=row.get("customer_id"),
@@ -222,6 +227,6 @@ def _group(row: dict[str, Any]) -> DealStats:
     )
 
 
-def _convert_period(period: str | datetime | None, read: Callable[[str], Any]) -> Any:
-    """Convert a period as returned by the database: a string on SQLite, a datetime on PostgreSQL."""
-    return None if period is None else read(period if isinstance(period, str) else period.isoformat())
+def _convert_period(period: str | datetime | None, parse: Callable[[str], Any]) -> Any:
+    """Convert a period that the database returned: a string on SQLite, a datetime on PostgreSQL."""
+    return None if period is None else parse(period if isinstance(period, str) else period.isoformat())

@@ -1,7 +1,7 @@
 """Complete tables of one upload for export: its deals and its ranking.
 
-The rows are read in chunks, with no transaction open between two reads. An export that cannot be completed raises an
-error. The module is independent of HTTP and of the format of the file.
+The rows are read in chunks; no transaction is open between two reads. An export that cannot be completed raises an
+error. The module is independent of HTTP and of file formats.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from deals_api.snapshots.lease import SnapshotGone
 
 #: Deals that one statement reads.
 CHUNK_ROWS: Final = 2_000
-#: The beginning of a formula in spreadsheets, by OWASP's list: at the beginning of a cell, and after a semicolon, which
-#: separates cells in many locales; also after blanks, and as full-width or small forms of the characters.
+#: The beginning of a formula in spreadsheets, from OWASP's list: at the beginning of a cell or after a semicolon, which
+#: separates cells in many locales; also after blanks, and in full-width or small forms of the characters.
 FORMULA: Final = "(^|;)([ \u00a0\u3000]*[-=+@\uff0d\uff1d\uff0b\uff20\ufe63\ufe66\ufe62\ufe6b\t\r])"
 
 Rows = list[tuple[Any, ...]]
@@ -28,7 +28,7 @@ Rows = list[tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows that are read in chunks, on demand; all cells of a column have one type."""
+    """Rows that are read in chunks, on demand; all cells of a column have the same type."""
 
     columns: tuple[str, ...]
     chunks: Iterator[Rows]
@@ -40,7 +40,7 @@ def deals(upload: Upload | None) -> Table:
 
 
 def _deals(upload: Upload) -> Iterator[Rows]:
-    """Raises: SnapshotGone, if rows are missing, because the upload was pruned or a restore replaced it."""
+    """Raises: SnapshotGone, if rows are missing because the upload was pruned or a restore replaced it."""
     readable = Exists(Upload.objects.readable().matching(upload))
     for start in range(1, upload.deal_count + 1, CHUNK_ROWS):
         stop = min(start + CHUNK_ROWS, upload.deal_count + 1)
@@ -66,13 +66,13 @@ def _top_clients(upload: Upload, limit: int) -> Iterator[Rows]:
 
 
 def _ensure_readable(upload: Upload) -> None:
-    """Check, after reading rows, that they were rows of this upload."""
+    """Check, after rows were read, that they were rows of this upload. Raises: SnapshotGone."""
     if not upload.is_readable():
         raise SnapshotGone
 
 
 def has_formulas(upload: Upload | None) -> bool:
-    """Whether a name in this upload contains a formula for spreadsheets."""
+    """Return whether a name in this upload contains the beginning of a formula."""
     if upload is None:
         return False
     customers = Customer.objects.for_upload(upload).filter(Q(username__regex=FORMULA))

@@ -1,7 +1,4 @@
-"""The ranking of the clients who spent most: one report for REST, GraphQL, the exports and the command line.
-
-The report reads only rows of the upload that it is called with.
-"""
+"""The ranking of the clients who spent most: one report for REST, GraphQL, the exports and the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from deals_api.models import Customer, Purchase, Upload
 from deals_api.response_size import check_response_size
 
 DEFAULT_LIMIT: Final = 5
-#: Names of gems that an export reads with one statement.
+#: Names of gems that an export reads in one statement.
 CHUNK_GEMS: Final = 10_000
 #: Bytes of the quotation marks and the comma around a name in a JSON list.
 _NAME_DELIMITERS: Final = 3
@@ -44,7 +41,7 @@ def top_clients(
 ) -> list[TopClient]:
     """Rank the clients of one upload by money spent, in two statements, or three if there may be many gems.
 
-    Shape:  highest spending first, at most ``limit`` clients, equal sums by username; ``gems`` are those
+    Shape:  at most ``limit`` clients, highest spending first, equal sums by username; ``gems`` are those
             that at least two of these clients bought, by name.
     Units:  spent_money in the file's currency, exact to two decimals.
     Source: the brief, "GET, the processed data".
@@ -63,7 +60,7 @@ def top_clients(
 
 
 def iter_top_clients(upload: Upload, limit: int) -> Iterator[list[TopClient]]:
-    """Yield the ranking of ``top_clients`` in chunks; memory does not grow with the number of gems per client."""
+    """Yield the ranking of ``top_clients`` in chunks, so that only the gem names of one chunk are in memory."""
     customers = _ranked_customers(upload, limit)
     purchases = Purchase.objects.filter(customer__in=[customer.pk for customer in customers])
     shared = set(
@@ -105,13 +102,13 @@ def _clients_with_gems(customers: list[Customer], gems: dict[int, list[str]]) ->
 
 
 def _shared_gems(customer_ids: list[int], *, measure_first: bool) -> dict[int, list[str]]:
-    """Return the names of the gems that each of these customers shares with another of them.
+    """Return, by customer, the names of the gems that at least two of these customers bought.
 
     Raises: as ``top_clients``.
     """
     purchases = Purchase.objects.shared_by(customer_ids)
     if measure_first:
-        # The database adds up the lengths first: two million names of 255 emoji would need 2 GB of memory.
+        # The database first adds up the lengths, because two million names of 255 emoji would need 2 GB of memory.
         total = purchases.aggregate(characters=Coalesce(Sum(Length("gem__name") + _NAME_DELIMITERS), 0))
         check_response_size(total["characters"])
     gems: dict[int, list[str]] = {}

@@ -68,7 +68,7 @@ class DealRows(QuerySetRows[Deal]):
 
     def _charge_for_all(self) -> None:
         self._budget.read_names(self._selected.names_to_search_again)
-        self._budget.read_rows(self._selected.rows_to_read, sets=self._selected.sets_to_look_in)
+        self._budget.read_rows(self._selected.rows_to_read, sets=self._selected.lookup_set_sizes)
 
 
 def select_deals(upload: Upload, selection: DealSelection, budget: CostBudget) -> SelectedDeals:
