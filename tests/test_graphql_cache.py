@@ -41,11 +41,11 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     documents: list[str] = []
     execute = DealsSchema.execute_sync
 
-    def counted(self: DealsSchema, query: str, *args: Any, **kwargs: Any) -> Any:
+    def record(self: DealsSchema, query: str, *args: Any, **kwargs: Any) -> Any:
         documents.append(query)
         return execute(self, query, *args, **kwargs)
 
-    monkeypatch.setattr(DealsSchema, "execute_sync", counted)
+    monkeypatch.setattr(DealsSchema, "execute_sync", record)
     return documents
 
 
@@ -74,11 +74,9 @@ def test_equivalent_requests_share_one_response(executed: list[str]) -> None:
         '{"variables": {"b": ["x"], "a": 1}, "query": %s}',
         '{"extensions": {}, "operationName": null, "query":%s,"variables":{"b":["\\u0078"],"a":1}}',
     ]
-    etags = set()
-    for body in bodies:
-        etags.add(Client().post(PATH, body % json.dumps(query), content_type="application/json")["ETag"])
-    by_get = Client().get(PATH, {"query": query, "variables": '{"b": ["x"], "a": 1}'})
-    assert etags == {by_get["ETag"]}
+    etags = {Client().post(PATH, body % json.dumps(query), content_type="application/json")["ETag"] for body in bodies}
+    get_response = Client().get(PATH, {"query": query, "variables": '{"b": ["x"], "a": 1}'})
+    assert etags == {get_response["ETag"]}
     assert len(executed) == 1
 
 
@@ -98,7 +96,7 @@ def test_different_requests_have_different_responses(executed: list[str]) -> Non
 
 
 @pytest.mark.parametrize("body", [{"query": "{deals {nodes {id}}}"}, {"query": " {deals {nodes {id}}}"}], ids=repr)
-def test_limits_that_shape_a_response_are_part_of_its_key(body: dict[str, str], limits: Any) -> None:
+def test_limits_that_affect_a_response_are_part_of_the_cache_key(body: dict[str, str], limits: Any) -> None:
     load(*[deal()] * 30)
     etags = []
     for size in (20, 5, 20):
@@ -111,14 +109,14 @@ def test_limits_that_shape_a_response_are_part_of_its_key(body: dict[str, str], 
     assert etags[0] == etags[2] != etags[1]
 
 
-def test_cached_page_is_rejected_when_the_limit_becomes_lower(limits: Any) -> None:
+def test_cached_page_is_rejected_after_the_limit_is_lowered(limits: Any) -> None:
     load(*[deal()] * 3)
     assert "errors" not in ask("{deals(first: 100) {totalCount}}")
     limits(max_page_size=10)
     assert code("{deals(first: 100) {totalCount}}") == "limit_exceeded"
 
 
-def test_upload_replaces_every_response(executed: list[str]) -> None:
+def test_upload_replaces_cached_responses(executed: list[str]) -> None:
     for total in ("1", "2", "3"):
         load(deal(total=total))
         for _ in range(2):
@@ -140,7 +138,7 @@ def test_etag_matches_while_the_upload_is_current(executed: list[str]) -> None:
     assert after["Cache-Control"] == "no-cache"
 
 
-def test_post_response_has_an_etag_but_is_never_304() -> None:
+def test_post_response_has_an_etag_and_is_never_304() -> None:
     load(deal())
     etag = post(TOTALS)["ETag"]
     body = json.dumps({"query": TOTALS})
@@ -199,7 +197,7 @@ def test_responses_from_other_uploads_are_never_cached(executed: list[str]) -> N
         "query ($id: ID!) {upload(id: $id) {dealCount}}",
         "query ($id: ID) {deals(upload: $id) {totalCount}}",
         "query ($id: ID) {topClients(upload: $id) {username}}",
-        "query ($id: ID) {deals {totalCount} again: deals(upload: $id) {totalCount}}",
+        "query ($id: ID) {deals {totalCount} repeated: deals(upload: $id) {totalCount}}",
     ):
         assert "errors" not in execute_twice_uncached(query, executed, id=id_of(old))
     assert execute_twice_uncached("query ($id: ID!) {node(id: $id) {id}}", executed, id=row)["data"]["node"] == {
@@ -251,7 +249,7 @@ def test_concurrent_equal_queries_are_computed_once(monkeypatch: pytest.MonkeyPa
 
 
 def call_and_close_connection(function: Callable[[], Any]) -> Any:
-    """Call a function in a thread, and close the database connection of the thread."""
+    """Call a function in a thread, then close the database connection of the thread."""
     try:
         return function()
     finally:
@@ -269,15 +267,15 @@ def activated(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     snapshots: list[Any] = []
     activate = current_snapshot.activate
 
-    def counted(snapshot: Any) -> Upload:
+    def record(snapshot: Any) -> Upload:
         snapshots.append(snapshot)
         return activate(snapshot)
 
-    monkeypatch.setattr(current_snapshot, "activate", counted)
+    monkeypatch.setattr(current_snapshot, "activate", record)
     return snapshots
 
 
-def test_activated_upload_is_read_at_once() -> None:
+def test_activated_upload_is_read_immediately() -> None:
     old, new = load(deal(total="1")), load(deal(total="2"))
     for upload, total in ((old, "1"), (new, "2"), (old, "1"), (old, "1")):
         response = ask(ACTIVATE, id=id_of(upload))
@@ -325,7 +323,7 @@ def test_mutation_is_executed_once_per_request(template: str, activated: list[An
         assert len(activated) == len(executed) == requests
 
 
-def test_query_beside_a_mutation_changes_nothing(activated: list[Any]) -> None:
+def test_query_in_a_document_with_a_mutation_changes_nothing(activated: list[Any]) -> None:
     old = load(deal("old"))
     load(deal("new"))
     document = f'query Q {{deals {{totalCount}}}} mutation M {{activateUpload(id: "{id_of(old)}") {{__typename}}}}'
@@ -359,13 +357,13 @@ EVERYTHING = """{
 }"""
 
 
-def file_of(name: str) -> list[str]:
+def deals_named(name: str) -> list[str]:
     """Return deals of two customers and two gems; ``name``, a number, is the total and part of all names."""
     return [deal(f"{name}-{customer}", f"{name}-{gem}", name) for customer in "ab" for gem in "xy"]
 
 
 def uploads_in(response: Any) -> set[str]:
-    """Return the names of the uploads that the values of a response are from, as ``file_of`` writes them."""
+    """Return the names of the uploads that the values of a response are from, as ``deals_named`` writes them."""
     return set(re.findall(r"\b(10+[1-9])\b", json.dumps(response)))
 
 
@@ -394,7 +392,7 @@ def service_log_records(caplog: pytest.LogCaptureFixture) -> list[logging.LogRec
 def replace_uploads(*names: str) -> None:
     """Load a file for each name, then apply retention."""
     for name in names:
-        load(*file_of(name), name=name)
+        load(*deals_named(name), name=name)
     apply_retention(settings.DEALS_LIMITS)
 
 
@@ -425,7 +423,7 @@ def test_query_is_repeated_if_its_upload_is_pruned(comment: str, limits: Any, ca
 @pytest.mark.django_db(transaction=True)
 def test_retained_upload_pruned_during_a_query_is_reported(limits: Any, caplog: pytest.LogCaptureFixture) -> None:
     limits(keep_uploads=2)
-    old = load(*file_of("101"))
+    old = load(*deals_named("101"))
     replace_uploads("1001")
     query = "query ($id: ID) {deals(upload: $id) {nodes {customer {username} gem {name}}}}"
     with run_before_statement('FROM "deals_api_gem"', lambda: replace_uploads("10001")):
@@ -438,7 +436,7 @@ def test_retained_upload_pruned_during_a_query_is_reported(limits: Any, caplog: 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_query_overtaken_by_three_uploads_is_a_503(limits: Any) -> None:
+def test_query_whose_uploads_are_pruned_three_times_gets_503(limits: Any) -> None:
     limits(keep_uploads=2)
     replace_uploads("101")
     names = iter(f"1{'0' * number}1" for number in range(2, 20))

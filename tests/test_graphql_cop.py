@@ -28,11 +28,11 @@ def error_code(body: object) -> str:
     return str(response.json["errors"][0]["extensions"]["code"])
 
 
-# Enabled on purpose (the third is GraphiQL)
+# Enabled on purpose; GraphiQL is tested in tests/test_graphiql_page.py
 
 
 def test_introspection_returns_the_whole_schema() -> None:
-    """Frontends and GraphiQL need it; the schema is public anyway."""
+    """Clients and GraphiQL need the schema, which is public."""
     query = get_introspection_query(
         specified_by_url=True, directive_is_repeatable=True, schema_description=True, input_value_deprecation=True
     )
@@ -58,7 +58,7 @@ def test_batches_are_rejected() -> None:
 
 
 def test_number_of_directives_is_limited() -> None:
-    """The check expects ten errors for ten unknown directives; the number of directives is limited too."""
+    """The check sends ten unknown directives and counts the errors."""
     assert len(post({"query": f"query cop {{ __typename {'@aa' * 10} }}"}).json["errors"]) <= 5
     assert error_code({"query": f"query cop {{ __typename {'@aa' * 21} }}"}) == "limit_exceeded"
 

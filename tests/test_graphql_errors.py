@@ -29,12 +29,12 @@ from tests.servers import TIMEOUT, serving
 
 pytestmark = pytest.mark.django_db
 
-ROW = write_row_id("Gem", 1, uuid.UUID(int=0))
+GEM_ID = write_row_id("Gem", 1, uuid.UUID(int=0))
 NUMBERED_UPLOAD = base64.b64encode(b"Upload:5").decode()
 NODES = "{deals {nodes {customer {username} gem {name}}}}"
 
-#: A query, the code of its error and the beginning of the message.
-MISTAKES = [
+#: A query, the code of its error and the beginning of the error message.
+CLIENT_ERRORS = [
     ("", "graphql_unreadable", "query is missing: a string"),
     ("{", "graphql_unreadable", "Syntax Error: Expected Name, found <EOF>."),
     ('{customer(username: "\\ud800") {id}}', "graphql_unreadable", "Syntax Error: Invalid Unicode escape sequence"),
@@ -49,13 +49,13 @@ MISTAKES = [
     ("{deals(first: 1, last: 1) {totalCount}}", "bad_input", "Use either first or last, not both."),
     ('{deals(after: "x") {totalCount}}', "bad_input", "Invalid cursor"),
     ('{node(id: "x") {id}}', "bad_input", "Invalid id."),
-    (f'{{upload(id: "{ROW}") {{id}}}}', "bad_input", "Expected the id of an Upload, not of a Gem."),
+    (f'{{upload(id: "{GEM_ID}") {{id}}}}', "bad_input", "Expected the id of an Upload, not of a Gem."),
     ("{dealStats(orderBy: GEM_ASC) {total}}", "bad_input", "The groups can be ordered by gem only if"),
     (f'{{deals(upload: "{NUMBERED_UPLOAD}") {{totalCount}}}}', "bad_input", "Invalid id."),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("query", "code", "message"), MISTAKES)
+@pytest.mark.parametrize(("query", "code", "message"), CLIENT_ERRORS)
 def test_client_error_is_reported_and_not_logged(
     query: str, code: str, message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -89,7 +89,7 @@ def test_response_has_at_most_five_errors() -> None:
 
 
 @pytest.fixture
-def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+def _broken_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the top-clients report fail."""
 
     def fail(*_: object, **__: object) -> None:
@@ -98,7 +98,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(top_clients_report, "top_clients", fail)
 
 
-@pytest.mark.usefixtures("broken")
+@pytest.mark.usefixtures("_broken_report")
 def test_internal_error_is_masked_and_logged_once_with_the_request_id(caplog: pytest.LogCaptureFixture) -> None:
     load(deal())
     body = json.dumps({"query": "{topClients {username}}"})
@@ -114,7 +114,7 @@ def test_internal_error_is_masked_and_logged_once_with_the_request_id(caplog: py
     assert isinstance(record.exc_info[1], RuntimeError)
 
 
-@pytest.mark.usefixtures("broken")
+@pytest.mark.usefixtures("_broken_report")
 def test_request_without_a_valid_id_gets_a_new_one() -> None:
     load(deal())
     body = json.dumps({"query": "{topClients {username}}"})
@@ -161,35 +161,35 @@ def test_failing_database_is_a_503_for_every_table(table: str, failure: Exceptio
 
 
 @pytest.mark.django_db(transaction=True)
-def test_connection_that_breaks_is_a_503_and_is_replaced(on_postgres: bool) -> None:
+def test_lost_connection_is_a_503_and_is_replaced(on_postgres: bool) -> None:
     if not on_postgres:
         pytest.skip("needs PostgreSQL")
     load(deal())
-    ended: list[str] = []
+    terminated: list[str] = []
 
     def wrap(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if 'FROM "deals_api_gem"' in sql and not ended:
-            ended.append(sql)
-            end_connection(connection.connection.get_backend_pid())
+        if 'FROM "deals_api_gem"' in sql and not terminated:
+            terminated.append(sql)
+            terminate_backend(connection.connection.get_backend_pid())
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(wrap):
         assert_database_busy(post(NODES))
-    assert ended
+    assert terminated
     assert data(NODES)["deals"]["nodes"] == [{"customer": {"username": "ann"}, "gem": {"name": "ruby"}}]
 
 
-def end_connection(pid: int) -> None:
-    """End a connection as an operator does, or a restart of the database."""
+def terminate_backend(pid: int) -> None:
+    """Close a connection on the side of the database, as an administrator can."""
     entry = connection.settings_dict
     with (
         psycopg2.connect(
             host=entry["HOST"], port=entry["PORT"], user=entry["USER"], password=entry["PASSWORD"], dbname=entry["NAME"]
-        ) as other,
-        other.cursor() as cursor,
+        ) as admin,
+        admin.cursor() as cursor,
     ):
         cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
-    other.close()
+    admin.close()
 
 
 def test_stopped_database_is_a_503_until_it_starts_again(tmp_path: Path) -> None:

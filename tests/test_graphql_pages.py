@@ -23,8 +23,8 @@ from tests.graphql import ask, code, data, error, id_of
 
 pytestmark = pytest.mark.django_db
 
-#: c0 bought all gems and all customers bought g0. There are few different totals, quantities and dates, so that many
-#: rows are equal in an order.
+#: c0 bought all gems and all customers bought g0. There are few different totals, quantities and dates, so most orders
+#: have ties.
 PAIRS = [*product([0], range(6)), *product(range(1, 6), [0]), (3, 1), (0, 2), (5, 4)]
 DAYS = ["2020-01-01 00:00:00", "2020-01-02 00:00:00"]
 ROWS = [
@@ -32,7 +32,7 @@ ROWS = [
     for index, (customer, gem) in enumerate(PAIRS)
 ]
 #: Deals of the file in its order, as the reference parser reads them.
-FACTS = reference_parser.read(csv_of(*ROWS).decode())
+DEALS = reference_parser.read(csv_of(*ROWS).decode())
 
 
 # Expected rows
@@ -40,16 +40,16 @@ FACTS = reference_parser.read(csv_of(*ROWS).decode())
 
 @dataclass(frozen=True)
 class Row:
-    """An expected row: its node in a response, the deals that it aggregates, and its values by sort column."""
+    """An expected row: the node in a response, the deals that the row aggregates, and the values by sort column."""
 
     node: dict[str, Any]
-    facts: list[reference_parser.Deal]
+    deals: list[reference_parser.Deal]
     values: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class NodeType:
-    """All expected rows of a type, in the order of ties of an ascending sort."""
+    """All expected rows of a type; rows that are equal in an ascending sort stay in this order."""
 
     orders: type[Enum]
     rows: list[Row]
@@ -67,48 +67,48 @@ def node_types(upload: Upload) -> dict[str, NodeType]:
     customers = [
         Row(
             {"username": name},
-            facts,
+            deals,
             {
                 "USERNAME": name,
-                "SPENT_MONEY": sum(fact.total for fact in facts),
-                "DEAL_COUNT": len(facts),
-                "LAST_DEAL": max(fact.date for fact in facts),
+                "SPENT_MONEY": sum(line.total for line in deals),
+                "DEAL_COUNT": len(deals),
+                "LAST_DEAL": max(line.date for line in deals),
             },
         )
-        for name, facts in group_facts(lambda fact: fact.customer)
+        for name, deals in deals_by(lambda line: line.customer)
     ]
     gems = [
         Row(
             {"name": name},
-            facts,
+            deals,
             {
                 "NAME": name,
-                "TOTAL": sum(fact.total for fact in facts),
-                "DEAL_COUNT": len(facts),
-                "BUYER_COUNT": len({fact.customer for fact in facts}),
+                "TOTAL": sum(line.total for line in deals),
+                "DEAL_COUNT": len(deals),
+                "BUYER_COUNT": len({line.customer for line in deals}),
             },
         )
-        for name, facts in group_facts(lambda fact: fact.item)
+        for name, deals in deals_by(lambda line: line.item)
     ]
     purchases = [
         Row(
             {"customer": {"username": pair[0]}, "gem": {"name": pair[1]}},
-            facts,
+            deals,
             {
-                "TOTAL": sum(fact.total for fact in facts),
-                "QUANTITY": sum(fact.quantity for fact in facts),
-                "DEAL_COUNT": len(facts),
+                "TOTAL": sum(line.total for line in deals),
+                "QUANTITY": sum(line.quantity for line in deals),
+                "DEAL_COUNT": len(deals),
             },
         )
-        for pair, facts in group_facts(lambda fact: (fact.customer, fact.item))
+        for pair, deals in deals_by(lambda line: (line.customer, line.item))
     ]
     deals = [
         Row(
             {"id": write_row_id("Deal", row_id(upload.pk, row_number), upload.snapshot)},
-            [fact],
-            {"FILE": row_number, "DATE": fact.date, "TOTAL": fact.total, "QUANTITY": fact.quantity},
+            [line],
+            {"FILE": row_number, "DATE": line.date, "TOTAL": line.total, "QUANTITY": line.quantity},
         )
-        for row_number, fact in enumerate(FACTS, 1)
+        for row_number, line in enumerate(DEALS, 1)
     ]
     return {
         "customers": NodeType(CustomerOrder, customers),
@@ -118,13 +118,13 @@ def node_types(upload: Upload) -> dict[str, NodeType]:
     }
 
 
-def group_facts(key: Callable[[reference_parser.Deal], Any]) -> list[tuple[Any, list[reference_parser.Deal]]]:
-    return [(name, list(facts)) for name, facts in groupby(sorted(FACTS, key=key), key=key)]
+def deals_by(key: Callable[[reference_parser.Deal], Any]) -> list[tuple[Any, list[reference_parser.Deal]]]:
+    return [(value, list(deals)) for value, deals in groupby(sorted(DEALS, key=key), key=key)]
 
 
 @dataclass(frozen=True)
 class ListField:
-    """A connection field of Query, or of the object that ``parent`` selects."""
+    """A connection field of Query, or of the object that ``parent`` selects; ``includes`` selects its deals."""
 
     field: str
     node_type: str
@@ -139,7 +139,7 @@ class ListField:
         return result[self.field]
 
     def nodes(self, node_type: NodeType, order: Enum) -> list[Any]:
-        return [row.node for row in node_type.ordered(order) if any(map(self.includes, row.facts))]
+        return [row.node for row in node_type.ordered(order) if any(map(self.includes, row.deals))]
 
 
 VARIABLES = "$first: Int, $last: Int, $after: String, $before: String"
@@ -155,12 +155,12 @@ def connection_fields(node_type: str) -> str:
     """
 
 
-def is_of_customer(fact: reference_parser.Deal) -> bool:
-    return fact.customer == "c0"
+def is_of_customer(line: reference_parser.Deal) -> bool:
+    return line.customer == "c0"
 
 
-def is_of_gem(fact: reference_parser.Deal) -> bool:
-    return fact.item == "g0"
+def is_of_gem(line: reference_parser.Deal) -> bool:
+    return line.item == "g0"
 
 
 CUSTOMER, GEM = 'customer(username: "c0") {%s}', 'gem(name: "g0") {%s}'
@@ -288,7 +288,7 @@ def test_pages_of_many_parents_follow_the_relay_algorithm(
                 positions = [
                     position
                     for position, row in enumerate(ordered)
-                    if any(getattr(fact, attribute) == parent[key] for fact in row.facts)
+                    if any(getattr(line, attribute) == parent[key] for line in row.deals)
                 ]
                 expected = relay_page(positions, **arguments)
                 assert page_contents(parent[field], nodes) == expected, (order, arguments, parent[key])
@@ -322,8 +322,8 @@ def encode_cursor(*parts: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
 
 
-DEALS = "query ($cursor: String) {deals(orderBy: TOTAL_DESC, after: $cursor) {totalCount nodes {id}}}"
-NESTED = """query ($cursor: String) {customers {nodes {deals(orderBy: TOTAL_DESC, before: $cursor) {totalCount}}}}"""
+DEALS_QUERY = "query ($cursor: String) {deals(orderBy: TOTAL_DESC, after: $cursor) {totalCount nodes {id}}}"
+NESTED_QUERY = "query ($cursor: String) {customers {nodes {deals(orderBy: TOTAL_DESC, before: $cursor) {totalCount}}}}"
 
 
 def test_cursor_of_another_order_or_upload_is_outdated() -> None:
@@ -331,14 +331,14 @@ def test_cursor_of_another_order_or_upload_is_outdated() -> None:
     load(*ROWS)
     date_cursor = data(cursors.format("DATE_DESC"))["deals"]["pageInfo"]["endCursor"]
     old_cursor = data(cursors.format("TOTAL_DESC"))["deals"]["pageInfo"]["endCursor"]
-    for query in (DEALS, NESTED):
+    for query in (DEALS_QUERY, NESTED_QUERY):
         data(query, cursor=old_cursor)
         problem = error(query, cursor=date_cursor)
         assert problem["message"] == "The cursor belongs to another order; start again from the first page."
         assert problem["extensions"] == {"code": "cursor_outdated"}
     load(*ROWS, deal())
     uploads_cursor = data(cursors.format("TOTAL_DESC"))["uploads"]["pageInfo"]["endCursor"]
-    for query, cursor in product((DEALS, NESTED), (old_cursor, uploads_cursor)):
+    for query, cursor in product((DEALS_QUERY, NESTED_QUERY), (old_cursor, uploads_cursor)):
         problem = error(query, cursor=cursor)
         assert problem["message"] == "The cursor belongs to another upload; start again from the first page."
         assert problem["extensions"] == {"code": "cursor_outdated"}
@@ -359,7 +359,7 @@ def test_cursor_of_a_retained_upload_continues_in_it() -> None:
     assert ids == [row.node["id"] for row in node_types(retained)["deals"].rows[:6]]
 
 
-def test_paging_through_uploads_while_new_ones_arrive() -> None:
+def test_paging_through_uploads_ignores_newer_ones() -> None:
     names = [load(deal(f"c{number}"), name=f"{number}.csv").file_name for number in range(3)]
     query = """query ($cursor: String) {
         uploads(first: 1, after: $cursor) {nodes {fileName} pageInfo {endCursor hasNextPage}}
@@ -373,9 +373,9 @@ def test_paging_through_uploads_while_new_ones_arrive() -> None:
     assert seen == names[::-1]
 
 
-def test_no_cursor_is_valid_before_the_first_upload() -> None:
-    assert code(DEALS, cursor="x") == "bad_input"
-    assert code(DEALS, cursor=encode_cursor("0123456789ab", "-total,-id", "5.00", 1)) == "cursor_outdated"
+def test_every_cursor_is_rejected_before_the_first_upload() -> None:
+    assert code(DEALS_QUERY, cursor="x") == "bad_input"
+    assert code(DEALS_QUERY, cursor=encode_cursor("0123456789ab", "-total,-id", "5.00", 1)) == "cursor_outdated"
     assert code("query ($cursor: String) {gems(after: $cursor) {totalCount}}", cursor="x") == "bad_input"
 
 
@@ -426,12 +426,12 @@ PROPERTY_SETTINGS = settings(max_examples=70, deadline=None, derandomize=True)
 def test_any_cursor_returns_a_page_or_a_documented_error() -> None:
     prefix = load(*ROWS).snapshot.hex[:12]
     valid_cursor = encode_cursor(prefix, "-total,-id", "5.00", row_id(Upload.objects.get().pk, 3))
-    data(DEALS, cursor=valid_cursor)
+    data(DEALS_QUERY, cursor=valid_cursor)
 
     @PROPERTY_SETTINGS
     @given(st.text(max_size=50) | st.binary(max_size=50).map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
     def random_text(cursor: str) -> None:
-        assert code(DEALS, cursor=cursor) in CURSOR_ERRORS
+        assert code(DEALS_QUERY, cursor=cursor) in CURSOR_ERRORS
 
     @PROPERTY_SETTINGS
     @given(st.integers(0, len(valid_cursor)), st.integers(0, 3), st.text("AQgw_-=09az", max_size=3))
@@ -442,7 +442,7 @@ def test_any_cursor_returns_a_page_or_a_documented_error() -> None:
     @given(JSON)
     def any_json(value: Any) -> None:
         assert (
-            code(DEALS, cursor=encode_cursor(*value) if isinstance(value, list) else encode_json(value))
+            code(DEALS_QUERY, cursor=encode_cursor(*value) if isinstance(value, list) else encode_json(value))
             in CURSOR_ERRORS
         )
 
@@ -463,7 +463,7 @@ def encode_json(value: Any) -> str:
 
 
 def check_page_or_documented_error(cursor: str) -> None:
-    response = ask(DEALS, cursor=cursor)
+    response = ask(DEALS_QUERY, cursor=cursor)
     codes = [problem["extensions"]["code"] for problem in response.get("errors", ())]
     assert codes in ([], ["bad_input"], ["cursor_outdated"]), (cursor, response)
     assert bool(codes) == (response["data"] is None)

@@ -111,7 +111,7 @@ def test_aliased_fields_return_the_same_as_separate_queries() -> None:
         assert [{"field": node[f"f{number}"]} for node in combined["customers"]["nodes"]] == expected, fields[number]
 
 
-def test_fragment_in_several_places_returns_the_rows_of_each() -> None:
+def test_fragment_spread_in_several_places_returns_the_same_rows() -> None:
     load(*ROWS)
     fragment = "fragment F on Customer {username deals(first: 2) {nodes {id}} deals(first: 2) {totalCount}}"
     customers_by_name = {
@@ -150,7 +150,7 @@ def cost(query: str) -> int:
 
 
 def test_lists_of_rows_outside_the_page_are_not_read() -> None:
-    """Compare the reported cost, which includes the deals that the database has to find."""
+    """Compare the reported cost, which includes the deals that the database reads."""
     query = "{customers(first: 1, orderBy: USERNAME_ASC) {nodes {deals(first: 1) {nodes {id}}}}}"
     load(*many(800, ["ann"]))
     cost_of_one_customer = cost(query)
