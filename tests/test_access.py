@@ -135,7 +135,7 @@ def test_invalid_tokens_are_rejected_at_start(text: str) -> None:
         read_tokens(text)
 
 
-# Pages of other sites
+# Cross-origin requests
 
 
 @WRITES
@@ -233,7 +233,7 @@ def test_counts_survive_a_cleared_cache(client: Client, limits: Any) -> None:
         (["", "unknown", "_hidden"], 3),
     ],
 )
-def test_ipv6_networks_count_as_one_client(addresses: list[str], clients: int) -> None:
+def test_addresses_of_one_network_count_as_one_client(addresses: list[str], clients: int) -> None:
     assert len({client_network(address) for address in addresses}) == clients
 
 
@@ -330,7 +330,7 @@ def test_counting_continues_without_redis(
 
 @pytest.mark.database_independent
 def test_login_limit_counts_attempts_over_two_workers(tmp_path: Path) -> None:
-    """The limit of 10 is reached together; separate counts would allow 10 attempts in each worker."""
+    """Both workers share one count; separate counts would allow twice as many attempts."""
     with serving(tmp_path, WEB_WORKERS="2", WEB_THREADS="1") as server, httpx.Client(timeout=TIMEOUT) as client:
         token = client.get(server.url + "/admin/login/").cookies["csrftoken"]
         form = {"username": "root", "password": "wrong", "csrfmiddlewaretoken": token}

@@ -1,4 +1,4 @@
-"""The admin: listed rows, pages, the roll-back action, permissions and sessions."""
+"""The admin: listed rows, pagination, the roll-back action, permissions and sessions."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ Staff = Callable[..., Client]
 
 @pytest.fixture
 def admin_client(client: Client) -> Client:
-    """A client that is logged in as a superuser (the fixture of pytest-django hashes a password each time)."""
+    """A client that is logged in as a superuser; the fixture of pytest-django would hash a password each time."""
     client.force_login(User.objects.create_superuser("root"))
     return client
 
 
 @pytest.fixture
 def staff(client: Client) -> Staff:
-    """``staff("view_deal")`` is a client that is logged in with these permissions only."""
+    """Return a function: ``staff("view_deal")`` is a client that is logged in with these permissions only."""
 
     def log_in(*permissions: str) -> Client:
         user = User.objects.create_user("ann", is_staff=True)
@@ -69,7 +69,7 @@ def get_page(client: Client, model: str, query: str = "") -> str:
 
 
 def column(page: str, name: str) -> list[str]:
-    """The cells of one column of a list, without links."""
+    """Return the text of each cell in a column of a list."""
     cells = re.findall(rf'<t[dh] class="field-{name}[^"]*">(.*?)</t[dh]>', page)
     return [unescape(re.sub("<[^>]*>", "", cell)) for cell in cells]
 
@@ -79,14 +79,14 @@ def row_numbers(page: str) -> list[int]:
 
 
 def row_count(page: str) -> str:
-    """The number of rows below a list."""
+    """Return the number of rows that the paginator shows."""
     pattern = r'class="paginator".*?([0-9]+(?: or more)?) (?:deal|customer|gem|purchase|upload)s?\b'
     (count,) = re.findall(pattern, page, re.S)
     return str(count)
 
 
 def links_to(page: str, model: str) -> list[str]:
-    """The URLs in a list that lead to rows of this model."""
+    """Return the URLs of the links to lists of this model."""
     return [unescape(url) for url in re.findall(rf'<a href="(/admin/deals_api/{model}/\?[^"]*)"', page)]
 
 
@@ -174,7 +174,7 @@ def test_deal_list_shows_every_field_exactly(admin_client: Client) -> None:
     assert cells == [["1"], ["2020-01-02 03:04:05.678901+00:00"], ["ann"], ["ruby"], ["2"], ["10.50"]]
 
 
-# Pages
+# Pagination
 
 
 @pytest.mark.parametrize("model", ["customer", "gem", "purchase", "deal"])
@@ -239,7 +239,7 @@ def test_unfiltered_list_never_counts_rows(admin_client: Client, monkeypatch: py
 
 
 @pytest.mark.parametrize("query", ["upload/", "customer/", "gem/", "purchase/", "deal/", "customer/?q=c"])
-def test_longer_list_executes_no_more_queries(admin_client: Client, query: str) -> None:
+def test_query_count_does_not_grow_with_the_list(admin_client: Client, query: str) -> None:
     def query_count() -> int:
         with CaptureQueriesContext(connection) as queries:
             assert admin_client.get(f"/admin/deals_api/{query}").status_code == 200
@@ -273,7 +273,7 @@ def test_invalid_url_of_a_list_is_no_server_error(admin_client: Client, query: s
     assert admin_client.get(url_of("deal", query)).status_code == status
 
 
-def test_rows_have_no_page_of_their_own(admin_client: Client) -> None:
+def test_rows_have_no_detail_page(admin_client: Client) -> None:
     load(deal())
     url = url_of("deal", f"{Deal.objects.get().pk}/change/?upload=x")
     assert admin_client.get(url).status_code == 302

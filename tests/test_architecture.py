@@ -25,9 +25,9 @@ MODULES = sorted(
 def test_import_contracts_hold() -> None:
     """To repair it, move the code; do not change the contracts in pyproject.toml."""
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"]
-    linted = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    assert linted.returncode == 0, linted.stdout + linted.stderr
-    assert re.search(r"[1-9] kept, 0 broken", linted.stdout)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"[1-9] kept, 0 broken", result.stdout)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
@@ -36,9 +36,9 @@ def test_every_module_has_a_docstring(module: Path) -> None:
 
 
 def test_environment_is_read_in_settings_only() -> None:
-    reading = re.compile(r"\bos\.(?:environ\b(?!\.setdefault)|getenv)")
-    readers = {path for path in MODULES if path.parts[0] != "tests" and reading.search((ROOT / path).read_text())}
-    assert readers == {Path("project/settings.py")}
+    read_access = re.compile(r"\bos\.(?:environ\b(?!\.setdefault)|getenv)")
+    modules = {path for path in MODULES if path.parts[0] != "tests" and read_access.search((ROOT / path).read_text())}
+    assert modules == {Path("project/settings.py")}
 
 
 def test_no_file_contains_a_path_of_a_developer_machine() -> None:

@@ -86,12 +86,9 @@ def respond(
 
 
 def find_or_respond(
-    snapshot: FakeSnapshot,
-    raw_request: str,
-    compute: Callable[..., ResponseBody],
-    request: HttpRequest = REQUEST,
+    snapshot: FakeSnapshot, raw_request: str, compute: Callable[..., ResponseBody], request: HttpRequest = REQUEST
 ) -> HttpResponse:
-    """Use both lookups, as the views do."""
+    """Look up by raw request, then by query, as the views do."""
     cached = response_cache.find(request, snapshot, raw_request)
     if cached is not None:
         return cached
@@ -380,7 +377,7 @@ class Pointer:
 
 
 class Clock:
-    """The clocks of a machine under the control of a test."""
+    """Clocks of a machine that a test controls."""
 
     CLOCK_BOOTTIME, CLOCK_MONOTONIC = time.CLOCK_BOOTTIME, time.CLOCK_MONOTONIC
 
@@ -522,10 +519,10 @@ def test_thread_waits_briefly_for_a_computation_that_hangs(monkeypatch: pytest.M
 def test_process_waits_for_a_computation_of_another_process(own_backend: BaseCache) -> None:
     key = QUERY.key(A)
     own_backend.add(f"{key}:computing", b"1", 30)
-    threading.Timer(0.2, own_backend.set, (key, b"theirs")).start()
+    threading.Timer(0.2, own_backend.set, (key, b"other")).start()
     compute = CountedComputation()
     start = time.monotonic()
-    assert respond(A, compute).content == b"theirs"
+    assert respond(A, compute).content == b"other"
     assert time.monotonic() - start < TIMEOUT
     assert compute.runs == 0
     assert own_backend.has_key(f"{key}:computing")  # the lock belongs to the other process
@@ -548,7 +545,7 @@ def test_process_waits_briefly_for_a_process_that_was_killed(
 
 @pytest.fixture
 def own_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[services.Service]:
-    """A Redis of the test's own behind the shared cache, also in runs without Redis."""
+    """A new Redis that is the shared cache, also in runs without Redis."""
     with services.redis() as (service, url):
         use_redis(url, monkeypatch, SOCKET_TIMEOUT=TIMEOUT, SOCKET_CONNECT_TIMEOUT=TIMEOUT)
         yield service
@@ -556,7 +553,7 @@ def own_redis(monkeypatch: pytest.MonkeyPatch) -> Iterator[services.Service]:
 
 @pytest.fixture
 def own_backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[BaseCache]:
-    """Django's client of a Redis of the test's own."""
+    """The cache backend of a new Redis."""
     with services.redis() as (_, url):
         yield use_redis(url, monkeypatch)
 
@@ -709,23 +706,23 @@ def failing_operation(error: Exception) -> Callable[[], None]:
     return operation
 
 
-def breaker_of_a_stopped_cache() -> shared.CircuitBreaker:
+def breaker_with_failing_ping() -> shared.CircuitBreaker:
     return shared.CircuitBreaker(failing_operation(RedisError("down")))
 
 
 @pytest.mark.parametrize("error", [RedisError("down"), OSError("no network"), TimeoutError()], ids=repr)
 def test_failure_of_the_shared_cache_is_not_raised(error: Exception) -> None:
-    assert breaker_of_a_stopped_cache().call(failing_operation(error), default="default") == "default"
+    assert breaker_with_failing_ping().call(failing_operation(error), default="default") == "default"
 
 
 def test_breaker_raises_programming_errors() -> None:
     with pytest.raises(ZeroDivisionError):
-        breaker_of_a_stopped_cache().call(failing_operation(ZeroDivisionError()))
+        breaker_with_failing_ping().call(failing_operation(ZeroDivisionError()))
 
 
 def test_lasting_failure_is_logged_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(shared, "RECOVERY_SECONDS", 0.0)
-    breaker, calls = breaker_of_a_stopped_cache(), []
+    breaker, calls = breaker_with_failing_ping(), []
 
     def operation() -> None:
         calls.append(1)
@@ -738,7 +735,7 @@ def test_lasting_failure_is_logged_once(monkeypatch: pytest.MonkeyPatch, caplog:
 
 def test_one_caller_tests_whether_the_cache_is_available_again() -> None:
     """The other callers would each wait for a timeout."""
-    breaker, started, resume = breaker_of_a_stopped_cache(), threading.Event(), threading.Event()
+    breaker, started, resume = breaker_with_failing_ping(), threading.Event(), threading.Event()
     breaker.call(failing_operation(RedisError("down")))
     breaker.open_until = 0.0
 

@@ -27,12 +27,12 @@ from tests.builders import csv_of, deal, load, many
 from tests.server_actions import is_loading, query
 from tests.servers import REAL_FILE, ROOT, TIMEOUT, Server, wait_until
 
-BAD = csv_of(deal(), deal(total="x", quantity="0"), deal("red\x1b[31m"))
-
-Done = subprocess.CompletedProcess[bytes]
+INVALID_FILE = csv_of(deal(), deal(total="x", quantity="0"), deal("red\x1b[31m"))
 
 
-def command(environment: dict[str, str], *arguments: str, stdin: bytes | IO[bytes] = b"") -> Done:
+def command(
+    environment: dict[str, str], *arguments: str, stdin: bytes | IO[bytes] = b""
+) -> subprocess.CompletedProcess[bytes]:
     """Run ``manage.py`` without a terminal."""
     options: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
     return subprocess.run(
@@ -51,7 +51,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tables(environment: dict[str, str], on_postgres: bool, request: pytest.FixtureRequest) -> dict[str, str]:
-    """The environment of commands with a migrated, empty database."""
+    """The environment of commands, with a migrated and empty database."""
     if on_postgres:
         assert command(environment, "migrate", "-v0").returncode == 0
     else:
@@ -59,7 +59,7 @@ def tables(environment: dict[str, str], on_postgres: bool, request: pytest.Fixtu
     return environment
 
 
-def file_of(content: bytes, folder: Path, name: str = "deals.csv") -> str:
+def write_file(content: bytes, folder: Path, name: str = "deals.csv") -> str:
     path = folder / name
     path.write_bytes(content)
     return str(path)
@@ -95,7 +95,7 @@ def test_loading_the_current_bytes_again_changes_nothing(tables: dict[str, str])
 
 def test_rejected_file_is_reported_by_cell_and_changes_nothing(tables: dict[str, str], tmp_path: Path) -> None:
     command(tables, "load_deals", "-", stdin=csv_of(deal("before")))
-    done = command(tables, "load_deals", file_of(BAD, tmp_path))
+    done = command(tables, "load_deals", write_file(INVALID_FILE, tmp_path))
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.decode().splitlines() == [
         "CommandError: The file has 3 errors; the first is in line 3, column 'total': 'x'"
@@ -111,15 +111,15 @@ def test_rejected_file_is_reported_by_cell_and_changes_nothing(tables: dict[str,
 
 
 def test_rejection_as_json_is_the_rest_body(server: Server, environment: dict[str, str]) -> None:
-    done = command(environment, "load_deals", "-", "--format", "json", stdin=BAD)
-    assert (done.returncode, done.stdout) == (1, server.upload(BAD).content + b"\n")
+    done = command(environment, "load_deals", "-", "--format", "json", stdin=INVALID_FILE)
+    assert (done.returncode, done.stdout) == (1, server.upload(INVALID_FILE).content + b"\n")
     assert done.stderr.startswith(b"CommandError: The file has 3 errors")
 
 
 def test_standard_input_can_be_a_pipe_or_a_file(tables: dict[str, str], tmp_path: Path) -> None:
     assert command(tables, "load_deals", "-", stdin=csv_of(deal("piped"))).returncode == 0
     assert b"piped" in command(tables, "top_clients").stdout
-    with Path(file_of(csv_of(deal("redirected")), tmp_path)).open("rb") as file:
+    with Path(write_file(csv_of(deal("redirected")), tmp_path)).open("rb") as file:
         assert command(tables, "load_deals", "-", stdin=file).returncode == 0
     assert b"redirected" in command(tables, "top_clients").stdout
 
@@ -188,7 +188,7 @@ def test_interrupted_load_exits_with_130_and_changes_nothing(tables: dict[str, s
     assert b"before" in command(tables, "top_clients").stdout
 
 
-#: Moments at which a load is interrupted; the long form takes DEALS_TEST_SECONDS.
+#: Number of loads, each interrupted at another moment; DEALS_TEST_SECONDS selects the long form.
 MOMENTS = 100 if os.environ.get("DEALS_TEST_SECONDS") else 12
 
 
@@ -198,18 +198,18 @@ def test_load_interrupted_at_any_moment_exits_with_130(tables: dict[str, str], t
         [sys.executable, "-m", "tests.interrupted_loads", str(tmp_path), str(MOMENTS), "10"],
         cwd=ROOT, env=os.environ | tables, capture_output=True, check=True, timeout=1200,
     )  # fmt: skip
-    ends = [tuple(end) for end in json.loads(done.stdout)]
-    assert set(ends) <= {
+    results = [tuple(result) for result in json.loads(done.stdout)]
+    assert set(results) <= {
         (130, "CommandError: The load was interrupted.\n"),
         (130, "CommandError: The load had finished before the interrupt.\n"),
         (130, ""),  # while no file was being stored
         (0, ""),  # the load was faster than the signal
     }
-    assert (130, "CommandError: The load was interrupted.\n") in ends
+    assert (130, "CommandError: The load was interrupted.\n") in results
     states = [state for (state,) in query(tables["DATABASE_URL"], "SELECT state FROM deals_api_upload ORDER BY id")]
     assert set(states) <= {"loaded", "interrupted", "retired", "pruned"}
-    # An upload that was not registered yet leaves none.
-    assert 0 < states.count("interrupted") <= ends.count((130, "CommandError: The load was interrupted.\n"))
+    # A load that is interrupted early has not registered its upload yet.
+    assert 0 < states.count("interrupted") <= results.count((130, "CommandError: The load was interrupted.\n"))
     rows = "SELECT DISTINCT state FROM deals_api_deal d JOIN deals_api_upload u ON u.id = d.upload_id"
     assert {state for (state,) in query(tables["DATABASE_URL"], rows)} <= {"loaded", "retired"}
     assert command(tables, "top_clients").returncode == 0
@@ -219,16 +219,16 @@ def test_load_interrupted_at_any_moment_exits_with_130(tables: dict[str, str], t
 
 
 def run_on_terminal(environment: dict[str, str], *arguments: str) -> tuple[int, list[str]]:
-    """Return the exit code, and the texts between which the command cleared the line."""
+    """Return the exit code and the output, split where the command cleared the line."""
     terminal, stderr = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=stderr,
     )  # fmt: skip
     os.close(stderr)
-    written = b"".join(_read(terminal))
+    output = b"".join(_read(terminal))
     os.close(terminal)
-    return process.wait(TIMEOUT), written.decode().split("\r\x1b[K")
+    return process.wait(TIMEOUT), output.decode().split("\r\x1b[K")
 
 
 def _read(terminal: int) -> Iterator[bytes]:
@@ -253,14 +253,14 @@ def test_load_on_a_terminal_shows_its_progress(tables: dict[str, str], tmp_path:
     assert last is not None
     assert re.fullmatch(r"(\d+ min )?\d+ s left", first[5])
     assert (last[2], last[3], last[4], last[5]) == ("", "100", "30,000", "storing sums")
-    shares = [int(bar[3]) for bar in bars if bar]
-    assert shares == sorted(shares)
+    percentages = [int(bar[3]) for bar in bars if bar]
+    assert percentages == sorted(percentages)
     assert max(map(len, lines)) < 80
     assert lines[-1] == ""
 
 
 def test_rejection_on_a_terminal_replaces_the_progress_bar(tables: dict[str, str], tmp_path: Path) -> None:
-    code, lines = run_on_terminal(tables, "load_deals", file_of(BAD, tmp_path))
+    code, lines = run_on_terminal(tables, "load_deals", write_file(INVALID_FILE, tmp_path))
     assert code == 1
     assert "CommandError: The file has 3 errors" in lines[-1]
 
@@ -277,7 +277,7 @@ def test_progress_is_reported_in_rows_and_bytes(tmp_path: Path) -> None:
     assert reports[-1] == (10_000, (tmp_path / "some.csv").stat().st_size)
 
 
-# The ranking
+# Top clients
 
 
 @pytest.mark.django_db
@@ -323,6 +323,6 @@ def test_table_columns_are_as_wide_as_their_cells() -> None:
 def test_load_applies_the_retention(tmp_path: Path, limits: Any) -> None:
     limits(keep_uploads=2)
     for number in range(4):
-        call_command("load_deals", file_of(csv_of(*many(number + 1)), tmp_path), verbosity=0)
+        call_command("load_deals", write_file(csv_of(*many(number + 1)), tmp_path), verbosity=0)
     states = Upload.objects.order_by("pk").values_list("state", flat=True)
     assert list(states) == ["pruned", "pruned", "loaded", "loaded"]

@@ -52,7 +52,7 @@ def unset_environment() -> dict[str, str]:
 
 
 def settings_with(environment: dict[str, str]) -> str:
-    """Print all settings in a new process, except the key that each process generates."""
+    """Return all settings as a new process prints them, except the key that each process generates."""
     values = "{name: value for name, value in vars(settings).items() if name.isupper() and name != 'SECRET_KEY'}"
     command = [sys.executable, "-c", f"from project import settings; print({values})"]
     printed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
@@ -63,12 +63,14 @@ def settings_with(environment: dict[str, str]) -> str:
     ("service", "binary"), [("db", services.postgres_binaries() / "postgres"), ("redis", services.valkey_binary())]
 )
 def test_tests_use_the_major_versions_of_compose(service: str, binary: Path) -> None:
-    shown = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
-    version = re.search(r"(\d+)\.\d+", shown)
-    shipped = re.search(r":(\d+)-", COMPOSE["services"][service]["image"])
+    output = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
+    version = re.search(r"(\d+)\.\d+", output)
+    image = re.search(r":(\d+)-", COMPOSE["services"][service]["image"])
     assert version
-    assert shipped
-    assert version[1] == shipped[1], "change the image in docker-compose.yml or the wheel in tests/requirements.txt"
+    assert image_version
+    assert version[1] == image_version[1], (
+        "change the image in docker-compose.yml or the wheel in tests/requirements.txt"
+    )
 
 
 def test_docker_stop_waits_longer_than_gunicorn() -> None:
@@ -109,17 +111,17 @@ def test_hung_postgresql_makes_requests_wait_but_no_restart(tmp_path: Path) -> N
         ThreadPoolExecutor(2 * threads) as pool,
     ):
         assert server.upload(REAL_FILE.read_bytes()).status_code == 200
-        worker = server.workers()
+        workers = server.workers()
         with stopped(postgres):
             waiting = [pool.submit(server.get, f"/api/top-clients/?limit={limit}") for limit in range(1, 2 * threads)]
-            # Soon all threads wait for the database, so that a request that needs none is not answered either.
+            # When all threads wait for the database, requests that do not need it time out too.
             wait_until(lambda: times_out(server.url + "/health/live"))
             assert health_check(server.port) == 0
             assert not any(response.done() for response in waiting)
         assert {response.result().status_code for response in waiting} == {200}
         assert [len(response.result().json()["response"]) for response in waiting[:5]] == [1, 2, 3, 4, 5]
         assert server.get("/health/ready").status_code == 200
-        assert server.workers() == worker
+        assert server.workers() == workers
 
 
 def times_out(url: str) -> bool:

@@ -19,7 +19,7 @@ from tests.builders import csv_of, deal
 from tests.history import History, Operation
 from tests.servers import TIMEOUT, Server, serving
 
-#: Duration; the long form sets DEALS_TEST_SECONDS.
+#: Duration; DEALS_TEST_SECONDS selects the long form.
 SECONDS = float(os.environ.get("DEALS_TEST_SECONDS", "10"))
 
 MIN_WRITES = 5
@@ -76,7 +76,7 @@ class Clients:
         self.done = threading.Event()
         self.numbers = itertools.count()
         self.rejected_roll_backs = 0
-        #: Responses 503: uploads replaced each other faster than one could be read.
+        #: Number of 503 responses: uploads replaced each other faster than one could be read.
         self.busy = 0
 
     def run(self, *actions: Callable[[httpx.Client, random.Random], None]) -> None:
@@ -100,7 +100,7 @@ class Clients:
                 action(client, rng)
 
     def upload(self, client: httpx.Client, rng: random.Random) -> None:
-        """The customer, the total and the gem contain the file's number, so that mixed files are detected."""
+        """Upload a file whose customer, total and gem contain its number, so that mixed responses are detected."""
         number = next(self.numbers) + 1
         rows = rng.choice([1, 1, 1, 10, 2000])
         content = csv_of(*(deal(f"c{number}", f"g{number}", str(number)) for _ in range(rows)))

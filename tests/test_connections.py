@@ -19,7 +19,7 @@ from tests.servers import TIMEOUT, Server, serving
 
 pytestmark = pytest.mark.database_independent
 
-WORDS = "correct horse battery"
+SECRET = "correct horse battery"  # noqa: S105
 MEGABYTE = 1024 * 1024
 FORM = "multipart/form-data; boundary=b"
 BODY = b"x" * (3 * MEGABYTE)
@@ -28,7 +28,7 @@ BODY = b"x" * (3 * MEGABYTE)
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A service that accepts uploads with a token only, up to 8 MiB."""
-    environment = {"API_TOKENS": f"ann:{WORDS}", "MAX_UPLOAD_BYTES": str(8 * MEGABYTE), "WEB_WORKERS": "1"}
+    environment = {"API_TOKENS": f"ann:{SECRET}", "MAX_UPLOAD_BYTES": str(8 * MEGABYTE), "WEB_WORKERS": "1"}
     with serving(tmp_path_factory.mktemp("connections"), **environment) as server:
         yield server
 
@@ -38,9 +38,9 @@ REJECTED: dict[str, tuple[str, str, dict[str, str], int]] = {
     "no token": ("POST", "/api/upload/", {"Content-Type": FORM}, 401),
     "foreign host": ("POST", "/api/upload/", {"Content-Type": FORM, "Host": "evil.org"}, 400),
     "unknown path": ("POST", "/api/nothing/", {"Content-Type": FORM}, 404),
-    "method": ("PUT", "/api/upload/", {"Content-Type": FORM, "Authorization": f"Bearer {WORDS}"}, 405),
-    "media type": ("POST", "/api/upload/", {"Content-Type": "text/csv", "Authorization": f"Bearer {WORDS}"}, 415),
-    "parameter": ("POST", "/api/upload/?dry_run=1", {"Content-Type": FORM, "Authorization": f"Bearer {WORDS}"}, 400),
+    "method": ("PUT", "/api/upload/", {"Content-Type": FORM, "Authorization": f"Bearer {SECRET}"}, 405),
+    "media type": ("POST", "/api/upload/", {"Content-Type": "text/csv", "Authorization": f"Bearer {SECRET}"}, 415),
+    "parameter": ("POST", "/api/upload/?dry_run=1", {"Content-Type": FORM, "Authorization": f"Bearer {SECRET}"}, 400),
     "graphql size": ("POST", "/graphql/", {"Content-Type": "application/json"}, 413),
     "graphql method": ("PUT", "/graphql/", {"Content-Type": "application/json"}, 405),
     "health": ("POST", "/health/live", {}, 405),
@@ -69,8 +69,8 @@ def test_connection_carries_another_request_after_an_unread_body(
             assert connection.sock is used
 
 
-def test_thirty_rejected_uploads_break_no_following_request(server: Server) -> None:
-    """``requests`` fails if a body was not discarded; httpx opens a new connection, and so would not notice."""
+def test_rejected_uploads_do_not_break_following_requests(server: Server) -> None:
+    """``requests`` fails if a body was not discarded; httpx would open a new connection instead."""
     upload = {"deals": ("d.csv", BODY)}
     with requests.Session() as session:
         statuses = [
@@ -90,7 +90,7 @@ def chunked(path: str, *chunks: bytes) -> bytes:
 
 @contextlib.contextmanager
 def sending(server: Server, data: bytes) -> Iterator[socket.socket]:
-    """A connection on which a thread sends ``data``."""
+    """Yield a connection on which a thread sends ``data``."""
     with socket.create_connection(("127.0.0.1", server.port), 2 * DISCARD_SECONDS) as client:
         sender = threading.Thread(target=_send, args=(client, data))
         sender.start()
@@ -98,7 +98,7 @@ def sending(server: Server, data: bytes) -> Iterator[socket.socket]:
             yield client
         finally:
             with contextlib.suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)  # ends a send that still waits
+                client.shutdown(socket.SHUT_RDWR)  # unblocks the sender
             sender.join()
 
 
@@ -140,7 +140,7 @@ def test_response_announces_the_end_of_a_connection_that_cannot_continue(server:
 
 
 def test_body_that_never_arrives_is_answered_and_the_connection_closes(server: Server) -> None:
-    """More than 64 KiB arrive at first; gunicorn itself would then wait for the rest for hours."""
+    """More than 64 KiB arrive at first; gunicorn by default would then wait for the rest for hours."""
     start = time.monotonic()
     head = b"POST /api/nothing/ HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n"
     with sending(server, head + BODY) as client:
@@ -161,7 +161,7 @@ def test_client_that_expects_100_continue_keeps_its_connection(server: Server) -
 
 def test_rejected_file_keeps_the_connection(server: Server) -> None:
     """The form is read to its end; the file in it is rejected."""
-    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {WORDS}"}, timeout=TIMEOUT) as client:
+    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {SECRET}"}, timeout=TIMEOUT) as client:
         for _ in range(3):
             files = {"deals": ("d.csv", csv_of(*many(2000), deal(total="x")))}
             response = client.post("/api/upload/", files=files)

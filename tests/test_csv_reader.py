@@ -39,8 +39,8 @@ ann,Ёлочная шпинель,100.50,1,2019-01-02 00:00:00
 """
 
 
-def deals_in(content: bytes, **bounds: int) -> list[Deal]:
-    return list(_iter_deals(io.BytesIO(content), Limits(**bounds)))
+def deals_in(content: bytes, **limits: int) -> list[Deal]:
+    return list(_iter_deals(io.BytesIO(content), Limits(**limits)))
 
 
 def _iter_deals(file: io.BytesIO, limits: Limits) -> Iterator[Deal]:
@@ -51,9 +51,9 @@ def _iter_deals(file: io.BytesIO, limits: Limits) -> Iterator[Deal]:
             yield Deal(customer, gem, Decimal(hundredths) / 100, quantity, timestamp)
 
 
-def error_of(content: bytes, **bounds: int) -> DealsError:
+def error_of(content: bytes, **limits: int) -> DealsError:
     with pytest.raises(DealsError) as caught:
-        deals_in(content, **bounds)
+        deals_in(content, **limits)
     return caught.value
 
 
@@ -609,7 +609,7 @@ def test_name_of_thousands_of_accents_is_rejected_quickly() -> None:
 
 
 def compare_with_reference(content: bytes) -> str:
-    """Assert that reader and reference parser have the same outcome, and return its kind."""
+    """Assert that the reader and the reference parser have the same outcome; return its kind."""
     found = outcome(lambda: deals_in(content))
     try:
         text = content.decode()
@@ -618,7 +618,7 @@ def compare_with_reference(content: bytes) -> str:
         if isinstance(found, DealsError) and found.message.startswith("The text is damaged"):
             assert [problem.line for problem in found.problems] == [bad_line]
             return "damaged"
-        if b"\x98" in content:  # undefined in Windows-1251, too; the error may be another one of the file
+        if b"\x98" in content:  # invalid in Windows-1251 too; another error may be reported first
             assert isinstance(found, UnreadableUpload)
             return "neither encoding"
         text = content.decode("cp1251")
@@ -720,8 +720,8 @@ def damaged(draw: st.DrawFn, content: bytes) -> bytes:
 
 
 @contextmanager
-def seams(block_bytes: int, batch_rows: int, step_rows: int) -> Iterator[None]:
-    """Set small sizes of blocks and batches, so that small files consist of several."""
+def patched_sizes(block_bytes: int, batch_rows: int, step_rows: int) -> Iterator[None]:
+    """Change the sizes of blocks and batches, so that small files consist of several."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoding, "_BLOCK_BYTES", block_bytes)
         patch.setattr(csv_reader, "_BATCH_ROWS", batch_rows)
@@ -731,13 +731,13 @@ def seams(block_bytes: int, batch_rows: int, step_rows: int) -> Iterator[None]:
 
 
 COMPARED = settings(max_examples=250, deadline=None, derandomize=True)
-SEAMS = st.sampled_from([(200, 1, 1), (300, 3, 2), (256 * 1024, 2048, 8)])
+SIZES = st.sampled_from([(200, 1, 1), (300, 3, 2), (256 * 1024, 2048, 8)])
 
 
 @COMPARED
-@given(files(), SEAMS)
-def test_any_table_is_read_as_the_rules_say(content: bytes, sizes: tuple[int, int, int]) -> None:
-    with seams(*sizes):
+@given(files(), SIZES)
+def test_any_table_is_read_like_the_reference(content: bytes, sizes: tuple[int, int, int]) -> None:
+    with patched_sizes(*sizes):
         event(compare_with_reference(content))
 
 
@@ -751,9 +751,9 @@ WHOLE_FILES = [
 
 
 @COMPARED
-@given(st.sampled_from(WHOLE_FILES).flatmap(damaged), SEAMS)
-def test_any_damage_to_a_file_is_judged_as_the_rules_say(content: bytes, sizes: tuple[int, int, int]) -> None:
-    with seams(*sizes):
+@given(st.sampled_from(WHOLE_FILES).flatmap(damaged), SIZES)
+def test_any_damaged_file_is_read_like_the_reference(content: bytes, sizes: tuple[int, int, int]) -> None:
+    with patched_sizes(*sizes):
         event(compare_with_reference(content))
 
 
@@ -766,5 +766,5 @@ def test_any_damage_to_a_file_is_judged_as_the_rules_say(content: bytes, sizes: 
         st.text(max_size=300).map(lambda cell: lines(HEADER, GOOD, row("customer", cell))),
     )
 )
-def test_any_bytes_are_read_as_the_rules_say_or_refused(content: bytes) -> None:
+def test_any_bytes_are_read_like_the_reference(content: bytes) -> None:
     event(compare_with_reference(content))

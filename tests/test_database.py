@@ -1,4 +1,4 @@
-"""Timeouts of connections to PostgreSQL: each one takes effect."""
+"""Timeouts of PostgreSQL connections, and planner statistics."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def show(name: str) -> str:
 
 
 @contextmanager
-def session(**changed: str) -> Iterator[None]:
-    """Open a connection with the service's options, and with timeouts short enough for a test."""
+def session(**timeouts: str) -> Iterator[None]:
+    """Use a connection with the options of the service, and these timeouts."""
     options = connection.settings_dict["OPTIONS"]
     before = options["options"]
     connection.close()
-    options["options"] = before + "".join(f" -c {name}={value}" for name, value in changed.items())
+    options["options"] = before + "".join(f" -c {name}={value}" for name, value in timeouts.items())
     try:
         yield
     finally:
@@ -121,16 +121,16 @@ def test_idle_transaction_is_ended() -> None:
 def test_connection_to_a_hung_database_times_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgres://deals@127.0.0.1:{silent.getsockname()[1]}/deals"
-        begin = time.monotonic()
+        start = time.monotonic()
         with pytest.raises(OperationalError, match="timeout expired"):
             ConnectionHandler(settings_of(DATABASE_URL=url)["DATABASES"])["default"].ensure_connection()
-        assert 1 < time.monotonic() - begin < 60
+        assert 1 < time.monotonic() - start < 60
 
 
 def test_operator_can_set_other_timeouts() -> None:
-    entry: dict[str, Any] = settings_of(DATABASE_URL="postgres://db/deals?options=-c%20jit%3Doff")["DATABASES"]
-    assert entry["default"]["OPTIONS"]["options"] == "-c jit=off"
-    assert entry["default"]["OPTIONS"]["connect_timeout"] == 5
+    databases: dict[str, Any] = settings_of(DATABASE_URL="postgres://db/deals?options=-c%20jit%3Doff")["DATABASES"]
+    options = databases["default"]["OPTIONS"]
+    assert (options["options"], options["connect_timeout"]) == ("-c jit=off", 5)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -28,7 +28,7 @@ from tests.servers import ROOT, TIMEOUT
 from tests.services import free_port
 from tests.test_migrations import migrate
 
-#: Statements that damage the tables and restore them, and the name of what is missing between them.
+#: A statement that damages the tables, one that repairs them, and the name of the missing column or table.
 DAMAGES = [
     (
         "ALTER TABLE deals_api_upload RENAME COLUMN gem_count TO count_of_gems",
@@ -124,9 +124,9 @@ def execute(database_url: str, statement: str) -> None:
 
 
 def start(database_url: str, *command: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
+    inherited = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
     return subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=clean | {"DATABASE_URL": database_url, "PORT": str(free_port())},
+        [sys.executable, *command], cwd=ROOT, env=inherited | {"DATABASE_URL": database_url, "PORT": str(free_port())},
         capture_output=True, text=True, timeout=TIMEOUT, check=False,
     )  # fmt: skip
 
@@ -135,7 +135,7 @@ NEWER = "INSERT INTO django_migrations (app, name, applied) VALUES ('deals_api',
 
 
 @pytest.mark.parametrize(
-    ("statement", "sentence"),
+    ("statement", "message"),
     [
         (
             NEWER,
@@ -150,12 +150,12 @@ NEWER = "INSERT INTO django_migrations (app, name, applied) VALUES ('deals_api',
     ],
     ids=["newer", "damaged"],
 )
-def test_start_fails_if_tables_do_not_match(database_url: str, statement: str, sentence: str) -> None:
+def test_start_fails_if_tables_do_not_match(database_url: str, statement: str, message: str) -> None:
     migrate(database_url)
     execute(database_url, statement)
     done = start(database_url, "manage.py", "serve")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.strip().removeprefix("CommandError: ") == sentence
+    assert done.stderr.strip().removeprefix("CommandError: ") == message
 
 
 def test_gunicorn_without_migrations_prints_the_command_to_run(database_url: str, tmp_path: Path) -> None:

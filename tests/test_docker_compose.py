@@ -1,4 +1,4 @@
-"""The containers, started by the README's command from a fresh clone, with every Compose of this machine.
+"""The containers, started by the README's command from a fresh clone, with each installed Compose.
 
 Deselected by default; ``python -m pytest -m docker`` runs them.
 """
@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.database_independent]
 
 
 def installed_composes() -> list[str]:
-    """Return the Compose commands of this machine: the program of its own, and the plugin of docker."""
+    """Return the installed Compose commands: the standalone program, and the plugin of docker."""
     return [program for program in ("docker-compose", "docker compose") if succeeds(f"{program} version")]
 
 
@@ -51,7 +51,7 @@ def succeeds(command: str) -> bool:
 
 @dataclass(frozen=True)
 class Started:
-    """A project after its first start. ``events`` lists starts and health changes of its containers, in order."""
+    """A project after its first start. ``events`` lists the starts and health changes of its containers in order."""
 
     project: ComposeProject
     events: str
@@ -144,7 +144,7 @@ def test_every_file_that_a_page_loads_exists(project: ComposeProject) -> None:
 
 
 def test_management_commands_work_in_the_container(project: ComposeProject) -> None:
-    """Only /tmp is writable there."""
+    """Only /tmp is writable in the container."""
     upload(project, repeated_file(2))
     ranking = json.loads(project.shell("python manage.py top_clients --format json"))
     assert ranking == top_clients_of_repeated_file(2)
@@ -202,8 +202,8 @@ def test_stop_finishes_the_upload_in_progress(project: ComposeProject) -> None:
         client.putheader("Content-Type", "multipart/form-data; boundary=edge")
         client.putheader("Content-Length", str(len(body)))
         client.endheaders(body[:half])
-        opened = "ls -l /proc/[0-9]*/fd 2>/dev/null | grep upload || true"
-        wait_until(lambda: project.shell(opened), 60, "web did not receive the first half")
+        list_open_files = "ls -l /proc/[0-9]*/fd 2>/dev/null | grep upload || true"
+        wait_until(lambda: project.shell(list_open_files), 60, "web did not receive the first half")
         with background(f"{project.compose} stop", cwd=project.folder, env=project.environment) as stop:
             wait_until(lambda: "Handling signal: term" in project.logs("web"), 60, "web did not receive SIGTERM")
             time.sleep(2)

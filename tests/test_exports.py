@@ -1,4 +1,4 @@
-"""Exports: contents, choice of the upload, caching, and detection of incomplete files."""
+"""Exports: contents, the exported upload, caching, and detection of incomplete files."""
 
 from __future__ import annotations
 
@@ -238,25 +238,25 @@ def test_uploaded_neutralised_export_keeps_its_apostrophes(client: Client) -> No
     assert [row[0] for row in rows_of(download(client, f"{DEALS}.csv", raw=1))] == ["'=1", "ann"]
 
 
-# Choice of the upload
+# The exported upload
 
 
-NAMES: dict[str, Callable[[Upload], str]] = {
+ID_FORMATS: dict[str, Callable[[Upload], str]] = {
     "GraphQL's id": lambda upload: write_upload_id(upload.snapshot),
     "UUID": lambda upload: str(upload.snapshot),
     "UUID without dashes": lambda upload: upload.snapshot.hex,
 }
 
 
-@pytest.mark.parametrize("name_of", NAMES.values(), ids=NAMES)
+@pytest.mark.parametrize("id_of", ID_FORMATS.values(), ids=ID_FORMATS)
 @pytest.mark.parametrize("path", FILES)
-def test_any_retained_upload_can_be_exported(client: Client, path: str, name_of: Callable[[Upload], str]) -> None:
+def test_any_retained_upload_can_be_exported(client: Client, path: str, id_of: Callable[[Upload], str]) -> None:
     old = load(deal("old"))
     old_export = download(client, path)
     new = load(deal("new"))
     assert b"new" in download(client, path)
-    assert download(client, path, upload=name_of(old)) == old_export
-    assert download(client, path, upload=name_of(new)) == download(client, path)
+    assert download(client, path, upload=id_of(old)) == old_export
+    assert download(client, path, upload=id_of(new)) == download(client, path)
 
 
 @pytest.mark.parametrize("path", FILES)
@@ -318,12 +318,12 @@ def test_unchanged_export_is_304(client: Client, path: str) -> None:
     assert first["Cache-Control"] == "no-cache"
     assert file_name(first).startswith(Path(path).stem)
     assert first_upload.snapshot.hex[:8] in file_name(first)
-    again = get(client, path, headers={"If-None-Match": first["ETag"]})
-    assert (again.status_code, again.body) == (304, b"")
+    repeated = get(client, path, headers={"If-None-Match": first["ETag"]})
+    assert (repeated.status_code, repeated.body) == (304, b"")
     load(deal("bob"))
     assert get(client, path, headers={"If-None-Match": first["ETag"]}).status_code == 200
-    named = get(client, path, {"upload": str(first_upload.snapshot)}, headers={"If-None-Match": first["ETag"]})
-    assert named.status_code == 304
+    selected = get(client, path, {"upload": str(first_upload.snapshot)}, headers={"If-None-Match": first["ETag"]})
+    assert selected.status_code == 304
 
 
 def test_different_exports_have_different_etags(client: Client) -> None:
@@ -343,9 +343,9 @@ def test_head_has_the_headers_of_get_without_reading_deals(client: Client, path:
         head = client.head(path)
     assert head.getvalue() == b""
     assert not any("deals_api_deal" in statement["sql"] for statement in captured)
-    got = get(client, path)
+    full = get(client, path)
     for name in ("ETag", "Content-Type", "Content-Disposition", "Cache-Control"):
-        assert head[name] == got[name]
+        assert head[name] == full[name]
 
 
 # Chunks
@@ -385,7 +385,7 @@ def test_memory_does_not_grow_with_the_number_of_rows(
     peaks = []
     for chunks in (2, 8):
         load(*many(chunks * exports.CHUNK_ROWS))
-        peak_of_download(client, path)  # warm-up: creates the objects that are created only once
+        peak_of_download(client, path)  # warm-up: creates cached objects
         # Background threads may allocate memory during one download, but not during each of three.
         peaks.append(min(peak_of_download(client, path) for _ in range(3)))
     assert peaks[1] < 1.3 * peaks[0]
@@ -406,11 +406,11 @@ def test_ranking_is_read_in_chunks_of_bounded_gem_count(client: Client, monkeypa
     assert all(len(chunk) == 1 or sum(counts[item.customer_id] for item in chunk) <= 25 for chunk in chunks)
 
 
-# Complete or visibly aborted
+# Aborted exports
 
 
 def chunks_of(client: Client, path: str, interrupt: Callable[[], object]) -> Iterator[bytes]:
-    """Yield a download, and call a function after its first chunk."""
+    """Yield the chunks of a download, and call ``interrupt`` after the first one."""
     chunks = iter(client.get(path))
     yield next(chunks)
     interrupt()
