@@ -1,4 +1,4 @@
-"""The web page. Its scripts are plain modules in ``static/frontend``, which need no build."""
+"""The web page. Its scripts in ``static/frontend`` are JavaScript modules without a build step."""
 
 from __future__ import annotations
 

@@ -1,13 +1,11 @@
-// Bar charts. Each chart is a list that contains its figures as text, so screen readers read it too.
+// Bar charts: lists with the figures as text, for screen readers too.
 
 import { element, withShare } from "./dom.js";
 import { formatMoney, messages } from "./i18n.js";
 
-// The length of a bar may lose precision; the figures beside it are exact.
-const length = (digits) => Number(digits);
-
 function barChart(className, rows) {
-  const longest = Math.max(...rows.map(({ total }) => length(total)), 1);
+  // The lengths of the bars are inexact, the figures are exact.
+  const maximum = Math.max(...rows.map(({ total }) => Number(total)), 1);
   return element(
     "ol",
     { class: className },
@@ -16,7 +14,7 @@ function barChart(className, rows) {
         "li",
         { title: `${label}: ${formatMoney(total)} (${messages.countDeals(dealCount)})` },
         element("span", { class: "label" }, label),
-        withShare(element("span", { class: "bar", "aria-hidden": "true" }), length(total) / longest),
+        withShare(element("span", { class: "bar", "aria-hidden": "true" }), Number(total) / maximum),
         element("span", { class: "figure" }, formatMoney(total)),
       ),
     ),

@@ -1,6 +1,6 @@
-// Helpers that create and find elements. Names from a file are only ever inserted as text, never as HTML.
+// DOM helpers. Names from a file are inserted as text, never as HTML.
 
-/** `element("p", {class: "x", onclick: f}, "text", child)`: attributes, listeners and children. */
+/** Create an element with attributes, listeners and children: `element("p", {class: "x", onclick: f}, "text", child)`. */
 export function element(tag, attributes = {}, ...children) {
   const created = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -12,7 +12,7 @@ export function element(tag, attributes = {}, ...children) {
   return created;
 }
 
-/** Set the length of a bar, from 0 to 1. The Content-Security-Policy forbids style attributes. */
+/** Set the relative length of a bar, from 0 to 1. The Content Security Policy forbids style attributes. */
 export function withShare(bar, share) {
   bar.style.setProperty("--share", String(share));
   return bar;
@@ -20,6 +20,7 @@ export function withShare(bar, share) {
 
 export const byId = (id) => document.getElementById(id);
 
+/** Replace the children of an element. */
 export function show(id, ...children) {
   byId(id).replaceChildren(...children);
 }

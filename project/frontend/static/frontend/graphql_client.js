@@ -1,8 +1,8 @@
-// The GraphQL client: `query` for reads, `mutate` for changes. Both throw a DealsError.
+// The GraphQL client. `query` and `mutate` throw a DealsError.
 
 const ENDPOINT = new URL("graphql/", document.baseURI);
 
-/** An error of the service: `code` is stable and meant for programs, `message` is a sentence for people. */
+/** An error of the service: a stable `code` for programs, and a `message` for people. */
 export class DealsError extends Error {
   constructor(code, message) {
     super(message);
@@ -10,7 +10,7 @@ export class DealsError extends Error {
   }
 }
 
-/** The API token, stored until the browser tab is closed; empty if the service has not asked for one. */
+/** The API token, stored until the browser tab is closed; empty before the user enters one. */
 export const token = {
   get: () => sessionStorage.getItem("token") ?? "",
   set: (value) => sessionStorage.setItem("token", value),
@@ -18,8 +18,8 @@ export const token = {
 };
 
 /**
- * Execute a query and return its data. It is sent by GET, so the browser caches the response with its ETag and
- * revalidates it: an unchanged response is a 304 without a body.
+ * Execute a query by GET and return its data. The browser caches the response and revalidates it by its ETag: the
+ * response is 304, without a body, if the data has not changed.
  */
 export async function query(operation, variables = {}) {
   const url = new URL(ENDPOINT);

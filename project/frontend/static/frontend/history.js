@@ -1,4 +1,4 @@
-// The upload history: which upload is current, how to restore an older one, and how two uploads differ.
+// The upload history, with activation of older uploads and a comparison with the current one.
 
 import { byId, element, show } from "./dom.js";
 import { mutate, query } from "./graphql_client.js";
@@ -7,7 +7,7 @@ import { COMPARE, MAKE_CURRENT, UPLOADS } from "./operations.js";
 
 const MISSING = "—";
 
-/** Return the elements of the history, newest upload first. `onChange` is called when another upload became current. */
+/** Return the elements of the history, newest upload first. `onChange` is called after another upload became current. */
 export async function uploadHistory(onChange) {
   const body = element("tbody");
   const headers = [
@@ -23,7 +23,7 @@ export async function uploadHistory(onChange) {
   const moreButton = element("button", { type: "button", onclick: () => showErrors(loadMore) }, messages.more);
   let after = null;
   let current;
-  let hasUploaders = false; // the service names uploaders only if it has API tokens and the request sent one
+  let hasUploaders = false; // only requests with a valid token receive the uploaders
   async function loadMore() {
     const { nodes, pageInfo } = (await query(UPLOADS, { after })).uploads;
     current = nodes.find((upload) => upload.isCurrent) ?? current;
@@ -62,7 +62,7 @@ function uploadRow(upload, current, onChange) {
   );
 }
 
-/** Run the action; show its error, and the form for a token if the service requires one. */
+/** Run an action and show its error, and the token form if the service requires a token. */
 async function showErrors(action) {
   try {
     await action();
@@ -110,13 +110,13 @@ function countRow(name, { selected, current }, count) {
   return comparisonRow(name, ...counts.map(formatNumber));
 }
 
-/** The amounts are undefined where they are unknown. */
+/** Unknown amounts are undefined. */
 function moneyRow(name, selected, current) {
   const difference = selected && current && subtractMoney(current, selected);
   return comparisonRow(name, ...[selected, current, difference].map((amount) => (amount ? formatMoney(amount) : MISSING)));
 }
 
-/** One row for each client that is among the top five of either upload. */
+/** Return a row for each client among the top five of either upload. */
 function clientRows(selectedClients, currentClients) {
   const amounts = (clients) => new Map(clients.map(({ username, spentMoney }) => [username, spentMoney]));
   const [selected, current] = [amounts(selectedClients), amounts(currentClients)];

@@ -1,4 +1,4 @@
-// The texts of the page in English and Russian, and the formats of numbers and dates in each language.
+// Texts of the page in English and Russian, and formats of numbers and dates.
 
 const MESSAGES = {
   en: {
@@ -18,10 +18,10 @@ const MESSAGES = {
     problems: "Errors to fix",
     line: "Line", column: "Column", value: "Value", reason: "Reason",
     wholeLine: "whole line",
-    onlyFirst: (count) => `These are the first ${count} errors; the file may contain more.`,
+    onlyFirst: (count) => `Only the first ${count} errors are shown; the file may contain more.`,
     rateLimited: (seconds) => `Too many requests. Try again in ${seconds} s.`,
     noResponse: "The service does not respond. Is it running?",
-    tokenRequired: "This service requires an access token.",
+    tokenRequired: "This service requires an API token.",
     token: "Token", applyToken: "Apply",
     empty: "No data yet. Upload a file to begin.",
     currentFile: (name, time) => `${name}, uploaded ${time}`,
@@ -52,11 +52,11 @@ const MESSAGES = {
   },
   ru: {
     title: "Сделки с камнями",
-    subtitle: "Загрузите историю сделок, чтобы увидеть топ покупателей и их общие камни.",
+    subtitle: "Загрузите историю сделок, чтобы увидеть крупнейших покупателей и их общие камни.",
     language: "Язык",
     theme: "Тема",
     auto: "Системная", light: "Светлая", dark: "Тёмная",
-    graphiql: "GraphiQL", docs: "REST API", admin: "Админка",
+    graphiql: "GraphiQL", docs: "REST API", admin: "Администрирование",
     upload: "Загрузка файла",
     drop: "Перетащите сюда файл deals.csv или выберите файл",
     dropHint: "CSV со столбцами customer, item, total, quantity и date. Файл заменит данные, показанные ниже.",
@@ -68,14 +68,14 @@ const MESSAGES = {
     line: "Строка", column: "Столбец", value: "Значение", reason: "Причина",
     wholeLine: "вся строка",
     onlyFirst: (count) => `Показаны первые ошибки (${count}); в файле могут быть и другие.`,
-    rateLimited: (seconds) => `Слишком много запросов. Повторите через ${seconds} с.`,
+    rateLimited: (seconds) => `Слишком много запросов. Повторите попытку через ${seconds} с.`,
     noResponse: "Сервис не отвечает. Он запущен?",
-    tokenRequired: "Для доступа к сервису нужен токен.",
+    tokenRequired: "Для доступа к сервису нужен API-токен.",
     token: "Токен", applyToken: "Применить",
     empty: "Данных пока нет. Загрузите файл, чтобы начать.",
     currentFile: (name, time) => `${name}, загружен ${time}`,
     deals: "Сделки", customers: "Покупатели", gems: "Камни",
-    topClients: "Топ покупателей",
+    topClients: "Крупнейшие покупатели",
     sharedGems: "камни, которые купили как минимум двое из этих покупателей",
     noSharedGems: "нет",
     byMonth: "Сумма по месяцам", byGem: "Сумма по камням",
@@ -83,7 +83,7 @@ const MESSAGES = {
     customer: "Покупатель", gem: "Камень", total: "Сумма", quantity: "Количество", date: "Дата",
     spent: "Потрачено", dealCount: "Сделок", gemCount: "Камней", buyerCount: "Покупателей", lastDeal: "Последняя сделка",
     contains: (name) => `${name} содержит`,
-    from: "С", until: "По",
+    from: "Дата с", until: "Дата по",
     found: (count) => `найдено: ${count}`,
     loading: "Загрузка…",
     history: "История загрузок",
@@ -111,7 +111,7 @@ function preferredLanguage() {
 export let language = preferredLanguage();
 export let messages = MESSAGES[language];
 
-/** Store the language and use it from now on; the caller renders the page again. */
+/** Change and store the language. The caller renders the page again. */
 export function setLanguage(code) {
   localStorage.setItem("language", code);
   language = preferredLanguage();
@@ -122,7 +122,7 @@ export function setLanguage(code) {
 
 export const formatNumber = (value) => new Intl.NumberFormat(language).format(value);
 
-/** Group the digits of an amount such as "1234.5", without a floating-point number, which would lose cents. */
+/** Format an amount such as "1234.5" without a floating-point number, which would be inexact. */
 export function formatMoney(digits) {
   const [whole, cents] = digits.replace("-", "").split(".");
   const grouped = new Intl.NumberFormat(language).format(BigInt(whole));
@@ -135,7 +135,7 @@ const toCents = (digits) => {
   return BigInt(whole) * 100n + BigInt(cents.padEnd(2, "0"));
 };
 
-/** Return the exact difference of two amounts that are not negative, as digits. */
+/** Return the exact difference of two non-negative amounts, as a string of digits. */
 export function subtractMoney(minuend, subtrahend) {
   const difference = toCents(minuend) - toCents(subtrahend);
   const [sign, absolute] = difference < 0n ? ["-", -difference] : ["", difference];

@@ -1,5 +1,4 @@
-// The page: its sections, when they are rendered, and its controls. Files are uploaded over REST, data are read over
-// GraphQL.
+// The page: sections, rendering and controls. Files are uploaded over REST, data is read over GraphQL.
 
 import { horizontalBars, verticalBars } from "./charts.js";
 import { TABLES } from "./data_tables.js";
@@ -10,7 +9,7 @@ import { formatDateTime, formatMoney, formatMonth, formatNumber, LANGUAGES, lang
 import { CURRENT, MONEY_BY_GEM, MONEY_BY_MONTH, TOP_CLIENTS } from "./operations.js";
 import { upload } from "./upload.js";
 
-/** Interval between checks for a new upload; most responses are 304 without a body. */
+/** Interval between checks for a new upload. Most responses are 304, without a body. */
 const REFRESH_MS = 3000;
 
 // Sections
@@ -59,11 +58,11 @@ function showFacts(currentUpload) {
 
 // Rendering
 
-let shownUpload; // the id of the upload whose data are shown, null without data, undefined to render again
+let shownUpload; // id of the rendered upload; null without data; undefined to render again
 
 /**
- * Render one section. An error is shown in its own section only; a result that arrives after another upload became
- * current is dropped.
+ * Render one section. An error is shown in its section only. The result is dropped if another upload became current
+ * in the meantime.
  */
 async function renderSection(id, render) {
   const renderedUpload = shownUpload;
@@ -75,7 +74,7 @@ async function renderSection(id, render) {
   }
 }
 
-/** Return the text of an error; show the form for a token if the service requires one. */
+/** Return the text of an error; show the token form if the service requires a token. */
 function describeError(error) {
   if (error.code === "token_required") byId("token").hidden = false;
   return error.code === "no_response" ? messages.noResponse : error.message;
@@ -99,7 +98,7 @@ async function render(currentUpload) {
   ]);
 }
 
-/** Check which upload is current, and render the page if it is not the one shown. */
+/** Query the current upload, and render the page if it has changed. */
 async function refresh() {
   try {
     const { currentUpload } = await query(CURRENT);
@@ -134,7 +133,7 @@ async function handleFile(file) {
   const outcome = await upload(file);
   if (outcome === "token_required") byId("token").hidden = false;
   await refresh();
-  if (outcome === "rejected") await renderHistory(); // it lists rejected uploads too
+  if (outcome === "rejected") await renderHistory(); // the history includes rejected uploads
 }
 
 function prepareDropZone() {
@@ -142,7 +141,7 @@ function prepareDropZone() {
   const field = byId("file");
   field.addEventListener("change", async () => {
     await handleFile(field.files[0]);
-    field.value = ""; // otherwise choosing the same file again would not be a change
+    field.value = ""; // otherwise, choosing the same file again would not fire a change event
   });
   for (const kind of ["dragenter", "dragover"]) {
     zone.addEventListener(kind, (event) => {

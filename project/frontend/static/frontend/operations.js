@@ -1,4 +1,4 @@
-// All GraphQL operations of the page. Each can be pasted into GraphiQL.
+// The GraphQL operations of the page, as they can be run in GraphiQL.
 
 export const CURRENT = `query Current {
   currentUpload { id fileName dealCount customerCount gemCount arrivedAt }
@@ -47,7 +47,7 @@ export const UPLOADS = `query Uploads($after: String) {
   }
 }`;
 
-// Two uploads in one request; each root field names the upload that it reads.
+// Reads two uploads in one request; each root field selects its upload.
 export const COMPARE = `query Compare($selected: ID!, $current: ID!) {
   selected: upload(id: $selected) { dealCount customerCount gemCount }
   current: upload(id: $current) { dealCount customerCount gemCount }

@@ -1,30 +1,30 @@
-// Tables with infinite scrolling; the service sorts and filters their rows.
+// Tables with infinite scrolling. The service sorts and filters the rows.
 
 import { element } from "./dom.js";
 import { query } from "./graphql_client.js";
 import { formatNumber, messages } from "./i18n.js";
 
-/** Load the next page when the end of the rows is less than this far below the visible part, in pixels. */
+/** Distance in pixels below the visible rows at which the next page is loaded. */
 const PRELOAD_PIXELS = 400;
 const TYPING_PAUSE_MS = 250;
 
 /**
  * A table of the rows of one GraphQL connection.
  *
- * - `id`: the key of its title in the messages, and the first part of the ids of its fields
- * - `root`: the name of the connection in the data of `operation`, which takes $orderBy, $filter and $after
+ * - `id`: the key of the title in `messages`, and the prefix of the ids of the filter fields
+ * - `root`: the root field of `operation`, which takes $orderBy, $filter and $after
  * - `columns`: [{title, cell, numeric, order}], where `order` is an enum value without _ASC or _DESC
- * - `filters`: `fields()` returns [{name, type, label}], `from(values)` the filter for the values of the fields
+ * - `filters`: `fields()` returns [{name, type, label}]; `from(values)` returns the GraphQL filter for their values
  */
 export class InfiniteTable {
   constructor({ id, root, operation, columns, orderBy, filters }) {
     Object.assign(this, { id, root, operation, columns, orderBy, filters });
     this.generation = 0; // incremented by each restart; responses to earlier generations are dropped
     this.filter = null;
-    this.values = {}; // of the filter fields; retained when the data or the language changes
+    this.values = {}; // values of the filter fields; kept when the data or the language changes
   }
 
-  /** Return new elements in the current language, and start to load rows. */
+  /** Return new elements in the current language, and load the first page. */
   render() {
     this.body = element("tbody");
     this.status = element("p", { class: "status", role: "status" });
@@ -99,7 +99,7 @@ export class InfiniteTable {
       if (generation === this.generation) this.append(connection);
     } catch (error) {
       if (generation !== this.generation) return;
-      // Another upload became current, and the first page needs no cursor.
+      // Another upload became current.
       if (error.code === "cursor_outdated") return this.restart();
       this.status.textContent = error.message;
       this.isComplete = true;

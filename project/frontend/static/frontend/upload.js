@@ -4,11 +4,11 @@ import { element, show } from "./dom.js";
 import { token } from "./graphql_client.js";
 import { formatNumber, messages } from "./i18n.js";
 
-/** Default of MAX_PROBLEMS: a list of this length may be incomplete. */
+/** Default of MAX_PROBLEMS: a list of this length may be truncated. */
 const MAX_PROBLEMS = 100;
 
 /**
- * Send the file. `onProgress` receives the share that was sent, from 0 to 1.
+ * Send the file. `onProgress` receives the fraction sent, from 0 to 1.
  * Resolves to {status, body, retryAfter}; without a response, the status is 0 and the body null.
  */
 function send(file, onProgress) {
@@ -33,10 +33,10 @@ export async function upload(file) {
   const bar = element("progress", { max: "1", value: "0", "aria-label": file.name });
   const status = element("p", {}, messages.uploading(0));
   show("result", status, bar);
-  const response = await send(file, (share) => {
-    bar.value = share;
-    status.textContent = share < 1 ? messages.uploading(Math.floor(100 * share)) : messages.processing;
-    if (share === 1) bar.removeAttribute("value"); // the time of processing is unknown
+  const response = await send(file, (fraction) => {
+    bar.value = fraction;
+    status.textContent = fraction < 1 ? messages.uploading(Math.floor(100 * fraction)) : messages.processing;
+    if (fraction === 1) bar.removeAttribute("value"); // the processing time is unknown
   });
   if (response.status === 200) {
     show("result", element("p", { class: "good" }, messages.accepted(file.name)));
