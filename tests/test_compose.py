@@ -67,10 +67,8 @@ def test_tests_use_the_major_versions_of_compose(service: str, binary: Path) -> 
     version = re.search(r"(\d+)\.\d+", output)
     image = re.search(r":(\d+)-", COMPOSE["services"][service]["image"])
     assert version
-    assert image_version
-    assert version[1] == image_version[1], (
-        "change the image in docker-compose.yml or the wheel in tests/requirements.txt"
-    )
+    assert image
+    assert version[1] == image[1], "change the image in docker-compose.yml or the wheel in tests/requirements.txt"
 
 
 def test_docker_stop_waits_longer_than_gunicorn() -> None:
