@@ -20,7 +20,7 @@ PATH = "/graphql/"
 _READS_ROWS = re.compile(r'FROM "deals_api_(customer|gem|purchase|deal)"')
 
 
-def ask(query: str, /, **variables: Any) -> Any:
+def execute_query(query: str, /, **variables: Any) -> Any:
     """Return the response body: data, errors and extensions."""
     return post(query, variables).json()
 
@@ -33,14 +33,14 @@ def post(query: str, /, variables: dict[str, Any] | None = None, **extra: Any) -
 
 def data(query: str, /, **variables: Any) -> Any:
     """Return the data of a response without errors."""
-    body = ask(query, **variables)
+    body = execute_query(query, **variables)
     assert "errors" not in body, body["errors"]
     return body["data"]
 
 
 def error(query: str, /, **variables: Any) -> Any:
     """Return the error of a response that has exactly one."""
-    body = ask(query, **variables)
+    body = execute_query(query, **variables)
     assert len(body.get("errors", ())) == 1, body
     return body["errors"][0]
 
@@ -58,16 +58,16 @@ def row_global_id(row: SnapshotRow) -> str:
     return write_row_id(type(row).__name__, row.pk, row.upload.snapshot)
 
 
-def forget() -> None:
+def clear_caches() -> None:
     """Clear all caches, so that the next response is computed."""
     backend.clear()
     local_cache.local_responses.clear()
     current_snapshot.current_upload.invalidate()
 
 
-def statements(query: str, /, **variables: Any) -> int:
-    """Return the number of SQL statements that read rows while an uncached response is computed."""
-    forget()
+def count_row_queries(query: str, /, **variables: Any) -> int:
+    """Compute an uncached response; return the number of SQL queries that read its rows."""
+    clear_caches()
     with CaptureQueriesContext(connection) as captured:
         data(query, **variables)
     return sum(bool(_READS_ROWS.search(statement["sql"])) for statement in captured)

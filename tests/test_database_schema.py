@@ -23,7 +23,7 @@ from django.test import Client
 from deals_api.management.terminal import ExitCode
 from project import health
 from tests.builders import deal, load
-from tests.graphql import forget
+from tests.graphql import clear_caches
 from tests.servers import ROOT, TIMEOUT
 from tests.services import free_port
 from tests.test_migrations import migrate
@@ -51,7 +51,7 @@ def missing(request: pytest.FixtureRequest, transactional_db: None) -> Iterator[
     """The name of a column or table that is missing during the test."""
     damage, repair, name = request.param
     load(deal("ann"))
-    forget()
+    clear_caches()
     with connection.cursor() as cursor:
         cursor.execute(damage)
     try:

@@ -60,7 +60,7 @@ def test_each_operation_of_the_page_costs_less_than_a_third_of_the_limit() -> No
     }
     assert len(OPERATIONS) == 10
     for name, query in OPERATIONS.items():
-        result = graphql.ask(query, **variables.get(name, {}))
+        result = graphql.execute_query(query, **variables.get(name, {}))
         assert "errors" not in result, result
         assert result["extensions"]["cost"]["requested"] < settings.DEALS_LIMITS.max_nodes / 3, name
 

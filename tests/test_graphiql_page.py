@@ -169,10 +169,10 @@ def test_collected_static_files_are_served_compressed(client: Client, settings: 
 
 
 @pytest.fixture
-def ask(client: Client) -> Any:
+def execute_query(client: Client) -> Any:
     """Return a function that sends an example query, as GraphiQL does; keyword arguments replace its variables."""
 
-    def ask(number: int, **variables: Any) -> Any:
+    def execute_query(number: int, **variables: Any) -> Any:
         example = example_queries()[number - 1]
         defaults = json.loads(example["variables"] or "{}")
         assert variables.keys() <= defaults.keys()
@@ -182,7 +182,7 @@ def ask(client: Client) -> Any:
         assert response["extensions"]["cost"]["requested"] < response["extensions"]["cost"]["limit"] / 20
         return response["data"]
 
-    return ask
+    return execute_query
 
 
 @pytest.fixture
@@ -192,8 +192,8 @@ def _real_deals(db: None) -> None:
 
 
 @pytest.mark.usefixtures("_real_deals")
-def test_first_example_query_returns_the_top_five_clients(ask: Any) -> None:
-    clients = ask(1)["topClients"]
+def test_first_example_query_returns_the_top_five_clients(execute_query: Any) -> None:
+    clients = execute_query(1)["topClients"]
     assert [(client["username"], client["spentMoney"]) for client in clients] == [
         ("resplendent", "451731"),
         ("bellwether", "217794"),
@@ -206,8 +206,8 @@ def test_first_example_query_returns_the_top_five_clients(ask: Any) -> None:
 
 
 @pytest.mark.usefixtures("_real_deals")
-def test_second_example_query_groups_by_gem_and_month(ask: Any) -> None:
-    groups = ask(2)["dealStats"]
+def test_second_example_query_groups_by_gem_and_month(execute_query: Any) -> None:
+    groups = execute_query(2)["dealStats"]
     assert groups[0] == {
         "gem": {"name": "Сапфир"},
         "month": "2019-05-01",
@@ -220,8 +220,8 @@ def test_second_example_query_groups_by_gem_and_month(ask: Any) -> None:
 
 
 @pytest.mark.usefixtures("_real_deals")
-def test_third_example_query_follows_customers_to_gems_and_buyers(ask: Any) -> None:
-    customers = ask(3)["customers"]
+def test_third_example_query_follows_customers_to_gems_and_buyers(execute_query: Any) -> None:
+    customers = execute_query(3)["customers"]
     assert customers["totalCount"] == 18
     assert [customer["username"] for customer in customers["nodes"]] == ["resplendent", "bellwether", "uvulaperfly117"]
     for customer in customers["nodes"]:
@@ -233,11 +233,11 @@ def test_third_example_query_follows_customers_to_gems_and_buyers(ask: Any) -> N
 
 
 @pytest.mark.usefixtures("_real_deals")
-def test_fourth_example_query_returns_filtered_deals_in_pages(ask: Any) -> None:
+def test_fourth_example_query_returns_filtered_deals_in_pages(execute_query: Any) -> None:
     dates: list[str] = []
     after = None
     for _ in range(3):
-        deals = ask(4, after=after)["deals"]
+        deals = execute_query(4, after=after)["deals"]
         assert deals["totalCount"] == 21
         assert all(deal["gem"]["name"] == "Рубин" and int(deal["total"]) >= 500 for deal in deals["nodes"])
         dates += [deal["date"] for deal in deals["nodes"]]
@@ -248,19 +248,19 @@ def test_fourth_example_query_returns_filtered_deals_in_pages(ask: Any) -> None:
 
 
 @pytest.mark.usefixtures("_real_deals")
-def test_fifth_example_query_lists_uploads_and_reads_an_older_one(ask: Any) -> None:
+def test_fifth_example_query_lists_uploads_and_reads_an_older_one(execute_query: Any) -> None:
     load(deal("ann", total="7"), name="newer.csv")
-    history = ask(5)
+    history = execute_query(5)
     newer, older = history["uploads"]["nodes"]
     assert (newer["fileName"], newer["isCurrent"], newer["dealCount"]) == ("newer.csv", True, 1)
     assert (older["fileName"], older["isCurrent"], older["dealCount"]) == ("deals.csv", False, 767)
     assert older["state"] == "LOADED"
     assert history["topClients"] == [{"username": "ann", "spentMoney": "7"}]
-    assert ask(5, upload=older["id"])["topClients"][0] == {"username": "resplendent", "spentMoney": "451731"}
+    assert execute_query(5, upload=older["id"])["topClients"][0] == {"username": "resplendent", "spentMoney": "451731"}
 
 
 @pytest.mark.django_db
-def test_example_queries_work_before_the_first_upload(ask: Any) -> None:
+def test_example_queries_work_before_the_first_upload(execute_query: Any) -> None:
     for number in range(1, 1 + len(example_queries())):
-        assert ask(number)
+        assert execute_query(number)
     assert len(example_queries()) == 5

@@ -28,7 +28,7 @@ from deals_api.snapshots import current as current_snapshot
 from deals_api.snapshots.retention import apply_retention
 from graphql_schema.schema import DealsSchema
 from tests.builders import deal, load
-from tests.graphql import PATH, ask, code, data, id_of, post, row_global_id
+from tests.graphql import PATH, code, data, execute_query, id_of, post, row_global_id
 
 pytestmark = pytest.mark.django_db
 
@@ -111,7 +111,7 @@ def test_limits_that_affect_a_response_are_part_of_the_cache_key(body: dict[str,
 
 def test_cached_page_is_rejected_after_the_limit_is_lowered(limits: Any) -> None:
     load(*[deal()] * 3)
-    assert "errors" not in ask("{deals(first: 100) {totalCount}}")
+    assert "errors" not in execute_query("{deals(first: 100) {totalCount}}")
     limits(max_page_size=10)
     assert code("{deals(first: 100) {totalCount}}") == "limit_exceeded"
 
@@ -158,7 +158,7 @@ def test_response_from_the_current_upload_is_cached(query: str, executed: list[s
     current = load(deal("new"))
     ids = {"current": id_of(current), "row": row_global_id(Deal.objects.for_upload(current).get())}
     document = query % {name: json.dumps(global_id) for name, global_id in ids.items()}
-    assert ask(document) == ask(document)
+    assert execute_query(document) == execute_query(document)
     assert len(executed) == 1
 
 
@@ -278,7 +278,7 @@ def activated(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_activated_upload_is_read_immediately() -> None:
     old, new = load(deal(total="1")), load(deal(total="2"))
     for upload, total in ((old, "1"), (new, "2"), (old, "1"), (old, "1")):
-        response = ask(ACTIVATE, id=id_of(upload))
+        response = execute_query(ACTIVATE, id=id_of(upload))
         assert response["data"]["activateUpload"] == {
             "__typename": "UploadActivated",
             "upload": {"id": id_of(upload), "isCurrent": True},

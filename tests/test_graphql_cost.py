@@ -15,13 +15,13 @@ from deals_api.db_vendor import StatementsTimedOut, StatementTimer
 from deals_api.models import Upload
 from graphql_schema.execution.cost import OPERATION_COST, STATEMENT_COST, CostBudget, document_cost
 from tests.builders import deal, load, many
-from tests.graphql import ask, code, data, error, forget, post, statements
+from tests.graphql import clear_caches, code, count_row_queries, data, error, execute_query, post
 
 pytestmark = pytest.mark.django_db
 
 
 def assert_rejected(query: str, message: str, **variables: Any) -> None:
-    forget()
+    clear_caches()
     rejection = error(query, **variables)
     assert rejection["message"].startswith(message)
     assert rejection["extensions"] == {"code": "limit_exceeded"}
@@ -156,7 +156,7 @@ def test_page_sizes_follow_the_configured_limits(limits: Any) -> None:
     assert_rejected("{deals(first: 7) {nodes {id}}}", "first may be 0 to 6, not 7.")
     assert_rejected("{dealStats(limit: 7) {total}}", "limit may be 1 to 6, not 7.")
     limits(page_size=8)
-    forget()
+    clear_caches()
     assert len(data("{deals {nodes {id}}}")["deals"]["nodes"]) == 6
 
 
@@ -165,14 +165,14 @@ def test_page_sizes_follow_the_configured_limits(limits: Any) -> None:
 
 def cost(query: str, **variables: Any) -> int:
     """Return the cost of an uncached operation."""
-    forget()
-    requested: int = ask(query, **variables)["extensions"]["cost"]["requested"]
+    clear_caches()
+    requested: int = execute_query(query, **variables)["extensions"]["cost"]["requested"]
     return requested
 
 
 def response_cost(query: str, **variables: Any) -> int:
     """Return the cost of rows, names and text: without the document and the statements."""
-    fixed = document_cost(parse(query)) + STATEMENT_COST * statements(query, **variables)
+    fixed = document_cost(parse(query)) + STATEMENT_COST * count_row_queries(query, **variables)
     return cost(query, **variables) - fixed
 
 
@@ -182,17 +182,17 @@ def test_cost_is_reported_and_limited(limits: Any) -> None:
     nodes = cost(query)
     assert 500 < nodes < 5000
     limits(max_nodes=nodes)
-    forget()
-    assert ask(query)["extensions"]["cost"] == {"requested": nodes, "limit": nodes}
+    clear_caches()
+    assert execute_query(query)["extensions"]["cost"] == {"requested": nodes, "limit": nodes}
     limits(max_nodes=nodes - 1)
     assert_rejected(query, f"The operation costs {nodes} nodes, and {nodes - 1} are allowed;")
-    assert ask(query)["extensions"]["cost"] == {"requested": nodes, "limit": nodes - 1}
+    assert execute_query(query)["extensions"]["cost"] == {"requested": nodes, "limit": nodes - 1}
 
 
 def test_operation_over_the_limit_is_not_executed(limits: Any) -> None:
     load(deal())
     limits(max_nodes=500)
-    result = ask("{customers(first: 50) {nodes {username deals(first: 10) {nodes {id}}}}}")
+    result = execute_query("{customers(first: 50) {nodes {username deals(first: 10) {nodes {id}}}}}")
     assert "data" not in result
     assert result["extensions"]["cost"]["requested"] > 500
 
@@ -284,7 +284,7 @@ def test_cost_of_a_name_search_grows_with_name_length() -> None:
         searched, compared = (cost(f"{{{field % condition}}}") for condition in ('contains: "x"', 'eq: "x"'))
         assert searched - compared == 200 * 255 // 7_000
     Upload.objects.update(customer_characters=None)
-    forget()
+    clear_caches()
     assert cost(search) == long
 
 
@@ -400,7 +400,7 @@ def test_name_order_without_an_index_costs_more() -> None:
 def test_substring_longer_than_any_name_reads_no_row() -> None:
     load(deal("é" * 255))
     query = "query ($text: String!) {customers(filter: {username: {contains: $text}}) {totalCount}}"
-    assert [statements(query, text="é" * length) for length in (255, 256)] == [1, 0]
+    assert [count_row_queries(query, text="é" * length) for length in (255, 256)] == [1, 0]
 
 
 def test_introspection_costs_what_it_returns() -> None:
@@ -540,7 +540,7 @@ def test_time_to_fetch_rows_is_limited(limits: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_immediate_database_failure_is_not_a_timeout() -> None:
     load(deal())
-    forget()
+    clear_caches()
     failing_statements = {
         "sqlite": "ATTACH '/nowhere/at/all' AS missing",
         "postgresql": "SELECT pg_terminate_backend(pg_backend_pid())",
@@ -565,5 +565,7 @@ def test_time_limit_ends_with_the_operation(limits: Any) -> None:
 def test_groups_ordered_by_name_cost_more_than_by_sum() -> None:
     load(*(deal(item=f"gem {number}") for number in range(90)))
     query = "query ($order: DealStatsOrder!) {dealStats(by: [GEM], orderBy: $order) {total}}"
-    by_sum, by_name = (ask(query, order=order)["extensions"]["cost"]["requested"] for order in ("TOTAL_ASC", "GEM_ASC"))
+    by_sum, by_name = (
+        execute_query(query, order=order)["extensions"]["cost"]["requested"] for order in ("TOTAL_ASC", "GEM_ASC")
+    )
     assert by_name == by_sum + 90 // 6

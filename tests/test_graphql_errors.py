@@ -24,7 +24,7 @@ from deals_api.reports import top_clients as top_clients_report
 from deals_api.snapshots import current as current_snapshot
 from tests import services
 from tests.builders import csv_of, deal, load
-from tests.graphql import PATH, ask, data, error, post
+from tests.graphql import PATH, data, error, execute_query, post
 from tests.servers import TIMEOUT, serving
 
 pytestmark = pytest.mark.django_db
@@ -75,7 +75,7 @@ def test_error_has_a_path_and_a_location() -> None:
 
 def test_error_of_one_field_keeps_the_other_fields() -> None:
     load(deal())
-    response = ask('{customer(username: "ann") {deals(after: "x") {totalCount}} topClients {username}}')
+    response = execute_query('{customer(username: "ann") {deals(after: "x") {totalCount}} topClients {username}}')
     assert response["data"] == {"customer": None, "topClients": [{"username": "ann"}]}
     assert [reported["path"] for reported in response["errors"]] == [["customer", "deals"]]
 
@@ -83,7 +83,7 @@ def test_error_of_one_field_keeps_the_other_fields() -> None:
 def test_response_has_at_most_five_errors() -> None:
     load(deal())
     invalid = 'customer(username: "ann") {deals(after: "x") {totalCount}}'
-    response = ask("{" + " ".join(f"a{number}: {invalid}" for number in range(9)) + "}")
+    response = execute_query("{" + " ".join(f"a{number}: {invalid}" for number in range(9)) + "}")
     assert len(response["errors"]) == 5
     assert list(response["data"].values()) == [None] * 9
 

@@ -19,7 +19,7 @@ from deals_api.models import Upload, row_id
 from graphql_schema.inputs import CustomerOrder, DealOrder, GemOrder, PurchaseOrder
 from tests import reference_parser
 from tests.builders import csv_of, deal, load, many
-from tests.graphql import ask, code, data, error, id_of
+from tests.graphql import code, data, error, execute_query, id_of
 
 pytestmark = pytest.mark.django_db
 
@@ -463,7 +463,7 @@ def encode_json(value: Any) -> str:
 
 
 def check_page_or_documented_error(cursor: str) -> None:
-    response = ask(DEALS_QUERY, cursor=cursor)
+    response = execute_query(DEALS_QUERY, cursor=cursor)
     codes = [problem["extensions"]["code"] for problem in response.get("errors", ())]
     assert codes in ([], ["bad_input"], ["cursor_outdated"]), (cursor, response)
     assert bool(codes) == (response["data"] is None)

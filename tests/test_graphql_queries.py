@@ -21,7 +21,7 @@ from deals_api.models import Customer, Deal, Gem, Purchase, Upload
 from deals_api.snapshots.retention import apply_retention
 from tests import reference_parser
 from tests.builders import csv_of, deal, load
-from tests.graphql import ask, code, data, error, id_of, row_global_id
+from tests.graphql import code, data, error, execute_query, id_of, row_global_id
 
 pytestmark = pytest.mark.django_db
 
@@ -262,7 +262,7 @@ def test_lists_are_empty_and_objects_null_before_the_first_upload() -> None:
     for name in ('customer(username: "ann") {id}', 'gem(name: "ruby") {id}', "currentUpload {id}"):
         assert data(f"{{{name}}}") == {name.partition(" ")[0].partition("(")[0]: None}
     assert data(NODE, id=write_row_id("Deal", 5 << 32, uuid.uuid4())) == {"node": None}
-    assert "upload" not in ask("{deals {totalCount}}")["extensions"]
+    assert "upload" not in execute_query("{deals {totalCount}}")["extensions"]
 
 
 # Uploads other than the current one

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.builders import deal, load, many
-from tests.graphql import ask, data, statements
+from tests.graphql import count_row_queries, data, execute_query
 
 pytestmark = pytest.mark.django_db
 
@@ -78,7 +78,7 @@ def test_query_count_is_the_same_for_one_and_seven_parents(field: str, expected_
     size = "limit" if field.startswith(("topClients", "dealStats")) else "first"
     for rows in (1, 7):
         query = "{" + field % f"{size}: {rows}" + "}" + (FRAGMENT if "CustomerDeals" in field else "")
-        assert statements(query) == expected_count, rows
+        assert count_row_queries(query) == expected_count, rows
 
 
 def test_nested_page_info_takes_one_additional_query() -> None:
@@ -88,7 +88,7 @@ def test_nested_page_info_takes_one_additional_query() -> None:
         customers(first: $rows) {nodes {deals(after: $after) {nodes {id} pageInfo {hasNextPage hasPreviousPage}}}}
     }"""
     for rows in (1, 7):
-        assert statements(query, rows=rows, after=customer["deals"]["pageInfo"]["endCursor"]) == 3
+        assert count_row_queries(query, rows=rows, after=customer["deals"]["pageInfo"]["endCursor"]) == 3
 
 
 def test_aliased_fields_return_the_same_as_separate_queries() -> None:
@@ -145,7 +145,7 @@ def find_customers(value: Any) -> Any:
 
 
 def cost(query: str) -> int:
-    requested: int = ask(query)["extensions"]["cost"]["requested"]
+    requested: int = execute_query(query)["extensions"]["cost"]["requested"]
     return requested
 
 

@@ -43,7 +43,7 @@ class InProcessClient:
         self.max_statements = 0
 
     def post(self, query: str, variables: dict[str, Any], /) -> Any:
-        graphql.forget()
+        graphql.clear_caches()
         statements = 0
 
         def count(execute: Any, *arguments: Any) -> Any:

@@ -18,7 +18,7 @@ from graphql_schema.execution import document_cache
 from graphql_schema.execution.executor import BoundedExecutor
 from graphql_schema.types import TopClient
 from tests.builders import deal, load
-from tests.graphql import PATH, ask, post
+from tests.graphql import PATH, execute_query, post
 
 pytestmark = pytest.mark.django_db
 
@@ -61,7 +61,7 @@ def test_large_graphql_response_is_one_error_without_data(query: str, media_type
 def test_json_punctuation_counts_too() -> None:
     load_names("x", 10, 10)
     fields = " ".join(f"a{number}: quantity" for number in range(25))
-    assert ask(f"{{deals(first: 100) {{nodes {{{fields}}}}}}}")["errors"][0]["message"] == MESSAGE
+    assert execute_query(f"{{deals(first: 100) {{nodes {{{fields}}}}}}}")["errors"][0]["message"] == MESSAGE
 
 
 @pytest.mark.usefixtures("_ten_thousand")
@@ -83,7 +83,7 @@ def test_execution_stops_when_the_response_is_too_large(monkeypatch: pytest.Monk
         return complete(self, *arguments)
 
     monkeypatch.setattr(BoundedExecutor, "execute_fields", counted)
-    ask("{deals(first: 25) {nodes {customer {username} gem {name}}}}")
+    execute_query("{deals(first: 25) {nodes {customer {username} gem {name}}}}")
     assert len(objects) < 40  # of 77
 
 
@@ -123,7 +123,7 @@ def test_rows_of_an_operation_are_freed_without_the_garbage_collector(length: in
     earlier = set(map(id, rows_in_memory()))  # of other tests
     gc.disable()
     try:
-        rejected = "errors" in ask(query % (fields, fields))
+        rejected = "errors" in execute_query(query % (fields, fields))
         rows = [row for row in rows_in_memory() if id(row) not in earlier]
     finally:
         gc.enable()
@@ -151,7 +151,7 @@ def test_memory_of_a_document_is_not_underestimated(query: str) -> None:
 
 def test_documents_of_many_comments_stay_within_their_bytes() -> None:
     for number in range(30):
-        ask("{__typename}" + "#\n" * 1_000 + f"#{number}")
+        execute_query("{__typename}" + "#\n" * 1_000 + f"#{number}")
     assert 1_000_000 < document_cache.documents.bytes <= document_cache.MAX_BYTES
 
 
@@ -160,15 +160,15 @@ def test_valid_document_is_parsed_once_and_an_invalid_one_each_time() -> None:
     query, invalid = "query ($n: Int) {deals(first: $n) {totalCount}}", "{nothing}"
     document_cache.documents.clear()
     for number in (1, 2):
-        assert "errors" not in ask(query, n=number)
-        assert "errors" in ask(invalid)
+        assert "errors" not in execute_query(query, n=number)
+        assert "errors" in execute_query(invalid)
     assert [key[0] for key in document_cache.documents._entries] == [query]  # type: ignore[index]
 
 
 def test_cached_document_is_still_checked_against_its_limits(limits: Any) -> None:
     load(deal())
-    assert "errors" not in ask("{deals {totalCount}}")
+    assert "errors" not in execute_query("{deals {totalCount}}")
     limits(max_query_depth=1)
-    assert ask("{deals {totalCount}}")["errors"][0]["extensions"]["code"] == "limit_exceeded"
+    assert execute_query("{deals {totalCount}}")["errors"][0]["extensions"]["code"] == "limit_exceeded"
     limits(max_query_depth=12, max_query_tokens=3)
-    assert ask("{deals {totalCount}}")["errors"][0]["extensions"]["code"] == "limit_exceeded"
+    assert execute_query("{deals {totalCount}}")["errors"][0]["extensions"]["code"] == "limit_exceeded"

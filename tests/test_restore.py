@@ -27,7 +27,7 @@ from deals_api.snapshots.lease import SnapshotGone
 from graphql_schema.execution.context import OperationContext
 from graphql_schema.execution.cost import CostBudget
 from tests.builders import csv_of, deal, load, many
-from tests.graphql import data, forget, row_global_id
+from tests.graphql import clear_caches, data, row_global_id
 
 pytestmark = pytest.mark.django_db
 
@@ -97,7 +97,7 @@ def test_row_id_from_before_a_restore_names_no_row() -> None:
     rows = [model.objects.for_upload(upload).get() for model in (Customer, Gem, Purchase, Deal)]
     ids = [row_global_id(row) for row in rows]
     other = replace(upload, deal("bob"))
-    forget()
+    clear_caches()
     assert [data(node, id=one) for one in ids] == [{"node": None}] * 4
     for row in rows:
         new_id = row_global_id(type(row).objects.for_upload(other).get(pk=row.pk))
