@@ -32,7 +32,7 @@ FIELDS = {"time", "level", "event", "request_id", "client", "user", "method", "p
 
 @pytest.fixture
 def read_access_log(capfdbinary: pytest.CaptureFixture[bytes], settings: Settings) -> AccessLogReader:
-    """Return a function that returns the lines written since its last call."""
+    """Return a function that returns the lines written since the previous call."""
     settings.LOG_REQUESTS = True
     capfdbinary.readouterr()
 
@@ -84,7 +84,7 @@ def test_line_contains_cache_status_operation_and_cost(read_access_log: AccessLo
     assert [line["cost"] for line in lines[3:]] == [cost, None, None]
 
 
-def test_stream_is_logged_when_closed_with_its_size(read_access_log: AccessLogReader) -> None:
+def test_streaming_response_is_logged_with_its_size_when_closed(read_access_log: AccessLogReader) -> None:
     load(*(deal() for _ in range(3)))
     read_access_log()
     response: Any = Client().get("/api/exports/deals.csv")
@@ -95,7 +95,7 @@ def test_stream_is_logged_when_closed_with_its_size(read_access_log: AccessLogRe
     assert (line["endpoint"], line["bytes"]) == ("deals-csv", len(content))
 
 
-def test_queries_after_a_response_are_not_counted(read_access_log: AccessLogReader) -> None:
+def test_queries_outside_requests_are_not_counted(read_access_log: AccessLogReader) -> None:
     Client().get("/nothing")
     load(deal())
     assert [line["sql"] for line in read_access_log()] == [0]
@@ -175,7 +175,7 @@ def fail(*_: object, **__: object) -> None:
     raise RuntimeError("secret")
 
 
-def test_failure_has_the_same_id_in_response_log_and_traceback(
+def test_error_has_one_request_id_in_response_log_and_traceback(
     monkeypatch: pytest.MonkeyPatch, read_access_log: AccessLogReader, caplog: pytest.LogCaptureFixture
 ) -> None:
     load(deal())
@@ -194,7 +194,7 @@ def test_failure_has_the_same_id_in_response_log_and_traceback(
 # Other log messages
 
 
-def test_other_messages_are_one_line_of_json() -> None:
+def test_log_message_with_traceback_is_one_line_of_json() -> None:
     try:
         fail()
     except RuntimeError:

@@ -16,8 +16,8 @@ from tests.servers import Server, serving
 
 #: The documented limit: 24 MB of caches, and memory fragmentation.
 MAX_GROWTH: Final = 50 * 2**20
-#: 250 characters outside the Basic Multilingual Plane, the longest valid name in bytes.
-GEMS: Final = "\N{GEM STONE}" * 250
+#: 250 characters of four bytes each; with a number, close to the maximum length of a name.
+LONG_NAME: Final = "\N{GEM STONE}" * 250
 
 
 @pytest.fixture(params=["without Redis", "with Redis"])
@@ -26,7 +26,7 @@ def worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Ser
     with services.redis() as (_, url):
         shared = {"REDIS_URL": url} if request.param == "with Redis" else {}
         with serving(tmp_path, WEB_WORKERS="1", **shared) as server:
-            file = csv_of(*(deal(f"{c:03}{GEMS}", f"{g:03}{GEMS}") for c in range(100) for g in range(10)))
+            file = csv_of(*(deal(f"{c:03}{LONG_NAME}", f"{g:03}{LONG_NAME}") for c in range(100) for g in range(10)))
             assert server.upload(file).status_code == 200
             (process,) = server.workers()
             yield server, process
@@ -40,17 +40,17 @@ def query(client: httpx.Client, number: int, limit: int, fields: str) -> httpx.R
 @pytest.mark.database_independent
 def test_memory_of_a_worker_is_bounded_under_many_large_responses(worker: tuple[Server, psutil.Process]) -> None:
     server, process = worker
-    several = " ".join(f"a{number}: gems" for number in range(7))
-    too_many = " ".join(f"a{number}: gems" for number in range(30))
+    seven = " ".join(f"a{number}: gems" for number in range(7))
+    thirty = " ".join(f"a{number}: gems" for number in range(30))
     with httpx.Client(base_url=server.url, timeout=120) as client:
         for number in range(20):
             assert query(client, number, 5, "username gems").status_code == 200
         before = process.memory_info().rss
         for number in range(40):
-            rejected = query(client, 100 + number, 100, too_many).json()
+            rejected = query(client, 100 + number, 100, thirty).json()
             assert rejected["errors"][0]["extensions"]["code"] == "limit_exceeded"
         for number in range(40):
-            assert 7_000_000 < len(query(client, 200 + number, 100, several).content) < 8 * 2**20
+            assert 7_000_000 < len(query(client, 200 + number, 100, seven).content) < 8 * 2**20
         for number in range(120):
             assert 800_000 < len(query(client, 300 + number, 80, "gems").content) < 2**20
         growth = process.memory_info().rss - before

@@ -31,13 +31,13 @@ def samples() -> dict[tuple[str, str], float]:
 
 
 def increases(action: Callable[[], Any], name: str) -> dict[str, float]:
-    """Return by how much each sample of a metric increases during the action, by labels."""
+    """Return the increase of each sample of a metric during the action, by labels."""
     before = samples()
     action()
     return {
-        labels: value - before.get((found, labels), 0)
-        for (found, labels), value in samples().items()
-        if found == name and value != before.get((found, labels), 0) and '"metrics"' not in labels
+        labels: value - before.get((name, labels), 0)
+        for (sample_name, labels), value in samples().items()
+        if sample_name == name and value != before.get((name, labels), 0) and '"metrics"' not in labels
     }
 
 
@@ -73,16 +73,16 @@ def test_uploads_rows_and_errors_are_counted() -> None:
     assert increases(lambda: execute(query="{ nothing }"), "deals_refusals_total") == {'code="graphql_invalid"': 1}
 
 
-def test_ten_thousand_operation_names_become_few_labels() -> None:
+def test_number_of_operation_labels_is_limited() -> None:
     for number in range(10_000):
         metrics._operation_label(f"Name{number}")
-    before = samples()
+    count_before = len(samples())
     for number in range(0, 10_000, 500):
         execute(f"Name{number}", f"query Name{number} {{ __typename }}")
     operations = {name for _, labels in samples() for name in re.findall(r'operation="(.*?)"', labels)}
     assert len(operations) <= metrics.MAX_OPERATIONS + 8
     assert "other" in operations
-    assert len(samples()) - len(before) < 600
+    assert len(samples()) - count_before < 600
     assert "TopFive" in metrics._operations
 
 
@@ -113,9 +113,9 @@ def test_metrics_sum_all_processes_and_are_deleted_at_exit(tmp_path: Path) -> No
         wait_until(lambda: request_count() >= 40)
         (folder,) = metrics_folders(server)
         assert len({path.stem.split("_")[-1] for path in folder.glob("counter_*.db")}) >= 2
-        victim = server.workers()[0]
-        victim.kill()
-        victim.wait(TIMEOUT)
+        killed = server.workers()[0]
+        killed.kill()
+        killed.wait(TIMEOUT)
         wait_until(lambda: request_count() >= 40)  # the counts of a killed process are kept
         server.stop()
         assert not folder.exists()

@@ -61,14 +61,14 @@ def examples(operation: Any) -> Iterator[tuple[int, Any]]:
 
 def error_codes(operation: Any) -> set[str]:
     """Return the error codes of an operation, after checking that each of its error responses lists them."""
-    found = []
+    codes_by_response = []
     for status, response in operation["responses"].items():
         if int(status) >= 400:
             (schema,) = (content["schema"] for content in response["content"].values())
             assert schema["allOf"][0] == {"$ref": "#/components/schemas/Error"}
-            found.append(set(schema["allOf"][1]["properties"]["Code"]["enum"]))
-    assert all(codes == found[0] for codes in found)
-    return found[0]
+            codes_by_response.append(set(schema["allOf"][1]["properties"]["Code"]["enum"]))
+    assert all(codes == codes_by_response[0] for codes in codes_by_response)
+    return codes_by_response[0]
 
 
 # The description
@@ -81,11 +81,11 @@ def test_description_is_valid_without_warnings(tmp_path: Path) -> None:
 
 
 def test_description_has_every_url_and_method(document: Any) -> None:
-    undescribed = {"schema", "docs"}
+    excluded = {"schema", "docs"}
     routes = {
         (method, "/api/" + re.sub(r"[\^$\\]|/\?", "", str(pattern.pattern)))
         for pattern in urls.urlpatterns
-        if isinstance(pattern, URLPattern) and pattern.name not in undescribed
+        if isinstance(pattern, URLPattern) and pattern.name not in excluded
         for method in pattern.callback.actions  # type: ignore[attr-defined]
         if method != "head"  # DRF adds it to each ``get``
     }
@@ -143,7 +143,7 @@ def test_examples_are_responses_to_the_real_file(client: Client, document: Any, 
 
 
 class Requests:
-    """Requests to one operation, one method for each error code that it causes."""
+    """Requests to one operation; each method is named after the error code that it causes."""
 
     def __init__(self, client: Client, method: str, path: str, settings: Settings, patch: pytest.MonkeyPatch) -> None:
         self.client, self.method, self.path, self.settings, self.patch = client, method, path, settings, patch
@@ -254,9 +254,9 @@ def test_operations_return_their_error_codes(
     client: Client, document: Any, settings: Settings, real_file: bytes, code: str
 ) -> None:
     post(client, real_file)
-    described = [item for item in operations(document) if code in error_codes(item[2])]
-    assert described
-    for method, path, operation in described:
+    operations_with_code = [item for item in operations(document) if code in error_codes(item[2])]
+    assert operations_with_code
+    for method, path, operation in operations_with_code:
         with pytest.MonkeyPatch.context() as patch:
             backend.clear()
             counters.clear()

@@ -1,4 +1,4 @@
-"""Pages of other sites, in a real browser that can reach the service: they change and read nothing."""
+"""Pages of other sites, in a real browser that can reach the service, can neither change nor read data."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.servers import Server
 
 pytestmark = pytest.mark.database_independent
 
-#: Foreign names that resolve to this machine.
-NAMES = "--host-resolver-rules=MAP *.com 127.0.0.1"
+#: Host names of other sites that resolve to this machine.
+RESOLVER_RULES = "--host-resolver-rules=MAP *.com 127.0.0.1"
 
 #: A multipart form that submits itself with a file created by a script, and requests that need no CORS permission.
-PAGE = """<!doctype html><title>win</title><iframe name=hole></iframe>
-<form id=form method=post enctype=multipart/form-data action="%(url)s/api/upload/" target=hole>
+PAGE = """<!doctype html><title>Attack</title><iframe name=response></iframe>
+<form id=form method=post enctype=multipart/form-data action="%(url)s/api/upload/" target=response>
 <input type=file name=deals></form>
 <script>
 const csv = "customer,item,total,quantity,date\\nevil,ruby,1,1,2020-01-01 00:00:00\\n";
@@ -35,7 +35,7 @@ const read = async (path, options) => {
   try { return (await (await fetch("%(url)s" + path, options)).text()); } catch (error) { return "blocked"; }
 };
 (async () => {
-  window.found = [
+  window.bodies = [
     await read("/api/upload/", {method: "POST", body, mode: "no-cors"}),
     await read("/api/upload/", {method: "POST", body, credentials: "include"}),
     await read("/graphql/", {method: "POST", body: activate, headers: {"Content-Type": "text/plain"}, mode: "no-cors"}),
@@ -49,7 +49,7 @@ const read = async (path, options) => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with chromium(NAMES) as browser:
+    with chromium(RESOLVER_RULES) as browser:
         yield browser
 
 
@@ -80,7 +80,7 @@ def other_site() -> Iterator[tuple[str, dict[str, str]]]:
 def test_page_of_another_site_changes_and_reads_nothing(
     browser: Browser, shared_server: Server, other_site: tuple[str, dict[str, str]], host: str
 ) -> None:
-    """Another port of the same machine, another name of the machine, and a foreign name."""
+    """Hosts: another port of the same host name, another name of the machine, and a foreign name."""
     server, (port, pages) = shared_server, other_site
     server.upload(csv_of(deal("first")))
     (first,) = [upload["id"] for upload in uploads(server)[:1]]
@@ -91,10 +91,10 @@ def test_page_of_another_site_changes_and_reads_nothing(
         page = context.new_page()
         page.set_default_timeout(BROWSER_TIMEOUT_MS)
         page.goto(f"http://{host}:{port}/")
-        page.wait_for_function("window.found !== undefined")
-        found = page.evaluate("window.found")
+        page.wait_for_function("window.bodies !== undefined")
+        bodies = page.evaluate("window.bodies")
         page.wait_for_timeout(300)  # for the response to the form
-    assert found == ["", "blocked", "", "blocked", "blocked", "blocked"]
+    assert bodies == ["", "blocked", "", "blocked", "blocked", "blocked"]
     assert server.get().json()["response"][0]["username"] == "service"
     assert len(uploads(server)) == before
 

@@ -49,8 +49,8 @@ def example_settings() -> dict[str, str]:
 
 
 def test_env_example_lists_every_setting_of_docker_compose() -> None:
-    passed_on = set(re.findall(r"\$\{([A-Z_]+)", str(COMPOSE)))
-    assert example_settings().keys() == passed_on
+    variables = set(re.findall(r"\$\{([A-Z_]+)", str(COMPOSE)))
+    assert example_settings().keys() == variables
 
 
 def test_env_example_shows_the_defaults() -> None:
@@ -59,11 +59,11 @@ def test_env_example_shows_the_defaults() -> None:
     assert f"${{POSTGRES_PASSWORD:-{example_settings()['POSTGRES_PASSWORD']}}}" in str(COMPOSE)
 
 
-def test_top_level_is_as_the_brief_fixes_it() -> None:
+def test_top_level_has_only_the_required_files() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:
         pytest.skip("not a git repository")
-    names = {line.partition("/")[0] for line in listed.stdout.splitlines()}
+    names = {path.partition("/")[0] for path in listed.stdout.splitlines()}
     assert {name for name in names if not name.startswith(".")} == TOP_LEVEL
 
 

@@ -1,4 +1,4 @@
-"""The documents hold: their commands print what they say, and their tables match the code.
+"""Documents agree with the code: commands print the documented output, and tables list what exists.
 
 The blocks of one document run in order, in one service and one folder: a ``sh`` block in a shell, a ``graphql`` block
 as a POST to ``/graphql/``. The ``json`` or ``text`` block that follows is the expected output. Documents other than
@@ -57,7 +57,7 @@ RUSSIAN = read_document("README.ru.md")
 DOCUMENTS = sorted(
     str(path.relative_to(ROOT)) for folder in (ROOT, *ROOT.glob("*/"), ROOT / ".github") for path in folder.glob("*.md")
 )
-#: The README is for reading in one sitting; details belong to the READMEs of the packages.
+#: Details belong to the READMEs of the packages.
 MAX_README_LINES = 200
 
 URL = "http://localhost:8000"
@@ -112,7 +112,7 @@ def parse(language: str, text: str) -> Any:
 
 
 def check_output(example: Example, printed: str) -> None:
-    """Documents need not show the extensions of GraphQL, which name the upload."""
+    """Documents may omit ``extensions`` of GraphQL responses, which differ between uploads."""
     expected, actual = parse(example.output_language, example.output), parse(example.output_language, printed)
     if isinstance(expected, dict) and "data" in expected and "extensions" not in expected:
         actual.pop("extensions", None)
@@ -120,7 +120,7 @@ def check_output(example: Example, printed: str) -> None:
 
 
 def run_examples(document: str, server: Server, folder: Path, environment: dict[str, str]) -> int:
-    """Run every example of a document; return their number."""
+    """Run every example of a document; return the number of examples."""
     examples = list(examples_of(document))
     for example in examples:
         printed = run_example(example, server, folder, environment)
@@ -133,19 +133,19 @@ def run_examples(document: str, server: Server, folder: Path, environment: dict[
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The folder of a reader, in which the files that commands create do no harm."""
+    """A working folder for commands, with links to the files that they use."""
     require("curl")
     for name, target in {"tests": ROOT / "tests", "manage.py": ROOT / "manage.py", ".venv": Path(sys.prefix)}.items():
         (tmp_path / name).symlink_to(target)
     return tmp_path
 
 
-#: Documents with examples; README.ru.md has those of README.md.
+#: Documents with examples; README.ru.md has the same examples as README.md.
 GUIDES = ["README.md", "deals_api/README.md", "graphql_schema/README.md", "project/README.md"]
 
 
 @pytest.mark.parametrize("name", GUIDES)
-def test_every_command_prints_what_its_document_says(
+def test_commands_print_the_documented_output(
     name: str, server: Server, folder: Path, environment: dict[str, str]
 ) -> None:
     if name != "README.md":
@@ -164,7 +164,7 @@ def test_every_output_of_a_document_follows_a_command(name: str) -> None:
     assert outputs == [text for language, text in blocks_of(document) if language in ("json", "text")]
 
 
-def test_starts_and_tests_are_blocks_of_one_line() -> None:
+def test_commands_that_start_something_have_one_line() -> None:
     blocks = [text for language, text in blocks_of(README) if language == "sh"]
     for start in STARTS:
         (block,) = [text for text in blocks if start in text]
@@ -215,7 +215,7 @@ def test_documented_pagination_reads_one_upload_to_its_end() -> None:
 
 
 def anchors_of(document: str) -> set[str]:
-    """The anchors that GitHub gives to the headings."""
+    """Return the anchors that GitHub generates for the headings."""
     headings = re.findall(r"^#+ (.*)$", document, re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -233,14 +233,14 @@ def test_every_link_has_a_target(name: str) -> None:
 
 
 def section(document: str, heading: str) -> str:
-    """The text below a heading, up to the next heading of the same or a higher level."""
+    """Return the text below a heading, up to the next heading of the same or a higher level."""
     found = re.search(rf"^(##+) {re.escape(heading)}\n(.*?)(?=^\1 |^## |\Z)", document, re.MULTILINE | re.DOTALL)
     assert found, heading
     return found[2]
 
 
 def table_rows(document: str, heading: str) -> list[list[str]]:
-    """The rows of all tables in one section, without their headers."""
+    """Return the rows of all tables in a section, without headers."""
     lines = [line for line in section(document, heading).splitlines() if line.startswith("|")]
     headers = [number - 1 for number, line in enumerate(lines) if set(line) <= set("|- ")]
     rows = [line for number, line in enumerate(lines) if number not in headers and number - 1 not in headers]
@@ -304,7 +304,7 @@ def test_exit_code_table_lists_the_exit_code_of_every_error() -> None:
 
 
 def routes(patterns: list[Any], prefix: str = "") -> Iterator[str]:
-    """Every URL of the service; one for the whole admin."""
+    """Yield every URL of the service; the admin is one URL."""
     for pattern in patterns:
         path = prefix + re.sub(r"[\^$\\]|/\?", "", str(pattern.pattern))
         if isinstance(pattern, URLResolver) and not pattern.namespace:
@@ -313,15 +313,15 @@ def routes(patterns: list[Any], prefix: str = "") -> Iterator[str]:
             yield f"/{path}".rstrip("/")
 
 
-def test_route_table_lists_every_address() -> None:
+def test_api_table_lists_every_url() -> None:
     listed = set()
     for row in table_rows(README, "API"):
-        addresses = [code.split()[-1] for code in codes_in(row[0])]
-        for address in addresses:
-            if address.startswith("…"):
-                address = addresses[0].rpartition(".")[0] + address.removeprefix("…")
-            if address.startswith("/"):
-                listed.add(address.rstrip("/"))
+        urls = [code.split()[-1] for code in codes_in(row[0])]
+        for url in urls:
+            if url.startswith("…"):
+                url = urls[0].rpartition(".")[0] + url.removeprefix("…")
+            if url.startswith("/"):
+                listed.add(url.rstrip("/"))
     assert listed == set(routes(get_resolver().url_patterns))
 
 
@@ -334,6 +334,7 @@ CELLS = [
 
 
 def read(column: str, cell: str) -> int:
+    """Return the number of deals in a file with this cell."""
     cells = VALID_ROW | {column: '"' + cell.replace('"', '""') + '"'}
     content = "\n".join([",".join(cells), ",".join(cells.values())])
     return sum(map(len, read_deals(io.BytesIO(content.encode()), Limits())))
@@ -376,7 +377,7 @@ RESULTS = json.loads(read_document("tests/bench/results.json"))
 
 
 @pytest.mark.parametrize(("heading", "key"), [("Benchmarks", "benchmark"), ("Soak test", "soak")])
-def test_figures_are_those_of_the_committed_results(heading: str, key: str) -> None:
+def test_documented_figures_match_the_committed_results(heading: str, key: str) -> None:
     assert table_rows(TESTS, heading) == RESULTS[key]["rows"]
     assert RESULTS[key]["date"] in section(TESTS, heading)
 
@@ -385,7 +386,7 @@ def test_commands_for_contributors_are_run_before_a_merge() -> None:
     commands = [code for row in table_rows(CONTRIBUTING, "Commands") for code in codes_in(row[1])]
     checks = read_document(".ci/run")
     for program in (".venv/bin/ruff check .", ".venv/bin/mypy", ".venv/bin/lint-imports"):
-        assert any(program in command for command in commands)  # the tests are started by the command of the README
+        assert any(program in command for command in commands)  # .ci/run starts the tests by the command of the README
         assert program in checks
     paths = [word for command in commands for word in command.split() if word.startswith(("tests/", ".ci/"))]
     assert all((ROOT / path).exists() for path in paths)
@@ -395,7 +396,7 @@ def test_commands_for_contributors_are_run_before_a_merge() -> None:
 
 
 def structure_of(document: str) -> list[object]:
-    """What both languages share: levels of headings, texts of blocks, code in tables."""
+    """Return what both languages have in common: levels of headings, texts of blocks, code in tables."""
     structure: list[object] = []
     for block in re.split(r"(^```\w+\n.*?^```$)", document, flags=re.MULTILINE | re.DOTALL):
         if block.startswith("```"):

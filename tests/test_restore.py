@@ -1,4 +1,4 @@
-"""A restore of a backup while the service runs: other rows get the same ids."""
+"""A backup is restored while the service runs: other rows get the same primary keys."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db
 
 
 def restore_before(upload: Upload) -> None:
-    """Restore the state before this upload, so that the next upload gets the same id."""
+    """Restore the state before this upload, so that the next upload gets the same primary key."""
     CurrentUpload.objects.update(upload=None, arrival=upload.pk - 1)
     for model in (Deal, Purchase, Customer, Gem):
         model.objects.filter(upload__gte=upload.pk).delete()
@@ -47,7 +47,7 @@ def restore_before(upload: Upload) -> None:
 
 
 def replace(upload: Upload, *deals: str) -> Upload:
-    """Another upload with the same id."""
+    """Load another upload with the same primary key."""
     restore_before(upload)
     other = load(*deals)
     assert other.pk == upload.pk
@@ -64,47 +64,47 @@ def test_export_aborts_instead_of_mixing_two_files(monkeypatch: pytest.MonkeyPat
         next(chunks)
 
 
-def test_answer_is_computed_again_after_a_restore() -> None:
-    """The first computation reads rows of the other file, which must not be cached under the first one's key."""
+def test_response_is_computed_again_after_a_restore() -> None:
+    """The first computation reads rows of the other file, which must not be cached under the key of the first file."""
     upload = load(deal("ann"))
-    found = [upload]
+    uploads = [upload]
 
     def compute(snapshot: Upload | None) -> ResponseBody:
         assert snapshot is not None
         if snapshot.snapshot == upload.snapshot:
-            found.append(replace(upload, deal("bob")))
+            uploads.append(replace(upload, deal("bob")))
         return ResponseBody(top_clients_report.top_clients(snapshot, 5)[0].username.encode())
 
     query = CacheableQuery("test", [5], "text/plain")
-    response = response_cache.respond(RequestFactory().get("/"), None, query, lambda: found[-1], compute)
+    response = response_cache.respond(RequestFactory().get("/"), None, query, lambda: uploads[-1], compute)
     assert response.content == b"bob"
     assert backend.get(query.key(upload)) is None
 
 
-def test_graphql_operation_notices_a_restore() -> None:
+def test_graphql_operation_detects_a_restore() -> None:
     upload = load(deal("ann"))
-    reading = OperationContext(upload, CostBudget(), {})
-    reading.ensure_not_pruned()
+    context = OperationContext(upload, CostBudget(), {})
+    context.ensure_not_pruned()
     replace(upload, deal("bob"))
     with pytest.raises(SnapshotGone):
-        reading.ensure_not_pruned()
+        context.ensure_not_pruned()
 
 
-def test_row_id_from_before_a_restore_names_no_row() -> None:
-    """The other file's rows have the same primary keys, so only the snapshot in the id distinguishes them."""
+def test_row_id_from_before_a_restore_finds_no_row() -> None:
+    """Rows of both files have the same primary keys, so only the snapshot in the id distinguishes them."""
     node = "query ($id: ID!) {node(id: $id) {id}}"
     upload = load(deal("ann"))
     rows = [model.objects.for_upload(upload).get() for model in (Customer, Gem, Purchase, Deal)]
     ids = [row_global_id(row) for row in rows]
     other = replace(upload, deal("bob"))
     clear_caches()
-    assert [data(node, id=one) for one in ids] == [{"node": None}] * 4
+    assert [data(node, id=old_id) for old_id in ids] == [{"node": None}] * 4
     for row in rows:
         new_id = row_global_id(type(row).objects.for_upload(other).get(pk=row.pk))
         assert data(node, id=new_id) == {"node": {"id": new_id}}
 
 
-def test_load_that_was_running_stores_nothing_after_a_restore() -> None:
+def test_load_during_a_restore_stores_nothing() -> None:
     content = csv_of(deal("ann"))
     upload = Upload.objects.create(file_name="f", sha256=hashlib.sha256(content).hexdigest(), size=len(content))
     other = replace(upload, deal("bob"))
@@ -118,7 +118,7 @@ def test_load_that_was_running_stores_nothing_after_a_restore() -> None:
 
 def test_same_bytes_are_loaded_again_after_a_restore() -> None:
     upload = load(deal("ann"))
-    with after("SELECT", lambda: replace(upload, deal("bob"))):
+    with after_statement("SELECT", lambda: replace(upload, deal("bob"))):
         repeated = load(deal("ann"))
     assert repeated.pk == upload.pk + 1
     assert Upload.objects.current() == repeated
@@ -128,22 +128,22 @@ def test_retention_does_not_delete_restored_rows(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(retention, "_DELETE_CHUNK_ROWS", 2)
     upload, _ = load(*many(6)), load(deal("bob"))
     Upload.objects.filter(pk=upload.pk).update(state=Upload.State.RETIRED)
-    with after('DELETE FROM "deals_api_gem"', lambda: replace(upload, *many(6))):
+    with after_statement('DELETE FROM "deals_api_gem"', lambda: replace(upload, *many(6))):
         retention.apply_retention(settings.DEALS_LIMITS)
     assert Upload.objects.get(pk=upload.pk).state == Upload.State.LOADED
     assert Deal.objects.filter(upload=upload.pk).count() == 6
 
 
 @contextmanager
-def after(beginning: str, act: Callable[[], Any]) -> Iterator[None]:
-    """Call ``act`` once, after the first statement with this beginning."""
-    acts = [act]
+def after_statement(prefix: str, action: Callable[[], Any]) -> Iterator[None]:
+    """Call ``action`` once, after the first statement with this prefix."""
+    actions = [action]
 
-    def execute(run: Callable[..., Any], sql: str, *arguments: Any) -> Any:
-        result = run(sql, *arguments)
-        if sql.startswith(beginning) and acts:
-            acts.pop()()
+    def wrap(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+        result = execute(sql, *arguments)
+        if sql.startswith(prefix) and actions:
+            actions.pop()()
         return result
 
-    with connection.execute_wrapper(execute):
+    with connection.execute_wrapper(wrap):
         yield

@@ -46,7 +46,6 @@ def test_print_schema_prints_the_committed_schema(capsys: pytest.CaptureFixture[
 
 
 def test_printed_schema_is_sorted_and_complete() -> None:
-    """graphql-core finds no breaking change between the printed and the executed schema, in either direction."""
     assert find_breaking_changes(schema._schema, PRINTED) == find_breaking_changes(PRINTED, schema._schema) == []
     names = re.findall(r"^(?:type|input|interface|enum|scalar|union) (\w+)", sdl(), re.MULTILINE)
     assert names == sorted(names)
@@ -126,12 +125,12 @@ def test_every_custom_scalar_has_a_specification_url() -> None:
 
 
 def test_no_argument_has_null_as_its_default() -> None:
-    """An omitted input has the same effect, and every tool would show the default."""
+    """An omitted argument has the same effect, and tools would display the default."""
     assert "= null" not in sdl()
 
 
 @pytest.mark.django_db
-def test_omitted_inputs_are_equal_to_null() -> None:
+def test_omitted_and_null_inputs_have_the_same_effect() -> None:
     parametrized = "query ($n: Int, $f: DealFilter) { deals(first: $n, filter: $f) { totalCount } }"
     bodies = [
         Client().post("/graphql", {"query": query, "variables": variables}, content_type="application/json").json()
@@ -161,13 +160,13 @@ def fields_with_columns() -> Iterator[tuple[str, bool, bool]]:
 
 
 def test_fields_are_nullable_exactly_where_their_columns_are() -> None:
-    found = list(fields_with_columns())
-    assert [name for name, field_nullable, column_nullable in found if field_nullable != column_nullable] == []
-    assert [name for name, field_nullable, _ in found if field_nullable] == ["Upload.finished_at"]
-    assert len(found) > 30
+    fields = list(fields_with_columns())
+    assert [name for name, field_nullable, column_nullable in fields if field_nullable != column_nullable] == []
+    assert [name for name, field_nullable, _ in fields if field_nullable] == ["Upload.finished_at"]
+    assert len(fields) > 30
 
 
-def test_only_fields_of_single_objects_are_nullable() -> None:
+def test_only_root_fields_of_single_objects_are_nullable() -> None:
     query = NAMED_TYPES["Query"]
     assert isinstance(query, GraphQLObjectType)
     nullable = {name for name, field in query.fields.items() if not isinstance(field.type, GraphQLNonNull)}

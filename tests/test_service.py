@@ -68,7 +68,7 @@ def test_services_with_other_limits_do_not_share_cached_responses(tmp_path: Path
     """Two services share a database and a Redis, at the same time and after a restart with other limits."""
     query = "/graphql/?query=%7Bdeals%7Bnodes%7Bid%7D%7D%7D"
 
-    def rows(server: Server) -> int:
+    def node_count(server: Server) -> int:
         return len(server.get(query).json()["data"]["deals"]["nodes"])
 
     with services.redis() as (_, url):
@@ -77,10 +77,10 @@ def test_services_with_other_limits_do_not_share_cached_responses(tmp_path: Path
             assert first.upload(csv_of(*many(30))).status_code == 200
             etag = first.get(query).headers["ETag"]
             with serving(tmp_path, PAGE_SIZE="5", MAX_PAGE_SIZE="10", **shared) as second:
-                assert [rows(server) for server in (first, second, first, second)] == [20, 5, 20, 5]
+                assert [node_count(server) for server in (first, second, first, second)] == [20, 5, 20, 5]
         with serving(tmp_path, PAGE_SIZE="7", **shared) as restarted:
             conditional = restarted.get(query, headers={"If-None-Match": etag})
-            assert (conditional.status_code, rows(restarted)) == (200, 7)
+            assert (conditional.status_code, node_count(restarted)) == (200, 7)
         with serving(tmp_path, **shared) as restarted:
             assert restarted.get(query, headers={"If-None-Match": etag}).status_code == 304
 
@@ -106,7 +106,7 @@ def test_every_worker_returns_each_upload_immediately(tmp_path: Path, environmen
 
 
 def connection_to(server: Server, worker: psutil.Process) -> http.client.HTTPConnection:
-    """Open connections until this worker accepts one; return that one."""
+    """Open connections until this worker accepts one, and return it."""
     deadline = time.monotonic() + TIMEOUT  # other workers may accept many connections first
     while time.monotonic() < deadline:
         client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT)
@@ -164,17 +164,17 @@ BROAD_QUERY = """{
 def test_concurrent_reads_never_mix_two_uploads(server: Server) -> None:
     """User names, sums and gems of each file contain its number, so that each response must contain one number."""
 
-    def upload_number(number: int) -> None:
+    def upload_deals_of(number: int) -> None:
         deals = [deal(f"{name}{number}", f"gem {number}", str(number)) for name in ("a", "b")]
         assert server.upload(csv_of(*deals)).status_code == 200
 
-    upload_number(0)
-    upload_done = threading.Event()
+    upload_deals_of(0)
+    uploads_finished = threading.Event()
     numbers_in_responses: list[set[str]] = []
 
     def read(get_body: Callable[[httpx.Client], str]) -> None:
         with httpx.Client(base_url=server.url, timeout=TIMEOUT) as client:
-            while not upload_done.is_set():
+            while not uploads_finished.is_set():
                 numbers_in_responses.append(set(re.findall("[0-9]+", get_body(client))))
 
     def by_rest(client: httpx.Client) -> str:
@@ -187,8 +187,8 @@ def test_concurrent_reads_never_mix_two_uploads(server: Server) -> None:
     for thread in threads:
         thread.start()
     for number in range(1, 31):
-        upload_number(number)
-    upload_done.set()
+        upload_deals_of(number)
+    uploads_finished.set()
     for thread in threads:
         thread.join()
     assert len(set(map(frozenset, numbers_in_responses))) > 10
@@ -215,12 +215,12 @@ def test_reads_are_served_during_a_long_upload(server: Server, tmp_path: Path) -
     assert top_client(server) != "before"
 
 
-def test_one_of_concurrent_uploads_becomes_current_completely(server: Server) -> None:
+def test_one_of_several_concurrent_uploads_becomes_current(server: Server) -> None:
     with ThreadPoolExecutor(4) as pool:
         responses = list(pool.map(lambda number: server.upload(csv_of(*many(3000, [f"c{number}"]))), range(4)))
     assert [response.status_code for response in responses] == [200] * 4
-    (winner,) = server.get().json()["response"]
-    assert (winner["username"] in {"c0", "c1", "c2", "c3"}, winner["spent_money"]) == (True, 3000)
+    (client,) = server.get().json()["response"]
+    assert (client["username"] in {"c0", "c1", "c2", "c3"}, client["spent_money"]) == (True, 3000)
 
 
 # Crashes and stops
@@ -374,7 +374,7 @@ def test_malformed_request_is_never_a_5xx(server: Server, request_bytes: bytes) 
 def test_redis_crash_during_upload_keeps_reads_correct(
     server_with_redis: Server, redis: services.Service, database_url: str, api: str
 ) -> None:
-    """An upload does not use Redis, so that reads return it whenever Redis crashes."""
+    """Uploads do not use Redis, so a crash of Redis at any time does not affect them."""
     server = server_with_redis
     upload(server, "before")
     assert top_client(server, api) == "before"
@@ -420,9 +420,8 @@ def test_hung_redis_delays_requests_under_a_second(
             started = time.monotonic()
             assert top_client(server, api) == name
             seconds.append(time.monotonic() - started)
-        assert (
-            min(seconds) < 0.9
-        )  # the minimum, because a loaded machine may delay some requests, and a hung Redis would delay each
+        # The minimum, because a loaded machine delays some requests, and a hung Redis would delay each.
+        assert min(seconds) < 0.9
     redis.send(signal.SIGCONT)
 
 
@@ -451,7 +450,7 @@ def test_stopped_database_is_a_503_until_it_restarts(tmp_path: Path, on_postgres
 def test_database_restart_between_requests_causes_no_error(
     tmp_path: Path, on_postgres: bool, first_request: str
 ) -> None:
-    """Database connections are reused, and the restart closed this one."""
+    """Workers keep database connections open; the restart closes them."""
     if not on_postgres:
         pytest.skip("needs PostgreSQL")
     with (
@@ -497,7 +496,7 @@ def test_memory_does_not_grow_with_rows(tmp_path: Path, environment: dict[str, s
     assert peaks[1] - peaks[0] < 25 * 1024
 
 
-def test_log_has_only_requests_unless_something_fails(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_log_of_normal_operation_has_no_errors(tmp_path: Path, environment: dict[str, str]) -> None:
     with serving(tmp_path, **environment) as server:
         upload(server, "ann")
         top_client(server)

@@ -28,7 +28,7 @@ NUMBERS: dict[str, tuple[str, int, int, int]] = {
     "PROXIES": ("PROXIES", 0, 10, 0),
     "LOG_REQUESTS": ("LOG_REQUESTS", 0, 1, 1),
     "METRICS": ("METRICS", 0, 1, 1),
-    **{bound.metadata["env"]: (bound.name, *bound.metadata["accepted"].values()) for bound in fields(Limits)},
+    **{limit.metadata["env"]: (limit.name, *limit.metadata["accepted"].values()) for limit in fields(Limits)},
 }
 OTHERS = {
     "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "API_TOKENS", "READ_REQUIRES_TOKEN", "CORS_ORIGINS",
@@ -99,7 +99,7 @@ def number_in(settings: dict[str, Any], name: str) -> int:
 
 def test_settings_read_exactly_the_known_variables() -> None:
     assert variables_read() == NUMBERS.keys() | OTHERS
-    assert len({bound.metadata["env"] for bound in fields(Limits)}) == len(fields(Limits))
+    assert len({limit.metadata["env"] for limit in fields(Limits)}) == len(fields(Limits))
 
 
 # Numbers
@@ -112,7 +112,7 @@ def test_unset_or_empty_number_has_its_default(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_variable_changes_only_its_own_number(name: str) -> None:
+def test_variable_changes_only_the_setting_of_its_name(name: str) -> None:
     for value in NUMBERS[name][1:3]:
         settings = settings_of(**{name: f" {value} "})
         found = {other: number_in(settings, other) for other in NUMBERS}
@@ -167,16 +167,6 @@ def test_postgres_url_has_user_host_and_database(scheme: str) -> None:
     assert (entry["CONN_MAX_AGE"], entry["CONN_HEALTH_CHECKS"]) == (None, True)
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["mysql://db/deals", "oracle://db/deals", "postgis://db/deals", "nonsense", "/srv/deals.sqlite3",
-     "postgres://db:port/deals", "http://db/deals"],
-)  # fmt: skip
-def test_unsupported_database_is_rejected_with_its_variable(url: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"^DATABASE_URL "):
-        database(url)
-
-
 @pytest.mark.parametrize("variables", [{}, {"REDIS_URL": ""}])
 def test_without_redis_url_there_is_no_shared_cache(variables: dict[str, str]) -> None:
     assert settings_of(**variables)["CACHES"]["default"]["BACKEND"].endswith(".DummyCache")
@@ -186,12 +176,6 @@ def test_redis_url_is_the_location_of_the_cache() -> None:
     entry = settings_of(REDIS_URL="rediss://:secret@redis.example:6380/2")["CACHES"]["default"]
     assert entry["BACKEND"] == "django_redis.cache.RedisCache"
     assert entry["LOCATION"] == "rediss://:secret@redis.example:6380/2"
-
-
-@pytest.mark.parametrize("url", ["redis.example:6379", "http://redis", "nonsense", "redis://redis:port/0"])
-def test_invalid_redis_url_is_rejected_with_its_variable(url: str) -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"^REDIS_URL is invalid: "):
-        settings_of(REDIS_URL=url)
 
 
 # Hosts and security
@@ -211,7 +195,7 @@ def test_each_process_generates_its_own_secret_key_by_default() -> None:
     assert settings_of(SECRET_KEY="chosen")["SECRET_KEY"] == "chosen"  # noqa: S105, S106
 
 
-def test_only_secure_requires_tls() -> None:
+def test_tls_is_required_only_if_secure_is_set() -> None:
     secure = settings_of(SECURE="1")
     assert secure["SECURE_SSL_REDIRECT"] is True
     assert secure["SECURE_PROXY_SSL_HEADER"] == ("HTTP_X_FORWARDED_PROTO", "https")
@@ -234,13 +218,14 @@ def test_traces_require_a_nonempty_collector_endpoint() -> None:
 
 INVALID = {
     "DATABASE_URL": [
-        "mysql://db/deals", "nonsense", "postgres://db:port/deals", "postgres://db:99999/deals", "postgres://db",
+        "mysql://db/deals", "oracle://db/deals", "postgis://db/deals", "http://db/deals", "/srv/deals.sqlite3",
+        "nonsense", "postgres://db:port/deals", "postgres://db:99999/deals", "postgres://db",
         "postgres://db/deals?nonsense=1", "postgres://db/a%00b", "postgres://[::1/deals",
         "sqlite://folder/file", "sqlite:////folder/a%00b", "sqlite:///file?nonsense=1", "sqlite:///file?timeout=soon",
     ],
     "REDIS_URL": [
-        "redis.example:6379", "http://redis", "redis://redis:port/0", "redis://redis:99999", "redis://redis?db=x",
-        "redis://redis?nonsense=1", "rediss://redis?ssl_cert_reqs=nonsense", "redis://[::1",
+        "redis.example:6379", "http://redis", "nonsense", "redis://redis:port/0", "redis://redis:99999",
+        "redis://redis?db=x", "redis://redis?nonsense=1", "rediss://redis?ssl_cert_reqs=nonsense", "redis://[::1",
     ],
     "ALLOWED_HOSTS": ["http://a.example", "a.example:8000", "a.example/deals", "a b", "*.example", "::1"],
     "CORS_ORIGINS": ["*", "a.example", "https://a.example/", "https://a.example b.example", "//a.example", "https://["],
@@ -281,7 +266,7 @@ def test_unusual_but_valid_values_are_accepted(name: str) -> None:
         settings_of(**{name: value})
 
 
-def test_secret_headers_are_not_repeated_in_the_message() -> None:
+def test_error_message_does_not_contain_secret_headers() -> None:
     with pytest.raises(ImproperlyConfigured) as raised:
         settings_of(OTEL_EXPORTER_OTLP_HEADERS="hunter2")
     assert "hunter2" not in str(raised.value)

@@ -43,8 +43,8 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 # Unsupported platforms
 
 
-def test_every_python_can_parse_manage_py() -> None:
-    """Parse it with the grammar of 3.4; the other assertions cover what 2.7 lacks."""
+def test_old_python_versions_can_parse_manage_py() -> None:
+    """Parse it with the grammar of Python 3.4; the other assertions exclude syntax that 2.7 lacks."""
     source = (ROOT / "manage.py").read_text()
     assert source.isascii()
     tree = ast.parse(source, feature_version=(3, 4))
@@ -110,7 +110,7 @@ def taken_port(family: socket.AddressFamily, address: str) -> Iterator[int]:
     ("family", "address"),
     [(socket.AF_INET, "0.0.0.0"), (socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::")],  # noqa: S104
 )
-def test_port_in_use_is_reported_before_the_database_is_touched(
+def test_port_in_use_is_reported_before_the_database_is_opened(
     family: socket.AddressFamily, address: str, tmp_path: Path
 ) -> None:
     with taken_port(family, address) as port:
@@ -188,11 +188,12 @@ class Terminal:
                 return chunk.decode()
         raise EOFError(self.output)
 
-    def send(self, number: signal.Signals) -> None:
+    def send(self, signal_number: signal.Signals) -> None:
         """Send a signal to all processes in the foreground, as Ctrl-C does."""
-        os.killpg(self.process.pid, number)
+        os.killpg(self.process.pid, signal_number)
 
     def wait(self) -> int:
+        """Read the output to the end; return the exit code."""
         with suppress(EOFError):
             self.read_until("no such text")
         return self.process.wait(TIMEOUT)
@@ -246,21 +247,21 @@ def test_log_is_json_without_a_terminal(tmp_path: Path) -> None:
 # Signals
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_during_start_causes_no_traceback(number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_during_start_causes_no_traceback(signal_number: signal.Signals, tmp_path: Path) -> None:
     with closing(Terminal(tmp_path)) as terminal:
         terminal.read_until("Starting")
         started = time.monotonic()
         terminal.read_until("Booting worker")
         duration = (time.monotonic() - started) * 1.2
-    rng = random.Random(number)  # noqa: S311
+    rng = random.Random(signal_number)  # noqa: S311
     for attempt in range(INTERRUPTIONS):
         with closing(Terminal(tmp_path)) as terminal:
             terminal.read_until("Starting")
             time.sleep((attempt + rng.random()) / INTERRUPTIONS * duration)
-            terminal.send(number)
+            terminal.send(signal_number)
             code = terminal.wait()
-        assert code in (0, 128 + number), terminal.output
+        assert code in (0, 128 + signal_number), terminal.output
         assert code == 0 or "Booting worker" not in terminal.output
         for text in ("Traceback", "Exception ignored", "Fatal"):
             assert text not in terminal.output

@@ -20,7 +20,7 @@ from project.telemetry import tracing
 from tests.servers import REAL_FILE, ROOT, TIMEOUT, serving
 
 SECRET = "correct horse battery"  # noqa: S105
-TRACE = "0af7651916cd43dd8448eb211c80319c"
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def test_upload_and_query_are_traced_to_their_sql_statements(tmp_path: Path) -> 
             queried = httpx.post(
                 f"{server.url}/graphql/",
                 json={"query": "query Mine { deals { totalCount } }"},
-                headers={"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "X-Request-ID": "mine"},
+                headers={"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01", "X-Request-ID": "mine"},
             )
             assert queried.status_code == 200
             assert server.stop() == 0
@@ -83,7 +83,7 @@ def test_upload_and_query_are_traced_to_their_sql_statements(tmp_path: Path) -> 
     assert SECRET not in str(received)
     keys = ("graphql.operation.name", "deals.request_id", "deals.cache")
     assert [attributes(query)[key] for key in keys] == ["Mine", "mine", "miss"]
-    assert query.trace_id.hex() == TRACE
+    assert query.trace_id.hex() == TRACE_ID
     for request in (upload, query):
         statements = [span for span in spans if span.parent_span_id == request.span_id]
         assert len(statements) == attributes(request)["deals.sql"] >= 2

@@ -130,7 +130,7 @@ def sqlite_tables(database_url: str) -> dict[str, Any]:
 
 
 def column_definitions(create_table: str) -> list[str]:
-    """Return the columns and constraints of a CREATE TABLE statement, which commas separate at the outermost level."""
+    """Return the columns and constraints of a CREATE TABLE statement, split at the outermost commas."""
     body = create_table[create_table.index("(") + 1 : create_table.rindex(")")]
     depth, parts = 0, [""]
     for character in body:
@@ -160,7 +160,7 @@ def tables_of_a_new_database(on_postgres: bool, tmp_path_factory: pytest.TempPat
         return tables(url)
 
 
-def test_upgraded_tables_are_those_of_a_new_database(
+def test_upgraded_tables_equal_those_of_a_new_database(
     early_database: str, tables_of_a_new_database: dict[str, Any]
 ) -> None:
     migrate(early_database)
@@ -168,7 +168,7 @@ def test_upgraded_tables_are_those_of_a_new_database(
 
 
 @pytest.mark.parametrize("early_database", SCHEMAS[:1], indirect=True)
-def test_repair_runs_again_without_changing_anything(early_database: str) -> None:
+def test_repair_migration_is_idempotent(early_database: str) -> None:
     migrate(early_database)
     before = tables(early_database), query(early_database, "SELECT * FROM deals_api_upload ORDER BY id")
     migrate(early_database, "deals_api", "0002")

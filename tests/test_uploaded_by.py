@@ -98,12 +98,17 @@ def test_load_deals_records_the_command_as_uploader(tmp_path: Path) -> None:
 
 
 def test_rows_of_the_previous_release_get_an_empty_uploader() -> None:
-    """While a new release starts, processes of the old one insert rows without the column."""
-    old = [field for field in Upload._meta.concrete_fields if field.name != "id" and not field.has_db_default()]
+    """During the start of a new release, processes of the previous release insert rows without the column."""
+    previous_fields = [
+        field for field in Upload._meta.concrete_fields if field.name != "id" and not field.has_db_default()
+    ]
     row = Upload(file_name="old.csv", sha256="0", size=1, snapshot=uuid.uuid4())
-    values = [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in old]
+    values = [field.get_db_prep_save(field.pre_save(row, add=True), connection) for field in previous_fields]
     with connection.cursor() as cursor:
-        columns, placeholders = ", ".join(str(field.column) for field in old), ", ".join(["%s"] * len(old))
+        columns, placeholders = (
+            ", ".join(str(field.column) for field in previous_fields),
+            ", ".join(["%s"] * len(previous_fields)),
+        )
         cursor.execute(f"INSERT INTO deals_api_upload ({columns}) VALUES ({placeholders})", values)  # noqa: S608
     assert uploaders() == [""]
 
@@ -159,7 +164,7 @@ def test_activation_in_the_admin_is_logged_with_the_account(caplog: pytest.LogCa
         assert activation_event(caplog)["user"] == "root"
 
 
-def test_settings_let_the_activation_event_through(settings: Settings) -> None:
+def test_log_level_of_the_api_includes_activations(settings: Settings) -> None:
     levels = {name: logger["level"] for name, logger in settings.LOGGING["loggers"].items()}
     assert levels["deals_api"] == "INFO"
 
@@ -173,7 +178,7 @@ def names_in(response: Any) -> list[str]:
 
 @with_tokens
 @pytest.mark.parametrize("first", [ANN, None], ids=["with token first", "without token first"])
-def test_only_token_holders_see_names_whatever_was_cached(first: str | None) -> None:
+def test_only_token_holders_get_names_with_any_cached_response(first: str | None) -> None:
     upload(ANN)
     for secret in (first, None if first else ANN, first, "no token of this service"):
         visible = "ann" if secret == ANN else ""
@@ -190,7 +195,7 @@ def test_other_fields_of_the_current_upload_stay_cacheable() -> None:
     assert "ETag" in query("{ currentUpload { fileName } }", ANN)
 
 
-def test_without_configured_tokens_earlier_names_are_hidden() -> None:
+def test_without_configured_tokens_recorded_names_are_hidden() -> None:
     load(deal())
     Upload.objects.update(uploaded_by="ann")
     assert names_in(query(HISTORY, ANN)) == [""]

@@ -24,7 +24,7 @@ PENDING = {
 
 @pytest.mark.parametrize(("words", "replacement"), RULES)
 def test_no_text_uses_a_word_with_a_standard_term(words: str, replacement: str) -> None:
-    """Search names too, in which underscores separate words, but not calls of methods of the standard library."""
+    """Also search the words of identifiers, but not names of methods, which may be those of the standard library."""
     pattern = re.compile(rf"(?<![^\W_])(?<!\.)(?:{words})(?![^\W_])", re.IGNORECASE)
     found = [
         f"{path}:{number}: {line.strip()}"

@@ -78,7 +78,7 @@ def test_incomplete_requests_do_not_delay_others(server: Server, data: bytes) ->
         assert_responds_quickly(server)
 
 
-def test_request_in_pieces_is_answered_when_complete(server: Server) -> None:
+def test_request_in_pieces_gets_a_response_when_complete(server: Server) -> None:
     for request in (HEALTH, POST_QUERY):
         with clients(server, 1) as (client,):
             for position in range(len(request)):
@@ -87,7 +87,7 @@ def test_request_in_pieces_is_answered_when_complete(server: Server) -> None:
             assert status_line_of(client) == b"HTTP/1.1 200 OK"
             client.sendall(request[:20])
             time.sleep(0.05)
-            client.sendall(request[20:] + request)  # two more on the same connection
+            client.sendall(request[20:] + request)  # two more requests on the same connection
             received = b""
             while len(re.findall(rb"HTTP/1\.1 200 OK", received)) < 2:
                 received += client.recv(10_000)
@@ -125,7 +125,7 @@ def test_upload_waits_while_slow_uploads_are_received(server: Server) -> None:
     assert statuses == [200]
 
 
-def test_request_that_queued_too_long_gets_503_with_retry_after() -> None:
+def test_request_that_waits_too_long_in_the_queue_gets_503() -> None:
     server_end, client_end = socket.socketpair()
     queued = PatientSocket(fileno=server_end.detach())
     conn = SimpleNamespace(timeout=time.monotonic() - 1, sock=queued, close=lambda **_: None)
@@ -144,8 +144,7 @@ def test_request_that_queued_too_long_gets_503_with_retry_after() -> None:
 def test_client_that_stops_sending_is_disconnected(server: Server) -> None:
     """If the connection stayed open, the rest of a body would be read as the next request.
 
-    Three clients send nothing more, and one sends a byte a second. They run concurrently, because each of them waits
-    until its time limit.
+    Three clients stop sending, and one sends a byte a second. They run concurrently, because each waits for a timeout.
     """
     start = time.monotonic()
     with (
@@ -154,26 +153,26 @@ def test_client_that_stops_sending_is_disconnected(server: Server) -> None:
         clients(server, 1, PARTIAL_UPLOAD) as (upload,),
         clients(server, 1, PARTIAL_UPLOAD) as (trickle,),
     ):
-        ended: dict[str, tuple[bytes, float]] = {}
+        responses: dict[str, tuple[bytes, float]] = {}
 
         def watch(name: str, client: socket.socket) -> None:
-            ended[name] = (client.makefile("rb").read().partition(b"\r\n")[0], time.monotonic() - start)
+            responses[name] = (client.makefile("rb").read().partition(b"\r\n")[0], time.monotonic() - start)
 
         sockets = {"head": head, "query": query, "upload": upload, "trickle": trickle}
         threads = [threading.Thread(target=watch, args=item) for item in sockets.items()]
         for thread in threads:
             thread.start()
         with contextlib.suppress(OSError):
-            while "trickle" not in ended and time.monotonic() - start < 5 * GRACE_SECONDS:
+            while "trickle" not in responses and time.monotonic() - start < 5 * GRACE_SECONDS:
                 trickle.sendall(b"x")
                 time.sleep(1)
         for thread in threads:
             thread.join()
-    assert {name: status_line for name, (status_line, _) in ended.items()} == {
+    assert {name: status_line for name, (status_line, _) in responses.items()} == {
         "head": b"", "query": b"HTTP/1.1 400 Bad Request", "upload": b"HTTP/1.1 400 Bad Request",
         "trickle": b"HTTP/1.1 400 Bad Request",
     }  # fmt: skip
-    durations = [seconds for _, seconds in ended.values()]
+    durations = [seconds for _, seconds in responses.values()]
     assert min(durations) > GRACE_SECONDS - 1
     assert max(durations) < 5 * GRACE_SECONDS
 
