@@ -86,7 +86,7 @@ def test_loading_the_current_bytes_again_changes_nothing(tables: dict[str, str])
     assert command(tables, "load_deals", str(REAL_FILE)).returncode == 0
     repeated = command(tables, "load_deals", str(REAL_FILE))
     assert (repeated.returncode, repeated.stdout.decode()) == (
-        0, "Nothing to do: these bytes are current already, as upload 1 (767 deals, 18 customers, 25 gems).\n"
+        0, "Nothing to do: this file is already current, as upload 1 (767 deals, 18 customers, 25 gems).\n"
     )  # fmt: skip
     as_json = command(tables, "load_deals", str(REAL_FILE), "--format", "json")
     assert as_json.stdout == b'{"Status":"OK","Upload":1,"Loaded":false,"Deals":767,"Customers":18,"Gems":25}\n'

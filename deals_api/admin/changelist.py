@@ -1,4 +1,4 @@
-"""Change lists of snapshots: the listed upload, the search by prefix, and pages that stay fast at millions of rows."""
+"""Change lists of snapshots: the selected upload, the search by prefix, and fast pagination of millions of rows."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from django.utils.functional import cached_property
 
 from deals_api.models import Upload, row_number_of
 
-#: A filtered list shows so many rows. To count a million rows takes seconds.
+#: Maximum number of rows in a filtered list, because counting a million rows takes seconds.
 MAX_FILTERED_ROWS: Final = 10_000
-#: Greater than every name that starts with the text before it.
-_AFTER_ALL_NAMES: Final = "\U0010ffff" * 255
+#: A prefix followed by this text is not less than any name that starts with the prefix.
+_GREATEST_SUFFIX: Final = "\U0010ffff" * 255
 
 
 class AtLeast(int):
@@ -43,8 +43,8 @@ class FilteredPaginator(Paginator):  # type: ignore[type-arg]  # not subscriptab
 class SnapshotPaginator(Paginator):  # type: ignore[type-arg]
     """Pages of all rows of one model in one upload.
 
-    The row numbers in the primary keys have no gaps. So the last one is the count, and in the order of the primary
-    key they also give the range of a page, however deep.
+    The row numbers in the primary keys have no gaps, so the last number is the count. In the order of the primary key,
+    a page is a range of row numbers, which is read equally fast at any depth.
     """
 
     object_list: Any
@@ -69,11 +69,11 @@ class SnapshotPaginator(Paginator):  # type: ignore[type-arg]
 
 
 def get_listed_upload(request: HttpRequest) -> Upload | None:
-    """Return the upload that the URL names, or the current one; None before the first upload.
+    """Return the upload in the query string, or the current one; None before the first upload.
 
-    It is read once per request, so that all parts of a page show the same upload.
+    The upload is read once per request, so that all parts of a page show the same upload.
 
-    Raises: IncorrectLookupParameters, if the rows of the named upload are not retained.
+    Raises: IncorrectLookupParameters, if the rows of this upload are not retained.
     """
     if not hasattr(request, "listed_upload"):
         pk = request.GET.get(UploadFilter.parameter_name)
@@ -90,7 +90,7 @@ def _get_readable(request: HttpRequest, pk: str) -> Upload:
 
 
 class UploadFilter(admin.SimpleListFilter):
-    """Choose the current upload or another one whose rows are retained; ``SnapshotAdmin.get_queryset`` applies it."""
+    """Select the current upload or another retained one; ``SnapshotAdmin.get_queryset`` applies the filter."""
 
     title = parameter_name = "upload"
 
@@ -107,6 +107,6 @@ class UploadFilter(admin.SimpleListFilter):
 
 
 def prefix_filter(field: str, text: str) -> Q:
-    """Names that start with this text; case-sensitive, and found by an index on every database."""
+    """Match names that start with this text, case-sensitively, by an index on every database."""
     prefix = unicodedata.normalize("NFC", text.strip())
-    return Q((f"{field}__gte", prefix), (f"{field}__lte", prefix + _AFTER_ALL_NAMES))
+    return Q((f"{field}__gte", prefix), (f"{field}__lte", prefix + _GREATEST_SUFFIX))

@@ -42,7 +42,7 @@ site = DealsSite()
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
-    #: Either of these would count all rows.
+    #: The full result count and facets would count all rows.
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
@@ -68,7 +68,7 @@ class UploadAdmin(ReadOnlyAdmin):
     list_select_related = ["pointer"]
     search_fields = ["file_name"]
     ordering = ["-id"]
-    #: An action sends one form field for each selected row, and a request may have 100 fields.
+    #: An action sends a form field for each selected row, and a request may have 100 fields.
     list_per_page = list_max_show_all = 50
     actions = ["make_current"]
 
@@ -77,7 +77,7 @@ class UploadAdmin(ReadOnlyAdmin):
         return hasattr(upload, "pointer")
 
     def rows(self, upload: Upload) -> str:
-        """Links to the rows, while they can be read."""
+        """Return links to the rows if they can be read."""
         models = ["customer", "gem", "purchase", "deal"] if upload.state == Upload.State.LOADED else []
         return format_html_join(", ", "{}", [(link_to_rows(name, f"{name}s", upload=upload.pk),) for name in models])
 
@@ -104,20 +104,20 @@ class UploadAdmin(ReadOnlyAdmin):
 
 
 class SnapshotAdmin(ReadOnlyAdmin):
-    """Rows of one upload: the current one, or another that is selected in the filter."""
+    """Rows of the current upload, or of the upload that is selected in the filter."""
 
     list_filter = [changelist.UploadFilter]
     list_display_links = None
-    #: Each column that can be sorted by has an index.
+    #: Only columns with an index.
     sortable_by: ClassVar[list[str]] = []
-    #: Query parameters that select rows by an index; the lists link to each other with them.
+    #: Query parameters that select rows by an index; links from other lists use them.
     filter_parameters: ClassVar[set[str]] = set()
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         return lookup in {"upload", *self.filter_parameters} and len(value) <= 18  # fits a 64-bit integer
 
     def get_object(self, *_: Any, **__: Any) -> None:
-        """Rows have no page of their own, because their list shows every field."""
+        """Return None: rows have no pages of their own, because the list shows every field."""
 
     def get_queryset(self, request: HttpRequest) -> Any:
         rows: Any = super().get_queryset(request)

@@ -25,15 +25,15 @@ _CLEAR_LINE: Final = "\r\x1b[K"
 
 
 class ExitCode(IntEnum):
-    REJECTED = 1  # the file
+    REJECTED = 1  # the file was rejected
     USAGE = 2  # invalid arguments or settings, or a missing file
     DATABASE = 3  # the database is not available
-    INTERRUPTED = 130  # as a shell reports SIGINT
+    INTERRUPTED = 130  # a shell reports SIGINT by this code
 
 
 @contextlib.contextmanager
 def database_errors() -> Iterator[None]:
-    """Check that the database and its tables can be used, and convert database errors in the block.
+    """Check that the database and its tables can be used, and convert database errors of the block.
 
     Raises: CommandError.
     """
@@ -44,12 +44,12 @@ def database_errors() -> Iterator[None]:
     try:
         yield
     except Error as error:
-        problem = "The database stopped answering" if is_temporary(error) else "The database cannot be used"
+        problem = "The database became unavailable" if is_temporary(error) else "The database cannot be used"
         raise CommandError(f"{problem}: {_reason(error)}", returncode=ExitCode.DATABASE) from error
 
 
 def _reason(error: Error) -> str:
-    """Describe the error; if the tables do not match the code, say what to do."""
+    """Return the message of the schema check if the tables do not match the code, otherwise that of the error."""
     if not is_temporary(error):
         try:
             require_matching_schema()
@@ -61,24 +61,25 @@ def _reason(error: Error) -> str:
 
 
 class Interruption:
-    """Raise KeyboardInterrupt for the first Ctrl-C at the next call or statement; a second one ends the process.
+    """Raise KeyboardInterrupt after a Ctrl-C, in ``check`` or before the next statement; a second one ends the process.
 
-    The signal handler itself must not raise: psycopg2 and sqlite3 turn an exception that appears inside them into a
-    database error, or lose it.
+    The signal handler itself must not raise, because psycopg2 and sqlite3 turn an exception raised inside them into a
+    database error, or suppress it.
     """
 
     def __init__(self) -> None:
         self.requested = False
         self._pending = False
 
-    def __call__(self) -> None:
+    def check(self) -> None:
+        """Raises: KeyboardInterrupt, once after a Ctrl-C."""
         if self._pending:
             self._pending = False
             raise KeyboardInterrupt
 
     @contextlib.contextmanager
     def handled(self) -> Iterator[None]:
-        """Handle SIGINT in this block, unless it is ignored, as in a background job of a shell."""
+        """Handle SIGINT in this block, unless the process ignores it, as a background job of a shell does."""
         previous = signal.getsignal(signal.SIGINT)
         if previous is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, self._request)
@@ -88,13 +89,13 @@ class Interruption:
         finally:
             signal.signal(signal.SIGINT, previous)
 
-    def _request(self, number: int, _frame: object) -> None:
+    def _request(self, signal_number: int, _frame: object) -> None:
         if self.requested:
-            os._exit(128 + number)
+            os._exit(128 + signal_number)
         self.requested = self._pending = True
 
     def _before_statement(self, execute: Callable[..., Any], *arguments: Any) -> Any:
-        self()
+        self.check()
         return execute(*arguments)
 
 
@@ -102,7 +103,7 @@ class Interruption:
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> str:
-    """Format a table; ``right`` holds the indexes of the columns that are aligned to the right."""
+    """Format a table; ``right`` contains the indexes of right-aligned columns."""
     cells = [[printable(str(cell)) for cell in row] for row in (header, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
@@ -119,10 +120,7 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[Any]], right: Se
 
 
 class ProgressBar:
-    """Progress of a load, redrawn on one line of a terminal.
-
-    The remaining time is estimated from the bytes read so far.
-    """
+    """The progress of a load on one line of a terminal; the remaining time is estimated from the bytes read so far."""
 
     def __init__(self, terminal: OutputWrapper, size: int) -> None:
         self.terminal = terminal
@@ -137,12 +135,12 @@ class ProgressBar:
             return
         self.drawn_at = now
         seconds = max(now - self.started_at, 1e-6)
-        share = bytes_read / self.size
-        remaining = seconds / share - seconds
-        status = f"{format_duration(remaining)} left" if share < 1 else "storing sums"
-        text = f" {share:4.0%}  {rows:,} rows  {rows / seconds:,.0f} rows/s  {status}"
+        fraction = bytes_read / self.size
+        remaining = seconds / fraction - seconds
+        status = f"{format_duration(remaining)} left" if fraction < 1 else "storing sums"
+        text = f" {fraction:4.0%}  {rows:,} rows  {rows / seconds:,.0f} rows/s  {status}"
         width = max(0, min(_BAR_WIDTH, self._columns() - len(text) - 3))
-        filled = int(share * width)
+        filled = int(fraction * width)
         self._draw(f"[{'#' * filled}{'.' * (width - filled)}]{text}")
 
     def end(self) -> None:

@@ -29,6 +29,7 @@ class NameScan:
 
     names: int = 0
     searched: int = 0
+    #: Of the searched names.
     characters: int = 0
 
     @classmethod

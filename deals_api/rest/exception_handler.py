@@ -63,6 +63,7 @@ _DISK_FULL_ERRNOS: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def error_body(message: str, code: str, problems: tuple[RowProblem, ...] = ()) -> dict[str, Any]:
+    """Return the body of an error response; a message without a full stop gets one."""
     message = message if message.endswith(".") else f"{message.rstrip(' :')}."
     body: dict[str, Any] = {"Status": "Error", "Desc": message, "Code": code}
     if problems:

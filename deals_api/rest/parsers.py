@@ -1,4 +1,4 @@
-"""Multipart parsing of one uploaded file; incomplete and oversized bodies are rejected."""
+"""Multipart parser for one uploaded file, which rejects incomplete and oversized bodies."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ class LengthRequired(APIException):
 def get_uploaded_file(request: Request) -> UploadedFile[bytes]:
     """Return the file in the field ``deals``.
 
-    Raises: ParseError, if there is not exactly one file; ValidationError for any other form field.
+    Raises: LengthRequired, if the body is chunked; ParseError, unless the body has exactly one file, in this field;
+            ValidationError, if it has another form field.
     """
     if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
         raise LengthRequired
@@ -38,7 +39,7 @@ def get_uploaded_file(request: Request) -> UploadedFile[bytes]:
         reject_unknown(fields, known=(FIELD,), kind="field")
         file: UploadedFile[bytes] = request.FILES[FIELD]
         return file
-    for other_field in request.FILES:
+    if other_field := next(iter(request.FILES), None):
         raise ParseError(f"The file must be in the field {FIELD!r}, not in {other_field!r}.")
     if FIELD in fields:
         raise ParseError(f"The field {FIELD!r} is text; it must be a file.")
@@ -58,36 +59,37 @@ class StrictMultiPartParser(MultiPartParser):
         length = int(request.META.get("CONTENT_LENGTH") or 0)
         if length > settings.DEALS_LIMITS.max_body_bytes:
             raise UploadTooLarge(f"The file is over {settings.DEALS_LIMITS.max_upload_bytes} bytes.")
-        counted = _CountingStream(stream)
+        body = _CountingStream(stream)
         try:
-            parsed = super().parse(counted, media_type, parser_context)  # type: ignore[arg-type]
-            counted.ensure_complete(length)
+            parsed = super().parse(body, media_type, parser_context)  # type: ignore[arg-type]
+            body.ensure_complete(length)
         except BaseException:
             for handler in request.upload_handlers:
                 if hasattr(handler, "file"):
-                    handler.file.close()  # Django does not know this file yet and would not close it
+                    handler.file.close()  # the request does not have this file yet, so Django would not close it
             raise
         return parsed
 
 
 class _CountingStream:
-    """A stream that records the number of bytes read and the last bytes."""
+    """A stream that records the number of bytes read and the last 100 bytes."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.stream = stream
         self.received = 0
-        self.end = b""
+        self.tail = b""
 
     def read(self, size: int = -1) -> bytes:
         data = self.stream.read(size)
         self.received += len(data)
-        self.end = (self.end + data[-100:])[-100:]
+        self.tail = (self.tail + data[-100:])[-100:]
         return data
 
     def ensure_complete(self, length: int) -> None:
+        """Raises: ParseError, if the body is shorter than ``length`` or lacks the final boundary."""
         if self.received < length:
             raise ParseError(f"The body ended early: {self.received} of {length} bytes arrived.")
-        if not self.end.rstrip().endswith(b"--"):
+        if not self.tail.rstrip().endswith(b"--"):
             raise ParseError("The body does not end with the boundary of its Content-Type.")
 
 
@@ -98,5 +100,5 @@ class SingleFileUploadHandler(TemporaryFileUploadHandler):
         if hasattr(self, "file"):
             raise ParseError("Expected one file; the request has more.")
         super().new_file(*args, **kwargs)
-        # The open file remains readable; without a name it leaves nothing on disk if the process is killed.
+        # The open file remains readable; without a name, nothing is left on disk if the process is killed.
         Path(self.file.temporary_file_path()).unlink()

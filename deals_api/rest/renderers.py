@@ -1,4 +1,4 @@
-"""Renderers and content negotiation: exact JSON, the browsable API, files."""
+"""Renderers and content negotiation for JSON with exact decimals, the browsable API and exports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deals_api.formats import dump_json
 
 
 class ExactJSONRenderer(JSONRenderer):
-    """Render JSON with ``dump_json``."""
+    """Render JSON with exact decimals."""
 
     def render(
         self,
@@ -41,8 +41,8 @@ class BrowserNegotiation(DefaultContentNegotiation):
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         preferred = request.get_preferred_type([ExactJSONRenderer.media_type, DealsBrowsableAPIRenderer.media_type])
-        html = preferred == DealsBrowsableAPIRenderer.media_type and "format" not in request.query_params
-        candidates = [renderer for renderer in renderers if isinstance(renderer, DealsBrowsableAPIRenderer) == html]
+        is_html = preferred == DealsBrowsableAPIRenderer.media_type and "format" not in request.query_params
+        candidates = [renderer for renderer in renderers if isinstance(renderer, DealsBrowsableAPIRenderer) == is_html]
         selected: tuple[BaseRenderer, str] = super().select_renderer(request, candidates, format_suffix)
         return selected
 

@@ -1,4 +1,4 @@
-"""Query parameters, the upload form and the top-clients body of the REST API."""
+"""Query parameters, the upload form and the top clients response of the REST API."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from deals_api.reports.top_clients import DEFAULT_LIMIT, TopClient
 
 
 class _QueryParameterField(serializers.Field[Any, str, Any, Any]):
-    """A query parameter; unlike in DRF, an empty value is a value."""
+    """A query parameter whose empty value is validated; DRF would replace it by the default."""
 
     def get_value(self, dictionary: Any) -> Any:
         return dictionary.get(self.field_name, empty)
@@ -65,7 +65,7 @@ def reject_unknown(parameters: MultiValueDict[str, Any], known: Container[str] =
 
 
 class QueryParameters(serializers.Serializer[Any]):
-    """Base class: each field at most once, and no other parameters."""
+    """Base class: rejects unknown and repeated parameters."""
 
     def to_internal_value(self, data: QueryDict) -> Any:
         reject_unknown(data, self.fields)

@@ -1,4 +1,4 @@
-"""Export of tables as CSV or NDJSON streams that are either complete or visibly aborted."""
+"""Exports of tables as CSV or NDJSON streams; a client can detect an incomplete stream."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _RETRY_AFTER_SECONDS: Final = 5
 #: A slow client occupies a thread for a long time, so exports may occupy at most half of the threads of a process.
 _export_slots: Final = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
 
-#: Conversion of a cell by its type.
+#: Functions that convert cells, by the type of the cell.
 CellFormats = dict[type, Callable[[Any], object]]
 
 
@@ -88,17 +88,17 @@ def _write_csv(table: Table, formats: CellFormats, byte_order_mark: str = "") ->
         yield header.encode()  # the table has no rows
 
 
+_FORMULA_PATTERN: Final = re.compile(FORMULA)
+
+
 def _neutralize(text: str) -> str:
     """Insert an apostrophe before every character that could start a formula in a spreadsheet."""
-    return _formula.sub(r"\1'\2", text)
+    return _FORMULA_PATTERN.sub(r"\1'\2", text)
 
 
-_formula: Final = re.compile(FORMULA)
-
-
-def _format_utc(moment: datetime) -> str:
+def _format_utc(date: datetime) -> str:
     """Format a date as in uploaded files."""
-    return moment.replace(tzinfo=None).isoformat(" ")
+    return date.replace(tzinfo=None).isoformat(" ")
 
 
 _RAW: Final[CellFormats] = {str: str, int: int, Decimal: format_money, datetime: _format_utc, list: ", ".join}
@@ -113,9 +113,9 @@ def _write_ndjson(table: Table) -> Iterator[bytes]:
 
 
 _CSV_TYPE: Final = "text/csv; charset=utf-8"
-#: For spreadsheets, which recognize UTF-8 by the byte-order mark.
+#: For spreadsheets, which detect UTF-8 by the byte-order mark.
 CSV: Final = Format("spreadsheet", "csv", _CSV_TYPE, lambda table: _write_csv(table, _NEUTRALIZED, "\ufeff"))
-#: For programs and for uploading again: names are unchanged.
+#: For programs and for uploading again, with unchanged names.
 RAW_CSV: Final = Format("csv", "csv", _CSV_TYPE, lambda table: _write_csv(table, _RAW))
 NDJSON: Final = Format("ndjson", "ndjson", "application/x-ndjson", _write_ndjson)
 
@@ -124,9 +124,9 @@ NDJSON: Final = Format("ndjson", "ndjson", "application/x-ndjson", _write_ndjson
 
 
 def stream(request: HttpRequest, export: Export, format: Format) -> HttpResponseBase:
-    """Return the file, or 304 if the client has it.
+    """Return the file, or 304 if the client already has it.
 
-    Raises: TooManyRequests, and any error of reading the first rows.
+    Raises: TooManyRequests, or any error of reading the first rows.
     """
     query = CacheableQuery(f"rest:export:{export.name}", [format.name, *export.params], format.media_type)
     key = query.key(export.upload)
@@ -156,7 +156,7 @@ def _file_response(request: HttpRequest, export: Export, format: Format) -> Http
 
 
 def _file_name(export: Export, format: Format) -> str:
-    """Name the table, the date and snapshot of the upload, and whether names in the file are neutralised."""
+    """Return a name with the table, the date and snapshot of the upload, and "neutralised" if names were changed."""
     parts = [export.name]
     if export.upload is not None:
         parts += [f"{export.upload.arrived_at:%Y-%m-%d}", export.upload.snapshot.hex[:8]]
@@ -166,7 +166,7 @@ def _file_name(export: Export, format: Format) -> str:
 
 
 def _spool(chunks: Iterator[bytes], file: IO[bytes]) -> int:
-    """Write all chunks to a temporary file and return their length."""
+    """Write all chunks to a temporary file, and return its length."""
     file.writelines(chunks)
     length = file.tell()
     file.seek(0)
@@ -174,7 +174,7 @@ def _spool(chunks: Iterator[bytes], file: IO[bytes]) -> int:
 
 
 def _abort_on_error(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Raises: BrokenPipeError; the server then closes the connection without the last chunk and without a traceback."""
+    """Raises: BrokenPipeError, after which the server closes the connection without a last chunk or a traceback."""
     try:
         yield from chunks
     except (Error, SnapshotGone) as error:

@@ -76,7 +76,7 @@ class UploadViewSet(ViewSet):
         if not isinstance(request.accepted_renderer, DealsBrowsableAPIRenderer):
             raw_request = _raw_request(request._request)
             return response_cache.respond(request._request, raw_request, query, current_upload, compute)
-        request.META.pop("HTTP_IF_NONE_MATCH", None)  # the client may have the JSON, but the page needs its content
+        request.META.pop("HTTP_IF_NONE_MATCH", None)  # the page needs the JSON even if the client already has it
         response = response_cache.respond(request._request, None, query, current_upload, compute)
         return Response(load_json(response.content), headers={"Cache-Control": "no-store"})
 
@@ -96,7 +96,7 @@ def _find_cached(request: HttpRequest) -> HttpResponseBase | None:
         require_read_permission(request.META)
         return response_cache.find(request, current_upload(), _raw_request(request))
     except (Error, TokenRequired):
-        return None  # the handler fails in the same way, and DRF formats the error
+        return None  # the handler raises the same error, and DRF renders it
 
 
 def _raw_request(request: HttpRequest) -> Hashable:

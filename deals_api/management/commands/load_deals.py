@@ -24,7 +24,7 @@ from deals_api.rest.exception_handler import error_body
 from deals_api.snapshots.retention import apply_retention_safely
 
 STANDARD_INPUT = "-"
-#: ``Upload.uploaded_by``. In a container or a scheduled job, the name of the system user identifies no one.
+#: ``Upload.uploaded_by``. The system user would not identify a person in a container or a scheduled job.
 UPLOADED_BY = "manage.py load_deals"
 
 
@@ -60,7 +60,7 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             raise CommandError("The load was interrupted.", returncode=ExitCode.INTERRUPTED) from None
         if as_json:
-            self.write_json(report(upload))
+            self.write_json(json_report(upload))
         else:
             self.stdout.write(summary(upload, time.monotonic() - start, current=current))
         self.stdout.flush()
@@ -68,11 +68,11 @@ class Command(BaseCommand):
         if interruption.requested:
             raise CommandError("The load had finished before the interrupt.", returncode=ExitCode.INTERRUPTED)
 
-    def load(self, file: IO[bytes], name: str, raise_if_interrupted: Interruption) -> Upload:
+    def load(self, file: IO[bytes], name: str, interruption: Interruption) -> Upload:
         bar = ProgressBar(self.stderr, file.seek(0, 2)) if self.stderr.isatty() else None
 
         def progress(rows: int, bytes_read: int) -> None:
-            raise_if_interrupted()
+            interruption.check()
             if bar:
                 bar(rows, bytes_read)
 
@@ -88,7 +88,7 @@ class Command(BaseCommand):
 
 @contextlib.contextmanager
 def open_source(path: str) -> Iterator[tuple[IO[bytes], str]]:
-    """Open a seekable file, and return it with its name; a pipe is first copied to a temporary file.
+    """Open a file, and return it, seekable, with its name; a pipe is first copied to a temporary file.
 
     Raises: CommandError.
     """
@@ -109,7 +109,7 @@ def _open(path: str) -> IO[bytes]:
 
 
 def spool(pipe: IO[bytes], copy: IO[bytes]) -> IO[bytes]:
-    """Copy the pipe up to the first block over the upload limit, so that the upload is rejected as too large."""
+    """Copy the pipe, but stop after the first block over the upload limit; the upload is then rejected as too large."""
     limit = settings.DEALS_LIMITS.max_upload_bytes
     while copy.tell() <= limit and (block := pipe.read(shutil.COPY_BUFSIZE)):  # type: ignore[attr-defined]
         copy.write(block)
@@ -117,15 +117,15 @@ def spool(pipe: IO[bytes], copy: IO[bytes]) -> IO[bytes]:
 
 
 def format_error(error: DealsError) -> str:
-    """Format the message, and below it a table of the invalid cells."""
+    """Return the message and a table of the invalid cells."""
     if not error.problems:
         return error.message
     rows = [(problem.line, problem.column or "", problem.value, problem.reason) for problem in error.problems]
     return f"{error.message}\n\n{format_table(('line', 'column', 'value', 'reason'), rows, right=[0])}"
 
 
-def report(upload: Upload) -> dict[str, Any]:
-    """Return the body of the REST response, its first key, with the counts of the upload."""
+def json_report(upload: Upload) -> dict[str, Any]:
+    """Return the body of the REST response, extended by the id and the counts of the upload."""
     return {
         "Status": "OK",
         "Upload": upload.pk,
@@ -140,6 +140,6 @@ def summary(upload: Upload, seconds: float, *, current: bool) -> str:
     counts = ((upload.deal_count, "deal"), (upload.customer_count, "customer"), (upload.gem_count, "gem"))
     contents = ", ".join(f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
     if upload.is_duplicate:
-        return f"Nothing to do: these bytes are current already, as upload {upload.pk} ({contents})."
+        return f"Nothing to do: this file is already current, as upload {upload.pk} ({contents})."
     superseded = "" if current else " A newer upload is current."
     return f"Loaded as upload {upload.pk}: {contents}, in {seconds:.1f} s.{superseded}"

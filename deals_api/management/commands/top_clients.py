@@ -30,7 +30,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--limit", type=parse_limit, default=DEFAULT_LIMIT, help="how many clients (%(default)s)")
+        parser.add_argument("--limit", type=parse_limit, default=DEFAULT_LIMIT, help="number of clients (%(default)s)")
         parser.add_argument("--upload", type=int, metavar="ID", help="a retained upload instead of the current one")
         parser.add_argument(
             "--format", choices=["table", "json"], default="table", help="json prints the body of GET /api/top-clients/"
