@@ -21,14 +21,14 @@ pytestmark = pytest.mark.database_independent
 
 @pytest.fixture(scope="module")
 def compiled() -> None:
-    """Generate the types and compile the client without a diagnostic."""
+    """Generate the types and compile the client; the compiler must report nothing."""
     node.run("node", "codegen.mjs")
     assert node.run("node", "node_modules/typescript/bin/tsc") == ""
 
 
 @pytest.fixture
 def report(compiled: None, server: Server, real_file: bytes, tmp_path: Path) -> Any:
-    """The report of the client about a service with the real file; a second file is uploaded while it reads."""
+    """Run ``explore.ts`` against a service with the real file; a second file is uploaded while the client reads."""
     server.upload(real_file)
     next_file = tmp_path / "next.csv"
     next_file.write_bytes(csv_of(deal("ann", "ruby", "10.50"), deal("bob", "opal", "7", date="2019-01-01 00:00:00")))
@@ -44,7 +44,7 @@ def test_client_reads_all_pages_restarts_after_an_upload_and_rolls_back(report: 
     assert report["dates"] == sorted(report["dates"], reverse=True)
     assert report["total"] == report["totalOfMonths"] == "150959700"
     # Two pages of the first file, then the only page of the second file; no rows of the first file are left.
-    assert report["pages"] == 3
+    assert report["pageCount"] == 3
     assert report["afterUpload"] == [["ann", "ruby", "10.5"], ["bob", "opal", "7"]]
     assert report["second"] == "next.csv"
     assert report["rolledBack"] is True

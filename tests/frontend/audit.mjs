@@ -1,4 +1,4 @@
-// node audit.mjs URL: run all audits of graphql-http against an endpoint; print those that fail and the number passed.
+// node audit.mjs URL: run the audits of graphql-http against an endpoint; print failures and how many audits pass.
 import { auditServer } from "graphql-http";
 
 const results = await auditServer({ url: process.argv[2] });

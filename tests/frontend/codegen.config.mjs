@@ -7,7 +7,7 @@ export default {
       preset: "client",
       presetConfig: { fragmentMasking: false },
       config: {
-        // A scalar that is not listed below is an error instead of `any`.
+        // A scalar that is missing below is an error, not `any`.
         strictScalars: true,
         scalars: {
           Money: "string", // "451731", "100.5": a number would lose precision

@@ -1,4 +1,4 @@
-// Generate the types like `graphql-codegen`, without the 240 packages of its command line.
+// Generate the types like `graphql-codegen`, without the 240 packages of the command line.
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { preset } from "@graphql-codegen/client-preset";

@@ -1,4 +1,4 @@
-// node run.mjs SERVICE FILE: print the report of build/explore.js about a service as JSON; FILE is uploaded during the run.
+// node run.mjs SERVICE FILE: run build/explore.js against a service, which uploads FILE, and print its report as JSON.
 import { readFile } from "node:fs/promises";
 import { explore } from "./build/explore.js";
 

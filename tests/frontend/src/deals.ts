@@ -27,7 +27,7 @@ export class DealsError extends Error {
   }
 }
 
-/** Create a client without a cache of its own: the browser's HTTP cache revalidates unchanged responses. */
+/** Create a client without a cache, because the browser's HTTP cache revalidates responses. */
 export function connect(service: string): Client {
   return new Client({ url: `${service}/graphql`, exchanges: [fetchExchange], preferGetMethod: "within-url-limit" });
 }

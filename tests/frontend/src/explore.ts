@@ -3,7 +3,7 @@ import * as deals from "./deals.js";
 
 const UNKNOWN_UPLOAD = btoa(`Upload:${"0".repeat(32)}`);
 
-/** Return the code of the DealsError that a promise is rejected with. */
+/** Return the code of the DealsError with which a promise is rejected. */
 async function errorCode(promise: Promise<unknown>): Promise<string> {
   try {
     await promise;
@@ -22,10 +22,10 @@ export async function explore(service: string, nextFile: Blob) {
   const months = await deals.moneyByMonth(client);
   const tooMany = await errorCode(deals.topClients(client, 1000));
 
-  let pages = 0;
+  let pageCount = 0;
   const afterUpload = await deals.allDeals(client, async () => {
-    pages += 1;
-    if (pages === 2) await deals.upload(service, nextFile, "next.csv");
+    pageCount += 1;
+    if (pageCount === 2) await deals.upload(service, nextFile, "next.csv");
   });
 
   const second = await deals.currentUpload(client);
@@ -40,7 +40,7 @@ export async function explore(service: string, nextFile: Blob) {
     totalOfMonths: String(months.reduce((sum, { total }) => sum + deals.hundredths(total), 0n)),
     dealsOfMonths: months.reduce((sum, { dealCount }) => sum + dealCount, 0),
     tooMany,
-    pages,
+    pageCount,
     afterUpload: afterUpload.map(({ customer, gem, total }) => [customer.username, gem.name, total]),
     second: second?.fileName,
     rolledBack: activated === first?.id && (await deals.currentUpload(client))?.id === first?.id,
@@ -50,8 +50,8 @@ export async function explore(service: string, nextFile: Blob) {
   };
 }
 
-// Mistakes that must not compile
-export function mistakes(client: Parameters<typeof deals.topClients>[0], deal: deals.Deal): unknown[] {
+// Type errors that the compiler must report
+export function typeErrors(client: Parameters<typeof deals.topClients>[0], deal: deals.Deal): unknown[] {
   return [
     // @ts-expect-error money is a string
     deal.total * 2,
