@@ -16,7 +16,7 @@ class AttributeField(StrawberryDjangoField):
     strawberry-django's own field first checks for relations and querysets, which took half of the response time.
     """
 
-    is_basic_field = True  # The parent class has a property here, which returns False.
+    is_basic_field = True  # Overrides a property that returns False.
 
     def get_result(self, source: Any, info: Any, args: Any, kwargs: Any) -> Any:
         return getattr(source, self.python_name)

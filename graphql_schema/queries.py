@@ -105,9 +105,9 @@ def gem_rows(info: Info, upload: models.Upload | None, filter_: GemFilter | None
 def deal_rows(
     info: Info, upload: models.Upload | None, filter_: DealFilter | None, order_by: Enum
 ) -> QuerySetRows[models.Deal]:
-    selection = filter_.selection() if filter_ else DealSelection()
     if upload is None:
         return QuerySetRows(models.Deal.objects.none())
+    selection = filter_.selection() if filter_ else DealSelection()
     selected = select_deals(upload, selection, info.context.budget)
     return DealRows(selected, Order.parse(order_by.value), info.context.budget)
 

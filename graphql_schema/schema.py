@@ -50,7 +50,7 @@ def require_single_operation(document: DocumentNode) -> None:
         raise GraphQLError("The document has several operations; name one of them in operationName.")
 
 
-def explain_interruptions(errors: list[GraphQLError] | None) -> None:
+def report_query_timeouts(errors: list[GraphQLError] | None) -> None:
     """Report the exceeded time limit for statements that SQLite interrupted while their rows were fetched."""
     for error in errors or ():
         if isinstance(original_exception(error), OperationalError):
@@ -84,7 +84,7 @@ class QueryLimits(SchemaExtension):
             with operation.budget.enforce_query_limits():
                 yield
             if operation.budget.timer.has_expired:
-                explain_interruptions(context.result.errors if context.result else None)
+                report_query_timeouts(context.result.errors if context.result else None)
         else:
             yield  # A mutation may wait for other mutations without a time limit.
 

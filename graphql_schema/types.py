@@ -66,7 +66,7 @@ class Customer(Node):
         order_by: Annotated[DealOrder, ORDER_BY] = DealOrder.DATE_DESC,
         filter: Annotated[DealFilter | None, FILTER] = None,
     ) -> Connection[Deal]:
-        filtered_rows = None if filter is None else partial(selected_deals, info, root, filter)
+        filtered_rows = None if filter is None else partial(filtered_deals, info, root, filter)
         return related_connection(RelatedRows(_CUSTOMER_DEALS, root, info, filtered_rows), order_by, page)
 
     @connection_field("The customer's purchases: one for each gem.")
@@ -90,7 +90,7 @@ class Customer(Node):
         return related_connection(RelatedRows(_CUSTOMER_GEMS, root, info), order_by, page)
 
 
-def selected_deals(info: Info, row: models.SnapshotRow, filter_: DealFilter) -> QuerySet[models.Deal]:
+def filtered_deals(info: Info, row: models.SnapshotRow, filter_: DealFilter) -> QuerySet[models.Deal]:
     """Charge for reading the names that the filter compares, and return the matching deals of the row's upload."""
     upload, selection = info.context.upload_of(row), filter_.selection()
     info.context.budget.read_names(selection.names_to_read(upload))

@@ -63,7 +63,7 @@ try:
     LOG_REQUESTS = bool(whole_number(os.environ, "LOG_REQUESTS", minimum=0, maximum=1, default=1))
     METRICS = bool(whole_number(os.environ, "METRICS", minimum=0, maximum=1, default=1))
     PROXIES = whole_number(os.environ, "PROXIES", minimum=0, maximum=10, default=0)
-    _names = _values(
+    _host_names = _values(
         "ALLOWED_HOSTS", r"\*|\.?[\w-]+(\.[\w-]+)*|\[[0-9a-f:.]+\]", "host names without ports, separated by commas"
     )
     CORS_ALLOWED_ORIGINS = _values(
@@ -96,7 +96,7 @@ DEALS_BUILD = build_digest(BASE_DIR)
 CONFIGURED_SECRET_KEY = os.environ.get("SECRET_KEY", "")
 SECRET_KEY = CONFIGURED_SECRET_KEY or get_random_secret_key()
 DEBUG = False
-ALLOWED_HOSTS = [*(_names or "*")]
+ALLOWED_HOSTS = [*(_host_names or "*")]
 # For health checks inside the container.
 ALLOWED_HOSTS += ["localhost", "127.0.0.1"]
 
@@ -118,7 +118,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "project.middleware.security_headers.content_security_policy",
-    *([] if _names else ["project.middleware.security_headers.require_private_host"]),
+    *([] if _host_names else ["project.middleware.security_headers.require_private_host"]),
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

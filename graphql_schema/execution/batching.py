@@ -30,7 +30,7 @@ class Peers:
         self._results: dict[Hashable, Any] = {}
 
     def load_once(self, key: Hashable, load: Callable[[list[Any]], T]) -> T:
-        """Return the result of ``load`` for all rows, which is called once per key."""
+        """Call ``load`` with all rows, once per key, and return its result."""
         if key not in self._results:
             rows = [row for reference in self._rows if (row := reference()) is not None]
             self._results[key] = load(rows)

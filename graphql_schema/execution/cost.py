@@ -4,8 +4,8 @@ One node is intended to represent 100 µs of CPU time of the service and its dat
 10,000 nodes is about one second. The benchmark named below lists the operations that take longer. Each response reports
 the cost and the limit in ``extensions.cost``. The cost consists of
 
-* a constant for each operation, and one node for each field of the document: parsing, validation, planning. Fields
-  with the same response path cost more, because validation compares each pair of them;
+* a constant for each operation and for each field of the document: parsing, validation, planning. Fields with the
+  same response path cost more, because validation compares each pair of them;
 * the objects and values of a response in which every page is full; values of arguments count too, because they are
   read again for each object;
 * while the operation runs, each SQL statement, the rows that the database reads, searches, sorts and groups, and the

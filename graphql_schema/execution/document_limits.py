@@ -83,7 +83,7 @@ def fragments_by_name(document: DocumentNode) -> dict[str, FragmentDefinitionNod
 
 
 def _is_introspection(node: Any) -> bool:
-    """Return whether a selection is introspection, whose depth graphql-core limits; common tools need 14 levels."""
+    """Return whether a selection is introspection. graphql-core limits its depth; common tools need 14 levels."""
     if isinstance(node, FieldNode):
         return node.name.value.startswith("__")
     condition = getattr(node, "type_condition", None)

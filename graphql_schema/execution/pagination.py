@@ -68,7 +68,7 @@ class Order:
         """Return the condition for the rows after a position, or before it if ``reverse`` is true."""
         directions = {column.startswith(_DESCENDING) != reverse for column in self.columns}
         if len(self.columns) > 1 and len(directions) == 1:
-            # One comparison of row values can use an index, however deep the page is.
+            # One comparison of row values can use an index for any page.
             compare = TupleLessThan if directions.pop() else TupleGreaterThan
             return Q(compare(Tuple(*map(F, self.fields)), tuple(position)))
         condition, equal = Q(), Q()
@@ -123,7 +123,7 @@ class PageSpec(Generic[M]):
         return self.order.following(self.positions[side], reverse=side == "after")
 
     def order_by(self) -> list[OrderBy]:
-        """Return the order in which the rows are read, which is reversed if the page is taken from the end."""
+        """Return the order in which the rows are read: reversed for a page from the end."""
         return self.order.expressions(reverse=self.from_end)
 
     def read_first(self, rows: QuerySet[M]) -> QuerySet[M]:

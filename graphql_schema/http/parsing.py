@@ -130,7 +130,7 @@ def _parse_json(text: bytes, source: str) -> Any:
 
 
 def _is_within_depth(value: Any, levels: int) -> bool:
-    """Return whether lists and objects have at most this many levels, which are safe for recursive code."""
+    """Return whether lists and objects have at most this many levels, so that recursive code is safe."""
     children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return levels >= 0 and all(_is_within_depth(child, levels - 1) for child in children)
 
