@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 from urllib.parse import quote
 
@@ -74,7 +75,8 @@ def test_get_rejects_an_unknown_parameter_by_name(client: Client, path: str, que
 @pytest.mark.parametrize("query", IGNORED)
 def test_get_ignores_parameters_that_clients_add(client: Client, path: str, query: str) -> None:
     load(deal("ann"))
-    assert client.get(path + query).status_code == 200
+    with closing(client.get(path + query)) as response:  # a running export would occupy a slot
+        assert response.status_code == 200
 
 
 @pytest.mark.parametrize("send", [post_file, post_graphql])
