@@ -7,6 +7,7 @@ page in the same process as the yardstick, so the speed and the load of the mach
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +33,8 @@ OTHER_STATEMENTS: Final = 10
 YARDSTICK: Final = "{deals(first: 100) {nodes {id total quantity customer {id} gem {id name}}}}"
 #: CPU time per node, relative to that of the yardstick. The highest ratio found is about 2.
 MAX_RATIO: Final = 5
-_REPETITIONS: Final = 3
+#: Other processes can only raise a CPU time, so the lowest of several is compared.
+_REPETITIONS: Final = 20
 
 
 class InProcessClient:
@@ -63,9 +65,18 @@ class InProcessClient:
     def cpu_seconds(self) -> float:
         return time.thread_time()
 
-    def lowest_microseconds_per_node(self, query: str, variables: dict[str, Any]) -> float:
-        """Return the lowest CPU time per node of several repetitions, in microseconds."""
-        return min(measure(self, "", query, variables).microseconds_per_node for _ in range(_REPETITIONS))
+    def microseconds_per_node(self, query: str, variables: dict[str, Any]) -> float:
+        return measure(self, "", query, variables).microseconds_per_node
+
+    def exceeds_the_ratio(self, query: str, variables: dict[str, Any]) -> bool:
+        """Return whether the CPU time per node stays above the limit, measured in turns with the yardstick."""
+        yardstick = lowest = math.inf
+        for _ in range(_REPETITIONS):
+            yardstick = min(yardstick, self.microseconds_per_node(YARDSTICK, {}))
+            lowest = min(lowest, self.microseconds_per_node(query, variables))
+            if lowest <= MAX_RATIO * yardstick:
+                return False
+        return True
 
 
 @pytest.fixture
@@ -86,13 +97,9 @@ def assert_within_limits(client: InProcessClient, found: list[Measurement]) -> N
         for measurement in found
         if measurement.cost > MAX_NODES and "limit_exceeded" not in measurement.error_codes
     ] == []
-    limit = MAX_RATIO * client.lowest_microseconds_per_node(YARDSTICK, {})
+    limit = MAX_RATIO * min(client.microseconds_per_node(YARDSTICK, {}) for _ in range(_REPETITIONS))
     suspects = [measurement for measurement in found if measurement.microseconds_per_node > limit]
-    assert [
-        measurement
-        for measurement in suspects
-        if client.lowest_microseconds_per_node(measurement.query, measurement.variables) > limit
-    ] == []
+    assert [suspect for suspect in suspects if client.exceeds_the_ratio(suspect.query, suspect.variables)] == []
 
 
 def test_expensive_queries_are_rejected_or_cost_their_cpu_time(client: InProcessClient) -> None:
