@@ -18,7 +18,7 @@ import pytest
 from tests import services
 from tests.requires import PROGRAMS
 
-MINUTES = 25
+MINUTES = 12
 
 
 def start(arguments: list[str], output: IO[bytes] | None, **environment: str) -> subprocess.Popen[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -84,12 +85,30 @@ def on_postgres() -> bool:
     return connection.vendor == "postgresql"
 
 
+@pytest.fixture(scope="session")
+def postgresql_only() -> None:
+    """Tests with this fixture are deselected in the run on SQLite."""
+
+
+@pytest.fixture(scope="session")
+def sqlite_only() -> None:
+    """Tests with this fixture are deselected in the run on PostgreSQL."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests that are independent of the database in the run on PostgreSQL."""
-    if django_settings.DATABASES["default"]["ENGINE"].endswith("postgresql"):
-        independent = [item for item in items if item.get_closest_marker("database_independent")]
-        config.hook.pytest_deselected(items=independent)
-        items[:] = [item for item in items if item not in independent]
+    """Deselect tests that belong to the run on the other database, and the long form unless it is selected."""
+    on_postgres = django_settings.DATABASES["default"]["ENGINE"].endswith("postgresql")
+    markers = {"database_independent"} if on_postgres else set()
+    if "DEALS_TEST_SECONDS" not in os.environ:
+        markers.add("long_form")
+    fixture = "sqlite_only" if on_postgres else "postgresql_only"
+    deselected = [
+        item
+        for item in items
+        if fixture in getattr(item, "fixturenames", ()) or any(map(item.get_closest_marker, markers))
+    ]
+    config.hook.pytest_deselected(items=deselected)
+    items[:] = [item for item in items if item not in deselected]
 
 
 @contextlib.contextmanager

@@ -470,9 +470,8 @@ def test_each_installation_has_its_own_secret_key(tmp_path: Path) -> None:
     assert len({*keys, settings.SECRET_KEY}) == 3
 
 
+@pytest.mark.usefixtures("postgresql_only")
 def test_admin_works_after_the_database_restarted(server: Server, environment: dict[str, str]) -> None:
-    if not environment["DATABASE_URL"].startswith("postgres"):
-        pytest.skip("needs PostgreSQL")
     create_admin(environment)
     session = log_in(server)
     threads = settings.WEB_WORKERS * settings.WEB_THREADS

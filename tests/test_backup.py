@@ -39,9 +39,8 @@ def customers(server: Server) -> list[str]:
     return usernames_in(server.get().json())
 
 
-def test_sqlite_backup_of_a_running_service_is_restored(tmp_path: Path, on_postgres: bool) -> None:
-    if on_postgres:
-        pytest.skip("needs SQLite")
+@pytest.mark.usefixtures("sqlite_only")
+def test_sqlite_backup_of_a_running_service_is_restored(tmp_path: Path) -> None:
     (tmp_path / ".venv").symlink_to(sys.prefix)
     with serving(tmp_path) as server:
         upload(server, "before")
@@ -67,10 +66,8 @@ exec "{binaries}/$program" -h 127.0.0.1 -p {port} "$@"
 
 
 @pytest.fixture
-def postgres(tmp_path: Path, on_postgres: bool) -> Iterator[tuple[str, str]]:
+def postgres(tmp_path: Path, postgresql_only: None) -> Iterator[tuple[str, str]]:
     """The URL of an empty database ``deals``, and a ``PATH`` with a replacement for docker-compose."""
-    if not on_postgres:
-        pytest.skip("needs PostgreSQL")
     with services.postgres() as (service, url):
         programs = tmp_path / "programs"
         programs.mkdir()

@@ -20,11 +20,7 @@ from tests.builders import csv_of, deal, load
 from tests.servers import TIMEOUT
 from tests.test_settings import settings_of
 
-
-@pytest.fixture(autouse=True)
-def _only_postgres(on_postgres: bool) -> None:
-    if not on_postgres:
-        pytest.skip("needs PostgreSQL")
+pytestmark = pytest.mark.usefixtures("postgresql_only")
 
 
 def execute(*statements: str, pause: float = 0) -> None:

@@ -175,9 +175,7 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def deployment(on_postgres: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    if not on_postgres:
-        pytest.skip("needs PostgreSQL")
+def deployment(tmp_path_factory: pytest.TempPathFactory, postgresql_only: None) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("faults")
     with services.postgres() as (database, url), services.redis() as (_, redis_url):
         deployment = Deployment(folder, database, url, redis_url)
@@ -344,7 +342,7 @@ def test_workers_of_a_killed_master_finish_and_exit(deployment: Deployment) -> N
     deployment.assert_no_open_files_or_transactions()
 
 
-@pytest.mark.skipif(not SECONDS, reason="long form: needs DEALS_TEST_SECONDS")
+@pytest.mark.long_form
 def test_every_fault_at_every_stage(deployment: Deployment) -> None:
     deadline = time.monotonic() + SECONDS
     for stage, fault in itertools.cycle(itertools.product(STAGES.values(), FAULTS.values())):
@@ -514,9 +512,8 @@ def test_full_disk_of_received_files_rejects_the_upload(tmp_path: Path, environm
         assert_rejected_for_space(server)
 
 
-def test_full_disk_of_sqlite_rejects_the_upload(tmp_path: Path, on_postgres: bool) -> None:
-    if on_postgres:
-        pytest.skip("needs SQLite")
+@pytest.mark.usefixtures("sqlite_only")
+def test_full_disk_of_sqlite_rejects_the_upload(tmp_path: Path) -> None:
     small = tmp_path / "small"
     with small_disk(small, "8m"), serving(tmp_path, DATABASE_URL=f"sqlite:///{small / 'deals.sqlite3'}") as server:
         assert_rejected_for_space(server)

@@ -160,10 +160,9 @@ def test_failing_database_is_a_503_for_every_table(table: str, failure: Exceptio
     assert data(NODES)["deals"]["nodes"] == [{"customer": {"username": "ann"}, "gem": {"name": "ruby"}}]
 
 
+@pytest.mark.usefixtures("postgresql_only")
 @pytest.mark.django_db(transaction=True)
-def test_lost_connection_is_a_503_and_is_replaced(on_postgres: bool) -> None:
-    if not on_postgres:
-        pytest.skip("needs PostgreSQL")
+def test_lost_connection_is_a_503_and_is_replaced() -> None:
     load(deal())
     terminated: list[str] = []
 

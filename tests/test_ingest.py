@@ -400,12 +400,6 @@ def in_own_connection(function: Callable[[], Any]) -> Any:
         connection.close()
 
 
-@pytest.fixture
-def _requires_postgres(on_postgres: bool) -> None:
-    if not on_postgres:
-        pytest.skip("needs PostgreSQL")
-
-
 def wait_for_blocked_process() -> None:
     """Wait until a process waits for a lock."""
     deadline = time.monotonic() + TIMEOUT
@@ -418,7 +412,7 @@ def wait_for_blocked_process() -> None:
     pytest.fail("no process waits for a lock")
 
 
-@pytest.mark.usefixtures("_requires_postgres")
+@pytest.mark.usefixtures("postgresql_only")
 @pytest.mark.django_db(transaction=True)
 def test_later_of_two_uploads_ending_concurrently_stays_current() -> None:
     load(deal("ann"))
@@ -432,7 +426,7 @@ def test_later_of_two_uploads_ending_concurrently_stays_current() -> None:
     assert current() == newer
 
 
-@pytest.mark.usefixtures("_requires_postgres")
+@pytest.mark.usefixtures("postgresql_only")
 @pytest.mark.django_db(transaction=True)
 def test_duplicate_of_a_file_being_replaced_is_loaded_again() -> None:
     first = load(deal("ann"))
@@ -446,7 +440,7 @@ def test_duplicate_of_a_file_being_replaced_is_loaded_again() -> None:
     assert current() == reloaded
 
 
-@pytest.mark.usefixtures("_requires_postgres")
+@pytest.mark.usefixtures("postgresql_only")
 @pytest.mark.django_db(transaction=True)
 def test_slow_upload_is_not_marked_as_interrupted() -> None:
     upload, slow_batches = register(deal("slow"))

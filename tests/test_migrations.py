@@ -80,10 +80,9 @@ def test_migrations_create_and_remove_all_tables(database_url: str) -> None:
     assert not models & tables(database_url)
 
 
+@pytest.mark.usefixtures("postgresql_only")
 @pytest.mark.django_db
-def test_name_columns_compare_by_code_point(on_postgres: bool) -> None:
-    if not on_postgres:
-        pytest.skip("needs PostgreSQL")
+def test_name_columns_compare_by_code_point() -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT table_name, column_name, collation_name FROM information_schema.columns"
@@ -105,12 +104,9 @@ def test_servers_can_migrate_at_the_same_time(tmp_path: Path, environment: dict[
         assert [server.get().json()["response"][0]["username"] for server in servers] == ["ann", "ann"]
 
 
-def test_server_waits_while_another_process_creates_a_table(
-    tmp_path: Path, environment: dict[str, str], on_postgres: bool
-) -> None:
+@pytest.mark.usefixtures("postgresql_only")
+def test_server_waits_while_another_process_creates_a_table(tmp_path: Path, environment: dict[str, str]) -> None:
     """Servers that start together rarely conflict; here, the table is created during the start."""
-    if not on_postgres:
-        pytest.skip("needs PostgreSQL")
     url = environment["DATABASE_URL"]
     with (
         contextlib.closing(psycopg2.connect(url)) as other,

@@ -428,9 +428,8 @@ def test_hung_redis_delays_requests_under_a_second(
 # PostgreSQL
 
 
-def test_stopped_database_is_a_503_until_it_restarts(tmp_path: Path, on_postgres: bool) -> None:
-    if not on_postgres:
-        pytest.skip("needs PostgreSQL")
+@pytest.mark.usefixtures("postgresql_only")
+def test_stopped_database_is_a_503_until_it_restarts(tmp_path: Path) -> None:
     with services.postgres() as (database, url), serving(tmp_path, DATABASE_URL=url) as server:
         upload(server, "before")
         database.stop()
@@ -446,13 +445,10 @@ def test_stopped_database_is_a_503_until_it_restarts(tmp_path: Path, on_postgres
         assert top_client(server) == "after"
 
 
+@pytest.mark.usefixtures("postgresql_only")
 @pytest.mark.parametrize("first_request", ["read", "upload"])
-def test_database_restart_between_requests_causes_no_error(
-    tmp_path: Path, on_postgres: bool, first_request: str
-) -> None:
+def test_database_restart_between_requests_causes_no_error(tmp_path: Path, first_request: str) -> None:
     """Workers keep database connections open; the restart closes them."""
-    if not on_postgres:
-        pytest.skip("needs PostgreSQL")
     with (
         services.postgres() as (database, url),
         serving(tmp_path, DATABASE_URL=url, WEB_WORKERS="1", WEB_THREADS="1") as server,
@@ -466,9 +462,8 @@ def test_database_restart_between_requests_causes_no_error(
         assert top_client(server) == ("after" if first_request == "upload" else "before")
 
 
-def test_start_waits_for_the_database(tmp_path: Path, on_postgres: bool) -> None:
-    if not on_postgres:
-        pytest.skip("needs PostgreSQL")
+@pytest.mark.usefixtures("postgresql_only")
+def test_start_waits_for_the_database(tmp_path: Path) -> None:
     with services.postgres() as (database, url), ThreadPoolExecutor() as pool, contextlib.ExitStack() as stack:
         database.stop()
         starting = pool.submit(stack.enter_context, serving(tmp_path, DATABASE_URL=url))

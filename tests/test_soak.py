@@ -9,9 +9,8 @@ import pytest
 from tests.soak import soaking
 
 
-def test_large_uploads_affect_no_reader_and_leak_nothing(tmp_path: Path, on_postgres: bool) -> None:
-    if not on_postgres:
-        pytest.skip("needs PostgreSQL")
+@pytest.mark.usefixtures("postgresql_only")
+def test_large_uploads_affect_no_reader_and_leak_nothing(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     with soaking(tmp_path, 20_000) as soak:
         soak.run(12)
