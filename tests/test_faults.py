@@ -49,13 +49,13 @@ WAITING_FOR_LOCK: Final = "SELECT 1 FROM pg_locks WHERE NOT granted"
 
 @dataclass
 class Deployment:
-    """A service, its database and its cache, with the data that it is expected to hold."""
+    """A service with a database and a cache, and the customer whose upload is expected to be current."""
 
     folder: Path
     database: services.Service
     url: str
     redis_url: str
-    #: Numbers for the names of new customers.
+    #: Numbers in the names of new customers.
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     #: The customer of the upload that is expected to be current.
     current: str = ""
@@ -201,7 +201,7 @@ class UploadInProgress:
         return csv_of(*many(ROWS, [self.name]))
 
     def send(self) -> Future[bool]:
-        """Send the whole file; the result is whether the upload was acknowledged."""
+        """Send the file in a thread; the result is whether the upload was acknowledged."""
 
         def send() -> bool:
             try:
@@ -267,7 +267,7 @@ def waiting_for_pointer(upload: UploadInProgress) -> Iterator[Future[bool]]:
 
 @contextlib.contextmanager
 def copying_deals(upload: UploadInProgress) -> Iterator[Future[bool]]:
-    """Some of the deals are in the table."""
+    """``COPY`` has written some of the deals."""
     acknowledged_later = upload.send()
     progress = "SELECT 1 FROM pg_stat_progress_copy WHERE tuples_processed > 1000"
     with contextlib.closing(psycopg2.connect(upload.deployment.url)) as connection, connection.cursor() as cursor:
@@ -281,7 +281,7 @@ def copying_deals(upload: UploadInProgress) -> Iterator[Future[bool]]:
 
 @contextlib.contextmanager
 def committed(upload: UploadInProgress) -> Iterator[Future[bool]]:
-    """The pointer has moved; the response may be on its way."""
+    """The upload is current; the client may not have received the response."""
     acknowledged_later = upload.send()
     current = "SELECT c.username FROM deals_api_currentupload p JOIN deals_api_customer c ON c.upload_id = p.upload_id"
     wait_until(lambda: query(upload.deployment.url, current) == [(upload.name,)])
@@ -358,7 +358,7 @@ def test_next_upload_deletes_rows_of_interrupted_ones(deployment: Deployment) ->
         with waiting_for_table("customer")(upload):
             deployment.kill_service()
     deployment.restart_killed()
-    time.sleep(10.5)  # after ten seconds without its lock an upload counts as interrupted
+    time.sleep(10.5)  # an upload without a lock counts as interrupted after ten seconds
     deployment.upload()
     deployment.assert_only_rows_of_loaded_uploads()
     assert query(deployment.url, "SELECT count(*) FROM deals_api_upload WHERE state = 'loading'") == [(0,)]
@@ -487,7 +487,7 @@ def small_disk(folder: Path, size: str, owner: str | None = None) -> Iterator[Pa
 
 
 def execute(url: str, *statements: str) -> None:
-    """Execute each statement in a transaction of its own."""
+    """Execute each statement in a separate transaction."""
     with contextlib.closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         for statement in statements:
@@ -520,7 +520,7 @@ def test_full_disk_of_sqlite_rejects_the_upload(tmp_path: Path) -> None:
 
 
 def test_full_disk_of_postgresql_rejects_the_upload(tmp_path: Path, deployment: Deployment) -> None:
-    """Only the tables are on the small disk: without room for its log PostgreSQL would exit."""
+    """Only the tables are on the small disk, because PostgreSQL exits if the disk of its log is full."""
     folder = Path(tempfile.mkdtemp(prefix="deals-small-"))
     folder.chmod(0o755)
     with small_disk(folder / "disk", "16m", deployment.database.user) as small:

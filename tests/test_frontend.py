@@ -39,7 +39,7 @@ def test_client_reads_all_pages_restarts_after_an_upload_and_rolls_back(report: 
     richest = {"username": "resplendent", "spentMoney": "451731", "gems": ["Рубин", "Сапфир", "Танзанит"]}
     assert report["topClients"][0] == richest
     assert len(report["topClients"]) == 5
-    # All rows once, in order, with exact sums.
+    # Each row once, in order, with exact sums.
     assert report["upload"]["dealCount"] == report["rows"] == report["ids"] == report["dealsOfMonths"] == 767
     assert report["dates"] == sorted(report["dates"], reverse=True)
     assert report["total"] == report["totalOfMonths"] == "150959700"

@@ -199,7 +199,7 @@ def test_tables_sort_filter_and_scroll_to_the_end(real_page: Page) -> None:
 
 def test_new_upload_appears_and_unchanged_data_is_not_sent_again(real_page: Page, server: Server) -> None:
     requests = "performance.getEntriesByType('resource').filter(({name}) => name.includes('query+Current'))"
-    # A 304 has headers only. The first responses, to a new page and to its upload, have a body.
+    # A 304 has no body; the first responses to a new page and after an upload have one.
     not_modified = "({transferSize, encodedBodySize}) => transferSize < encodedBodySize + 300"
     wait_until(lambda: real_page.evaluate(f"{requests}.some({not_modified})"))
     server.upload(csv_of(deal("ann", total="100.5")), name="other.csv")

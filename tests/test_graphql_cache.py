@@ -29,6 +29,7 @@ from deals_api.snapshots.retention import apply_retention
 from graphql_schema.schema import DealsSchema
 from tests.builders import deal, load
 from tests.graphql import PATH, code, data, execute_query, id_of, post, row_global_id
+from tests.threads import call_and_close_connection
 
 pytestmark = pytest.mark.django_db
 
@@ -248,14 +249,6 @@ def test_concurrent_equal_queries_are_computed_once(monkeypatch: pytest.MonkeyPa
     assert len(calls) == 1
 
 
-def call_and_close_connection(function: Callable[[], Any]) -> Any:
-    """Call a function in a thread, then close the database connection of the thread."""
-    try:
-        return function()
-    finally:
-        connection.close()
-
-
 # Mutations
 
 ACTIVATE = "mutation ($id: ID!) {activateUpload(id: $id) {__typename ... on UploadActivated {upload {id isCurrent}}}}"
@@ -363,7 +356,7 @@ def deals_named(name: str) -> list[str]:
 
 
 def uploads_in(response: Any) -> set[str]:
-    """Return the names of the uploads that the values of a response are from, as ``deals_named`` writes them."""
+    """Return the names of the uploads from which the values of a response come; see ``deals_named``."""
     return set(re.findall(r"\b(10+[1-9])\b", json.dumps(response)))
 
 

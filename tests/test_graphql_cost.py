@@ -29,7 +29,7 @@ def assert_rejected(query: str, message: str, **variables: Any) -> None:
 
 # Document metrics
 
-#: For each limit: the unit in its error message, and documents with the value that each of them has.
+#: For each limit: the unit in the error message, then documents with the value that reaches the limit.
 DOCUMENTS: dict[str, tuple[str, list[tuple[int, str]]]] = {
     "max_query_depth": (
         "levels of fields",
@@ -171,7 +171,7 @@ def cost(query: str, **variables: Any) -> int:
 
 
 def response_cost(query: str, **variables: Any) -> int:
-    """Return the cost of rows, names and text: without the document and the statements."""
+    """Return the cost of rows, names and text, without that of the document and the statements."""
     fixed = document_cost(parse(query)) + STATEMENT_COST * count_row_queries(query, **variables)
     return cost(query, **variables) - fixed
 
@@ -393,7 +393,7 @@ def test_name_order_without_an_index_costs_more() -> None:
     page = "{customers(first: 1, orderBy: %s) {nodes {id}}}"
     indexed = [cost(page % order) for order in ("SPENT_MONEY_DESC", "USERNAME_ASC", "USERNAME_DESC")]
     sorted_ = [cost(page % order) for order in ("LAST_DEAL_DESC", "LAST_DEAL_ASC", "DEAL_COUNT_ASC", "DEAL_COUNT_DESC")]
-    # 2,000 names are read, for 2 nodes per thousand, and sorted, for 10.
+    # Per thousand names, reading costs 2 nodes and sorting costs 10.
     assert min(sorted_) - max(indexed) >= 2_000 * 12 // 1_000
 
 
@@ -472,7 +472,7 @@ def before_rows_are_read(action: Callable[[Callable[[str], Any]], object]) -> It
 
 
 class Clock:
-    """A fake of the module ``time``, whose clocks only a test advances; ``thread_time`` is CPU time."""
+    """A fake of the module ``time``; only tests advance its clocks. ``thread_time`` is CPU time."""
 
     def __init__(self) -> None:
         self.now = self.cpu = 1000.0

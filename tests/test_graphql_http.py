@@ -459,7 +459,7 @@ def status_of(response: bytes) -> int:
     return int(response.split()[1])
 
 
-#: The rest of a POST request after its first headers, and the expected status.
+#: The end of a POST request, after the common headers, and the expected status.
 RAW_REQUESTS: dict[str, tuple[bytes, int]] = {
     "a body that ends early": (b'Content-Length: 100\r\n\r\n{"query":"{__typename}"}', 400),
     "a length that is not a number": (b"Content-Length: abc\r\n\r\n{}", 400),

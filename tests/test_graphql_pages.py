@@ -31,7 +31,7 @@ ROWS = [
     deal(f"c{customer}", f"g{gem}", ["5.50", "5", "5"][index % 3], "12"[index % 2], DAYS[index % 4 // 2])
     for index, (customer, gem) in enumerate(PAIRS)
 ]
-#: Deals of the file in its order, as the reference parser reads them.
+#: Deals in the order of the file, as the reference parser reads them.
 DEALS = reference_parser.read(csv_of(*ROWS).decode())
 
 
@@ -198,16 +198,16 @@ def walk_pages(
 ) -> Iterator[dict[str, Any]]:
     """Yield all nodes page by page, and check that the fields of each page are consistent."""
     size_argument, cursor_argument, next_cursor_field, ahead_field, behind_field = direction
-    cursor, seen = None, 0
-    while seen < count:
+    cursor, count_read = None, 0
+    while count_read < count:
         page = list_field.page(order, **{size_argument: size, cursor_argument: cursor})
         info, nodes, edges = page["pageInfo"], page["nodes"], page["edges"]
         assert nodes == [edge["node"] for edge in edges] != []
         assert (info["startCursor"], info["endCursor"]) == (edges[0]["cursor"], edges[-1]["cursor"])
-        assert info[behind_field] == (seen > 0)
+        assert info[behind_field] == (count_read > 0)
         yield from nodes if direction is FORWARD else reversed(nodes)
-        cursor, seen = info[next_cursor_field], seen + len(nodes)
-        assert (page["totalCount"], info[ahead_field]) == (count, seen < count)
+        cursor, count_read = info[next_cursor_field], count_read + len(nodes)
+        assert (page["totalCount"], info[ahead_field]) == (count, count_read < count)
 
 
 # Page arguments
@@ -364,13 +364,13 @@ def test_paging_through_uploads_ignores_newer_ones() -> None:
     query = """query ($cursor: String) {
         uploads(first: 1, after: $cursor) {nodes {fileName} pageInfo {endCursor hasNextPage}}
     }"""
-    cursor, has_next, seen = None, True, []
+    cursor, has_next, file_names = None, True, []
     while has_next:
         page = data(query, cursor=cursor)["uploads"]
         cursor, has_next = page["pageInfo"]["endCursor"], page["pageInfo"]["hasNextPage"]
-        seen += [node["fileName"] for node in page["nodes"]]
-        load(deal(f"c{len(seen)}"), name="new.csv")
-    assert seen == names[::-1]
+        file_names += [node["fileName"] for node in page["nodes"]]
+        load(deal(f"c{len(file_names)}"), name="new.csv")
+    assert file_names == names[::-1]
 
 
 def test_every_cursor_is_rejected_before_the_first_upload() -> None:

@@ -442,7 +442,7 @@ FILTERED_ROWS = [
     )
     for index in range(36)
 ]
-#: Deals of the file in its order, as the reference parser reads them.
+#: Deals in the order of the file, as the reference parser reads them.
 DEALS = reference_parser.read(csv_of(*FILTERED_ROWS).decode())
 
 NAME_LOOKUPS: list[Any] = [

@@ -7,10 +7,10 @@ import io
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from deals_api.snapshots import retention
 from deals_api.snapshots.lease import PointerChangeIntent
 from tests.builders import csv_of, deal, load, many
 from tests.servers import TIMEOUT
+from tests.threads import call_and_close_connection
 
 pytestmark = pytest.mark.django_db
 
@@ -254,7 +255,7 @@ def test_upload_of_a_crashed_process_is_marked_as_interrupted() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_upload_interrupted_before_its_load_is_announced_again() -> None:
-    """Otherwise readers would take leases during the load, and read the old pointer after its change."""
+    """Otherwise readers would take leases during the load, and return the previous upload after it."""
     first = load(deal("ann"))
     upload, batches = register(deal("bob"))
     Upload.objects.filter(pk=upload.pk).update(state=Upload.State.INTERRUPTED, finished_at=Now())
@@ -262,7 +263,7 @@ def test_upload_interrupted_before_its_load_is_announced_again() -> None:
 
     def batches_after_check() -> Any:
         with ThreadPoolExecutor() as pool:
-            future = pool.submit(in_own_connection, Upload.objects.current_and_pending_change)
+            future = pool.submit(call_and_close_connection, Upload.objects.current_and_pending_change)
             assert future.result(TIMEOUT) == (first, True)
         yield from batches
 
@@ -345,7 +346,7 @@ def test_query_count_grows_with_batches_not_rows() -> None:
 
 
 def test_change_is_announced_from_arrival_to_end_of_an_upload() -> None:
-    """No lease is given during an upload, nor before the first upload."""
+    """Readers take no lease during an upload or before the first upload."""
     assert Upload.objects.current_and_pending_change() == (None, True)
     first = load(deal("ann"))
     assert Upload.objects.current_and_pending_change() == (first, False)
@@ -368,36 +369,15 @@ def test_reader_with_a_lease_reads_a_new_upload_immediately() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_last_of_concurrent_uploads_becomes_current() -> None:
-    failures: list[BaseException] = []
-
-    def upload(name: str) -> None:
-        try:
-            load(*many(3000, [name]))
-        except BaseException as error:  # noqa: BLE001 - the main thread reports it
-            failures.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=upload, args=(f"client {number}",)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    uploads = [partial(load, *many(3000, [f"client {number}"])) for number in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(call_and_close_connection, uploads))
     newest = Upload.objects.order_by("-pk")[0]
     assert current() == newest
     assert Customer.objects.for_upload(newest).get().deal_count == 3000
 
 
 # Concurrent writers, on PostgreSQL only
-
-
-def in_own_connection(function: Callable[[], Any]) -> Any:
-    """Call a function in a thread with its own connection, and close the connection."""
-    try:
-        return function()
-    finally:
-        connection.close()
 
 
 def wait_for_blocked_process() -> None:
@@ -420,7 +400,7 @@ def test_later_of_two_uploads_ending_concurrently_stays_current() -> None:
     with ThreadPoolExecutor() as pool:
         with transaction.atomic():
             store(newer, newer_batches)
-            future = pool.submit(in_own_connection, lambda: store(older, older_batches))
+            future = pool.submit(call_and_close_connection, lambda: store(older, older_batches))
             wait_for_blocked_process()
         future.result(TIMEOUT)
     assert current() == newer
@@ -433,7 +413,7 @@ def test_duplicate_of_a_file_being_replaced_is_loaded_again() -> None:
     with ThreadPoolExecutor() as pool:
         with transaction.atomic():
             load(deal("bob"))
-            future = pool.submit(in_own_connection, lambda: load(deal("ann")))
+            future = pool.submit(call_and_close_connection, lambda: load(deal("ann")))
             wait_for_blocked_process()
         reloaded = future.result(TIMEOUT)
     assert reloaded != first
@@ -453,7 +433,7 @@ def test_slow_upload_is_not_marked_as_interrupted() -> None:
         yield from slow_batches
 
     with ThreadPoolExecutor() as pool:
-        future = pool.submit(in_own_connection, lambda: store(upload, paused_batches()))
+        future = pool.submit(call_and_close_connection, lambda: store(upload, paused_batches()))
         started.wait(TIMEOUT)
         retention.apply_retention(settings.DEALS_LIMITS)
         assert Upload.objects.get(pk=upload.pk).state == Upload.State.LOADING
@@ -524,13 +504,10 @@ def test_concurrent_roll_backs_wait_for_each_other_and_finish(monkeypatch: pytes
 
     monkeypatch.setattr(PointerChangeIntent, "wait", record_wait)
 
-    def roll_back(upload: Upload) -> None:
-        try:
-            current_snapshot.activate(upload.snapshot)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=roll_back, args=(upload,), daemon=True) for upload in uploads]
+    roll_backs = [partial(current_snapshot.activate, upload.snapshot) for upload in uploads]
+    threads = [
+        threading.Thread(target=call_and_close_connection, args=(roll_back,), daemon=True) for roll_back in roll_backs
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

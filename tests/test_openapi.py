@@ -60,7 +60,7 @@ def examples(operation: Any) -> Iterator[tuple[int, Any]]:
 
 
 def error_codes(operation: Any) -> set[str]:
-    """Return the error codes of an operation, after checking that each of its error responses lists them."""
+    """Return the error codes of an operation, after checking that each error response lists them."""
     codes_by_response = []
     for status, response in operation["responses"].items():
         if int(status) >= 400:

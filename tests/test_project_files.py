@@ -19,7 +19,7 @@ from tests.test_readme_install import SUPPORTED
 pytestmark = pytest.mark.database_independent
 
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
-#: The brief fixes the top level; files whose names begin with a dot may be added.
+#: The requirements fix the top level; files whose names begin with a dot may be added.
 TOP_LEVEL = {
     "docker-compose.yml", "Dockerfile", "README.md", "README.ru.md", "requirements.txt", "pyproject.toml", "manage.py",
     "project", "deals_api", "graphql_schema", "tests",

@@ -67,7 +67,7 @@ def supported_pythons() -> dict[str, str]:
 
 
 def server_pid(shell: subprocess.Popen[bytes]) -> int:
-    """Return the pid of the service: the shell's own if it replaced itself by the last command, or its child's."""
+    """Return the pid of the service: that of the shell if it executed the last command by ``exec``, or of its child."""
     process = Path(f"/proc/{shell.pid}")
     if (process / "comm").read_text().strip() != "bash":
         return shell.pid

@@ -152,7 +152,7 @@ def test_activation_wins_over_an_upload_still_loading(tmp_path: Path, environmen
         assert [top_client(server, api) for api in (REST, GRAPHQL)] == ["before", "before"]
 
 
-#: A query of many types that adds no digits to its response.
+#: A query of many types; only names and sums in the response contain digits.
 BROAD_QUERY = """{
     topClients {username spentMoney gems customer {gems {nodes {name}}}}
     customers {nodes {username spentMoney deals {nodes {total gem {name}}}}}
@@ -162,7 +162,7 @@ BROAD_QUERY = """{
 
 
 def test_concurrent_reads_never_mix_two_uploads(server: Server) -> None:
-    """User names, sums and gems of each file contain its number, so that each response must contain one number."""
+    """All names and sums of a file contain one number, so each response must contain one number."""
 
     def upload_deals_of(number: int) -> None:
         deals = [deal(f"{name}{number}", f"gem {number}", str(number)) for name in ("a", "b")]

@@ -16,7 +16,7 @@ VOCABULARY = ROOT / "tests" / "data" / "vocabulary.txt"
 #: Words and their replacement, separated by a tab; lines that begin with # are comments.
 RULES = [line.split("\t") for line in VOCABULARY.read_text().splitlines() if not line.startswith("#")]
 
-#: Files that are not rewritten yet. Remove a file from this set when its text is corrected; do not add any.
+#: Files with such words. Remove a file when its text is corrected; do not add any.
 PENDING = {
     "project/worker.py",
 }
