@@ -1,4 +1,4 @@
-"""A docker-compose project with a name and a port of its own, and queries about its containers."""
+"""A docker-compose project with a unique name and port, and queries about its containers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ComposeProject:
         return self.docker(kind, "ls", "-q", *(["--all"] if kind == "container" else []), *filters).split()
 
     def inspect(self, service: str) -> dict[str, Any]:
-        """Return what ``docker inspect`` prints about the container of a service."""
+        """Return the description of a service's container by ``docker inspect``."""
         [container] = json.loads(self.docker("inspect", *self.ids("container", service=service)))
         return dict(container)
 

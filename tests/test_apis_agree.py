@@ -77,8 +77,8 @@ def test_concurrent_rest_and_graphql_responses_agree_exactly(server: Server) -> 
             ]
             for limit, (rest, graphql) in zip(limits, pending, strict=True):
                 assert rest.result() == graphql.result(), (seed, limit)
-                found = [(name, Decimal(spent), gems) for name, spent, gems in rest.result()]
-                assert found == ranking(rows, limit), (seed, limit)
+                exact = [(name, Decimal(spent), gems) for name, spent, gems in rest.result()]
+                assert exact == ranking(rows, limit), (seed, limit)
 
 
 SUMS = """{

@@ -60,8 +60,8 @@ def test_possible_history_has_no_violation(writes: list[Operation], reads: list[
     ],
 )
 def test_impossible_history_has_a_violation(writes: list[Operation], reads: list[Operation], violation: str) -> None:
-    (found,) = History(writes, reads).violations()
-    assert violation in found
+    (message,) = History(writes, reads).violations()
+    assert violation in message
 
 
 # The service

@@ -610,28 +610,28 @@ def test_name_of_thousands_of_accents_is_rejected_quickly() -> None:
 
 def compare_with_reference(content: bytes) -> str:
     """Assert that the reader and the reference parser have the same outcome; return its kind."""
-    found = outcome(lambda: deals_in(content))
+    actual = outcome(lambda: deals_in(content))
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
         bad_line = content.count(b"\n", 0, error.start) + 1
-        if isinstance(found, DealsError) and found.message.startswith("The text is damaged"):
-            assert [problem.line for problem in found.problems] == [bad_line]
+        if isinstance(actual, DealsError) and actual.message.startswith("The text is damaged"):
+            assert [problem.line for problem in actual.problems] == [bad_line]
             return "damaged"
         if b"\x98" in content:  # invalid in Windows-1251 too; another error may be reported first
-            assert isinstance(found, UnreadableUpload)
+            assert isinstance(actual, UnreadableUpload)
             return "neither encoding"
         text = content.decode("cp1251")
     expected = outcome(lambda: reference_parser.read(text.removeprefix("\ufeff")))
     if isinstance(expected, reference_parser.NotATable):
-        assert isinstance(found, DealsError)
-        assert not isinstance(found, UploadTooLarge)
+        assert isinstance(actual, DealsError)
+        assert not isinstance(actual, UploadTooLarge)
         return "not a table"
     if isinstance(expected, reference_parser.InvalidRows):
-        assert isinstance(found, UploadHasProblems)
-        assert [(problem.line, problem.column) for problem in found.problems] == expected.problems[:100]
+        assert isinstance(actual, UploadHasProblems)
+        assert [(problem.line, problem.column) for problem in actual.problems] == expected.problems[:100]
         return "invalid rows"
-    assert found == expected
+    assert actual == expected
     return "accepted"
 
 

@@ -174,8 +174,8 @@ def test_web_runs_without_privileges(project: ComposeProject) -> None:
 
 def test_image_contains_only_what_the_service_runs(project: ComposeProject) -> None:
     packages = {path.parent.name for path in project.folder.glob("*/__init__.py")} - {"tests"}
-    found = set(project.shell("ls -A /app").split())
-    assert found == {"manage.py", "requirements.txt", "collected", "__pycache__"} | packages
+    names = set(project.shell("ls -A /app").split())
+    assert names == {"manage.py", "requirements.txt", "collected", "__pycache__"} | packages
     assert project.shell("find /app -name '.*' -o -name '*.sqlite3*' -o -name '*.csv' -o -name tests") == ""
     assert project.shell("find /opt/venv /app -type d -name LC_MESSAGES -o -type d -name redoc") == ""
 

@@ -124,7 +124,7 @@ def sample_values(client: Client) -> SampleValues:
 
 def search(client: Client, dataset: str, seed: int, examples: int = 60) -> list[Measurement]:
     """Measure generated queries; Hypothesis varies those with the highest CPU time per node."""
-    found: list[Measurement] = []
+    measurements: list[Measurement] = []
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
@@ -136,12 +136,12 @@ def search(client: Client, dataset: str, seed: int, examples: int = 60) -> list[
     )
     @hypothesis.given(random_queries(SCHEMA, sample_values(client)))
     def examine(query: Query) -> None:
-        measurements = measure_sizes(client, dataset, query)
-        found.extend(measurements)
-        hypothesis.target(max(measurement.microseconds_per_node for measurement in measurements))
+        sizes = measure_sizes(client, dataset, query)
+        measurements.extend(sizes)
+        hypothesis.target(max(measurement.microseconds_per_node for measurement in sizes))
 
     examine()
-    return found
+    return measurements
 
 
 def count_until(deadline: float) -> Iterator[int]:
@@ -180,7 +180,8 @@ def measure(client: Client, dataset: str, query: str, variables: dict[str, Any])
 def repeat_highest(environment: BenchEnvironment, measurements: list[Measurement]) -> list[Measurement]:
     """Return the highest ones, each with the minimum of several repetitions, because other processes disturb caches."""
     highest = sorted(measurements, key=lambda measurement: -measurement.microseconds_per_node)[: 3 * _LISTED]
-    repeated = [repeat(environment, measurement) for measurement in sorted(highest, key=lambda one: one.dataset)]
+    by_dataset = sorted(highest, key=lambda measurement: measurement.dataset)
+    repeated = [repeat(environment, measurement) for measurement in by_dataset]
     return sorted(repeated, key=lambda measurement: -measurement.microseconds_per_node)
 
 
