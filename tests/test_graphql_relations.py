@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from tests.builders import deal, load, many
 from tests.graphql import count_row_queries, data, execute_query
@@ -167,3 +168,21 @@ def test_list_shared_by_several_rows_is_read_once() -> None:
         costs[buyers] = [cost(query % rows) for rows in (1, 3)]
     growth_with_one, growth_with_three = (large - small for small, large in zip(*costs.values(), strict=True))
     assert growth_with_three == growth_with_one > 0
+
+
+@pytest.mark.usefixtures("sqlite_only")
+@pytest.mark.parametrize("relation", ["customers(first: 3) {nodes {gems", "gems(first: 3) {nodes {buyers"])
+def test_related_rows_are_found_through_an_index(relation: str) -> None:
+    """SQLite reads the tables of a join in the fastest order only if it is an inner join."""
+    load(*many(500))
+    scans: list[str] = []
+
+    def explain(execute: Any, sql: str, params: Any, *arguments: Any) -> Any:
+        if "deals_api_purchase" in sql:
+            plan = execute(f"EXPLAIN QUERY PLAN {sql}", params, *arguments).fetchall()
+            scans.extend(step for *_, step in plan if step.startswith("SCAN deals_api_"))
+        return execute(sql, params, *arguments)
+
+    with connection.execute_wrapper(explain):
+        data(f"{{{relation}(first: 2, orderBy: DEAL_COUNT_DESC) {{totalCount nodes {{id}}}}}}}}}}")
+    assert scans == []

@@ -1,8 +1,9 @@
 """Query cost analysis: the cost of an operation in nodes, estimated before it is executed and charged while it runs.
 
-One node is intended to represent 100 µs of CPU time of the service and its database together, so the default limit of
-10,000 nodes is about one second. The benchmark named below lists the operations that take longer. Each response reports
-the cost and the limit in ``extensions.cost``. The cost consists of
+One node represents at most 100 µs of CPU time of the service and PostgreSQL together, so the default limit of 10,000
+nodes is at most one second; the benchmark named below searches for operations that take longer. SQLite needs several
+times as long to scan a million rows. Each response reports the cost and the limit in ``extensions.cost``. The cost
+consists of
 
 * a constant for each operation and for each field of the document: parsing, validation, planning. Fields with the
   same response path cost more, because validation compares each pair of them;
