@@ -100,19 +100,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def page(browser: Browser, server: Server) -> Iterator[Page]:
+def real_page(browser: Browser, server: Server) -> Iterator[Page]:
+    """The page with the real file, which is uploaded first, so that the page never shows the data of another test."""
+    assert server.upload(REAL_FILE.read_bytes()).status_code == 200
     with open_page(browser, server, **DESKTOP) as page:
         page.goto("/")
+        expect(page.locator(".clients .name").first).to_have_text("resplendent")
+        expect(page.locator("#deals-table .status")).to_have_text("767 found")
         yield page
 
 
 @pytest.fixture
-def real_page(server: Server, page: Page) -> Page:
-    """The page after an upload of the real file."""
-    server.upload(REAL_FILE.read_bytes())
-    expect(page.locator(".clients .name").first).to_have_text("resplendent")
-    expect(page.locator("#deals-table tbody tr").first).to_be_visible()
-    return page
+def empty_page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    """The page of a service without uploads."""
+    with serving(tmp_path) as server, open_page(browser, server, **DESKTOP) as page:
+        page.goto("/")
+        yield page
 
 
 def drop(page: Page, name: str, content: bytes) -> None:
@@ -126,23 +129,23 @@ def drop(page: Page, name: str, content: bytes) -> None:
         page.dispatch_event("#drop", event, {"dataTransfer": files})
 
 
-def test_dropping_a_file_shows_the_top_clients(page: Page) -> None:
-    expect(page.locator("#empty")).to_be_visible()
-    expect(page.locator("#data")).to_be_hidden()
-    drop(page, "deals.csv", REAL_FILE.read_bytes())
-    expect(page.locator("#result")).to_have_text("deals.csv was accepted.")
-    expect(page.locator(".clients > li")).to_have_count(5)
+def test_dropping_a_file_shows_the_top_clients(empty_page: Page) -> None:
+    expect(empty_page.locator("#empty")).to_be_visible()
+    expect(empty_page.locator("#data")).to_be_hidden()
+    drop(empty_page, "deals.csv", REAL_FILE.read_bytes())
+    expect(empty_page.locator("#result")).to_have_text("deals.csv was accepted.")
+    expect(empty_page.locator(".clients > li")).to_have_count(5)
     for index, (username, spent, gems) in enumerate(TOP_FIVE):
-        client = page.locator(".clients > li").nth(index)
+        client = empty_page.locator(".clients > li").nth(index)
         expect(client.locator(".name")).to_have_text(username)
         expect(client.locator(".money")).to_have_text(spent)
         expect(client.locator(".gem")).to_have_text(gems)
-    expect(page.locator("#facts")).to_have_text(re.compile("Deals767Customers18Gems25"))
-    expect(page.locator(".columns li")).to_have_count(13)
+    expect(empty_page.locator("#facts")).to_have_text(re.compile("Deals767Customers18Gems25"))
+    expect(empty_page.locator(".columns li")).to_have_count(13)
     may_totals = [int(row["total"]) for row in REAL_DEALS if row["date"].startswith("2019-05")]
     title = f"May 2019: {sum(may_totals):,} ({len(may_totals)} deals)"
-    expect(page.locator(".columns li").nth(5)).to_have_attribute("title", title)
-    expect(page.locator(".bars li").first).to_have_text("Танзанит401,527")
+    expect(empty_page.locator(".columns li").nth(5)).to_have_attribute("title", title)
+    expect(empty_page.locator(".bars li").first).to_have_text("Танзанит401,527")
 
 
 def test_rejected_file_shows_its_errors_and_changes_nothing(real_page: Page) -> None:
@@ -246,13 +249,13 @@ def test_older_upload_is_compared_and_made_current(real_page: Page, server: Serv
     expect(real_page.locator("#facts")).to_contain_text("767")
 
 
-def test_names_are_shown_as_plain_text(page: Page, server: Server) -> None:
+def test_names_are_shown_as_plain_text(real_page: Page, server: Server) -> None:
     names = ["<img src=x onerror=alert(1)>", "x" * 255, "\u202eevil", "{{ 7*7 }}"]
     deals = [deal(name, "<script>alert(1)</script>", str(9 - index)) for index, name in enumerate(names)]
     server.upload(csv_of(*deals))
-    expect(page.locator(".clients .name")).to_have_text(names)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert page.locator("#data img, #data script").count() == 0
+    expect(real_page.locator(".clients .name")).to_have_text(names)
+    assert real_page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert real_page.locator("#data img, #data script").count() == 0
 
 
 def test_phone_shows_the_page_in_russian_and_dark(browser: Browser, server: Server) -> None:
