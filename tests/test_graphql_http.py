@@ -428,6 +428,14 @@ def test_unsupported_content_type_is_415(content_type: str) -> None:
     check_error(response, 415, "graphql_unreadable")
 
 
+def test_multipart_request_refers_to_the_upload_url() -> None:
+    """Clients of the GraphQL multipart request specification send files in this way."""
+    body = b'--b\r\nContent-Disposition: form-data; name="operations"\r\n\r\n{"query": "{__typename}"}\r\n--b--\r\n'
+    response = call("POST", body=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    message = check_error(response, 415, "graphql_unreadable")
+    assert message == "The body must be application/json in UTF-8; upload files with POST /api/upload/."
+
+
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity", "x"])
 def test_compressed_body_is_415(coding: str) -> None:
     check_error(post(gzip.compress(json.dumps(BODY).encode()), Content_Encoding=coding), 415, "graphql_unreadable")

@@ -69,6 +69,16 @@ def test_public_host_names_are_rejected_by_default(name: str, path: str) -> None
     assert response[HEADER] == DENY_ALL_POLICY
 
 
+@pytest.mark.parametrize("name", ["web_app:8000", "a_b", "a_b.com"])
+@pytest.mark.django_db
+def test_host_name_with_an_underscore_does_not_refer_to_allowed_hosts(name: str) -> None:
+    response = Client().get("/api/top-clients/", headers={"Host": name})
+    assert response.status_code == 400
+    assert response.json()["Desc"] == (
+        "The host name has an underscore, which Django rejects with any ALLOWED_HOSTS; use another name."
+    )
+
+
 @pytest.mark.parametrize(("variable", "any_host"), [("", False), ("deals.com", True), ("*", True)])
 def test_allowed_hosts_replaces_the_default(variable: str, any_host: bool) -> None:
     settings = settings_of(ALLOWED_HOSTS=variable)

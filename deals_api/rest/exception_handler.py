@@ -162,10 +162,12 @@ def plain_response(error: DealsError) -> HttpResponse:
     return _json_response(DOMAIN_ERROR_STATUS[error.code], error.message, error.code, error_headers(error))
 
 
-def bad_request(_request: HttpRequest, exception: Exception) -> HttpResponse:
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     message = "The request cannot be read."
     if isinstance(exception, DisallowedHost):
         message = "The host name is not allowed; see ALLOWED_HOSTS."
+        if "_" in request.META.get("HTTP_HOST", ""):
+            message = "The host name has an underscore, which Django rejects with any ALLOWED_HOSTS; use another name."
     return _json_response(HTTPStatus.BAD_REQUEST, message, "bad_request")
 
 

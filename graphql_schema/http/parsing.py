@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.core.exceptions import TooManyFieldsSent
 from django.http import HttpRequest, QueryDict, UnreadablePostError
+from django.urls import reverse
 
 from deals_api.errors import LimitExceeded
 from deals_api.query_parameters import first_error
@@ -65,6 +66,8 @@ def read_body(request: HttpRequest) -> bytes:
     if len(length) > _MAX_CONTENT_LENGTH_DIGITS or int(length) > limit:
         raise RequestError(413, f"The body is over {limit} bytes.", LimitExceeded.code)
     charset = (request.content_params or {}).get("charset") or "utf-8"
+    if request.content_type == "multipart/form-data":
+        raise RequestError(415, f"The body must be {JSON} in UTF-8; upload files with POST {reverse('upload')}/.")
     if request.content_type != JSON or charset.lower() not in _UTF8 or request.META.get("HTTP_CONTENT_ENCODING"):
         raise RequestError(415, f"The body must be {JSON} in UTF-8.")
     try:
