@@ -283,7 +283,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
-    "DEFAULT_PARSER_CLASSES": ["deals_api.rest.parsers.StrictMultiPartParser"],
+    "DEFAULT_PARSER_CLASSES": ["deals_api.rest.parsers.StrictMultiPartParser", "deals_api.rest.parsers.CSVParser"],
     "DEFAULT_RENDERER_CLASSES": [
         "deals_api.rest.renderers.ExactJSONRenderer",
         "deals_api.rest.renderers.DealsBrowsableAPIRenderer",

@@ -5,12 +5,14 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from deals_api.admin import model_admins
+from deals_api.rest.docs import IndexView
 from project import health
 from project.frontend import views
 from project.telemetry import metrics
 
 urlpatterns = [
     path("", views.page, name="frontend"),
+    re_path(r"^api/?$", IndexView.as_view(), name="api"),
     path("api/", include("deals_api.rest.urls")),
     path("", include("graphql_schema.urls")),
     path("admin", RedirectView.as_view(url=settings.ADMIN_PATH), name="admin"),

@@ -50,6 +50,10 @@ def upload(client: Client, **headers: str) -> Any:
     return client.post("/api/upload/", {"deals": SimpleUploadedFile("d.csv", csv_of(deal("new")))}, headers=headers)
 
 
+def upload_csv(client: Client, **headers: str) -> Any:
+    return client.generic("POST", "/api/upload/", csv_of(deal("new")), "text/csv", headers=headers)
+
+
 def activate(client: Client, **headers: str) -> Any:
     retained = Upload.objects.earliest("pk")
     body = {
@@ -83,7 +87,7 @@ def top_client() -> str:
     return str(rest(Client()).json()["response"][0]["username"])
 
 
-WRITES = pytest.mark.parametrize("write", [upload, activate])
+WRITES = pytest.mark.parametrize("write", [upload, upload_csv, activate])
 READS = pytest.mark.parametrize("read", [rest, graphql])
 
 

@@ -39,7 +39,7 @@ REJECTED: dict[str, tuple[str, str, dict[str, str], int]] = {
     "foreign host": ("POST", "/api/upload/", {"Content-Type": FORM, "Host": "evil.org"}, 400),
     "unknown path": ("POST", "/api/nothing/", {"Content-Type": FORM}, 404),
     "method": ("PUT", "/api/upload/", {"Content-Type": FORM, "Authorization": f"Bearer {SECRET}"}, 405),
-    "media type": ("POST", "/api/upload/", {"Content-Type": "text/csv", "Authorization": f"Bearer {SECRET}"}, 415),
+    "media type": ("POST", "/api/upload/", {"Content-Type": "text/plain", "Authorization": f"Bearer {SECRET}"}, 415),
     "parameter": ("POST", "/api/upload/?dry_run=1", {"Content-Type": FORM, "Authorization": f"Bearer {SECRET}"}, 400),
     "graphql size": ("POST", "/graphql/", {"Content-Type": "application/json"}, 413),
     "graphql method": ("PUT", "/graphql/", {"Content-Type": "application/json"}, 405),

@@ -24,6 +24,7 @@ from deals_api.ingest import service
 from deals_api.reports import exports
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.rest import openapi, urls, views
+from deals_api.rest.openapi_examples import EXPORTS
 from deals_api.security.throttling import count_computation, count_upload, counters
 from deals_api.security.tokens import read_tokens
 from tests.builders import csv_of, deal
@@ -32,7 +33,7 @@ from tests.test_rest import UPLOAD, error_of, part, post
 
 pytestmark = pytest.mark.django_db
 
-FILES = {f"/api/exports/{name}": text for name, text in openapi.EXPORTS.items()}
+FILES = {f"/api/exports/{name}": text for name, text in EXPORTS.items()}
 
 
 @pytest.fixture
@@ -121,11 +122,55 @@ def test_description_is_served_as_yaml_or_json(
     assert yaml.safe_load(response.content)["info"]["title"] == "Deals in gems"
 
 
-@pytest.mark.parametrize("path", ["/api/schema/", "/api/docs/"])
+@pytest.mark.parametrize("path", ["/api/", "/api/schema/", "/api/docs/"])
 def test_errors_of_schema_and_docs_have_the_json_body(client: Client, path: str) -> None:
     error_of(client.post(path), 405)
     error_of(client.get(path, headers={"Accept": "image/png"}), 406)
     error_of(client.get("/api/schema/?format=xml"), 404)
+
+
+@pytest.mark.parametrize("path", ["/api/", "/api"])
+def test_index_lists_addresses_that_respond(client: Client, path: str) -> None:
+    post(client)
+    response = client.get(path)
+    assert (response.status_code, response["Content-Type"]) == (200, "application/json")
+    addresses = response.json()
+    assert {name: url.removeprefix("http://testserver") for name, url in addresses.items()} == {
+        "upload": "/api/upload",
+        "top-clients": "/api/top-clients",
+        **{
+            f"{table}-{suffix}": f"/api/exports/{table}.{suffix}"
+            for table in ("deals", "top-clients")
+            for suffix in ("csv", "ndjson")
+        },
+        "docs": "/api/docs",
+        "schema": "/api/schema",
+        "graphql": "/graphql",
+    }
+    for url in addresses.values():
+        linked = client.get(url, {"query": "{__typename}"} if url.endswith("graphql") else {})
+        assert linked.getvalue()
+        assert linked.status_code == 200
+
+
+def test_index_is_a_page_with_links_for_browsers(client: Client) -> None:
+    page = client.get("/api/", headers={"Accept": "text/html"})
+    assert page["Content-Type"] == "text/html; charset=utf-8"
+    assert '<a href="http://testserver/api/upload"' in page.content.decode()
+
+
+def test_index_is_readable_without_a_token_like_the_docs(client: Client, settings: Settings) -> None:
+    settings.READ_REQUIRES_TOKEN = True
+    settings.API_TOKENS = read_tokens("ann:correct horse battery")
+    assert [client.get(path).status_code for path in ("/api/docs/", "/api/", "/api/top-clients/")] == [200, 200, 401]
+
+
+def test_upload_accepts_the_described_media_types(client: Client, document: Any) -> None:
+    request = document["paths"][UPLOAD]["post"]["requestBody"]
+    assert list(request["content"]) == ["multipart/form-data", "text/csv"]
+    assert request["content"]["text/csv"]["schema"] == {"type": "string", "format": "binary"}
+    options = client.options(UPLOAD).json()
+    assert options["parses"] == list(request["content"])
 
 
 # Examples and errors

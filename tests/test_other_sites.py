@@ -38,6 +38,8 @@ const read = async (path, options) => {
   window.bodies = [
     await read("/api/upload/", {method: "POST", body, mode: "no-cors"}),
     await read("/api/upload/", {method: "POST", body, credentials: "include"}),
+    await read("/api/upload/", {method: "POST", body: new Blob([csv], {type: "text/csv"}), mode: "no-cors"}),
+    await read("/api/upload/", {method: "POST", body: csv, headers: {"Content-Type": "text/csv"}}),
     await read("/graphql/", {method: "POST", body: activate, headers: {"Content-Type": "text/plain"}, mode: "no-cors"}),
     await read("/graphql/", {method: "POST", body: activate, headers: {"Content-Type": "application/json"}}),
     await read("/api/top-clients/"),
@@ -94,7 +96,7 @@ def test_page_of_another_site_changes_and_reads_nothing(
         page.wait_for_function("window.bodies !== undefined")
         bodies = page.evaluate("window.bodies")
         page.wait_for_timeout(300)  # for the response to the form
-    assert bodies == ["", "blocked", "", "blocked", "blocked", "blocked"]
+    assert bodies == ["", "blocked", "", "blocked", "", "blocked", "blocked", "blocked"]
     assert server.get().json()["response"][0]["username"] == "service"
     assert len(uploads(server)) == before
 

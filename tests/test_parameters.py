@@ -27,6 +27,7 @@ ENDPOINTS = {
     "deals as ndjson": "/api/exports/deals.ndjson?",
     "ranking as csv": "/api/exports/top-clients.csv?",
     "ranking as ndjson": "/api/exports/top-clients.ndjson?",
+    "addresses": "/api/?",
     "openapi": "/api/schema/?",
     "docs": "/api/docs/?",
     "graphql": f"/graphql/?query={QUERY}&",
@@ -55,6 +56,10 @@ def post_file(client: Client, query: str) -> Any:
     return post(client, csv_of(deal("new")), f"{UPLOAD}?{query}")
 
 
+def post_csv(client: Client, query: str) -> Any:
+    return client.generic("POST", f"{UPLOAD}?{query}", csv_of(deal("new")), "text/csv")
+
+
 def message_of(response: Any) -> str:
     body = response.json()
     return str(body["Desc"] if "Desc" in body else body["errors"][0]["message"])
@@ -79,7 +84,7 @@ def test_get_ignores_parameters_that_clients_add(client: Client, path: str, quer
         assert response.status_code == 200
 
 
-@pytest.mark.parametrize("send", [post_file, post_graphql])
+@pytest.mark.parametrize("send", [post_file, post_csv, post_graphql])
 @pytest.mark.parametrize("query", [*UNKNOWN, "limit=2", "query=%7Ba%7D"])
 def test_post_rejects_an_unknown_parameter_by_name(
     client: Client, send: Callable[[Client, str], Any], query: str
@@ -93,7 +98,7 @@ def test_post_rejects_an_unknown_parameter_by_name(
     assert (after.content, after["ETag"], Upload.objects.count()) == (before.content, before["ETag"], 1)
 
 
-@pytest.mark.parametrize("send", [post_file, post_graphql])
+@pytest.mark.parametrize("send", [post_file, post_csv, post_graphql])
 @pytest.mark.parametrize("query", IGNORED)
 def test_post_ignores_parameters_that_clients_add(
     client: Client, send: Callable[[Client, str], Any], query: str

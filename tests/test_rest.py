@@ -223,8 +223,7 @@ def test_all_errors_have_the_same_body(client: Client) -> None:
     two_files = {"deals": [SimpleUploadedFile("a.csv", b"a"), SimpleUploadedFile("b.csv", b"b")]}
     wrong_field = {"file": SimpleUploadedFile("a.csv", b"a")}
     additional_file = {"deals": SimpleUploadedFile("a.csv", b"a"), "more": SimpleUploadedFile("b.csv", b"b")}
-    message = "Expected a multipart/form-data body with one file in the field 'deals'."
-    assert error_of(client.post(UPLOAD, {}), 400)["Desc"] == message
+    assert "no file" in error_of(client.post(UPLOAD, {}), 400)["Desc"]
     assert "text" in error_of(client.post(UPLOAD, text_field), 400)["Desc"]
     assert "one file" in error_of(client.post(UPLOAD, two_files), 400)["Desc"]
     assert "'deals', not in 'file'" in error_of(client.post(UPLOAD, wrong_field), 400)["Desc"]
@@ -232,7 +231,8 @@ def test_all_errors_have_the_same_body(client: Client) -> None:
     error_of(client.post(UPLOAD), 400)
     error_of(client.post(UPLOAD, {"deals": "x"}, content_type="application/json"), 415)
     error_of(client.post(UPLOAD, "deals=x", content_type="application/x-www-form-urlencoded"), 415)
-    error_of(client.post(UPLOAD, b"x", content_type="text/csv"), 415)
+    error_of(client.post(UPLOAD, b"x", content_type="text/csv"), 400)
+    error_of(client.post(UPLOAD, b"x", content_type="text/plain"), 415)
     error_of(client.get("/api/nothing/"), 404)
     error_of(client.get("/nothing"), 404)
     error_of(client.get(UPLOAD, headers={"Accept": "text/csv"}), 406)

@@ -1,4 +1,4 @@
-"""OpenAPI description of the REST API, and Swagger UI."""
+"""Addresses of the API, OpenAPI description of the REST API, and Swagger UI."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.routers import APIRootView
 from rest_framework.views import APIView
 
-from deals_api.rest.renderers import ExactJSONRenderer
+from deals_api.rest.renderers import BrowserNegotiation, ExactJSONRenderer
 from deals_api.rest.serializers import reject_unknown
 
 
@@ -41,6 +42,26 @@ class JSONErrorMixin(APIView):
         self.request.accepted_renderer = ExactJSONRenderer()
         self.request.accepted_media_type = ExactJSONRenderer.media_type
         return response
+
+
+class IndexView(JSONErrorMixin, APIRootView):
+    """The addresses of the API."""
+
+    content_negotiation_class = BrowserNegotiation
+    api_root_dict = {
+        name: name
+        for name in (
+            "upload",
+            "top-clients",
+            "deals-csv",
+            "deals-ndjson",
+            "top-clients-csv",
+            "top-clients-ndjson",
+            "docs",
+            "schema",
+            "graphql",
+        )
+    }
 
 
 class SchemaView(JSONErrorMixin, SpectacularAPIView):

@@ -24,7 +24,9 @@ from django.core.exceptions import (
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from rest_framework import exceptions
+from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from deals_api.db_vendor import is_disk_full, is_temporary
 from deals_api.errors import (
@@ -37,6 +39,7 @@ from deals_api.errors import (
 )
 from deals_api.formats import dump_json
 from deals_api.request_context import get_request_context
+from deals_api.rest.parsers import upload_instructions
 from deals_api.snapshots.lease import SnapshotGone
 
 log = logging.getLogger(__name__)
@@ -90,12 +93,19 @@ class RequestTooLarge(exceptions.APIException):
     default_code = "request_too_large"
 
 
-def handle_exception(error: Exception, _context: dict[str, Any] | None = None) -> Response | None:
+def handle_exception(error: Exception, context: dict[str, Any] | None = None) -> Response | None:
     """Return the response to an error of a DRF view; None for an unexpected error, which Django logs."""
+    if context and isinstance(error, exceptions.MethodNotAllowed):
+        error.detail = exceptions.ErrorDetail(_method_message(context["view"], context["request"]))
     response = _response_to(error)
     if response is not None:
         get_request_context().error_code = response.data["Code"]
     return response
+
+
+def _method_message(view: APIView, request: Request) -> str:
+    message = f"Method {request.method!r} is not allowed; this URL supports {', '.join(view.allowed_methods)}"
+    return f"{message}; with POST, {upload_instructions(request)}." if "POST" in view.allowed_methods else f"{message}."
 
 
 def _response_to(error: Exception) -> Response | None:

@@ -11,6 +11,7 @@ from drf_spectacular.utils import F, OpenApiExample, OpenApiParameter, OpenApiRe
 from rest_framework import serializers
 
 from deals_api.rest.exception_handler import DOMAIN_ERROR_STATUS
+from deals_api.rest.openapi_examples import EXPORTS, TOP_CLIENTS
 from deals_api.rest.serializers import (
     CsvExportParameters,
     ExportParameters,
@@ -111,6 +112,12 @@ _CONDITIONAL: Final = [
     _header("ETag", [200, 304], "Changes whenever the response changes."),
     _header("Cache-Control", [200, 304], "`no-cache`: store the response and revalidate it before each use."),
 ]
+_ATTACHMENT: Final = OpenApiParameter(
+    "Content-Disposition",
+    str,
+    OpenApiParameter.HEADER,
+    description="`attachment; filename=…`: the file name of a `text/csv` body.",
+)
 
 
 def _operation(
@@ -130,22 +137,6 @@ def _success(schema: dict[str, Any], description: str, value: Any, media_type: s
     return OpenApiResponse(schema, description, [example])
 
 
-TOP_CLIENTS: Final = [
-    {"username": "resplendent", "spent_money": 451731, "gems": ["Рубин", "Сапфир", "Танзанит"]},
-    {"username": "bellwether", "spent_money": 217794, "gems": ["Петерсит", "Сапфир"]},
-    {"username": "uvulaperfly117", "spent_money": 120419, "gems": ["Петерсит", "Танзанит"]},
-    {"username": "braggadocio", "spent_money": 108957, "gems": ["Изумруд"]},
-    {"username": "turophile", "spent_money": 100132, "gems": ["Изумруд", "Рубин"]},
-]
-#: The first lines of each export.
-EXPORTS: Final = {
-    "deals.csv": "customer,item,total,quantity,date\nbellwether,Цаворит,612,6,2018-12-14 08:29:52.506166\n",
-    "deals.ndjson": '{"customer":"bellwether","item":"Цаворит","total":612,"quantity":6,'
-    '"date":"2018-12-14T08:29:52.506166+00:00"}\n',
-    "top-clients.csv": 'username,spent_money,gems\nresplendent,451731,"Рубин, Сапфир, Танзанит"\n',
-    "top-clients.ndjson": '{"username":"resplendent","spent_money":451731,"gems":["Рубин","Сапфир","Танзанит"]}\n',
-}
-
 top_clients: Final = _operation(
     _success(_ref("TopClients"), "Highest spending first; equal sums by username.", {"response": TOP_CLIENTS}),
     _COMMON_CODES | {"invalid", "limit_exceeded", "not_acceptable"},
@@ -155,9 +146,12 @@ top_clients: Final = _operation(
 upload: Final = _operation(
     _success(_ref("Accepted"), "The file was loaded; every later response reads from it.", {"Status": "OK"}),
     CODES - {"limit_exceeded", "upload_not_retained"},
-    [],
+    [_ATTACHMENT],
     tags=["deals"],
-    request={"multipart/form-data": OpenApiRequest(UploadForm, encoding={"deals": {"contentType": "text/csv"}})},
+    request={
+        "multipart/form-data": OpenApiRequest(UploadForm, encoding={"deals": {"contentType": "text/csv"}}),
+        "text/csv": OpenApiRequest({"type": "string", "format": "binary"}),  # the encoding is detected
+    },
 )
 
 

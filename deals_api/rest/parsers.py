@@ -1,17 +1,21 @@
-"""Multipart parser for one uploaded file, which rejects incomplete and oversized bodies."""
+"""Parsers for one uploaded file, in a form or as the whole body, which reject incomplete and oversized bodies."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
+from django.http import QueryDict
+from django.utils.datastructures import MultiValueDict
+from django.utils.http import parse_header_parameters
 from rest_framework import status
-from rest_framework.exceptions import APIException, ParseError
-from rest_framework.parsers import DataAndFiles, MultiPartParser
+from rest_framework.exceptions import APIException, ParseError, UnsupportedMediaType
+from rest_framework.parsers import BaseParser, DataAndFiles, MultiPartParser
 from rest_framework.request import Request
 
 from deals_api.errors import UploadTooLarge
@@ -26,15 +30,28 @@ class LengthRequired(APIException):
     default_code = "length_required"
 
 
-def get_uploaded_file(request: Request) -> UploadedFile[bytes]:
-    """Return the file in the field ``deals``.
+def upload_instructions(request: Request) -> str:
+    """Return the rest of an error message of the upload URL."""
+    return (
+        f"send the file in the field {FIELD!r} of a multipart/form-data body "
+        f"(curl -F {FIELD}=@deals.csv {request.build_absolute_uri(request.path)}) "
+        "or as the whole body with Content-Type text/csv"
+    )
 
-    Raises: LengthRequired, if the body is chunked; ParseError, unless the body has exactly one file, in this field;
-            ValidationError, if it has another form field.
+
+def get_uploaded_file(request: Request) -> UploadedFile[bytes]:
+    """Return the file in the field ``deals`` of a form, or in a body of type ``text/csv``.
+
+    Raises: LengthRequired, if the body is chunked; UnsupportedMediaType, if it has another type; ParseError, unless it
+            has exactly one file, in this field; ValidationError, if it has another form field.
     """
     if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
         raise LengthRequired
-    fields: Any = request.data
+    try:
+        fields: Any = request.data
+    except UnsupportedMediaType:
+        message = f"The Content-Type of the body is not supported; {upload_instructions(request)}."
+        raise UnsupportedMediaType(request.content_type, message) from None
     if FIELD in request.FILES:
         reject_unknown(fields, known=(FIELD,), kind="field")
         file: UploadedFile[bytes] = request.FILES[FIELD]
@@ -42,8 +59,11 @@ def get_uploaded_file(request: Request) -> UploadedFile[bytes]:
     if other_field := next(iter(request.FILES), None):
         raise ParseError(f"The file must be in the field {FIELD!r}, not in {other_field!r}.")
     if FIELD in fields:
-        raise ParseError(f"The field {FIELD!r} is text; it must be a file.")
-    raise ParseError(f"Expected a multipart/form-data body with one file in the field {FIELD!r}.")
+        raise ParseError(
+            f"The field {FIELD!r} is text; it must be a file: with curl, write @ before the file name, "
+            f"as in -F {FIELD}=@deals.csv."
+        )
+    raise ParseError(f"The request has no file; {upload_instructions(request)}.")
 
 
 class StrictMultiPartParser(MultiPartParser):
@@ -55,27 +75,76 @@ class StrictMultiPartParser(MultiPartParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> DataAndFiles[Any, Any]:
-        request = (parser_context or {})["request"]
-        length = int(request.META.get("CONTENT_LENGTH") or 0)
-        if length > settings.DEALS_LIMITS.max_body_bytes:
-            raise UploadTooLarge(f"The file is over {settings.DEALS_LIMITS.max_upload_bytes} bytes.")
-        body = _CountingStream(stream)
-        try:
+        request: Request = (parser_context or {})["request"]
+        if not (request.content_params or {}).get("boundary"):
+            raise ParseError(
+                "The Content-Type lacks the boundary of the multipart body: "
+                "do not set this header, so that the HTTP client sets it."
+            )
+        with _complete_body(stream, request) as body:
             parsed = super().parse(body, media_type, parser_context)  # type: ignore[arg-type]
-            body.ensure_complete(length)
-        except BaseException:
-            for handler in request.upload_handlers:
-                if hasattr(handler, "file"):
-                    handler.file.close()  # the request does not have this file yet, so Django would not close it
-            raise
+            body.ensure_complete()
+            body.ensure_final_boundary()
         return parsed
 
 
-class _CountingStream:
-    """A stream that records the number of bytes read and the last 100 bytes."""
+class CSVParser(BaseParser):
+    """Accept the whole body as the file; the name is that of Content-Disposition, if any."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    media_type = "text/csv"
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> DataAndFiles[Any, Any]:
+        request: Request = (parser_context or {})["request"]
+        with _complete_body(stream, request) as body:
+            (handler,) = request.upload_handlers
+            handler.new_file(FIELD, "body", self.media_type, body.length)
+            while chunk := body.read(handler.chunk_size):
+                handler.receive_data_chunk(chunk, 0)
+            body.ensure_complete()
+            file: Any = handler.file_complete(body.received)
+            file.name = _attachment_name(request)
+        return DataAndFiles(QueryDict(), MultiValueDict({FIELD: [file]}))
+
+
+def _attachment_name(request: Request) -> str | None:
+    """Return the last part of ``filename`` or ``filename*`` of Content-Disposition."""
+    header = request.META.get("HTTP_CONTENT_DISPOSITION", "").encode("latin-1", "replace").decode("utf-8", "replace")
+    with contextlib.suppress(ValueError):  # an unknown charset
+        _, params = parse_header_parameters(header)
+        return params.get("filename", "").replace("\\", "/").rpartition("/")[2] or None
+    return None
+
+
+@contextlib.contextmanager
+def _complete_body(stream: IO[bytes], request: Request) -> Iterator[_CountingStream]:
+    """Yield the body of a request; if it is rejected, delete the stored file.
+
+    Raises: UploadTooLarge.
+    """
+    limits = settings.DEALS_LIMITS
+    body = _CountingStream(stream, int(request.META.get("CONTENT_LENGTH") or 0))
+    if body.length > limits.max_body_bytes:
+        raise UploadTooLarge(f"The file is over {limits.max_upload_bytes} bytes.")
+    try:
+        yield body
+    except BaseException:
+        for handler in request.upload_handlers:
+            if hasattr(handler, "file"):
+                handler.file.close()  # the request does not have this file yet, so Django would not close it
+        raise
+
+
+class _CountingStream:
+    """A stream that records the number of bytes read and the last 100 bytes; ``length`` is the Content-Length."""
+
+    def __init__(self, stream: IO[bytes], length: int) -> None:
         self.stream = stream
+        self.length = length
         self.received = 0
         self.tail = b""
 
@@ -85,10 +154,13 @@ class _CountingStream:
         self.tail = (self.tail + data[-100:])[-100:]
         return data
 
-    def ensure_complete(self, length: int) -> None:
-        """Raises: ParseError, if the body is shorter than ``length`` or lacks the final boundary."""
-        if self.received < length:
-            raise ParseError(f"The body ended early: {self.received} of {length} bytes arrived.")
+    def ensure_complete(self) -> None:
+        """Raises: ParseError."""
+        if self.received < self.length:
+            raise ParseError(f"The body ended early: {self.received} of {self.length} bytes arrived.")
+
+    def ensure_final_boundary(self) -> None:
+        """Raises: ParseError."""
         if not self.tail.rstrip().endswith(b"--"):
             raise ParseError("The body does not end with the boundary of its Content-Type.")
 

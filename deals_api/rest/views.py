@@ -86,8 +86,8 @@ class UploadViewSet(ViewSet):
         holder = require_write_permission(request.META)
         count_upload(request.META)
         reject_unknown(request.query_params)  # before the body is read
-        file = get_uploaded_file(request)
-        service.ingest_deals(file, file.name or "", holder)
+        with get_uploaded_file(request) as file:
+            service.ingest_deals(file, file.name or "", holder)
         return _UploadAccepted({"Status": "OK"})
 
 
