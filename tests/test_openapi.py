@@ -157,6 +157,8 @@ def test_index_is_a_page_with_links_for_browsers(client: Client) -> None:
     page = client.get("/api/", headers={"Accept": "text/html"})
     assert page["Content-Type"] == "text/html; charset=utf-8"
     assert '<a href="http://testserver/api/upload"' in page.content.decode()
+    for query, accept in (("?format=json", "text/html"), ("", "text/html;q=0.5, application/json")):
+        assert client.get(f"/api/{query}", headers={"Accept": accept})["Content-Type"] == "application/json"
 
 
 def test_index_is_readable_without_a_token_like_the_docs(client: Client, settings: Settings) -> None:

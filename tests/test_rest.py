@@ -325,7 +325,7 @@ def test_large_text_field_is_413(client: Client) -> None:
 
 
 def test_unusual_file_names_cause_no_errors(client: Client) -> None:
-    for name in ("../../etc/passwd", "a" * 2000, "имя.csv", "a\x00b", "💎", ""):
+    for name in ("../../etc/passwd", "a" * 2000, "a." + "b" * 300, "имя.csv", "a\x00b", "💎", ""):
         disposition = f'form-data; name="deals"; filename="{name}"'
         status = multipart(client, part(csv_of(deal(name[:5] or "x")), disposition) + b"--b--\r\n").status_code
         assert status in (200, 400)

@@ -102,22 +102,21 @@ class CSVParser(BaseParser):
         request: Request = (parser_context or {})["request"]
         with _complete_body(stream, request) as body:
             (handler,) = request.upload_handlers
-            handler.new_file(FIELD, "body", self.media_type, body.length)
+            handler.new_file(FIELD, _attachment_name(request), self.media_type, body.length)
             while chunk := body.read(handler.chunk_size):
                 handler.receive_data_chunk(chunk, 0)
             body.ensure_complete()
-            file: Any = handler.file_complete(body.received)
-            file.name = _attachment_name(request)
+            file = handler.file_complete(body.received)
         return DataAndFiles(QueryDict(), MultiValueDict({FIELD: [file]}))
 
 
-def _attachment_name(request: Request) -> str | None:
-    """Return the last part of ``filename`` or ``filename*`` of Content-Disposition."""
+def _attachment_name(request: Request) -> str:
+    """Return the last part of ``filename`` or ``filename*`` of Content-Disposition; empty if there is none."""
     header = request.META.get("HTTP_CONTENT_DISPOSITION", "").encode("latin-1", "replace").decode("utf-8", "replace")
     with contextlib.suppress(ValueError):  # an unknown charset
         _, params = parse_header_parameters(header)
-        return params.get("filename", "").replace("\\", "/").rpartition("/")[2] or None
-    return None
+        return params.get("filename", "").replace("\\", "/").rpartition("/")[2]
+    return ""
 
 
 @contextlib.contextmanager
@@ -168,9 +167,11 @@ class _CountingStream:
 class SingleFileUploadHandler(TemporaryFileUploadHandler):
     """Store one uploaded file on disk; reject a second one."""
 
-    def new_file(self, *args: Any, **kwargs: Any) -> None:
+    def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
         if hasattr(self, "file"):
             raise ParseError("Expected one file; the request has more.")
-        super().new_file(*args, **kwargs)
+        # Django would append the extension to the name of the stored file, which may become too long.
+        super().new_file(field_name, FIELD, *args, **kwargs)
         # The open file remains readable; without a name, nothing is left on disk if the process is killed.
         Path(self.file.temporary_file_path()).unlink()
+        self.file.name = file_name or None
