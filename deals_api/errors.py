@@ -20,7 +20,7 @@ The errors are independent of HTTP and GraphQL: each API maps ``code`` to a stat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -31,13 +31,16 @@ INTERNAL_ERROR_MESSAGE: Final = "An internal error occurred; it has been logged.
 class RowProblem:
     """One invalid cell of a file.
 
-    ``line`` counts physical lines from 1; ``column`` is None if the whole line is invalid.
+    Shape: ``line`` counts physical lines from 1; ``column`` is None if the whole line is invalid; ``reason`` is the
+    sentence of ``reason_code`` with its ``params``.
     """
 
     line: int
     column: str | None
     value: str
     reason: str
+    reason_code: str
+    params: Mapping[str, int | str]
 
 
 class DealsError(Exception):

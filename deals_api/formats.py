@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -11,12 +11,10 @@ import simplejson
 
 #: Columns of a deals file.
 COLUMNS: Final = ("customer", "item", "total", "quantity", "date")
-#: Blanks that are ignored around the value of a cell.
-BLANKS: Final = "\t " + "".join(chr(code) for code in (0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000))
-
-_DATE: Final = re.compile(
-    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?)"
-    r" ?(Z|[+-][0-9]{2}(?::?[0-5][0-9])?)?"
+_ISO_DATE: Final = re.compile(
+    r"([0-9]{4})([-/])([0-9]{1,2})\2([0-9]{1,2})[ T]"
+    r"([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(?:[.,]([0-9]{1,6})0*)?)?"
+    r"(?: UTC| ?Z| ?([+-])([0-9]{2})(?::?([0-5][0-9]))?)?"
 )
 
 
@@ -25,25 +23,27 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
-def read_date(cell: str) -> str:
-    """Parse a date and return it as ISO 8601 in UTC without an offset.
+def parse_iso_date(text: str) -> datetime | None:
+    """Parse ISO 8601, also with ``/``, one-digit parts and a decimal comma; return the naive time in UTC.
 
-    Raises: ValueError, with the reason as a predicate.
+    Returns None for any other form, seconds with more than six decimals included.
+    Raises: ValueError, if there is no such date or time.
     """
-    text = cell.strip(BLANKS)
-    match = _DATE.fullmatch(text)
+    match = _ISO_DATE.fullmatch(text)
     if match is None:
-        if re.fullmatch(r"[0-9 T:-]{19}\.[0-9]{7,}", text):
-            raise ValueError("has more than six decimal places in its seconds")
-        raise ValueError("is not a date and time such as 2018-12-14 08:29:52")
-    day, time, offset = match.groups()
+        return None
+    year, _, month, day, hour, minute, second, fraction, sign, *offset = match.groups(default="0")
+    local = datetime(  # noqa: DTZ001
+        int(year), int(month), int(day), int(hour), int(minute), int(second), int(fraction.ljust(6, "0"))
+    )
+    hours, minutes = map(int, offset)
+    if hours > 23:
+        raise ValueError("The offset is a day or more.")
+    distance = timedelta(hours=hours, minutes=minutes)
     try:
-        parsed = datetime.fromisoformat(f"{day} {time}{offset or ''}")
-        if offset:
-            return parsed.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
-    except (ValueError, OverflowError):
-        raise ValueError("is not a valid calendar date and time") from None
-    return f"{day} {time}"
+        return local + distance if sign == "-" else local - distance
+    except OverflowError as error:
+        raise ValueError("The date is not a year from 1 to 9999 in UTC.") from error
 
 
 def format_money(money: Decimal) -> Decimal:

@@ -14,7 +14,7 @@ from graphql import ValueNode, print_ast, value_from_ast_untyped
 from strawberry.exceptions import StrawberryInputCoercionError
 from strawberry.types.scalar import ScalarDefinition
 
-from deals_api.formats import format_money, read_date
+from deals_api.formats import format_money, parse_iso_date
 
 BigInt = NewType("BigInt", int)
 
@@ -58,9 +58,10 @@ def _parse_big_int(value: Any) -> int:
 
 
 def _parse_datetime(value: Any) -> datetime:
-    if not isinstance(value, str):
+    moment = parse_iso_date(value.strip()) if isinstance(value, str) else None
+    if moment is None:
         raise ValueError
-    return datetime.fromisoformat(read_date(value)).replace(tzinfo=UTC)
+    return moment.replace(tzinfo=UTC)
 
 
 def _parse_date(value: Any) -> date:

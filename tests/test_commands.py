@@ -98,8 +98,9 @@ def test_rejected_file_is_reported_by_cell_and_changes_nothing(tables: dict[str,
     done = command(tables, "load_deals", write_file(INVALID_FILE, tmp_path))
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.decode().splitlines() == [
-        "CommandError: The file has 3 errors; the first is in line 3, column 'total': 'x'"
-        " is not an amount such as 612 or 100.50.",
+        "CommandError: The file has 3 errors: 1 × total (is not an amount such as 612 or 100.50), 1 ×"
+        " quantity (is not a whole number of 1 or more), 1 × customer (has a line break or another control character);"
+        " the first is in line 3, column 'total': 'x'.",
         "",
         "line  column    value        reason",
         "----  --------  -----------  " + 45 * "-",

@@ -13,6 +13,7 @@ from django.conf import settings
 from graphql import build_schema, parse, validate
 from playwright.sync_api import Browser, Page, expect
 
+from deals_api.ingest.reasons import REASONS
 from deals_api.models import Upload
 from tests import graphql
 from tests.builders import csv_of, deal, load, many
@@ -34,7 +35,7 @@ TOP_FIVE: Final = [
     ("braggadocio", "108,957", ["Изумруд"]),
     ("turophile", "100,132", ["Изумруд", "Рубин"]),
 ]
-INVALID_FILE: Final = csv_of(deal(), deal(total='"12,50"', quantity="0"))
+INVALID_FILE: Final = csv_of(deal(), deal(total='"1,234"', quantity="0"))
 REAL_DEALS: Final = list(csv.DictReader(REAL_FILE.read_text().splitlines()))
 
 
@@ -154,7 +155,10 @@ def test_rejected_file_shows_its_errors_and_changes_nothing(real_page: Page) -> 
         "bad.csv was rejected. The data shown below has not changed."
     )
     expect(real_page.locator("#problems tbody tr")).to_have_text(
-        ["3total12,50must have a decimal point, not a comma", "3quantity0is not a whole number of 1 or more"]
+        [
+            f"3total1,234{REASONS['ambiguous_separator']}",
+            f"3quantity0{REASONS['not_a_quantity']}",
+        ]
     )
     expect(real_page.locator(".clients .name").first).to_have_text("resplendent")
     expect(real_page.locator("#uploads tbody tr").first).to_contain_text("bad.csv")

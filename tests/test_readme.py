@@ -28,7 +28,8 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from deals_api.errors import UploadHasProblems
 from deals_api.formats import COLUMNS
-from deals_api.ingest.csv_reader import read_deals
+from deals_api.ingest.csv_reader import DealsReader
+from deals_api.ingest.reasons import REASONS
 from deals_api.limits import Limits
 from deals_api.management import terminal
 from deals_api.management.commands import load_deals
@@ -337,7 +338,7 @@ def read(column: str, cell: str) -> int:
     """Return the number of deals in a file with this cell."""
     cells = VALID_ROW | {column: '"' + cell.replace('"', '""') + '"'}
     content = "\n".join([",".join(cells), ",".join(cells.values())])
-    return sum(map(len, read_deals(io.BytesIO(content.encode()), Limits())))
+    return sum(map(len, DealsReader(io.BytesIO(content.encode()), Limits())))
 
 
 def test_file_format_has_a_row_for_each_column() -> None:
@@ -353,6 +354,12 @@ def test_cell_listed_as_accepted_is_accepted(column: str, cell: str) -> None:
 def test_cell_listed_as_rejected_is_rejected(column: str, cell: str) -> None:
     with pytest.raises(UploadHasProblems):
         read(column, cell)
+
+
+def test_table_of_reasons_lists_every_code_with_its_sentence() -> None:
+    assert {codes_in(code)[0]: sentence for code, sentence in table_rows(REST, "Reasons")} == {
+        code: reason.replace("|", "\\|") for code, reason in REASONS.items()
+    }
 
 
 def test_module_map_lists_every_package() -> None:

@@ -183,12 +183,26 @@ def test_rejected_file_lists_its_invalid_cells(client: Client) -> None:
     body = error_of(post(client, csv_of(deal(), deal(total="12x", quantity="0"))), 400)
     assert body == {
         "Status": "Error",
-        "Desc": "The file has 2 errors; the first is in line 3, column 'total': "
-        "'12x' is not an amount such as 612 or 100.50.",
+        "Desc": "The file has 2 errors: 1 × total (is not an amount such as 612 or 100.50), 1 × quantity (is not a"
+        " whole number of 1 or more); the first is in line 3, column 'total': '12x'.",
         "Code": "bad_cells",
         "Errors": [
-            {"line": 3, "column": "total", "value": "12x", "reason": "is not an amount such as 612 or 100.50"},
-            {"line": 3, "column": "quantity", "value": "0", "reason": "is not a whole number of 1 or more"},
+            {
+                "line": 3,
+                "column": "total",
+                "value": "12x",
+                "reason": "is not an amount such as 612 or 100.50",
+                "reason_code": "not_an_amount",
+                "params": {},
+            },
+            {
+                "line": 3,
+                "column": "quantity",
+                "value": "0",
+                "reason": "is not a whole number of 1 or more",
+                "reason_code": "not_a_quantity",
+                "params": {},
+            },
         ],
     }
 

@@ -18,7 +18,7 @@ from deals_api.caching import response_cache
 from deals_api.caching.response_cache import CacheableQuery, ResponseBody
 from deals_api.errors import DatabaseBusy
 from deals_api.ingest import loader
-from deals_api.ingest.csv_reader import read_deals
+from deals_api.ingest.csv_reader import DealsReader
 from deals_api.models import CurrentUpload, Customer, Deal, Gem, Purchase, Upload
 from deals_api.reports import exports
 from deals_api.reports import top_clients as top_clients_report
@@ -109,7 +109,7 @@ def test_load_during_a_restore_stores_nothing() -> None:
     upload = Upload.objects.create(file_name="f", sha256=hashlib.sha256(content).hexdigest(), size=len(content))
     other = replace(upload, deal("bob"))
     with pytest.raises(DatabaseBusy):
-        loader.store_snapshot(upload, read_deals(io.BytesIO(content), settings.DEALS_LIMITS), settings.DEALS_LIMITS)
+        loader.store_snapshot(upload, DealsReader(io.BytesIO(content), settings.DEALS_LIMITS), settings.DEALS_LIMITS)
     loader.mark_rejected(upload, "The database is busy.")
     interruption.mark_interrupted(upload)
     assert Upload.objects.get().state == Upload.State.LOADED

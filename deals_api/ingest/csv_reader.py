@@ -3,8 +3,8 @@
 This module uses neither Django nor the database. It streams: its memory does not grow with the file.
 
 For speed, rows are validated in batches, column by column: all digits are replaced by ``0``, and the few distinct
-*shapes* that remain are matched against the pattern of the column. A batch with an invalid or unusual cell is read
-again cell by cell, with the same patterns.
+*shapes* that remain are matched against the usual pattern of the column. Only a column with another shape is read cell
+by cell, and only a batch with an invalid cell or an unusual row is read row by row.
 """
 
 from __future__ import annotations
@@ -12,20 +12,29 @@ from __future__ import annotations
 import csv
 import io
 import re
-import unicodedata
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, islice
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from deals_api.errors import RowProblem, UnreadableUpload, UploadHasProblems, UploadTooLarge
-from deals_api.formats import BLANKS, COLUMNS, read_date
-from deals_api.ingest.encoding import MAX_LINE_BYTES, MAX_SHOWN, decode_blocks, detect_encoding
+from deals_api.formats import COLUMNS
+from deals_api.ingest.cells import (
+    BLANKS,
+    MAX_NAME_LENGTH,
+    date_format,
+    decimal_separator,
+    read_date,
+    read_name,
+    read_quantity,
+    read_total,
+)
+from deals_api.ingest.encoding import MAX_LINE_BYTES, decode
+from deals_api.ingest.header import LINES_NEEDED, find_header
+from deals_api.ingest.reasons import InvalidCell, row_problem
 from deals_api.limits import Limits
-
-MAX_NAME_LENGTH: Final = 255
 
 _BATCH_ROWS: Final = 2048
 #: Rows parsed in one step, and the maximum number of blocks that they may span; quoted cells may contain line breaks.
@@ -33,16 +42,23 @@ _STEP_ROWS: Final = 8
 _STEP_BLOCKS: Final = _STEP_ROWS + 2
 #: A batch of long rows ends after this many blocks.
 _BATCH_BLOCKS: Final = 4
-#: Lines after the first in which the header may end, because its cells may contain line breaks.
-_HEADER_LINES: Final = 8
 _CACHED_NAMES: Final = 20_000
 _CACHED_NAME_LENGTH: Final = 2 * MAX_NAME_LENGTH
+#: Errors that are counted; ``limits.max_problems`` of them are listed.
+_MAX_COUNTED: Final = 10_000
+#: Reasons that the message lists with their numbers.
+_MAX_REASONS: Final = 5
 
 _ZEROS: Final = str.maketrans("123456789", "000000000")
-_TOTAL: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,2})?")
-_THOUSANDS: Final = re.compile(r"[0-9]{1,3}(?:[\s.,'’][0-9]{3})+(?:[.,][0-9]*)?")
-_QUANTITY: Final = re.compile(r"[0-9]{1,9}")
-_DATE_IN_UTC: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?")
+_USUAL_TOTAL: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,2})?")
+_USUAL_QUANTITY: Final = re.compile(r"[0-9]{1,9}")
+_USUAL_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?")
+_USUAL_DATE_FORMAT: Final = "YYYY-MM-DD"
+_MIDNIGHT_AS_24: Final = " 24:"
+
+_TOTALS_WORDS: Final = {
+    "итого", "итог", "всего", "общий итог", "total", "totals", "grand total", "sum", "gesamt", "summe",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,112 +75,85 @@ class DealBatch:
     quantities: list[int]
     dates: list[str]
 
+    @property
+    def columns(self) -> tuple[list[Any], ...]:
+        return self.customers, self.gems, self.totals, self.quantities, self.dates
+
     def __len__(self) -> int:
         return len(self.dates)
 
 
-def read_deals(file: IO[bytes], limits: Limits) -> Iterator[DealBatch]:
-    """Yield the deals of a file in batches; an error may follow any number of them.
+@dataclass(frozen=True, slots=True)
+class FileFormat:
+    """What was detected in a file.
+
+    ``decimal_separator`` and ``date_format`` are empty if unknown; several forms in one file are separated by spaces.
+    """
+
+    encoding: str
+    delimiter: str
+    decimal_separator: str
+    date_format: str
+
+
+class DealsReader:
+    """Iterates once over the deals of a file in batches; an error may follow any number of them.
 
     Raises: UnreadableUpload, UploadHasProblems, UploadTooLarge.
     """
-    return _DealsReader(decode_blocks(file, detect_encoding(file)), limits).batches()
 
-
-# Cells: each function returns the value, or raises ValueError with the reason
-
-
-def read_name(cell: str) -> str:
-    text = cell.strip(BLANKS)
-    if not text:
-        raise ValueError("is empty")
-    # NFC combines at most four characters into one, and takes quadratic time for thousands of combining accents.
-    name = unicodedata.normalize("NFC", text) if len(text) <= 4 * MAX_NAME_LENGTH else text
-    if len(name) > MAX_NAME_LENGTH:
-        raise ValueError(f"is longer than {MAX_NAME_LENGTH} characters")
-    if any(unicodedata.category(character) == "Cc" for character in name):
-        raise ValueError("has a line break or another control character")
-    return name
-
-
-def read_total(cell: str) -> int:
-    """Return the amount in hundredths."""
-    text = cell.strip(BLANKS)
-    if _TOTAL.fullmatch(text):
-        return _hundredths(text)
-    if re.fullmatch(r"-[0-9.,]+", text):
-        raise ValueError("must not be negative")
-    if re.fullmatch(r"[0-9]+\.[0-9]{3,}", text):
-        raise ValueError("has more than two decimal places")
-    if _THOUSANDS.fullmatch(text):
-        raise ValueError("must not have thousands separators")
-    if re.fullmatch(r"[0-9]+,[0-9]+", text):
-        raise ValueError("must have a decimal point, not a comma")
-    if re.fullmatch(r"[0-9]{13,}(?:\.[0-9]*)?", text):
-        raise ValueError("has more than 12 digits before the point")
-    raise ValueError("is not an amount such as 612 or 100.50")
-
-
-def _hundredths(text: str) -> int:
-    whole, _, cents = text.partition(".")
-    return int(whole) * 100 + int(f"{cents:0<2}")
-
-
-def read_quantity(cell: str) -> int:
-    text = cell.strip(BLANKS)
-    if _QUANTITY.fullmatch(text) and (quantity := int(text)):
-        return quantity
-    if re.fullmatch(r"[0-9]{10,}", text):
-        raise ValueError("has more than 9 digits")
-    raise ValueError("is not a whole number of 1 or more")
-
-
-# The file
-
-
-class _DealsReader:
-    """One pass over the decoded text of a file."""
-
-    def __init__(self, blocks: Iterator[str], limits: Limits) -> None:
+    def __init__(self, file: IO[bytes], limits: Limits) -> None:
         self.limits = limits
-        self.blocks = blocks
+        text = decode(file)
+        self.encoding = text.encoding
+        self.blocks = text.blocks
         self.blocks_read = 0
-        self.max_blocks = _STEP_BLOCKS
-        self.line = 1  # on which the next record begins
+        self.max_blocks = LINES_NEEDED + 1
         self.syntax_error: RowProblem | None = None  # the rest of the file is not read
         self.problems: list[RowProblem] = []
+        self.problem_count = 0
+        self.counts_by_reason: Counter[tuple[str | None, str]] = Counter()  # column, reason
         self.names: dict[str, str] = {}  # bounded cache: cell -> name
+        self.decimal_separators: set[str] = set()
+        self.date_formats: set[str] = set()
         self.rows = 0
+        self.line = 1  # on which the next record begins
         lines = chain.from_iterable(self._lines())
-        first = next(lines, "")
-        while first and not first.strip():
-            self.line += 1
-            self.max_blocks = self.blocks_read + _STEP_BLOCKS
-            first = next(lines, "")
-        if not first:
+        beginning = list(islice(lines, LINES_NEEDED))
+        if len(beginning) < LINES_NEEDED and not "".join(beginning).strip(BLANKS + "\r\n"):
             raise UnreadableUpload("The file is empty.")
-        beginning = [first, *islice(lines, _HEADER_LINES)]
-        self.delimiter = _detect_delimiter("".join(beginning))
-        self.reader = csv.reader(chain(beginning, lines), delimiter=self.delimiter, strict=True)
+        self.header = find_header(beginning)
+        self.line += self.header.line_index
+        beginning = beginning[self.header.line_index :]
+        self.reader = csv.reader(
+            chain(beginning, lines), delimiter=self.header.delimiter, strict=True, skipinitialspace=True
+        )
+        self._records(1)
 
-    def batches(self) -> Iterator[DealBatch]:
-        header = self._records(1)
-        if self.syntax_error:
-            raise rejection([self.syntax_error])
-        positions = _column_positions(header[0], self.line_of_records)
-        self.width = len(header[0])
+    @property
+    def file_format(self) -> FileFormat:
+        """The format of the rows read so far."""
+        return FileFormat(
+            self.encoding,
+            self.header.delimiter,
+            " ".join(sorted(self.decimal_separators - {""})),
+            " ".join(sorted(self.date_formats)),
+        )
+
+    def __iter__(self) -> Iterator[DealBatch]:
         while records := self._records(_BATCH_ROWS):
             first_line = self.line_of_records
-            batch = self._read_batch(records, positions) or self._read_cells(records, positions, first_line)
+            batch = self._read_batch(records) or self._read_rows(records, first_line)
             self.rows += len(batch)
             if self.rows > self.limits.max_rows:
                 raise UploadTooLarge(f"The file has more than {self.limits.max_rows} rows.")
             if batch.dates and not self.problems:
                 yield batch
         if self.syntax_error:
-            raise rejection([*self.problems, self.syntax_error], stopped=True)
+            self._count_problem(self.syntax_error)
+            raise self._rejection(stopped=True)
         if self.problems:
-            raise rejection(self.problems)
+            raise self._rejection()
         if not self.rows:
             raise UnreadableUpload("The file has a header but no deals.")
 
@@ -192,100 +181,140 @@ class _DealsReader:
                 records.extend(islice(self.reader, min(count, _STEP_ROWS)))
         except csv.Error as error:
             line = self.line + sum(map(_line_count, records))
-            self.syntax_error = RowProblem(line, None, "", _describe_csv_error(str(error)))
+            self.syntax_error = _syntax_error(line, str(error))
         self.line += self.reader.line_num - before
         return records
 
-    def _read_batch(self, records: list[list[str]], positions: Sequence[int]) -> DealBatch | None:
-        """Return the batch, or None if a row is unusual or invalid and needs ``_read_cells``."""
-        if set(map(len, records)) != {self.width}:
+    def _read_batch(self, records: list[list[str]]) -> DealBatch | None:
+        """Return the batch, or None if a row is unusual or invalid and needs ``_read_rows``."""
+        if set(map(len, records)) != {self.header.width}:
             return None
         columns = list(zip(*records, strict=True))
-        customer, gem, total, quantity, date = (columns[position] for position in positions)
-        if not (_all_match(_TOTAL, total) and _all_match(_QUANTITY, quantity) and _all_match(_DATE_IN_UTC, date)):
-            return None
+        customer, gem, total, quantity, date = (columns[position] for position in self.header.positions)
         try:
-            customers, gems = self._read_names(customer), self._read_names(gem)
-            deque(map(datetime.fromisoformat, date), maxlen=0)
+            return DealBatch(
+                self._read_names(customer),
+                self._read_names(gem),
+                self._read_totals(total),
+                _read_quantities(quantity),
+                self._read_dates(date),
+            )
         except ValueError:
             return None
-        quantities = list(map(int, quantity))
-        if 0 in quantities:
-            return None
-        return DealBatch(customers, gems, _all_hundredths(total), quantities, list(date))
 
     def _read_names(self, cells: Sequence[str]) -> list[str]:
         if len(self.names) > _CACHED_NAMES:
             self.names.clear()
         for cell in set(cells) - self.names.keys():
             if len(cell) > _CACHED_NAME_LENGTH:
-                raise ValueError("is too long for the cache")
+                raise ValueError("The name is too long for the cache.")
             self.names[cell] = read_name(cell)
         return list(map(self.names.__getitem__, cells))
 
-    def _read_cells(self, records: list[list[str]], positions: Sequence[int], line: int) -> DealBatch:
-        """Read the records cell by cell and collect their problems."""
+    def _read_totals(self, cells: Sequence[str]) -> list[int]:
+        """Return the amounts in hundredths. Raises: ValueError."""
+        if not _all_match(_USUAL_TOTAL, cells):
+            self.decimal_separators.update(map(decimal_separator, set(cells)))
+            return list(map(read_total, cells))
+        if "." not in "".join(cells):
+            return [100 * whole for whole in map(int, cells)]
+        self.decimal_separators.add(".")
+        return list(map(_hundredths, cells))
+
+    def _read_dates(self, cells: Sequence[str]) -> list[str]:
+        """Raises: ValueError."""
+        if not _all_match(_USUAL_DATE, cells) or _MIDNIGHT_AS_24 in "".join(cells):  # Python 3.13 accepts that hour
+            dates = list(map(read_date, cells))
+            self.date_formats.update(map(date_format, cells))
+            return dates
+        deque(map(datetime.fromisoformat, cells), maxlen=0)
+        self.date_formats.add(_USUAL_DATE_FORMAT)
+        return list(cells)
+
+    def _read_rows(self, records: list[list[str]], line: int) -> DealBatch:
+        """Read the records row by row, and collect their problems."""
         batch = DealBatch([], [], [], [], [])
-        targets: tuple[list[str] | list[int], ...] = (
-            batch.customers,
-            batch.gems,
-            batch.totals,
-            batch.quantities,
-            batch.dates,
-        )
-        readers: tuple[Callable[[str], str | int], ...] = (read_name, read_name, read_total, read_quantity, read_date)
         for record in records:
             if "".join(record).strip(BLANKS):
-                if self._has_wrong_width(record, positions):
-                    shown = self.delimiter.join(record)
-                    self._add_problem(line, None, shown, f"has {_cells(len(record))}; the header has {self.width}")
-                else:
-                    for column, position, read, target in zip(COLUMNS, positions, readers, targets, strict=True):
-                        try:
-                            target.append(read(record[position]))  # type: ignore[arg-type]
-                        except ValueError as reason:
-                            self._add_problem(line, column, record[position], str(reason))
+                self._read_row(record, line, batch)
             line += _line_count(record)
         return batch
 
-    def _has_wrong_width(self, record: list[str], positions: Sequence[int]) -> bool:
-        """Return whether the record lacks required cells, or has values beyond the columns of the header.
+    def _read_row(self, record: list[str], line: int, batch: DealBatch) -> None:
+        positions = self.header.positions
+        shown = self.header.delimiter.join(record)
+        cells = [record[position] if position < len(record) else "" for position in positions]
+        if _repeats_header(cells):
+            self._add_problem(line, None, shown, "repeated_header")
+        elif _has_totals(cells, record):
+            self._add_problem(line, None, shown, "totals_row")
+        elif len(record) <= max(positions) or "".join(record[self.header.width :]).strip(BLANKS):
+            self._add_problem(
+                line, None, shown, "wrong_cell_count", cells=_cells(len(record)), header_cells=self.header.width
+            )
+        else:
+            for column, cell, read, values in zip(COLUMNS, cells, _READERS, batch.columns, strict=True):
+                try:
+                    values.append(read(cell))
+                except InvalidCell as error:
+                    self._add_problem(line, column, cell, error.code, **error.params)
+            if not self.problems:
+                self.decimal_separators.add(decimal_separator(cells[2]))
+                self.date_formats.add(date_format(cells[4]))
 
-        Empty cells at the end are allowed to be absent or additional, because spreadsheets write them inconsistently.
-        """
-        return len(record) <= max(positions) or bool("".join(record[self.width :]).strip(BLANKS))
+    def _add_problem(self, line: int, column: str | None, value: str, code: str, **params: int | str) -> None:
+        self._count_problem(row_problem(line, column, value, code, **params))
+        if self.problem_count >= _MAX_COUNTED:
+            raise self._rejection(stopped=True)
 
-    def _add_problem(self, line: int, column: str | None, value: str, reason: str) -> None:
-        self.problems.append(RowProblem(line, column, value[:MAX_SHOWN], reason))
-        if len(self.problems) >= self.limits.max_problems:
-            raise rejection(self.problems, stopped=True)
+    def _count_problem(self, problem: RowProblem) -> None:
+        self.problem_count += 1
+        self.counts_by_reason[problem.column, problem.reason] += 1
+        if len(self.problems) < self.limits.max_problems:
+            self.problems.append(problem)
 
-
-def _detect_delimiter(text: str) -> str:
-    """Return the delimiter, comma, semicolon or tab, that splits the first lines into the most expected columns."""
-
-    def score(delimiter: str) -> tuple[int, int]:
-        names = {cell.strip(BLANKS + '"\r').casefold() for cell in text.replace("\n", delimiter).split(delimiter)}
-        return len(names & set(COLUMNS)), text.count(delimiter)
-
-    return max(",;\t", key=score)
-
-
-def _column_positions(header: list[str], line: int) -> tuple[int, ...]:
-    """Return the index of each expected column in the header."""
-    names = [cell.strip(BLANKS).casefold() for cell in header]
-    missing = [column for column in COLUMNS if column not in names]
-    repeated = [column for column in COLUMNS if names.count(column) > 1]
-    if missing or repeated:
-        errors = [f"it lacks {', '.join(missing)}"] if missing else []
-        errors += [f"it has {', '.join(repeated)} more than once"] if repeated else []
-        raise UnreadableUpload(
-            f"Line {line} is not the header of a deals file: {' and '.join(errors)};"
-            f" expected are {', '.join(COLUMNS)} between commas, semicolons or tabs.",
-            [RowProblem(line, column, "", "is missing from the header") for column in missing]
-            + [RowProblem(line, column, "", "is in the header more than once") for column in repeated],
+    def _rejection(self, *, stopped: bool = False) -> UploadHasProblems:
+        """Return the error with a summary of the problems as its message; ``stopped`` if there may be more."""
+        first, count = self.problems[0], self.problem_count
+        where = f"line {first.line}" + (f", column {first.column!r}" if first.column else "")
+        shown = f" {first.value!r}" if first.value else ""
+        if count == 1:
+            return UploadHasProblems(f"The file has 1 error, in {where}:{shown} {first.reason}.", self.problems)
+        groups = [
+            f"{number} × {column or 'line'} ({reason})"
+            for (column, reason), number in self.counts_by_reason.most_common(_MAX_REASONS)
+        ]
+        if others := len(self.counts_by_reason) - len(groups):
+            groups.append(f"{others} other kinds")
+        return UploadHasProblems(
+            f"The file has {'at least ' if stopped else ''}{count} errors: {', '.join(groups)}; the first is in"
+            f" {where}{':' if shown else ''}{shown}.",
+            self.problems,
         )
-    return tuple(names.index(column) for column in COLUMNS)
+
+
+#: Functions that read a cell of each of ``COLUMNS``.
+_READERS: Final[tuple[Callable[[str], str | int], ...]] = (read_name, read_name, read_total, read_quantity, read_date)
+
+
+def _read_quantities(cells: Sequence[str]) -> list[int]:
+    """Raises: ValueError."""
+    if _all_match(_USUAL_QUANTITY, cells) and 0 not in (quantities := list(map(int, cells))):
+        return quantities
+    return list(map(read_quantity, cells))
+
+
+def _repeats_header(cells: Sequence[str]) -> bool:
+    return tuple(cell.strip(BLANKS).casefold() for cell in cells) == COLUMNS
+
+
+def _has_totals(cells: Sequence[str], record: Sequence[str]) -> bool:
+    """Return whether a row without all five values is a row of totals: by a word, or by having only numbers."""
+    customer, gem, total, quantity, date = (cell.strip(BLANKS) for cell in cells)
+    if customer and gem and total and quantity and date:
+        return False
+    words = {cell.strip(BLANKS).rstrip(":").casefold() for cell in record}
+    return bool(words & _TOTALS_WORDS) or not (customer or gem or date)
 
 
 def _all_match(pattern: re.Pattern[str], cells: Sequence[str]) -> bool:
@@ -294,10 +323,9 @@ def _all_match(pattern: re.Pattern[str], cells: Sequence[str]) -> bool:
     return len(shapes) == len(cells) and all(map(pattern.fullmatch, set(shapes)))
 
 
-def _all_hundredths(cells: Sequence[str]) -> list[int]:
-    if "." in "".join(cells):
-        return list(map(_hundredths, cells))
-    return [100 * whole for whole in map(int, cells)]
+def _hundredths(usual_total: str) -> int:
+    whole, _, cents = usual_total.partition(".")
+    return int(whole) * 100 + int(f"{cents:0<2}")
 
 
 def _line_count(record: list[str]) -> int:
@@ -309,26 +337,14 @@ def _cells(count: int) -> str:
     return "1 cell" if count == 1 else f"{count} cells"
 
 
-def _describe_csv_error(csv_error: str) -> str:
-    """Return the reason of a ``csv.Error`` without terms of Python."""
-    if "unexpected end of data" in csv_error:
-        return "opens a quote that is not closed"
-    if "field larger" in csv_error:
-        return f"has a cell of over {csv.field_size_limit()} characters, perhaps after a quote left open"
-    if "expected after" in csv_error:
-        return "has text after a closing quote"
-    if "new-line character" in csv_error:
-        return "has a line break that is neither LF nor CRLF"
-    return f"is not CSV: {csv_error}"
-
-
-def rejection(problems: Sequence[RowProblem], *, stopped: bool = False) -> UploadHasProblems:
-    """Return the error with a summary of the problems as its message; ``stopped`` if there may be more."""
-    first = problems[0]
-    where = f"line {first.line}" + (f", column {first.column!r}" if first.column else "")
-    shown = f" {first.value!r}" if first.value else ""
-    if len(problems) == 1:
-        summary = "The file has 1 error, in"
-    else:
-        summary = f"The file has {'at least ' if stopped else ''}{len(problems)} errors; the first is in"
-    return UploadHasProblems(f"{summary} {where}:{shown} {first.reason}.", problems)
+def _syntax_error(line: int, message: str) -> RowProblem:
+    """Return the problem of a ``csv.Error`` without terms of Python."""
+    if "unexpected end of data" in message:
+        return row_problem(line, None, "", "unclosed_quote")
+    if "field larger" in message:
+        return row_problem(line, None, "", "cell_too_long", maximum=csv.field_size_limit())
+    if "expected after" in message:
+        return row_problem(line, None, "", "text_after_quote")
+    if "new-line character" in message:
+        return row_problem(line, None, "", "line_break")
+    return row_problem(line, None, "", "not_csv", error=message)

@@ -5,26 +5,36 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
-from typing import IO, Final
+from dataclasses import dataclass
+from functools import partial
+from typing import IO, Final, Protocol
 
-from deals_api.errors import RowProblem, UnreadableUpload
-
-#: Characters of an invalid cell that an error repeats.
-MAX_SHOWN: Final = 100
+from deals_api.errors import UnreadableUpload
+from deals_api.ingest.reasons import MAX_SHOWN, row_problem
 
 _BLOCK_BYTES: Final = 256 * 1024
 MAX_LINE_BYTES: Final = _BLOCK_BYTES
 
-_NOT_CSV: Final = (
-    (b"PK\x03\x04", "an Excel workbook or a ZIP archive; save it as CSV"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook; save it as CSV"),
-    (b"\x1f\x8b", "compressed with gzip; send it unpacked"),
+_SAVE_AS_CSV: Final = "save it as CSV"
+_UNPACK: Final = "send the file inside it"
+_OTHER_FORMATS: Final = (
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", f"an old Excel workbook (.xls); {_SAVE_AS_CSV}"),
+    (b"\x1f\x8b", f"compressed with gzip; {_UNPACK}"),
+    (b"BZh", f"compressed with bzip2; {_UNPACK}"),
+    (b"\xfd7zXZ\0", f"compressed with xz; {_UNPACK}"),
+    (b"\x28\xb5\x2f\xfd", f"compressed with Zstandard; {_UNPACK}"),
+    (b"7z\xbc\xaf\x27\x1c", f"a 7z archive; {_UNPACK}"),
+    (b"Rar!\x1a\x07", f"a RAR archive; {_UNPACK}"),
+    (b"PAR1", f"a Parquet file; {_SAVE_AS_CSV}"),
+    (b"SQLite format 3\0", "an SQLite database; export the table as CSV"),
+    (b"{\\rtf", f"an RTF document; {_SAVE_AS_CSV}"),
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"%PDF", "a PDF document"),
-    (b"\xff\xfe", "text in UTF-16; save it as CSV UTF-8"),
-    (b"\xfe\xff", "text in UTF-16; save it as CSV UTF-8"),
+    (b"\xff\xfe\0\0", "text in UTF-32; save it as CSV UTF-8"),
+    (b"\0\0\xfe\xff", "text in UTF-32; save it as CSV UTF-8"),
 )
+_ZIP: Final = b"PK\x03\x04"
 
 _HIGH_BYTE: Final = re.compile(rb"[\x80-\xff]")
 
@@ -41,91 +51,154 @@ _CYRILLIC_WORD: Final = re.compile(
     rb"(?=[\xa8\xb8\xc0-\xff]{3})(?<![A-Za-z\xa8\xb8\xc0-\xff])"
     rb"(?:[\xa8\xc0-\xdf]?[\xb8\xe0-\xff]++|[\xa8\xc0-\xdf]++)(?![A-Za-z\xa8\xb8\xc0-\xff])"
 )
-
+#: Evidence for MacCyrillic, which differs from Windows-1251 in the capitals, in я and in ё: a capital before two small
+#: letters, or я or ё after one. Mac capitals whose bytes are punctuation in Windows-1251 are not counted, nor are the
+#: bytes that are Э, Ю and Я in Windows-1251 but small letters or Ё on a Mac.
+_MAC_LETTER: Final = re.compile(
+    rb"[\x80\x81\x83\x8a\x8c-\x90\x9a\x9c-\x9f][\xde\xe0-\xfe]{2}|(?<=[\xe0-\xfe])[\xde\xdf]"
+)
+_WINDOWS_LETTER: Final = re.compile(
+    rb"(?<![\x80-\x9f\xc0-\xff])[\xa8\xc0-\xdc][\xe0-\xff]{2}|(?<=[\xe0-\xfe])[\xb8\xff]"
+)
 _UNUSED_IN_1251: Final = b"\x98"
+_CTRL_Z: Final = b"\x1a"
 
 
-def detect_encoding(file: IO[bytes]) -> str:
-    """Return ``utf-8-sig`` or ``cp1251`` after reading the whole file, and rewind it.
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The decoded text of a file: blocks of whole lines, which end with LF, and the name of the encoding."""
+
+    encoding: str
+    blocks: Iterator[str]
+
+
+class _Source(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def decode(file: IO[bytes]) -> Text:
+    """Detect the encoding, after reading the whole file if it is not UTF-16.
 
     Windows-1251 needs evidence: most bytes outside ASCII are not valid UTF-8, and most of them are in Cyrillic words.
     Damaged UTF-8 still has too many valid characters for that.
 
-    Raises: UnreadableUpload, for other formats and for damaged UTF-8.
+    Raises: UnreadableUpload, for other formats and encodings, and for damaged text; also while the blocks are read.
     """
     file.seek(0)
     start = file.read(_BLOCK_BYTES)
-    for signature, kind in _NOT_CSV:
-        if start.startswith(signature):
-            raise UnreadableUpload(f"The file is not CSV text: it is {kind}.")
+    _reject_other_formats(start)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        newline = _newline(start.decode("utf-16", "ignore").encode())
+        file.seek(0)
+        return Text("UTF-16", _decode_blocks(_Utf16AsUtf8(file), newline, "utf-8"))
     if b"\0" in start.lstrip().partition(b"\n")[0]:
         raise UnreadableUpload("The file is not CSV text: it has NUL bytes, as UTF-16 has; save it as CSV UTF-8.")
+    newline = _newline(start)
+    name, codec = "UTF-8", "utf-8"
+    if broken := _first_broken_line(file, newline):
+        if start.startswith(codecs.BOM_UTF8) or not _is_windows_1251(file, newline):
+            line, value = broken
+            raise UnreadableUpload(
+                f"Line {line} is neither UTF-8 nor clearly Windows-1251; save the file again as CSV UTF-8.",
+                [row_problem(line, None, value, "not_utf8")],
+            )
+        name, codec = "Windows-1251", "cp1251"
+    file.seek(0)
+    return Text(name, _decode_blocks(file, newline, codec))
 
-    broken = _first_broken_line(file)
-    if broken is None:
-        return "utf-8-sig"
-    if not start.startswith(codecs.BOM_UTF8) and _looks_like_1251(file):
-        return "cp1251"
-    line, value = broken
-    raise UnreadableUpload(
-        f"The text is damaged: line {line} is not UTF-8; save the file again as CSV UTF-8.",
-        [RowProblem(line, None, value, "has bytes that are not UTF-8")],
-    )
+
+def _reject_other_formats(start: bytes) -> None:
+    """Raises: UnreadableUpload."""
+    for signature, name in _OTHER_FORMATS:
+        if start.startswith(signature):
+            raise UnreadableUpload(f"The file is not CSV text: it is {name}.")
+    if start.startswith(_ZIP):
+        name = f"a ZIP archive; {_UNPACK}"
+        if b"application/vnd.oasis.opendocument.spreadsheet" in start[:200]:
+            name = f"an OpenDocument spreadsheet (.ods); {_SAVE_AS_CSV}"
+        elif b"xl/" in start or b"[Content_Types].xml" in start:
+            name = f"an Excel workbook (.xlsx); {_SAVE_AS_CSV}"
+        raise UnreadableUpload(f"The file is not CSV text: it is {name}.")
 
 
-def _first_broken_line(file: IO[bytes]) -> tuple[int, str] | None:
-    """Return the number and the printable text of the first line that is not UTF-8, or None; rewind the file."""
+def _newline(start: bytes) -> bytes:
+    """Return the byte that ends a line: LF, also after CR, or CR if there is no LF."""
+    return b"\r" if b"\r" in start and b"\n" not in start else b"\n"
+
+
+def _first_broken_line(file: IO[bytes], newline: bytes) -> tuple[int, str] | None:
+    """Return the number and the printable text of the first line that is not UTF-8, or None."""
     file.seek(0)
     line = 1
-    for block in read_blocks(file):
+    for block in read_blocks(file, newline):
         try:
             block.decode()
         except UnicodeDecodeError as error:
-            line += block.count(b"\n", 0, error.start)
-            begin = block.rfind(b"\n", 0, error.start) + 1
-            text = block[begin:].split(b"\n", 1)[0].strip()
+            line += block.count(newline, 0, error.start)
+            begin = block.rfind(newline, 0, error.start) + 1
+            text = block[begin:].split(newline, 1)[0].strip()
             return line, text.decode(errors="backslashreplace")[:MAX_SHOWN]
-        line += block.count(b"\n")
-    file.seek(0)
+        line += block.count(newline)
     return None
 
 
-def _looks_like_1251(file: IO[bytes]) -> bool:
+def _is_windows_1251(file: IO[bytes], newline: bytes) -> bool:
+    """Raises: UnreadableUpload, if the text may be in MacCyrillic, which has the same small letters."""
     file.seek(0)
-    high = in_utf8 = in_words = 0
-    for block in read_blocks(file):
+    high = in_utf8 = in_words = mac = windows = 0
+    for block in read_blocks(file, newline):
         if _UNUSED_IN_1251 in block:
             return False
         high += len(_HIGH_BYTE.findall(block))
         in_utf8 += sum(map(len, _UTF8_CHARACTER.findall(block)))
         in_words += sum(map(len, _CYRILLIC_WORD.findall(block)))
-    file.seek(0)
-    return in_utf8 * 2 < high and in_words * 2 > high
+        mac += len(_MAC_LETTER.findall(block))
+        windows += len(_WINDOWS_LETTER.findall(block))
+    if in_utf8 * 2 >= high or in_words * 2 <= high:
+        return False
+    if mac > 9 * windows:  # Serbian and Macedonian in Windows-1251 have a few such letters
+        raise UnreadableUpload("The text may be in the encoding of a Mac (MacCyrillic); save the file as CSV UTF-8.")
+    return True
 
 
-def read_blocks(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield the file in blocks of whole lines, which split no character."""
+class _Utf16AsUtf8:
+    """The UTF-8 text of a file in UTF-16, as a stream."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.chunks = codecs.iterdecode(iter(partial(file.read, _BLOCK_BYTES), b""), "utf-16")
+
+    def read(self, _size: int, /) -> bytes:
+        try:
+            return next(self.chunks, "").encode()
+        except UnicodeError as error:
+            raise UnreadableUpload("The text is damaged: it is not valid UTF-16; save it as CSV UTF-8.") from error
+
+
+def read_blocks(file: _Source, newline: bytes) -> Iterator[bytes]:
+    """Yield the file in blocks of whole lines, which split no character; a Ctrl-Z at the end is left out."""
     rest, line = b"", 1
     while chunk := file.read(_BLOCK_BYTES):
-        whole, newline, tail = chunk.rpartition(b"\n")
-        if len(rest) + len(chunk.partition(b"\n")[0]) > MAX_LINE_BYTES:
+        whole, end, tail = chunk.rpartition(newline)
+        if len(rest) + len(chunk.partition(newline)[0]) > MAX_LINE_BYTES:
             raise UnreadableUpload(
                 f"The file is not a table of deals: line {line} is over {MAX_LINE_BYTES} bytes;"
                 " are its line breaks LF or CRLF?"
             )
-        if newline:
-            block = b"".join((rest, whole, newline))
-            line += block.count(b"\n")
+        if end:
+            block = b"".join((rest, whole, end))
+            line += block.count(newline)
             rest = tail
             yield block
         else:
             rest += chunk
-    if rest:
+    if rest := rest.rstrip(_CTRL_Z):
         yield rest
 
 
-def decode_blocks(file: IO[bytes], encoding: str) -> Iterator[str]:
-    file.seek(0)
-    for block in read_blocks(file):
-        yield block.decode(encoding)
-        encoding = encoding.removesuffix("-sig")  # only the first block has a byte-order mark
+def _decode_blocks(file: _Source, newline: bytes, codec: str) -> Iterator[str]:
+    first = True
+    for block in read_blocks(file, newline):
+        text = block.decode(codec)
+        if first:
+            text, first = text.lstrip("\ufeff"), False
+        yield text.replace("\r", "\n") if newline == b"\r" else text

@@ -14,7 +14,7 @@ from django.conf import settings
 from deals_api import request_context
 from deals_api.errors import DealsError, UploadTooLarge
 from deals_api.ingest import loader
-from deals_api.ingest.csv_reader import DealBatch, read_deals
+from deals_api.ingest.csv_reader import DealBatch, DealsReader
 from deals_api.limits import Limits
 from deals_api.models import Upload
 from deals_api.snapshots import current as current_snapshot
@@ -44,7 +44,7 @@ def ingest_deals(file: IO[bytes], file_name: str, uploaded_by: str = "", progres
         return same
     upload = Upload.objects.create(file_name=_clean(file_name), sha256=sha256, size=size, uploaded_by=uploaded_by)
     try:
-        batches = read_deals(file, limits)  # rejects an empty file at once
+        batches = DealsReader(file, limits)  # rejects an empty file at once
         loader.store_snapshot(upload, _report_progress(batches, file, progress) if progress else batches, limits)
     except DealsError as refusal:
         loader.mark_rejected(upload, refusal.message)

@@ -1,0 +1,141 @@
+"""Find the header of a deals file among its first lines, or describe what the file contains instead."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from deals_api.errors import UnreadableUpload
+from deals_api.formats import COLUMNS, printable
+from deals_api.ingest.cells import BLANKS, read_date, read_total
+from deals_api.ingest.reasons import MAX_SHOWN, InvalidCell, row_problem
+
+#: Physical lines in which the header may begin.
+_FIRST_LINES: Final = 10
+#: Lines that the cells of the header may add, because they may contain line breaks.
+_MAX_LINE_BREAKS: Final = 8
+#: Lines that ``find_header`` needs.
+LINES_NEEDED: Final = _FIRST_LINES + _MAX_LINE_BREAKS
+_DELIMITERS: Final = ",;\t|"
+#: Cells that a description of an invalid header considers.
+_MAX_CELLS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The header: the index of its first line, the delimiter, and the cell of each of ``COLUMNS``, from 0."""
+
+    line_index: int
+    delimiter: str
+    width: int
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A line that may be the header; ``counts`` says how often it has each of ``COLUMNS``."""
+
+    line_index: int
+    delimiter: str
+    cells: list[str]
+    counts: dict[str, int]
+
+    @property
+    def columns_found(self) -> int:
+        return sum(count > 0 for count in self.counts.values())
+
+
+def find_header(lines: Sequence[str]) -> Header:
+    """Return the first line that has each column exactly once.
+
+    Raises: UnreadableUpload, with what was found instead.
+    """
+    delimiters = _detect_delimiters("".join(lines))
+    candidates = []
+    for (index, line), delimiter in itertools.product(enumerate(lines[:_FIRST_LINES]), delimiters):
+        if line.strip(BLANKS + "\r\n" + delimiter):
+            cells = [cell.strip(BLANKS) for cell in _first_record(lines[index:], delimiter)]
+            names = [cell.casefold() for cell in cells]
+            counts = {column: names.count(column) for column in COLUMNS}
+            if set(counts.values()) == {1}:
+                return Header(index, delimiter, len(names), tuple(map(names.index, COLUMNS)))
+            candidates.append(_Candidate(index, delimiter, cells, counts))
+    raise _rejection(candidates)
+
+
+def _detect_delimiters(text: str) -> list[str]:
+    """Return the delimiters that split the lines into all columns; if there are none, the best one."""
+
+    def score(delimiter: str) -> tuple[int, int]:
+        names = {cell.strip(BLANKS + '"\r').casefold() for cell in text.replace("\n", delimiter).split(delimiter)}
+        return len(names & set(COLUMNS)), text.count(delimiter)
+
+    scores = {delimiter: score(delimiter) for delimiter in _DELIMITERS}
+    complete = [delimiter for delimiter, (found, _) in scores.items() if found == len(COLUMNS)]
+    return complete or [max(scores, key=scores.__getitem__)]
+
+
+def _first_record(lines: Sequence[str], delimiter: str) -> list[str]:
+    """Return the cells of the first record; if it is not CSV, those of its first line."""
+    try:
+        return next(csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True))
+    except csv.Error:
+        line = lines[0].replace("\r", " ")[: csv.field_size_limit()]
+        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
+
+
+# Descriptions of what was found
+
+
+def _rejection(candidates: Sequence[_Candidate]) -> UnreadableUpload:
+    if not candidates:
+        return UnreadableUpload(f"The file has no header in its first {_FIRST_LINES} lines.")
+    first = candidates[0]
+    text = first.delimiter.join(first.cells)
+    if text.startswith(("{", "[")):
+        return UnreadableUpload("The file is not CSV text: it looks like JSON; save it as CSV.")
+    if text.startswith("<"):
+        return UnreadableUpload("The file is not CSV text: it looks like HTML or XML; save it as CSV.")
+    best = max(candidates, key=lambda candidate: candidate.columns_found)  # the first one of equals
+    line = best.line_index + 1
+    if _is_deal(best.cells[:_MAX_CELLS]):
+        return UnreadableUpload(
+            f"The header is missing: line {line} is already a deal. Insert the line {','.join(COLUMNS)} above it."
+        )
+    if len(best.cells) == 1 and all(column in best.cells[0].casefold() for column in COLUMNS):
+        return UnreadableUpload(
+            f"Line {line} has all columns in one cell; save the file without quotes around whole lines, and with"
+            " commas, semicolons, tabs or | between the cells."
+        )
+    return _wrong_columns(line, best)
+
+
+def _wrong_columns(line: int, candidate: _Candidate) -> UnreadableUpload:
+    missing = [column for column, count in candidate.counts.items() if count == 0]
+    repeated = [column for column, count in candidate.counts.items() if count > 1]
+    errors = [f"it lacks {', '.join(missing)}"] if missing else []
+    errors += [f"it has {', '.join(repeated)} more than once"] if repeated else []
+    cells = ", ".join(repr(printable(cell[:MAX_SHOWN])) for cell in candidate.cells[:_MAX_CELLS])
+    shown = cells if len(cells) <= MAX_SHOWN else f"{cells[:MAX_SHOWN]}…"
+    return UnreadableUpload(
+        f"Line {line} is not the header of a deals file: {' and '.join(errors)}; found are {shown}; expected are"
+        f" {', '.join(COLUMNS)} between commas, semicolons, tabs or |.",
+        [row_problem(line, column, "", "missing_column") for column in missing]
+        + [row_problem(line, column, "", "repeated_column") for column in repeated],
+    )
+
+
+def _is_deal(cells: Sequence[str]) -> bool:
+    """Return whether a row has an amount and a date."""
+
+    def is_valid(read: Callable[[str], object], cell: str) -> bool:
+        try:
+            read(cell)
+        except InvalidCell:
+            return False
+        return True
+
+    return all(any(is_valid(read, cell) for cell in cells) for read in (read_total, read_date))
