@@ -14,6 +14,7 @@ NPM_PACKAGES = Path(__file__).parent / "frontend" / "node_modules"
 PROGRAMS = {
     "chromium": "chromium",
     "curl": "curl",
+    "LibreOffice": "soffice",
     "node": "node",
     "npm packages of tests/frontend": str(NPM_PACKAGES / ".bin" / "tsc"),
 }
