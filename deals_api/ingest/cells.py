@@ -23,7 +23,13 @@ def _characters(*ranges: tuple[int, int]) -> str:
 
 
 _SPACES: Final = "\t " + _characters(
-    (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000)
+    (0xA0, 0xA0),
+    (0x1680, 0x1680),
+    (0x2000, 0x200A),
+    (0x2028, 0x2029),
+    (0x202F, 0x202F),
+    (0x205F, 0x205F),
+    (0x3000, 0x3000),
 )
 _ZERO_WIDTH: Final = _characters(
     (0xAD, 0xAD), (0x61C, 0x61C), (0x180E, 0x180E), (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F),
@@ -32,13 +38,12 @@ _ZERO_WIDTH: Final = _characters(
 #: Characters that are ignored at both ends of a cell.
 BLANKS: Final = _SPACES + _ZERO_WIDTH
 
-#: Error values in English, Russian, German, French and Spanish, of Excel, LibreOffice and Google Sheets.
+#: Error values of Excel, LibreOffice and Google Sheets in English, Russian, German, French and Spanish.
 _SPREADSHEET_ERROR: Final = re.compile(
-    r"#(?:N/A|NAME\?|REF!|VALUE!|DIV/0!|NUM!|NULL!|SPILL!|CALC!|GETTING_DATA|ERROR!"
-    r"|Н/Д|ИМЯ\?|ССЫЛКА!|ЗНАЧ!|ЗНАЧЕН!|ДЕЛ/0!|ЧИСЛО!|ПУСТО!"
-    r"|NV|BEZUG!|WERT!|ZAHL!|NOM\?|VALEUR!|NOMBRE!|¡VALOR!|¿NOMBRE\?|¡REF!)"
-    r"|(?:Err|Ошибка|Ошиб|Fehler):[0-9]{3}",
-    re.IGNORECASE,
+    r"#(?:N/A|NAME\?|REF!|VALUE!|DIV/0!|NUM!|NULL!|SPILL!|CALC!|ERROR!|FIELD!|BLOCKED!|CONNECT!|UNKNOWN!|GETTING_DATA"
+    r"|Н/Д|ИМЯ\?|ССЫЛКА!|ЗНАЧ!|ЗНАЧЕН!|ДЕЛ/0!|ЧИСЛО!|ПУСТО!|ПЕРЕНОС!|ВЫЧИСЛ!"
+    r"|NV|BEZUG!|WERT!|ZAHL!|ÜBERLAUF!|NOM\?|VALEUR!|NOMBRE!|NUL!|N/D|¿NOMBRE\?|¡(?:REF|VALOR|DIV/0|NUM|NULO)!)"
+    r"|(?:Err|Ошибка|Ошиб|Fehler):[0-9]{3}"
 )
 _LOST_CHARACTER: Final = "\ufffd"
 

@@ -56,9 +56,11 @@ _USUAL_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[
 _USUAL_DATE_FORMAT: Final = "YYYY-MM-DD"
 _MIDNIGHT_AS_24: Final = " 24:"
 
-_TOTALS_WORDS: Final = {
-    "итого", "итог", "всего", "общий итог", "total", "totals", "grand total", "sum", "gesamt", "summe",
-}  # fmt: skip
+#: The beginning of the cell that names a row of totals.
+_TOTALS: Final = re.compile(
+    r"(?:итого|итог|всего|общий итог|(?:sub|grand )?totals?|sum|(?:gesamt|zwischen)?summe|gesamt|somme)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +307,8 @@ def _read_quantities(cells: Sequence[str]) -> list[int]:
 
 
 def _repeats_header(cells: Sequence[str]) -> bool:
-    return tuple(cell.strip(BLANKS).casefold() for cell in cells) == COLUMNS
+    """Return whether the cells are the names of the columns; quotes remain after a byte-order mark."""
+    return tuple(cell.strip(BLANKS + '"').casefold() for cell in cells) == COLUMNS
 
 
 def _has_totals(cells: Sequence[str], record: Sequence[str]) -> bool:
@@ -313,8 +316,9 @@ def _has_totals(cells: Sequence[str], record: Sequence[str]) -> bool:
     customer, gem, total, quantity, date = (cell.strip(BLANKS) for cell in cells)
     if customer and gem and total and quantity and date:
         return False
-    words = {cell.strip(BLANKS).rstrip(":").casefold() for cell in record}
-    return bool(words & _TOTALS_WORDS) or not (customer or gem or date)
+    if any(_TOTALS.match(cell.lstrip(BLANKS)) for cell in record):
+        return True
+    return bool(total or quantity) and not (customer or gem or date)
 
 
 def _all_match(pattern: re.Pattern[str], cells: Sequence[str]) -> bool:

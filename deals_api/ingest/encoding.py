@@ -34,7 +34,8 @@ _OTHER_FORMATS: Final = (
     (b"\xff\xfe\0\0", "text in UTF-32; save it as CSV UTF-8"),
     (b"\0\0\xfe\xff", "text in UTF-32; save it as CSV UTF-8"),
 )
-_ZIP: Final = b"PK\x03\x04"
+_ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
+_TAR: Final = slice(257, 262)
 
 _HIGH_BYTE: Final = re.compile(rb"[\x80-\xff]")
 
@@ -116,9 +117,11 @@ def _reject_other_formats(start: bytes) -> None:
         name = f"a ZIP archive; {_UNPACK}"
         if b"application/vnd.oasis.opendocument.spreadsheet" in start[:200]:
             name = f"an OpenDocument spreadsheet (.ods); {_SAVE_AS_CSV}"
-        elif b"xl/" in start or b"[Content_Types].xml" in start:
+        elif b"xl/workbook" in start or b"xl/worksheets" in start:
             name = f"an Excel workbook (.xlsx); {_SAVE_AS_CSV}"
         raise UnreadableUpload(f"The file is not CSV text: it is {name}.")
+    if start[_TAR] == b"ustar":
+        raise UnreadableUpload(f"The file is not CSV text: it is a tar archive; {_UNPACK}.")
 
 
 def _newline(start: bytes) -> bytes:

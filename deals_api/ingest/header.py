@@ -61,6 +61,7 @@ def find_header(lines: Sequence[str]) -> Header:
             names = [cell.casefold() for cell in cells]
             counts = {column: names.count(column) for column in COLUMNS}
             if set(counts.values()) == {1}:
+                _reject_deals_above(candidates, index + 1)
                 return Header(index, delimiter, len(names), tuple(map(names.index, COLUMNS)))
             candidates.append(_Candidate(index, delimiter, cells, counts))
     raise _rejection(candidates)
@@ -87,6 +88,16 @@ def _first_record(lines: Sequence[str], delimiter: str) -> list[str]:
         return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
 
 
+def _reject_deals_above(candidates: Sequence[_Candidate], header_line: int) -> None:
+    """Raises: UnreadableUpload, because lines above the header are ignored."""
+    for candidate in candidates:
+        if _is_deal(candidate.cells):
+            raise UnreadableUpload(
+                f"Line {candidate.line_index + 1} is a deal, but it is above the header in line {header_line}; move the"
+                " header to the top."
+            )
+
+
 # Descriptions of what was found
 
 
@@ -101,7 +112,7 @@ def _rejection(candidates: Sequence[_Candidate]) -> UnreadableUpload:
         return UnreadableUpload("The file is not CSV text: it looks like HTML or XML; save it as CSV.")
     best = max(candidates, key=lambda candidate: candidate.columns_found)  # the first one of equals
     line = best.line_index + 1
-    if _is_deal(best.cells[:_MAX_CELLS]):
+    if _is_deal(best.cells):
         return UnreadableUpload(
             f"The header is missing: line {line} is already a deal. Insert the line {','.join(COLUMNS)} above it."
         )
@@ -129,7 +140,7 @@ def _wrong_columns(line: int, candidate: _Candidate) -> UnreadableUpload:
 
 
 def _is_deal(cells: Sequence[str]) -> bool:
-    """Return whether a row has an amount and a date."""
+    """Return whether a row has five values, an amount and a date among them."""
 
     def is_valid(read: Callable[[str], object], cell: str) -> bool:
         try:
@@ -138,4 +149,7 @@ def _is_deal(cells: Sequence[str]) -> bool:
             return False
         return True
 
-    return all(any(is_valid(read, cell) for cell in cells) for read in (read_total, read_date))
+    values = list(filter(None, cells[:_MAX_CELLS]))
+    return len(values) >= len(COLUMNS) and all(
+        any(is_valid(read, value) for value in values) for read in (read_total, read_date)
+    )
