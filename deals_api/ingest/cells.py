@@ -43,21 +43,23 @@ _SPREADSHEET_ERROR: Final = re.compile(
     r"#(?:N/A|NAME\?|REF!|VALUE!|DIV/0!|NUM!|NULL!|SPILL!|CALC!|ERROR!|FIELD!|BLOCKED!|CONNECT!|UNKNOWN!|GETTING_DATA"
     r"|Н/Д|ИМЯ\?|ССЫЛКА!|ЗНАЧ!|ЗНАЧЕН!|ДЕЛ/0!|ЧИСЛО!|ПУСТО!|ПЕРЕНОС!|ВЫЧИСЛ!"
     r"|NV|BEZUG!|WERT!|ZAHL!|ÜBERLAUF!|NOM\?|VALEUR!|NOMBRE!|NUL!|N/D|¿NOMBRE\?|¡(?:REF|VALOR|DIV/0|NUM|NULO)!)"
-    r"|(?:Err|Ошибка|Ошиб|Fehler):[0-9]{3}"
+    r"|(?:Err ?|Ошибка|Ошиб|Ош\.|Fehler):[0-9]{3}"
 )
 _LOST_CHARACTER: Final = "\ufffd"
 
 #: Longer texts get no specific reason: a file may have thousands of them.
 _MAX_DESCRIBED: Final = 100
 
-_GROUP_SIGN: Final = r"[ \u00a0\u2009\u202f'’.,]"
+_GROUP_SIGN: Final = r"[ \u00a0\u2007\u2009\u202f'’.,]"
 _NUMBER: Final = re.compile(r"\+?([0-9]+)(?:([.,])([0-9]+))?")
 _GROUPED_NUMBER: Final = re.compile(
     rf"\+?([0-9]{{1,3}}({_GROUP_SIGN})[0-9]{{3}}(?:\2[0-9]{{3}})*)(?:(?!\2)([.,])([0-9]+))?"
 )
 _NEGATIVE: Final = re.compile(r"[-−–]\s*[0-9].*|\([0-9].*\)")
 _EXPONENT: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+")
-_CURRENCY_WORD: Final = re.compile(r"[0-9]\s*(?:руб|р|usd|eur|rub|gbp)\.?|(?:usd|eur|rub|gbp)\s*[0-9]", re.IGNORECASE)
+_CURRENCY_WORD: Final = re.compile(
+    r"[0-9]\s?(?:[A-Z]{3}|[Рр]уб|[Рр]|грн|тг|zł|kr|Kč|Ft|лв)\b|\b[A-Z]{3}\s?[0-9]",
+)
 
 #: Day first.
 _DOTTED_DATE: Final = re.compile(

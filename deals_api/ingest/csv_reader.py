@@ -32,7 +32,7 @@ from deals_api.ingest.cells import (
     read_total,
 )
 from deals_api.ingest.encoding import MAX_LINE_BYTES, decode
-from deals_api.ingest.header import LINES_NEEDED, find_header
+from deals_api.ingest.header import LINES_NEEDED, find_header, is_deal
 from deals_api.ingest.reasons import InvalidCell, row_problem
 from deals_api.limits import Limits
 
@@ -189,7 +189,7 @@ class DealsReader:
 
     def _read_batch(self, records: list[list[str]]) -> DealBatch | None:
         """Return the batch, or None if a row is unusual or invalid and needs ``_read_rows``."""
-        if set(map(len, records)) != {self.header.width}:
+        if set(map(len, records)) != {self.header.width} or self.line - self.line_of_records > len(records):
             return None
         columns = list(zip(*records, strict=True))
         customer, gem, total, quantity, date = (columns[position] for position in self.header.positions)
@@ -250,6 +250,8 @@ class DealsReader:
             self._add_problem(line, None, shown, "repeated_header")
         elif _has_totals(cells, record):
             self._add_problem(line, None, shown, "totals_row")
+        elif any("\n" in cell and self._contains_deal(cell) for cell in record):
+            self._add_problem(line, None, shown, "contains_deals")
         elif len(record) <= max(positions) or "".join(record[self.header.width :]).strip(BLANKS):
             self._add_problem(
                 line, None, shown, "wrong_cell_count", cells=_cells(len(record)), header_cells=self.header.width
@@ -263,6 +265,10 @@ class DealsReader:
             if not self.problems:
                 self.decimal_separators.add(decimal_separator(cells[2]))
                 self.date_formats.add(date_format(cells[4]))
+
+    def _contains_deal(self, cell: str) -> bool:
+        """Return whether a line of the cell is a deal, because a quote was left open in an ignored column."""
+        return any(is_deal(line.split(self.header.delimiter)) for line in cell.splitlines())
 
     def _add_problem(self, line: int, column: str | None, value: str, code: str, **params: int | str) -> None:
         self._count_problem(row_problem(line, column, value, code, **params))

@@ -91,11 +91,27 @@ def _first_record(lines: Sequence[str], delimiter: str) -> list[str]:
 def _reject_deals_above(candidates: Sequence[_Candidate], header_line: int) -> None:
     """Raises: UnreadableUpload, because lines above the header are ignored."""
     for candidate in candidates:
-        if _is_deal(candidate.cells):
+        if is_deal(candidate.cells):
             raise UnreadableUpload(
                 f"Line {candidate.line_index + 1} is a deal, but it is above the header in line {header_line}; move the"
                 " header to the top."
             )
+
+
+def is_deal(cells: Sequence[str]) -> bool:
+    """Return whether a row has five values, an amount and a date among them."""
+
+    def is_valid(read: Callable[[str], object], cell: str) -> bool:
+        try:
+            read(cell)
+        except InvalidCell:
+            return False
+        return True
+
+    values = list(filter(None, cells[:_MAX_CELLS]))
+    return len(values) >= len(COLUMNS) and all(
+        any(is_valid(read, value) for value in values) for read in (read_total, read_date)
+    )
 
 
 # Descriptions of what was found
@@ -112,7 +128,7 @@ def _rejection(candidates: Sequence[_Candidate]) -> UnreadableUpload:
         return UnreadableUpload("The file is not CSV text: it looks like HTML or XML; save it as CSV.")
     best = max(candidates, key=lambda candidate: candidate.columns_found)  # the first one of equals
     line = best.line_index + 1
-    if _is_deal(best.cells):
+    if is_deal(best.cells):
         return UnreadableUpload(
             f"The header is missing: line {line} is already a deal. Insert the line {','.join(COLUMNS)} above it."
         )
@@ -136,20 +152,4 @@ def _wrong_columns(line: int, candidate: _Candidate) -> UnreadableUpload:
         f" {', '.join(COLUMNS)} between commas, semicolons, tabs or |.",
         [row_problem(line, column, "", "missing_column") for column in missing]
         + [row_problem(line, column, "", "repeated_column") for column in repeated],
-    )
-
-
-def _is_deal(cells: Sequence[str]) -> bool:
-    """Return whether a row has five values, an amount and a date among them."""
-
-    def is_valid(read: Callable[[str], object], cell: str) -> bool:
-        try:
-            read(cell)
-        except InvalidCell:
-            return False
-        return True
-
-    values = list(filter(None, cells[:_MAX_CELLS]))
-    return len(values) >= len(COLUMNS) and all(
-        any(is_valid(read, value) for value in values) for read in (read_total, read_date)
     )

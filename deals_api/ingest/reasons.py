@@ -19,6 +19,7 @@ REASONS: Final = {
     "wrong_cell_count": "has {cells}; the header has {header_cells}",
     "repeated_header": "repeats the header; remove it",
     "totals_row": "looks like a row of totals; remove it",
+    "contains_deals": "has deals inside a quoted cell, perhaps after a quote left open",
     "unclosed_quote": "opens a quote that is not closed",
     "text_after_quote": "has text after a closing quote",
     "cell_too_long": "has a cell of over {maximum} characters, perhaps after a quote left open",
