@@ -1,4 +1,4 @@
-"""A simple and slow parser of deals files, with which ``deals_api.ingest.csv_reader`` is compared.
+"""A simple and slow parser of deals files, with which ``deals_api.ingest`` is compared.
 
 It implements the documented rules one character at a time, and shares no code with the parser under test.
 """
@@ -15,6 +15,22 @@ from typing import Any
 COLUMNS = ["customer", "item", "total", "quantity", "date"]
 #: Line number and column; the column is None if the whole line is invalid.
 Problem = tuple[int, str | None]
+
+DIGITS = "0123456789"
+#: Marks of groups of three digits that are never decimal marks: spaces and the apostrophe.
+GROUP_MARKS = " \u00a0\u202f\u2009'"
+#: Also soft hyphens, marks and embeddings of the writing direction, and invisible operators.
+ZERO_WIDTH = (
+    "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064"
+    "\u2066\u2067\u2068\u2069\u206a\u206b\u206c\u206d\u206e\u206f\ufeff"
+)
+TOTALS = ["итого", "итог", "всего", "total", "totals", "sum", "grand total", "общий итог", "gesamt", "summe"]
+#: Compared without regard to case.
+SPREADSHEET_ERRORS = [
+    *("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A", "#SPILL!", "#CALC!", "#GETTING_DATA"),
+    *("#ПУСТО!", "#ДЕЛ/0!", "#ЗНАЧ!", "#ССЫЛКА!", "#ИМЯ?", "#ЧИСЛО!", "#Н/Д"),
+    *("#NV", "#WERT!", "#BEZUG!", "#NOM?", "#VALEUR!"),
+]
 
 
 @dataclass(frozen=True)
@@ -50,41 +66,76 @@ class _NotCSV(Exception):
         self.line = line
 
 
+# The file
+
+
+def decode(content: bytes) -> str:
+    """Return the text of a file in UTF-8 or UTF-16, without its marks, and with LF at the end of lines.
+
+    Raises: UnicodeDecodeError; NotATable, for UTF-32, and UTF-16 without a byte-order mark.
+    """
+    if content[:4] == b"\xff\xfe\0\0":
+        raise NotATable
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = content.decode("utf-16")
+    else:
+        text = content.decode("utf-8")
+        if "\0" in text.lstrip().partition("\n")[0]:
+            raise NotATable
+    text = text.lstrip("\ufeff")
+    if b"\n" not in text.encode()[: 256 * 1024]:
+        text = text.replace("\r", "\n")
+    return text.rstrip("\x1a")
+
+
 def read(text: str) -> list[Deal]:
     """Return the deals of a decoded file.
 
     Raises: NotATable, InvalidRows.
     """
-    first_line = 1
-    while text and not text.partition("\n")[0].strip():
-        first_line, text = first_line + 1, text.partition("\n")[2]
-    for delimiter in (",", ";", "\t"):
-        rows = _records(text, delimiter, first_line)
-        try:
-            _, header = next(rows, (1, []))
-        except _NotCSV:
-            continue
-        names = [_strip_blanks(cell).casefold() for cell in header]
-        if all(names.count(column) == 1 for column in COLUMNS) and not any("\0" in cell for cell in header):
-            return _deals(rows, names)
+    start = 0
+    for line in range(1, 11):
+        for delimiter in ",;\t|":
+            rows = _records(text, start, line, delimiter)
+            try:
+                _, cells = next(rows, (line, []))
+            except _NotCSV:
+                unquoted = text[start:].partition("\n")[0].rstrip("\r").replace('"', "")
+                if _is_header(_names(unquoted.split(delimiter))):
+                    raise NotATable from None  # a repeated header below must not replace the damaged one
+                continue
+            if _is_header(_names(cells)):
+                return _deals(rows, _names(cells))
+        start = text.find("\n", start) + 1
+        if start == 0:
+            break
     raise NotATable
 
 
+def _names(cells: list[str]) -> list[str]:
+    return [_trim(cell).casefold() for cell in cells]
+
+
+def _is_header(names: list[str]) -> bool:
+    return all(names.count(column) == 1 for column in COLUMNS)
+
+
 def _deals(rows: Iterator[tuple[int, list[str]]], names: list[str]) -> list[Deal]:
-    parsers = dict(zip(COLUMNS, (_parse_name, _parse_name, _parse_money, _parse_quantity, _parse_date), strict=True))
+    parsers = dict(zip(COLUMNS, (_parse_name, _parse_name, _parse_total, _parse_quantity, _parse_date), strict=True))
+    places = [names.index(column) for column in COLUMNS]
     deals: list[Deal] = []
     problems: list[Problem] = []
     try:
         for line, cells in rows:
-            if not any(_strip_blanks(cell) for cell in cells):
+            if not any(map(_trim, cells)):
                 continue
-            if len(cells) <= max(map(names.index, COLUMNS)) or any(map(_strip_blanks, cells[len(names) :])):
+            if _is_row_to_remove(cells, places) or len(cells) <= max(places) or any(map(_trim, cells[len(names) :])):
                 problems.append((line, None))
                 continue
             values: list[Any] = []
-            for column, parse in parsers.items():
+            for place, (column, parse) in zip(places, parsers.items(), strict=True):
                 try:
-                    values.append(parse(_strip_blanks(cells[names.index(column)])))
+                    values.append(parse(cells[place]))
                 except _InvalidCell:
                     problems.append((line, column))
             if len(values) == len(COLUMNS):
@@ -98,13 +149,29 @@ def _deals(rows: Iterator[tuple[int, list[str]]], names: list[str]) -> list[Deal
     return deals
 
 
-def _records(text: str, delimiter: str, first_line: int) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record with the physical line on which it begins. Only LF ends a line; CRs may precede it."""
-    line = record_line = first_line
+def _is_row_to_remove(cells: list[str], places: list[int]) -> bool:
+    """Return whether the row repeats the header, or has totals instead of a deal."""
+    customer, item, total, quantity, date = five = [
+        _trim(cells[place]) if place < len(cells) else "" for place in places
+    ]
+    if [cell.casefold() for cell in five] == COLUMNS:
+        return True
+    if "" not in five:
+        return False
+    if any(_trim(cell).lower().rstrip(":") in TOTALS for cell in cells):
+        return True
+    return customer == item == date == "" and (total != "" or quantity != "")
+
+
+def _records(text: str, position: int, line: int, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield each record after ``position`` with the physical line on which it begins.
+
+    Only LF ends a line; CRs may precede it.
+    """
+    record_line = line
     cells: list[str] = []
     cell = ""
     state = "start"  # "start" of a cell, inside a "plain" or "quoted" cell, or "after" the closing quote
-    position = 0
     while position < len(text):
         character = text[position]
         position += 1
@@ -134,9 +201,11 @@ def _records(text: str, delimiter: str, first_line: int) -> Iterator[tuple[int, 
         elif state == "after":
             raise _NotCSV(record_line)
         elif state == "start" and character == '"':
-            state = "quoted"
+            cell, state = "", "quoted"
         else:
-            cell, state = cell + character, "plain"
+            cell += character
+            if character != " ":
+                state = "plain"
     if state == "quoted":
         raise _NotCSV(record_line)
     if cells or cell or state != "start":
@@ -146,22 +215,22 @@ def _records(text: str, delimiter: str, first_line: int) -> Iterator[tuple[int, 
 # Cells
 
 
-def _strip_blanks(cell: str) -> str:
-    """Remove leading and trailing blanks: tabs and all space separators of Unicode."""
-    while cell and _is_blank(cell[0]):
+def _trim(cell: str) -> str:
+    """Remove tabs, the space separators of Unicode and zero-width characters at both ends."""
+    while cell and _is_trimmed(cell[0]):
         cell = cell[1:]
-    while cell and _is_blank(cell[-1]):
+    while cell and _is_trimmed(cell[-1]):
         cell = cell[:-1]
     return cell
 
 
-def _is_blank(character: str) -> bool:
-    return character == "\t" or unicodedata.category(character) == "Zs"
+def _is_trimmed(character: str) -> bool:
+    return character == "\t" or character in ZERO_WIDTH or unicodedata.category(character) == "Zs"
 
 
-def _parse_name(text: str) -> str:
-    name = unicodedata.normalize("NFC", text)
-    if not 1 <= len(name) <= 255 or any(map(_is_control, name)):
+def _parse_name(cell: str) -> str:
+    name = unicodedata.normalize("NFC", _trim(cell))
+    if not 1 <= len(name) <= 255 or any(map(_is_control, name)) or _is_damaged(name) or _hides_a_quote(cell):
         raise _InvalidCell
     return name
 
@@ -170,55 +239,165 @@ def _is_control(character: str) -> bool:
     return ord(character) < 32 or 127 <= ord(character) < 160
 
 
+def _is_damaged(name: str) -> bool:
+    if "\ufffd" in name or name == "\\N" or name.upper() in SPREADSHEET_ERRORS:
+        return True
+    word, colon, code = name.partition(":")
+    if colon and word.lower() in ("err", "ошибка", "fehler") and len(code) == 3 and code.strip(DIGITS) == "":
+        return True
+    return "?" in name and not any(map(_is_letter_or_number, name))
+
+
+def _is_letter_or_number(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LN"
+
+
+def _hides_a_quote(cell: str) -> bool:
+    """Return whether an invisible character before the first quote hid the beginning of a quoted cell."""
+    before = cell[: cell.find(_trim(cell))]
+    return before.strip(" ") != "" and _trim(cell).startswith('"')
+
+
 def _parse_digits(text: str, minimum: int, maximum: int) -> int:
     """Return the number of ``minimum`` to ``maximum`` ASCII digits."""
-    if not minimum <= len(text) <= maximum or any(character not in "0123456789" for character in text):
+    if not minimum <= len(text) <= maximum or any(character not in DIGITS for character in text):
         raise _InvalidCell
     return int(text)
 
 
-def _parse_money(text: str) -> Decimal:
-    whole, point, cents = text.partition(".")
-    _parse_digits(whole, 1, 12)
-    if point:
-        _parse_digits(cents, 1, 2)
-    return Decimal(text)
+def _parse_total(cell: str) -> Decimal:
+    return _parse_number(cell, 12)
 
 
-def _parse_quantity(text: str) -> int:
-    quantity = _parse_digits(text, 1, 9)
-    if quantity < 1:
+def _parse_quantity(cell: str) -> int:
+    number = _parse_number(cell, 9)
+    if number != int(number) or number < 1:
         raise _InvalidCell
-    return quantity
+    return int(number)
 
 
-def _parse_date(text: str) -> datetime:
-    """Parse ``YYYY-MM-DD hh:mm:ss``, optionally with one to six decimals, and then ``Z`` or an offset from UTC."""
-    shape = "".join("0" if character in "0123456789" else character for character in text[:19])
-    if shape not in ("0000-00-00 00:00:00", "0000-00-00T00:00:00"):
+def _parse_number(cell: str, maximum: int) -> Decimal:
+    """Parse up to ``maximum`` digits, optionally in groups of three, and at most two decimals before zeros."""
+    parts, marks = _split_number(_trim(cell).removeprefix("+"))
+    decimals = ""
+    if _has_decimals(parts, marks):
+        decimals = parts.pop()
+        marks.pop()
+    if decimals[2:].strip("0"):
         raise _InvalidCell
-    fraction, zone = "", text[19:]
-    if zone.startswith("."):
-        zone = zone[1:]
-        while zone and zone[0] in "0123456789":
-            fraction, zone = fraction + zone[0], zone[1:]
-        _parse_digits(fraction, 1, 6)
-    numbers = [int(text[start : start + size]) for start, size in ((0, 4), (5, 2), (8, 2), (11, 2), (14, 2), (17, 2))]
+    if marks and (len(set(marks)) > 1 or len(parts[0]) > 3 or any(len(part) != 3 for part in parts[1:])):
+        raise _InvalidCell
+    whole = "".join(parts)
+    if len(whole) > maximum:
+        raise _InvalidCell
+    return Decimal(f"{whole}.{decimals or 0}")
+
+
+def _split_number(text: str) -> tuple[list[str], list[str]]:
+    """Return the runs of digits, and the single marks between them."""
+    parts, marks = [""], []
+    for character in text:
+        if character in DIGITS:
+            parts[-1] += character
+        elif character in GROUP_MARKS or character in ",.":
+            marks.append(character)
+            parts.append("")
+        else:
+            raise _InvalidCell
+    if "" in parts:
+        raise _InvalidCell
+    return parts, marks
+
+
+def _has_decimals(parts: list[str], marks: list[str]) -> bool:
+    """Return whether the last part is decimals.
+
+    Raises: _InvalidCell, if the only mark can be of thousands or of decimals.
+    """
+    if not marks or marks[-1] not in ",.":
+        return False
+    if len(marks) > 1:
+        return marks[-1] not in marks[:-1]
+    if len(parts[-1]) == 3:
+        raise _InvalidCell
+    return True
+
+
+def _parse_date(cell: str) -> datetime:
+    """Parse year, month, day, time and an optional offset; or day, month, year and time."""
+    numbers, marks = _split_date(_trim(cell))
+    is_day_first = marks[:3] == [".", ".", " "]
+    if not is_day_first and (marks[:2] not in (["-", "-"], ["/", "/"]) or marks[2:3] not in ([" "], ["T"])):
+        raise _InvalidCell
+    year, month, day = reversed(numbers[:3]) if is_day_first else numbers[:3]
+    count = 3 + _count_of_times(marks[3:])
+    times = [_parse_digits(number, 1, 2) for number in numbers[3:count]]
+    microsecond = 0
+    if count == 6 and len(numbers) > 6 and marks[5] in (".", ","):
+        microsecond = _parse_fraction(numbers[6])
+        count = 7
+    offset = _parse_offset(marks[count - 1], numbers[count:], marks[count:])
+    if offset is not None and is_day_first:
+        raise _InvalidCell
     try:
-        date = datetime(*numbers, int(fraction.ljust(6, "0")), tzinfo=UTC)  # type: ignore[arg-type,misc]
-        return date - _parse_offset(zone.removeprefix(" ") if len(zone) > 1 else zone)
+        date = datetime(
+            *(_parse_digits(year, 4, 4), _parse_digits(month, 1, 2), _parse_digits(day, 1, 2)),
+            *(times[0], times[1], times[2] if times[2:] else 0, microsecond),
+            tzinfo=UTC,
+        )
+        return date - (offset or timedelta(0))
     except (ValueError, OverflowError):
         raise _InvalidCell from None
 
 
-def _parse_offset(zone: str) -> timedelta:
+def _split_date(text: str) -> tuple[list[str], list[str]]:
+    """Return the runs of digits, and the text after each of them."""
+    numbers: list[str] = []
+    marks: list[str] = []
+    in_number = False
+    for character in text:
+        if character in DIGITS and in_number:
+            numbers[-1] += character
+        elif character in DIGITS:
+            numbers.append(character)
+            marks.append("")
+        elif not numbers:
+            raise _InvalidCell
+        else:
+            marks[-1] += character
+        in_number = character in DIGITS
+    return numbers, marks
+
+
+def _count_of_times(marks: list[str]) -> int:
+    """Return 3 for hour, minute and second, 2 for hour and minute."""
+    if len(marks) < 2 or marks[0] != ":":
+        raise _InvalidCell
+    return 3 if len(marks) > 2 and marks[1] == ":" else 2
+
+
+def _parse_fraction(decimals: str) -> int:
+    """Return microseconds."""
+    if decimals[6:].strip("0"):
+        raise _InvalidCell
+    return int(decimals[:6].ljust(6, "0"))
+
+
+def _parse_offset(sign: str, numbers: list[str], marks: list[str]) -> timedelta | None:
     """Return the offset from UTC, positive east of Greenwich."""
-    if zone in ("", "Z"):
-        return timedelta(0)
-    sign, hours, minutes = zone[0], zone[1:3], zone[3:].removeprefix(":") if len(zone) > 4 else zone[3:]
-    if sign not in "+-" or _parse_digits(hours, 2, 2) > 23:
+    if not numbers:
+        if sign == "":
+            return None
+        if sign in ("Z", " Z", " UTC"):
+            return timedelta(0)
         raise _InvalidCell
-    if minutes and _parse_digits(minutes, 2, 2) > 59:
+    if sign not in ("+", "-", " +", " -") or marks not in ([""], [":", ""]):
         raise _InvalidCell
-    offset = timedelta(hours=int(hours), minutes=int(minutes or 0))
-    return offset if sign == "+" else -offset
+    digits = "".join(numbers)
+    if [len(number) for number in numbers] not in ([2], [4], [2, 2]):
+        raise _InvalidCell
+    hours, minutes = int(digits[:2]), int(digits[2:] or 0)
+    if hours > 23 or minutes > 59:
+        raise _InvalidCell
+    offset = timedelta(hours=hours, minutes=minutes)
+    return -offset if sign.endswith("-") else offset

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -717,18 +718,16 @@ def test_name_of_thousands_of_accents_is_rejected_quickly() -> None:
 def compare_with_reference(content: bytes) -> str:
     """Assert that the reader and the reference parser have the same outcome; return its kind."""
     actual = outcome(lambda: deals_in(content))
-    try:
-        text = content.decode()
-    except UnicodeDecodeError as error:
-        bad_line = content.count(b"\n", 0, error.start) + 1
-        if isinstance(actual, DealsError) and actual.message.startswith("The text is damaged"):
-            assert [problem.line for problem in actual.problems] == [bad_line]
-            return "damaged"
+    expected = outcome(lambda: reference_parser.read(reference_parser.decode(content)))
+    if isinstance(expected, UnicodeDecodeError):
+        if isinstance(actual, UnreadableUpload) and NOT_DECODABLE.match(actual.message):
+            assert [problem.line for problem in actual.problems] == [bad_line_of(content, expected.start)]
+            return "not decodable"
         if b"\x98" in content:  # invalid in Windows-1251 too; another error may be reported first
             assert isinstance(actual, UnreadableUpload)
             return "neither encoding"
         text = content.decode("cp1251")
-    expected = outcome(lambda: reference_parser.read(text.removeprefix("\ufeff")))
+        expected = outcome(lambda: reference_parser.read(reference_parser.decode(text.encode())))
     if isinstance(expected, reference_parser.NotATable):
         assert isinstance(actual, DealsError)
         assert not isinstance(actual, UploadTooLarge)
@@ -741,14 +740,22 @@ def compare_with_reference(content: bytes) -> str:
     return "accepted"
 
 
-Outcome = list[Deal] | DealsError | reference_parser.NotATable | reference_parser.InvalidRows
+NOT_DECODABLE = re.compile(r"The text is damaged|Line \d+ is neither UTF-8 nor clearly Windows-1251")
+
+
+def bad_line_of(content: bytes, position: int) -> int:
+    end = b"\n" if b"\n" in content else b"\r"
+    return content.count(end, 0, position) + 1
+
+
+Outcome = UnicodeDecodeError | list[Deal] | DealsError | reference_parser.NotATable | reference_parser.InvalidRows
 
 
 def outcome(read: Callable[[], list[Deal]]) -> Outcome:
     """Return the deals, or the error that ``read`` raises."""
     try:
         return read()
-    except (DealsError, reference_parser.NotATable, reference_parser.InvalidRows) as error:
+    except (DealsError, UnicodeDecodeError, reference_parser.NotATable, reference_parser.InvalidRows) as error:
         return error
 
 
