@@ -54,7 +54,7 @@ def find_header(lines: Sequence[str]) -> Header:
     Raises: UnreadableUpload, with what was found instead.
     """
     delimiters = _detect_delimiters("".join(lines))
-    candidates = []
+    candidates: list[_Candidate] = []
     for (index, line), delimiter in itertools.product(enumerate(lines[:_FIRST_LINES]), delimiters):
         if line.strip(BLANKS + "\r\n" + delimiter):
             cells = [cell.strip(BLANKS) for cell in _first_record(lines[index:], delimiter)]
