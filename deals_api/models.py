@@ -30,6 +30,9 @@ _ROWS_PER_UPLOAD = 2**32
 
 MAX_NAME_LENGTH = 255
 
+#: Fields of ``Upload`` with the detected format of the file.
+FORMAT_FIELDS = ("encoding", "delimiter", "decimal_separator", "date_format")
+
 
 def row_id(upload_id: int, row_number: int) -> int:
     """Return the primary key of a row. Each model numbers the rows of an upload from 1, without gaps."""
@@ -140,30 +143,48 @@ class Upload(models.Model):
     class State(models.TextChoices):
         LOADING = "loading", "being loaded"
         LOADED = "loaded", "loaded; its rows can be read"
-        REFUSED = "refused", "refused"
+        #: The stored value is that of the first version.
+        REFUSED = "refused", "rejected"
         INTERRUPTED = "interrupted", "interrupted before it was loaded"
         RETIRED = "retired", "loaded once; its rows are being deleted"
-        PRUNED = "pruned", "loaded once; its rows are gone"
+        PRUNED = "pruned", "loaded once; its rows were deleted"
 
     # Ids are in order of arrival, which decides which upload is current.
     id = models.AutoField(primary_key=True)
     #: Identifies the rows in cache keys. Unlike an id, it is never reused after a restore from a backup.
     snapshot = models.UUIDField(default=uuid.uuid4, editable=False, unique=True)
-    file_name = models.CharField(max_length=255, help_text="As the client named it.")
-    sha256 = models.CharField(max_length=64, help_text="Of the file's bytes.")
-    size = models.BigIntegerField(help_text="Bytes.")
+    file_name = models.CharField(max_length=255, help_text="File name that the client sent.")
+    sha256 = models.CharField(max_length=64, help_text="SHA-256 of the file, in hexadecimal.")
+    size = models.BigIntegerField(help_text="Size of the file in bytes.")
     #: The column keeps its original name, so that processes of the previous release work during an upgrade.
     deal_count = models.BigIntegerField(default=0, db_column="rows", help_text="Deals in the file.")
     customer_count = models.BigIntegerField(default=0, help_text="Different customers in the file.")
     gem_count = models.BigIntegerField(default=0, help_text="Different gems in the file.")
-    customer_characters = models.BigIntegerField(null=True, help_text="Characters of all its customers' names.")
-    gem_characters = models.BigIntegerField(null=True, help_text="Characters of all its gems' names.")
+    customer_characters = models.BigIntegerField(
+        null=True, help_text="Total length of the customers' names in characters."
+    )
+    gem_characters = models.BigIntegerField(null=True, help_text="Total length of the gems' names in characters.")
     state = models.CharField(max_length=16, choices=State.choices, default=State.LOADING)
-    error = models.TextField(blank=True, help_text="The sentence of the refusal.")
-    #: With a database default, processes of the previous release can insert rows during an upgrade.
+    error = models.TextField(blank=True, help_text="Why the file was rejected.")
+    #: With database defaults, processes of the previous release can insert rows during an upgrade.
     uploaded_by = models.CharField(
         max_length=MAX_HOLDER_LENGTH, blank=True, default="", db_default="",
-        help_text="Holder of the token it was sent with, or the command that loaded it; empty where neither is known.",
+        help_text="Holder of the token of the upload request, or the command that loaded the file; empty if unknown.",
+    )  # fmt: skip
+    encoding = models.CharField(
+        max_length=32, blank=True, default="", db_default="",
+        help_text="Detected encoding; like the next three fields, empty if unknown.",
+    )  # fmt: skip
+    delimiter = models.CharField(
+        max_length=8, blank=True, default="", db_default="", help_text="Detected delimiter of the columns."
+    )
+    decimal_separator = models.CharField(
+        max_length=8, blank=True, default="", db_default="",
+        help_text="Detected decimal separators, separated by spaces.",
+    )  # fmt: skip
+    date_format = models.CharField(
+        max_length=64, blank=True, default="", db_default="",
+        help_text="Detected date formats, separated by spaces.",
     )  # fmt: skip
     arrived_at = models.DateTimeField(db_default=Now(), editable=False)
     finished_at = models.DateTimeField(null=True)

@@ -22,6 +22,13 @@ class AttributeField(StrawberryDjangoField):
         return getattr(source, self.python_name)
 
 
+class DetectedField(AttributeField):
+    """A column of text whose empty value means that the value is unknown."""
+
+    def get_result(self, source: Any, info: Any, args: Any, kwargs: Any) -> Any:
+        return getattr(source, self.python_name) or None
+
+
 class BatchedForeignKey(AttributeField):
     """The row that a foreign key refers to, loaded for all peers at once."""
 
@@ -33,6 +40,10 @@ class BatchedForeignKey(AttributeField):
 
 def column(description: str) -> Any:
     return AttributeField(description=description)
+
+
+def detected(description: str) -> Any:
+    return DetectedField(description=f"{description} Null if it was not detected or not recorded.")
 
 
 def foreign_key(model: type[Model], description: str) -> Any:

@@ -21,7 +21,7 @@ from graphql_schema.execution.batching import related_object
 from graphql_schema.execution.context import OperationContext
 from graphql_schema.execution.pagination import PageArguments
 from graphql_schema.execution.related_rows import RelatedRows, Relation
-from graphql_schema.fields import column, foreign_key
+from graphql_schema.fields import column, detected, foreign_key
 from graphql_schema.inputs import CustomerOrder, DealFilter, DealOrder, GemOrder, PurchaseOrder
 from graphql_schema.scalars import BigInt, register_enum
 
@@ -238,6 +238,10 @@ class Upload(Node):
         return root.uploaded_by if info.context.has_token else ""
 
     finished_at: datetime | None = column("The time when the load ended; null while the file is being loaded.")
+    encoding: str | None = detected("The encoding of the file, such as UTF-8 or Windows-1251.")
+    delimiter: str | None = detected("The delimiter of the columns.")
+    decimal_separator: str | None = detected("The separator of the decimals; several are separated by spaces.")
+    date_format: str | None = detected("The form of the dates, such as YYYY-MM-DD; several are separated by spaces.")
 
     @strawberry.field(description="The state of the upload.")
     @staticmethod

@@ -137,7 +137,7 @@ def test_upload_list_shows_states_counts_and_errors(admin_client: Client) -> Non
         load(deal(total="x"), name="bad.csv")
     page = get_page(admin_client, "upload")
     assert column(page, "file_name") == ["bad.csv", "january.csv"]
-    assert column(page, "state") == ["refused", "loaded; its rows can be read"]
+    assert column(page, "state") == ["rejected", "loaded; its rows can be read"]
     assert column(page, "deal_count") == ["0", "2"]
     assert [len(error) > 1 for error in column(page, "error")] == [True, False]
     assert re.findall(r'alt="(True|False)"', page) == ["False", "True"]  # current

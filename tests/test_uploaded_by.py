@@ -18,7 +18,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from deals_api.limits import MAX_HOLDER_LENGTH
-from deals_api.models import Upload
+from deals_api.models import FORMAT_FIELDS, Upload
 from deals_api.security.tokens import read_tokens
 from project.telemetry import logs
 from tests.builders import csv_of, deal, load
@@ -97,8 +97,8 @@ def test_load_deals_records_the_command_as_uploader(tmp_path: Path) -> None:
     assert uploaders() == ["manage.py load_deals"]
 
 
-def test_rows_of_the_previous_release_get_an_empty_uploader() -> None:
-    """During the start of a new release, processes of the previous release insert rows without the column."""
+def test_rows_of_the_previous_release_get_empty_new_columns() -> None:
+    """During the start of a new release, processes of the previous release insert rows without these columns."""
     previous_fields = [
         field for field in Upload._meta.concrete_fields if field.name != "id" and not field.has_db_default()
     ]
@@ -111,6 +111,7 @@ def test_rows_of_the_previous_release_get_an_empty_uploader() -> None:
         )
         cursor.execute(f"INSERT INTO deals_api_upload ({columns}) VALUES ({placeholders})", values)  # noqa: S608
     assert uploaders() == [""]
+    assert Upload.objects.values_list(*FORMAT_FIELDS).get() == ("",) * len(FORMAT_FIELDS)
 
 
 @pytest.mark.parametrize("holder", ["x" * (MAX_HOLDER_LENGTH + 1), "a\x1b[31m", "a\x00", "a\nb", "\udcff"])

@@ -14,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from deals_api import request_context
 from deals_api.admin import changelist
 from deals_api.errors import TooManyRequests, UploadNotRetained
-from deals_api.models import Customer, Deal, Gem, Purchase, Upload
+from deals_api.models import FORMAT_FIELDS, Customer, Deal, Gem, Purchase, Upload
 from deals_api.security.throttling import count_login
 from deals_api.snapshots import current as current_snapshot
 
@@ -63,7 +63,7 @@ def link_to_rows(model: str, text: Any, **filters: int) -> str:
 @admin.register(Upload, site=site)
 class UploadAdmin(ReadOnlyAdmin):
     list_display = ["id", "file_name", "is_current", "state", "deal_count", "customer_count", "gem_count", "rows",
-                    "size", "uploaded_by", "arrived_at", "finished_at", "error"]  # fmt: skip
+                    "size", *FORMAT_FIELDS, "uploaded_by", "arrived_at", "finished_at", "error"]  # fmt: skip
     list_filter = ["state", "uploaded_by"]
     list_select_related = ["pointer"]
     search_fields = ["file_name"]

@@ -20,6 +20,7 @@ from deals_api.ingest.aggregates import DealAggregator, NameAggregates
 from deals_api.ingest.csv_reader import DealBatch
 from deals_api.limits import Limits
 from deals_api.models import (
+    FORMAT_FIELDS,
     Customer,
     Deal,
     Gem,
@@ -94,7 +95,8 @@ def _load(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
     upload.finished_at = Now()
     upload.save(
         update_fields=[
-            "deal_count", "customer_count", "gem_count", "customer_characters", "gem_characters", "state", "finished_at"
+            "deal_count", "customer_count", "gem_count", "customer_characters", "gem_characters", *FORMAT_FIELDS,
+            "state", "finished_at",
         ]
     )  # fmt: skip
     upload.refresh_from_db(fields=["finished_at"])
@@ -103,7 +105,8 @@ def _load(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
 
 
 def mark_rejected(upload: Upload, message: str) -> None:
-    Upload.objects.matching(upload).update(state=Upload.State.REFUSED, error=message, finished_at=Now())
+    detected = {name: getattr(upload, name) for name in FORMAT_FIELDS}
+    Upload.objects.matching(upload).update(state=Upload.State.REFUSED, error=message, finished_at=Now(), **detected)
 
 
 # Columns in the order of the model's fields

@@ -6,7 +6,7 @@ REST and ``manage.py load_deals`` call the same function.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 from django.conf import settings
@@ -20,7 +20,7 @@ from deals_api.models import Upload
 from deals_api.snapshots import current as current_snapshot
 from deals_api.snapshots import interruption
 
-#: Called repeatedly with the number of stored deals and the number of bytes read from the file.
+#: Called repeatedly with the number of deals read and the number of bytes read from the file.
 Progress = Callable[[int, int], None]
 
 
@@ -33,10 +33,7 @@ def ingest_deals(file: IO[bytes], file_name: str, uploaded_by: str = "", progres
     Raises: DealsError; only the rejection itself is then recorded.
     """
     limits: Limits = settings.DEALS_LIMITS
-    size = file.seek(0, 2)
-    if size > limits.max_upload_bytes:
-        raise UploadTooLarge(f"The file is over {limits.max_upload_bytes} bytes.")
-    file.seek(0)
+    size = _accepted_size(file, limits)
     sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     if same := current_snapshot.confirm_current(sha256):
         same.is_duplicate = True
@@ -44,10 +41,10 @@ def ingest_deals(file: IO[bytes], file_name: str, uploaded_by: str = "", progres
         return same
     upload = Upload.objects.create(file_name=_clean(file_name), sha256=sha256, size=size, uploaded_by=uploaded_by)
     try:
-        batches = DealsReader(file, limits)  # rejects an empty file at once
-        loader.store_snapshot(upload, _report_progress(batches, file, progress) if progress else batches, limits)
-    except DealsError as refusal:
-        loader.mark_rejected(upload, refusal.message)
+        reader = DealsReader(file, limits)  # rejects an empty file at once
+        loader.store_snapshot(upload, _record_format(upload, reader, _batches(reader, file, progress)), limits)
+    except DealsError as rejection:
+        loader.mark_rejected(upload, rejection.message)
         request_context.get_request_context().upload_outcome = "refused"
         raise
     except BaseException:
@@ -58,12 +55,35 @@ def ingest_deals(file: IO[bytes], file_name: str, uploaded_by: str = "", progres
     return upload
 
 
-def _report_progress(batches: Iterable[DealBatch], file: IO[bytes], progress: Progress) -> Iterator[DealBatch]:
+def _accepted_size(file: IO[bytes], limits: Limits) -> int:
+    """Return the size of the file, and rewind it.
+
+    Raises: UploadTooLarge.
+    """
+    size = file.seek(0, 2)
+    if size > limits.max_upload_bytes:
+        raise UploadTooLarge(f"The file is over {limits.max_upload_bytes} bytes.")
+    file.seek(0)
+    return size
+
+
+def _batches(reader: DealsReader, file: IO[bytes], progress: Progress | None) -> Iterator[DealBatch]:
     rows = 0
-    for batch in batches:
+    for batch in reader:
         yield batch
         rows += len(batch)
-        progress(rows, file.tell())
+        if progress:
+            progress(rows, file.tell())
+
+
+def _record_format(upload: Upload, reader: DealsReader, batches: Iterator[DealBatch]) -> Iterator[DealBatch]:
+    """Yield the batches, then set the detected format of the upload, also if the file is rejected."""
+    try:
+        yield from batches
+    finally:
+        found = reader.file_format
+        upload.encoding, upload.delimiter = found.encoding, found.delimiter
+        upload.decimal_separator, upload.date_format = found.decimal_separator, found.date_format
 
 
 def _clean(file_name: str) -> str:
