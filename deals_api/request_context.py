@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-UploadOutcome = Literal["loaded", "duplicate", "refused"]
+UploadOutcome = Literal["loaded", "duplicate", "refused", "checked"]
 
 
 class RequestContext:

@@ -132,8 +132,10 @@ SILENCED_SYSTEM_CHECKS = [
     "admin.E409",
     "admin.E410",
 ]
-CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "x-request-id"]
-CORS_EXPOSE_HEADERS = ["Content-Disposition", "ETag", "Retry-After", "Server-Timing", "X-Request-ID"]
+CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "prefer", "x-request-id"]
+CORS_EXPOSE_HEADERS = [
+    "Content-Disposition", "ETag", "Preference-Applied", "Retry-After", "Server-Timing", "X-Request-ID"
+]  # fmt: skip
 if CORS_ALLOWED_ORIGINS:
     INSTALLED_APPS.append("corsheaders")
     MIDDLEWARE.insert(0, "corsheaders.middleware.CorsMiddleware")

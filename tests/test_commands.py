@@ -89,7 +89,9 @@ def test_loading_the_current_bytes_again_changes_nothing(tables: dict[str, str])
         0, "Nothing to do: this file is already current, as upload 1 (767 deals, 18 customers, 25 gems).\n"
     )  # fmt: skip
     as_json = command(tables, "load_deals", str(REAL_FILE), "--format", "json")
-    assert as_json.stdout == b'{"Status":"OK","Upload":1,"Loaded":false,"Deals":767,"Customers":18,"Gems":25}\n'
+    body = json.loads(as_json.stdout)
+    assert body.pop("Report")["rows"] == 767
+    assert body == {"Status": "OK", "Upload": 1, "Loaded": False, "Deals": 767, "Customers": 18, "Gems": 25}
     assert query(tables["DATABASE_URL"], "SELECT count(*) FROM deals_api_upload") == [(1,)]
 
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 AccessLogReader = Callable[[], list[dict[str, Any]]]
 
 FIELDS = {"time", "level", "event", "request_id", "client", "user", "method", "path", "endpoint", "operation", "status",
-          "code", "bytes", "ms", "cache", "sql", "cost"}  # fmt: skip
+          "code", "bytes", "ms", "cache", "sql", "cost", "upload"}  # fmt: skip
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_request_is_logged_as_one_complete_line(read_access_log: AccessLogReader
         "level": "info", "event": "request", "request_id": "abc-1.2", "client": "127.0.0.1", "user": "",
         "method": "GET",
         "path": "/api/top-clients/", "endpoint": "top-clients", "operation": "", "status": 200, "code": "",
-        "bytes": len(response.content), "cache": "miss", "cost": None,
+        "bytes": len(response.content), "cache": "miss", "cost": None, "upload": "",
     }  # fmt: skip
     assert line["sql"] >= 2
     assert line["ms"] > 0

@@ -46,9 +46,9 @@ def execute(name: str | None = None, query: str = "{ __typename }") -> None:
     assert Client().post("/graphql/", body, content_type="application/json").status_code < 500
 
 
-def upload(*files: bytes) -> None:
+def upload(*files: bytes, path: str = "/api/upload/") -> None:
     for content in files:
-        Client().post("/api/upload/", {"deals": SimpleUploadedFile("deals.csv", content)})
+        Client().post(path, {"deals": SimpleUploadedFile("deals.csv", content)})
 
 
 def test_requests_are_counted_by_endpoint_status_and_cache() -> None:
@@ -68,6 +68,8 @@ def test_uploads_rows_and_errors_are_counted() -> None:
     valid, invalid = csv_of(deal(), deal()), csv_of(deal(total="x"))
     outcomes = increases(lambda: upload(valid, valid, invalid), "deals_uploads_total")
     assert outcomes == {'outcome="loaded"': 1, 'outcome="duplicate"': 1, 'outcome="refused"': 1}
+    dry_runs = increases(lambda: upload(valid, invalid, path="/api/upload/?dry_run=1"), "deals_uploads_total")
+    assert dry_runs == {'outcome="checked"': 2}
     assert increases(lambda: upload(csv_of(deal(), deal(), deal())), "deals_rows_total") == {"": 3}
     assert increases(lambda: upload(invalid), "deals_refusals_total") == {'code="bad_cells"': 1}
     assert increases(lambda: execute(query="{ nothing }"), "deals_refusals_total") == {'code="graphql_invalid"': 1}

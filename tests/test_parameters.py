@@ -35,7 +35,7 @@ ENDPOINTS = {
 }
 IGNORED = ["_=1764340000000", "format=json", "utm_source=mail&utm_campaign=x", "gclid=1", "fbclid=1", "_=1&_=2"]
 UNKNOWN = [
-    "dry_run=1",
+    "dryrun=1",
     "mode=append",
     "Limit=2",
     "utm=1",
@@ -107,8 +107,8 @@ def test_post_ignores_parameters_that_clients_add(
 
 
 def test_upload_with_an_unknown_parameter_is_rejected_before_its_body(client: Client) -> None:
-    response = client.generic("POST", f"{UPLOAD}?dry_run=1", b"not a form", "multipart/form-data; boundary=b")
-    assert error_of(response, 400)["Desc"] == "dry_run: Unknown parameter 'dry_run'."
+    response = client.generic("POST", f"{UPLOAD}?dryrun=1", b"not a form", "multipart/form-data; boundary=b")
+    assert error_of(response, 400)["Desc"] == "dryrun: Unknown parameter 'dryrun'."
 
 
 FILE = part(csv_of(deal("new")))

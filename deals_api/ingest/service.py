@@ -1,6 +1,6 @@
-"""The use case of an upload: store the deals of a file, or record why it was rejected.
+"""The use cases of a file: store its deals, or record why it was rejected; or only check it (dry run).
 
-REST and ``manage.py load_deals`` call the same function.
+REST and ``manage.py load_deals`` call the same functions.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from django.conf import settings
 from deals_api import request_context
 from deals_api.errors import DealsError, UploadTooLarge
 from deals_api.ingest import loader
+from deals_api.ingest.aggregates import DealAggregator
 from deals_api.ingest.csv_reader import DealBatch, DealsReader
+from deals_api.ingest.report import UploadReport, report_file
 from deals_api.limits import Limits
 from deals_api.models import Upload
 from deals_api.snapshots import current as current_snapshot
@@ -53,6 +55,20 @@ def ingest_deals(file: IO[bytes], file_name: str, uploaded_by: str = "", progres
     context = request_context.get_request_context()
     context.upload_outcome, context.stored_deals = "loaded", upload.deal_count or 0
     return upload
+
+
+def check_deals(file: IO[bytes], progress: Progress | None = None) -> UploadReport:
+    """Read a file with all checks of ``ingest_deals``, but store nothing (dry run). Does not use the database.
+
+    Raises: DealsError.
+    """
+    limits: Limits = settings.DEALS_LIMITS
+    _accepted_size(file, limits)
+    request_context.get_request_context().upload_outcome = "checked"
+    reader, aggregator = DealsReader(file, limits), DealAggregator(limits)
+    for batch in _batches(reader, file, progress):
+        aggregator.add(batch)
+    return report_file(aggregator, reader.file_format)
 
 
 def _accepted_size(file: IO[bytes], limits: Limits) -> int:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any, Final
 
@@ -116,15 +116,23 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[Any]], right: Se
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 
 
+def format_fields(fields: Mapping[str, Any]) -> str:
+    """Format names and values as two aligned columns; ``none`` stands for a missing or empty value."""
+    width = max(map(len, fields))
+    values = {name: "none" if value in (None, "") else printable(str(value)) for name, value in fields.items()}
+    return "\n".join(f"{name.ljust(width)}  {value}" for name, value in values.items())
+
+
 # Progress bar
 
 
 class ProgressBar:
     """The progress of a load on one line of a terminal; the remaining time is estimated from the bytes read so far."""
 
-    def __init__(self, terminal: OutputWrapper, size: int) -> None:
+    def __init__(self, terminal: OutputWrapper, size: int, last_status: str) -> None:
         self.terminal = terminal
         self.size = size
+        self.last_status = last_status
         self.started_at = time.monotonic()
         self.drawn_at = 0.0
         self._draw("checking the file")
@@ -137,7 +145,7 @@ class ProgressBar:
         seconds = max(now - self.started_at, 1e-6)
         fraction = bytes_read / self.size
         remaining = seconds / fraction - seconds
-        status = f"{format_duration(remaining)} left" if fraction < 1 else "storing sums"
+        status = f"{format_duration(remaining)} left" if fraction < 1 else self.last_status
         text = f" {fraction:4.0%}  {rows:,} rows  {rows / seconds:,.0f} rows/s  {status}"
         width = max(0, min(_BAR_WIDTH, self._columns() - len(text) - 3))
         filled = int(fraction * width)

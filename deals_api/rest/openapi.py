@@ -12,6 +12,8 @@ from rest_framework import serializers
 
 from deals_api.rest.exception_handler import DOMAIN_ERROR_STATUS
 from deals_api.rest.openapi_examples import EXPORTS, TOP_CLIENTS
+from deals_api.rest.openapi_schemas import TEXT, components, ref
+from deals_api.rest.preferences import REPRESENTATION
 from deals_api.rest.serializers import (
     CsvExportParameters,
     ExportParameters,
@@ -19,6 +21,7 @@ from deals_api.rest.serializers import (
     TopClientsExportParameters,
     TopClientsParameters,
     UploadForm,
+    UploadParameters,
 )
 
 _JSON: Final = "application/json"
@@ -42,52 +45,16 @@ _COMMON_CODES: Final = {
 
 def _error_responses(codes: Iterable[str]) -> dict[Any, OpenApiResponse]:
     """Return the error response of an operation, with all its codes, under each of their statuses."""
-    schema = {"allOf": [_ref("Error"), {"type": "object", "properties": {"Code": {"enum": sorted(codes)}}}]}
+    schema = {"allOf": [ref("Error"), {"type": "object", "properties": {"Code": {"enum": sorted(codes)}}}]}
     statuses = sorted({HTTPStatus(_STATUS[code]) for code in codes})
     return {(status.value, _JSON): OpenApiResponse(schema, status.phrase) for status in statuses}
-
-
-def _ref(component: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{component}"}
-
-
-def _object(**properties: Any) -> dict[str, Any]:
-    required = [name for name in properties if name != "Errors"]
-    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-
-
-_TEXT: Final = {"type": "string"}
-_CLIENT: Final = _object(
-    username=_TEXT,
-    spent_money={"type": "number", "minimum": 0, "description": "Exact, with at most two decimals."},
-    gems={"type": "array", "items": _TEXT, "description": "Bought by at least two of these clients."},
-)
-_INVALID_CELL: Final = _object(
-    line={"type": "integer", "minimum": 1, "description": "Line of the file, counted from 1."},
-    column={"type": "string", "nullable": True, "description": "null if the whole line is invalid."},
-    value=_TEXT,
-    reason=_TEXT,
-)
-_COMPONENTS: Final = {
-    "TopClients": _object(response={"type": "array", "items": _CLIENT}),
-    "Accepted": _object(Status={"type": "string", "enum": ["OK"]}),
-    "Error": _object(
-        Status={"type": "string", "enum": ["Error"]},
-        Desc={"type": "string", "description": "One sentence for people."},
-        Code={"type": "string", "enum": sorted(CODES | OTHER_CODES), "description": "An identifier for programs."},
-        Errors={
-            "type": "array", "items": _INVALID_CELL,
-            "description": "The invalid cells of a rejected file, up to the number at which reading stops.",
-        },
-    ),
-}  # fmt: skip
 
 
 def add_components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Add the components that the operations refer to; a postprocessing hook of drf-spectacular."""
     schemas = result["components"]["schemas"]
     schemas["UploadFormRequest"]["additionalProperties"] = False  # unknown fields are rejected
-    schemas = dict(sorted({**schemas, **_COMPONENTS}.items()))
+    schemas = dict(sorted({**schemas, **components(CODES | OTHER_CODES)}.items()))
     result["components"] = {"schemas": schemas, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}}
     return result
 
@@ -119,6 +86,11 @@ _ATTACHMENT: Final = OpenApiParameter(
     description="`attachment; filename=…`: the file name of a `text/csv` body.",
 )
 
+_PREFERENCE: Final = [
+    OpenApiParameter("Prefer", str, OpenApiParameter.HEADER, description=f"`{REPRESENTATION}` adds `Report`."),
+    _header("Preference-Applied", [200], f"`{REPRESENTATION}`, if the request prefers it."),
+]
+
 
 def _operation(
     success: OpenApiResponse, codes: Iterable[str], parameters: Sequence[Any], **options: Any
@@ -138,15 +110,15 @@ def _success(schema: dict[str, Any], description: str, value: Any, media_type: s
 
 
 top_clients: Final = _operation(
-    _success(_ref("TopClients"), "Highest spending first; equal sums by username.", {"response": TOP_CLIENTS}),
+    _success(ref("TopClients"), "Highest spending first; equal sums by username.", {"response": TOP_CLIENTS}),
     _COMMON_CODES | {"invalid", "limit_exceeded", "not_acceptable"},
     [*_CONDITIONAL, TopClientsParameters],
     tags=["deals"],
 )
 upload: Final = _operation(
-    _success(_ref("Accepted"), "The file was loaded; every later response reads from it.", {"Status": "OK"}),
+    _success(ref("Accepted"), "The file was loaded; every later response reads from it.", {"Status": "OK"}),
     CODES - {"limit_exceeded", "upload_not_retained"},
-    [_ATTACHMENT],
+    [UploadParameters, _ATTACHMENT, *_PREFERENCE],
     tags=["deals"],
     request={
         "multipart/form-data": OpenApiRequest(UploadForm, encoding={"deals": {"contentType": "text/csv"}}),
@@ -159,7 +131,7 @@ def _export(file: str, parameters: type[serializers.Serializer[Any]]) -> Callabl
     media_type = "text/csv" if file.endswith(".csv") else "application/x-ndjson"
     file_name = _header("Content-Disposition", [200], "`attachment`, with the date and the snapshot of the upload.")
     return _operation(
-        _success(_TEXT, "A stream. An aborted stream ends without its last chunk.", EXPORTS[file], media_type),
+        _success(TEXT, "A stream. An aborted stream ends without its last chunk.", EXPORTS[file], media_type),
         _COMMON_CODES | {"invalid", "upload_not_retained"},
         [*_CONDITIONAL, parameters, file_name],
         tags=["exports"],

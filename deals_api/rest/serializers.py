@@ -15,6 +15,7 @@ from rest_framework.fields import empty
 
 from deals_api.formats import dump_json, format_money
 from deals_api.global_ids import parse_snapshot
+from deals_api.ingest.report import UploadReport
 from deals_api.query_parameters import first_error
 from deals_api.reports.top_clients import DEFAULT_LIMIT, TopClient
 
@@ -76,6 +77,10 @@ class TopClientsParameters(QueryParameters):
     limit = LimitField(default=DEFAULT_LIMIT, help_text="Number of clients.")
 
 
+class UploadParameters(QueryParameters):
+    dry_run = FlagField(default="0", help_text="`1`: check the file and return its report, but store nothing.")
+
+
 class ExportParameters(QueryParameters):
     upload = SnapshotField(
         required=False,
@@ -111,7 +116,7 @@ class UploadForm(serializers.Serializer[Any]):
     )
 
 
-# Response body
+# Response bodies
 
 
 def top_clients_json(ranking: list[TopClient]) -> bytes:
@@ -124,3 +129,11 @@ def top_clients_json(ranking: list[TopClient]) -> bytes:
             ]
         }
     )
+
+
+def accepted_body(report: UploadReport | None) -> dict[str, Any]:
+    """Return the body ``{"Status": "OK"}`` that the brief requires; a report is added to it."""
+    body: dict[str, Any] = {"Status": "OK"}
+    if report is not None:
+        body["Report"] = report.as_json()
+    return body

@@ -18,12 +18,14 @@ from deals_api.caching.response_cache import CacheableQuery, ResponseBody
 from deals_api.errors import TokenRequired
 from deals_api.formats import load_json
 from deals_api.ingest import service
+from deals_api.ingest.report import report_upload
 from deals_api.models import Upload
 from deals_api.reports import exports
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.response_size import check_response_size
 from deals_api.rest import openapi
 from deals_api.rest.parsers import get_uploaded_file
+from deals_api.rest.preferences import REPRESENTATION, prefers_representation
 from deals_api.rest.renderers import (
     BrowserNegotiation,
     DealsBrowsableAPIRenderer,
@@ -38,7 +40,8 @@ from deals_api.rest.serializers import (
     TopClientsExportParameters,
     TopClientsParameters,
     UploadForm,
-    reject_unknown,
+    UploadParameters,
+    accepted_body,
     top_clients_json,
 )
 from deals_api.rest.streaming import CSV, NDJSON, RAW_CSV, Export, Format, stream
@@ -85,10 +88,14 @@ class UploadViewSet(ViewSet):
         """Replace all data by the deals of one file; a rejected file changes nothing."""
         holder = require_write_permission(request.META)
         count_upload(request.META)
-        reject_unknown(request.query_params)  # before the body is read
+        is_dry_run = _validated(UploadParameters, request)["dry_run"] == "1"  # before the body is read
+        prefers_report = prefers_representation(request.headers.get("Prefer", ""))
+        headers = {"Preference-Applied": REPRESENTATION} if prefers_report else None
         with get_uploaded_file(request) as file:
-            service.ingest_deals(file, file.name or "", holder)
-        return _UploadAccepted({"Status": "OK"})
+            if is_dry_run:
+                return Response(accepted_body(service.check_deals(file)), headers=headers)
+            upload = service.ingest_deals(file, file.name or "", holder)
+        return _UploadAccepted(accepted_body(report_upload(upload) if prefers_report else None), headers=headers)
 
 
 def _find_cached(request: HttpRequest) -> HttpResponseBase | None:

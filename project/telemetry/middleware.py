@@ -125,4 +125,5 @@ def _access_log_entry(record: RequestRecord) -> dict[str, Any]:
         "cache": "304" if record.status == 304 else context.cache or "-",
         "sql": context.query_count,
         "cost": context.cost,
+        "upload": context.upload_outcome,
     }

@@ -17,10 +17,19 @@ from django.core.management.base import BaseCommand, CommandError
 
 from deals_api.errors import DatabaseBusy, DealsError
 from deals_api.formats import dump_json
-from deals_api.ingest.service import ingest_deals
-from deals_api.management.terminal import ExitCode, Interruption, ProgressBar, database_errors, format_table
+from deals_api.ingest.report import report_upload
+from deals_api.ingest.service import Progress, check_deals, ingest_deals
+from deals_api.management.terminal import (
+    ExitCode,
+    Interruption,
+    ProgressBar,
+    database_errors,
+    format_fields,
+    format_table,
+)
 from deals_api.models import Upload
 from deals_api.rest.exception_handler import error_body
+from deals_api.rest.serializers import accepted_body
 from deals_api.snapshots.retention import apply_retention_safely
 
 STANDARD_INPUT = "-"
@@ -30,26 +39,64 @@ UPLOADED_BY = "manage.py load_deals"
 
 class Command(BaseCommand):
     help = (
-        "Load a deals file and make it current, completely or not at all. Exit codes: 0 loaded, or already current;"
-        " 1 rejected; 2 no such file; 3 database not available; 130 interrupted."
+        "Load a deals file and make it current, completely or not at all. Exit codes: 0 loaded, already current, or"
+        " valid in a dry run; 1 rejected; 2 no such file; 3 database not available; 130 interrupted."
     )
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", metavar="FILE", help=f"a deals.csv; {STANDARD_INPUT} is standard input")
+        parser.add_argument("--dry-run", action="store_true", help="check the file and print its report; store nothing")
         parser.add_argument(
             "--format", choices=["text", "json"], default="text", help="json prints the body of POST /api/upload/"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         as_json = options["format"] == "json"
+        if options["dry_run"]:
+            self.dry_run(options["file"], as_json=as_json)
+        else:
+            self.load(options["file"], as_json=as_json)
+
+    def dry_run(self, path: str, *, as_json: bool) -> None:
+        interruption = Interruption()
+        with (
+            self.errors(as_json=as_json),
+            open_source(path) as (file, _),
+            interruption.handled(),
+            self.progress(file, interruption, "done") as progress,
+        ):
+            report = check_deals(file, progress)
+        if as_json:
+            self.write_json(accepted_body(report))
+        else:
+            self.stdout.write(f"The file is valid; nothing was stored.\n\n{format_fields(report.as_json())}")
+
+    def load(self, path: str, *, as_json: bool) -> None:
         start = time.monotonic()
         interruption = Interruption()
+        with self.errors(as_json=as_json), open_source(path) as (file, name), database_errors():
+            with interruption.handled(), self.progress(file, interruption, "storing sums") as progress:
+                upload = ingest_deals(file, name, UPLOADED_BY, progress)
+            current = Upload.objects.current() == upload
+            body = json_report(upload) if as_json else {}
+        if as_json:
+            self.write_json(body)
+        else:
+            self.stdout.write(summary(upload, time.monotonic() - start, current=current))
+        self.stdout.flush()
+        apply_retention_safely(settings.DEALS_LIMITS)
+        if interruption.requested:
+            raise CommandError("The load had finished before the interrupt.", returncode=ExitCode.INTERRUPTED)
+
+    @contextlib.contextmanager
+    def errors(self, *, as_json: bool) -> Iterator[None]:
+        """Convert errors of the block; as JSON, also print the body of a rejection.
+
+        Raises: CommandError.
+        """
         try:
-            with open_source(options["file"]) as (file, name), database_errors():
-                with interruption.handled():
-                    upload = self.load(file, name, interruption)
-                current = Upload.objects.current() == upload
+            yield
         except DatabaseBusy as error:
             raise CommandError(error.message, returncode=ExitCode.DATABASE) from error
         except DealsError as error:
@@ -59,17 +106,11 @@ class Command(BaseCommand):
             raise CommandError(message, returncode=ExitCode.REJECTED) from error
         except KeyboardInterrupt:
             raise CommandError("The load was interrupted.", returncode=ExitCode.INTERRUPTED) from None
-        if as_json:
-            self.write_json(json_report(upload))
-        else:
-            self.stdout.write(summary(upload, time.monotonic() - start, current=current))
-        self.stdout.flush()
-        apply_retention_safely(settings.DEALS_LIMITS)
-        if interruption.requested:
-            raise CommandError("The load had finished before the interrupt.", returncode=ExitCode.INTERRUPTED)
 
-    def load(self, file: IO[bytes], name: str, interruption: Interruption) -> Upload:
-        bar = ProgressBar(self.stderr, file.seek(0, 2)) if self.stderr.isatty() else None
+    @contextlib.contextmanager
+    def progress(self, file: IO[bytes], interruption: Interruption, last_status: str) -> Iterator[Progress]:
+        """Yield a function that handles an interrupt, and on a terminal draws the progress bar."""
+        bar = ProgressBar(self.stderr, file.seek(0, 2), last_status) if self.stderr.isatty() else None
 
         def progress(rows: int, bytes_read: int) -> None:
             interruption.check()
@@ -77,7 +118,7 @@ class Command(BaseCommand):
                 bar(rows, bytes_read)
 
         try:
-            return ingest_deals(file, name, UPLOADED_BY, progress)
+            yield progress
         finally:
             if bar:
                 bar.end()
@@ -125,7 +166,7 @@ def format_error(error: DealsError) -> str:
 
 
 def json_report(upload: Upload) -> dict[str, Any]:
-    """Return the body of the REST response, extended by the id and the counts of the upload."""
+    """Return the body of the REST response with its report, extended by the id and the counts of the upload."""
     return {
         "Status": "OK",
         "Upload": upload.pk,
@@ -133,6 +174,7 @@ def json_report(upload: Upload) -> dict[str, Any]:
         "Deals": upload.deal_count,
         "Customers": upload.customer_count,
         "Gems": upload.gem_count,
+        "Report": report_upload(upload).as_json(),
     }
 
 
