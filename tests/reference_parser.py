@@ -25,10 +25,9 @@ ZERO_WIDTH = (
     "\u2066\u2067\u2068\u2069\u206a\u206b\u206c\u206d\u206e\u206f\ufeff"
 )
 TOTALS = ["итого", "итог", "всего", "total", "totals", "sum", "grand total", "общий итог", "gesamt", "summe"]
-#: Compared without regard to case.
 SPREADSHEET_ERRORS = [
     *("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A", "#SPILL!", "#CALC!", "#GETTING_DATA"),
-    *("#ПУСТО!", "#ДЕЛ/0!", "#ЗНАЧ!", "#ССЫЛКА!", "#ИМЯ?", "#ЧИСЛО!", "#Н/Д"),
+    *("#ПУСТО!", "#ДЕЛ/0!", "#ЗНАЧ!", "#ССЫЛКА!", "#ИМЯ?", "#ЧИСЛО!", "#Н/Д", "#ПЕРЕНОС!"),
     *("#NV", "#WERT!", "#BEZUG!", "#NOM?", "#VALEUR!"),
 ]
 
@@ -72,17 +71,12 @@ class _NotCSV(Exception):
 def decode(content: bytes) -> str:
     """Return the text of a file in UTF-8 or UTF-16, without its marks, and with LF at the end of lines.
 
-    Raises: UnicodeDecodeError; NotATable, for UTF-32, and UTF-16 without a byte-order mark.
+    Raises: UnicodeDecodeError; NotATable, for UTF-32.
     """
     if content[:4] == b"\xff\xfe\0\0":
         raise NotATable
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        text = content.decode("utf-16")
-    else:
-        text = content.decode("utf-8")
-        if "\0" in text.lstrip().partition("\n")[0]:
-            raise NotATable
-    text = text.lstrip("\ufeff")
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    text = content.decode(encoding).lstrip("\ufeff")
     if b"\n" not in text.encode()[: 256 * 1024]:
         text = text.replace("\r", "\n")
     return text.rstrip("\x1a")
@@ -100,11 +94,13 @@ def read(text: str) -> list[Deal]:
             try:
                 _, cells = next(rows, (line, []))
             except _NotCSV:
-                unquoted = text[start:].partition("\n")[0].rstrip("\r").replace('"', "")
+                unquoted = text[start:].partition("\n")[0].replace("\r", "").replace('"', "")
                 if _is_header(_names(unquoted.split(delimiter))):
                     raise NotATable from None  # a repeated header below must not replace the damaged one
                 continue
             if _is_header(_names(cells)):
+                if any(_is_deal(above, delimiter, _names(cells)) for above in text[:start].split("\n")):
+                    raise NotATable
                 return _deals(rows, _names(cells))
         start = text.find("\n", start) + 1
         if start == 0:
@@ -118,6 +114,16 @@ def _names(cells: list[str]) -> list[str]:
 
 def _is_header(names: list[str]) -> bool:
     return all(names.count(column) == 1 for column in COLUMNS)
+
+
+def _is_deal(text: str, delimiter: str, names: list[str]) -> bool:
+    """Return whether a line above the header has five cells in its columns, and a date among them."""
+    try:
+        _, cells = next(_records(text, 0, 1, delimiter), (1, []))
+        _parse_date(cells[names.index("date")])
+        return all(_trim(cells[names.index(column)]) for column in COLUMNS)
+    except (_NotCSV, _InvalidCell, IndexError):
+        return False
 
 
 def _deals(rows: Iterator[tuple[int, list[str]]], names: list[str]) -> list[Deal]:
@@ -154,11 +160,11 @@ def _is_row_to_remove(cells: list[str], places: list[int]) -> bool:
     customer, item, total, quantity, date = five = [
         _trim(cells[place]) if place < len(cells) else "" for place in places
     ]
-    if [cell.casefold() for cell in five] == COLUMNS:
+    if [cell.strip('"').casefold() for cell in five] == COLUMNS:
         return True
     if "" not in five:
         return False
-    if any(_trim(cell).lower().rstrip(":") in TOTALS for cell in cells):
+    if any(_first_words(cell).strip().lower() in TOTALS for cell in cells):
         return True
     return customer == item == date == "" and (total != "" or quantity != "")
 
@@ -224,6 +230,15 @@ def _trim(cell: str) -> str:
     return cell
 
 
+def _first_words(cell: str) -> str:
+    """Return the text before the first character that is not a letter, number or space."""
+    words = _trim(cell)
+    for position, character in enumerate(words):
+        if character != " " and not _is_letter_or_number(character):
+            return words[:position]
+    return words
+
+
 def _is_trimmed(character: str) -> bool:
     return character == "\t" or character in ZERO_WIDTH or unicodedata.category(character) == "Zs"
 
@@ -240,10 +255,10 @@ def _is_control(character: str) -> bool:
 
 
 def _is_damaged(name: str) -> bool:
-    if "\ufffd" in name or name == "\\N" or name.upper() in SPREADSHEET_ERRORS:
+    if "\ufffd" in name or name == "\\N" or name in SPREADSHEET_ERRORS:
         return True
     word, colon, code = name.partition(":")
-    if colon and word.lower() in ("err", "ошибка", "fehler") and len(code) == 3 and code.strip(DIGITS) == "":
+    if colon and word in ("Err", "Ошибка", "Fehler") and len(code) == 3 and code.strip(DIGITS) == "":
         return True
     return "?" in name and not any(map(_is_letter_or_number, name))
 
