@@ -18,7 +18,7 @@ Problem = tuple[int, str | None]
 
 DIGITS = "0123456789"
 #: Marks of groups of three digits that are never decimal marks: spaces and the apostrophe.
-GROUP_MARKS = " \u00a0\u202f\u2009'"
+GROUP_MARKS = " \u00a0\u2007\u2009\u202f'’"
 #: Also soft hyphens, marks and embeddings of the writing direction, and invisible operators.
 ZERO_WIDTH = (
     "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2061\u2062\u2063\u2064"
@@ -240,7 +240,7 @@ def _first_words(cell: str) -> str:
 
 
 def _is_trimmed(character: str) -> bool:
-    return character == "\t" or character in ZERO_WIDTH or unicodedata.category(character) == "Zs"
+    return character == "\t" or character in ZERO_WIDTH or unicodedata.category(character) in ("Zs", "Zl", "Zp")
 
 
 def _parse_name(cell: str) -> str:

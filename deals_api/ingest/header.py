@@ -61,7 +61,7 @@ def find_header(lines: Sequence[str]) -> Header:
             names = [cell.casefold() for cell in cells]
             counts = {column: names.count(column) for column in COLUMNS}
             if set(counts.values()) == {1}:
-                _reject_deals_above(candidates, index + 1)
+                _reject_deals_above(lines[:index], delimiter)
                 return Header(index, delimiter, len(names), tuple(map(names.index, COLUMNS)))
             candidates.append(_Candidate(index, delimiter, cells, counts))
     raise _rejection(candidates)
@@ -88,13 +88,12 @@ def _first_record(lines: Sequence[str], delimiter: str) -> list[str]:
         return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
 
 
-def _reject_deals_above(candidates: Sequence[_Candidate], header_line: int) -> None:
+def _reject_deals_above(lines: Sequence[str], delimiter: str) -> None:
     """Raises: UnreadableUpload, because lines above the header are ignored."""
-    for candidate in candidates:
-        if is_deal(candidate.cells):
+    for line, text in enumerate(lines, 1):
+        if text.strip(BLANKS + "\r\n") and is_deal(_first_record([text], delimiter)):
             raise UnreadableUpload(
-                f"Line {candidate.line_index + 1} is a deal, but it is above the header in line {header_line}; move the"
-                " header to the top."
+                f"Line {line} is a deal, but it is above the header in line {len(lines) + 1}; move the header above it."
             )
 
 
