@@ -305,7 +305,7 @@ def _parse_number(cell: str, maximum: int) -> Decimal:
     whole = "".join(parts)
     if len(whole) > maximum:
         raise _InvalidCell
-    return Decimal(f"{whole}.{decimals or 0}")
+    return Decimal(f"{whole}.{decimals}" if decimals else whole)
 
 
 def _split_number(text: str) -> tuple[list[str], list[str]]:

@@ -36,7 +36,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A line that may be the header; ``counts`` says how often it has each of ``COLUMNS``."""
+    """A line that may be the header; ``counts`` are the numbers of its cells with the name of each column."""
 
     line_index: int
     delimiter: str
