@@ -254,7 +254,7 @@ def test_older_upload_is_compared_and_made_current(real_page: Page, server: Serv
 
 
 def test_names_are_shown_as_plain_text(real_page: Page, server: Server) -> None:
-    names = ["<img src=x onerror=alert(1)>", "x" * 255, "\u202eevil", "{{ 7*7 }}"]
+    names = ["<img src=x onerror=alert(1)>", "x" * 255, "not\u202eevil", "{{ 7*7 }}"]
     deals = [deal(name, "<script>alert(1)</script>", str(9 - index)) for index, name in enumerate(names)]
     server.upload(csv_of(*deals))
     expect(real_page.locator(".clients .name")).to_have_text(names)
