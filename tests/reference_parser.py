@@ -129,13 +129,14 @@ def _is_deal(text: str, delimiter: str, names: list[str]) -> bool:
 def _deals(rows: Iterator[tuple[int, list[str]]], names: list[str]) -> list[Deal]:
     parsers = dict(zip(COLUMNS, (_parse_name, _parse_name, _parse_total, _parse_quantity, _parse_date), strict=True))
     places = [names.index(column) for column in COLUMNS]
+    width = max(number for number, name in enumerate(names, 1) if name)
     deals: list[Deal] = []
     problems: list[Problem] = []
     try:
         for line, cells in rows:
             if not any(map(_trim, cells)):
                 continue
-            if _is_row_to_remove(cells, places) or len(cells) <= max(places) or any(map(_trim, cells[len(names) :])):
+            if _is_row_to_remove(cells, places) or len(cells) <= max(places) or any(map(_trim, cells[width:])):
                 problems.append((line, None))
                 continue
             values: list[Any] = []

@@ -109,6 +109,7 @@ FILE_VARIANTS: dict[str, bytes] = {
     "UTF-16 with tabs and CRLF": TWO_DEALS.replace(",", "\t").replace("\n", "\r\n").encode("utf-16"),
     "CR": TWO_DEALS.replace("\n", "\r").encode(),
     "CR in UTF-16": TWO_DEALS.replace("\n", "\r").encode("utf-16"),
+    "Ctrl-Z in a line of its own": TWO_DEALS.encode() + b"\x1a\r\n",
     "vertical bars": TWO_DEALS.replace(",", "|").encode(),
     "Ctrl-Z at the end": TWO_DEALS.encode() + b"\x1a",
     "Ctrl-Z after the last cell": TWO_DEALS.removesuffix("\n").encode("cp1251") + b"\x1a",
@@ -156,6 +157,17 @@ def test_real_file_is_read_completely(real_file: bytes) -> None:
     assert len({deal.customer for deal in deals}) == 18
     assert len({deal.item for deal in deals}) == 25
     assert deals == reference_parser.read(real_file.decode())
+
+
+@pytest.mark.parametrize("names", [["рубин", "сапфир"], ["РУБИН", "САПФИР"], ["пётр"], ["Ђорђе", "Љубица", "Милан"]])
+def test_windows_1251_in_any_case_is_read(names: list[str]) -> None:
+    content = lines(HEADER, *(row("item", name) for name in names)).decode().encode("cp1251")
+    assert [deal.item for deal in deals_in(content)] == names
+
+
+def test_notes_with_line_breaks_are_ignored() -> None:
+    note = '"called twice, 5 times\nsee letter of 2018-12-14, page 3\n"'
+    assert deals_in(lines(f"{HEADER},note", f"{GOOD},{note}")) == deals_in(lines(HEADER, GOOD))
 
 
 def test_identical_lines_are_two_deals() -> None:
@@ -279,6 +291,14 @@ def test_undecodable_file_is_rejected_with_its_first_bad_line(content: bytes, li
         (TWO_DEALS.encode("utf-16") + b"\0\xd8\n\0", "not valid UTF-16; save it as CSV UTF-8"),
         (TWO_DEALS.encode("mac-cyrillic"), "may be in the encoding of a Mac"),
         (lines(HEADER) + "ann,маяк,1,1,2018-12-14 08:29:52\n".encode("mac-cyrillic"), "neither UTF-8 nor clearly"),
+        (lines(HEADER, *(row("item", name) for name in ("рубин", "сапфир", "топаз"))).decode().encode("koi8-r"),
+         "neither UTF-8 nor clearly Windows-1251"),
+        (lines(HEADER, *(row("item", name) for name in ("РУБИН", "САПФИР", "ТОПАЗ"))).decode().encode("koi8-r"),
+         "neither UTF-8 nor clearly Windows-1251"),
+        (TWO_DEALS.encode("cp1251") * 3 + row("item", "Рубин").encode(), "neither UTF-8 nor clearly Windows-1251"),
+        (lines(HEADER, row("item", "«ромашка плюс»")).decode().encode("mac-cyrillic"), "the encoding of a Mac"),
+        (lines(GOOD.replace("612", ""), HEADER, GOOD), "Line 1 is a deal, but it is above the header in line 2"),
+        (lines("", GOOD.replace(",", ";"), HEADER, GOOD), "Line 2 is a deal, but it is above the header in line 3"),
         (b"<html><table><tr><td>customer</td></tr></table></html>", "looks like HTML or XML"),
         (b'\n{"deals": []}', "looks like JSON"),
         (b'[{"customer": "ann", "item": "ruby", "total": 1, "quantity": 1, "date": "2018"}]', "looks like JSON"),
@@ -555,6 +575,11 @@ INVALID_ROWS: list[tuple[bytes, list[tuple[int, str | None, str]]]] = [
      [(2, "total", "not_an_amount"), (12, None, "text_after_quote")]),
     (lines(HEADER, f'"{"x" * 140_000}",ruby,1,1,2018-12-14 08:29:52'), [(2, None, "cell_too_long")]),
     (lines(f"{HEADER},note", f'{GOOD},"big', f"{GOOD},", f'{GOOD},small"', f"{GOOD},"), [(2, None, "contains_deals")]),
+    (lines("customer,item,note,total,quantity,date", 'a,g,"x,1,1,2018-12-14 08:29', 'b,h,y",2,2,2018-12-14 08:29'),
+     [(2, None, "contains_deals")]),
+    (lines("customer,item,quantity,date,total,", "a,g,6,2018-12-14 08:29:52,612,50"), [(2, None, "wrong_cell_count")]),
+    (lines("customer,item,quantity,total,date,,", *["a,g,6,1,2018-12-14 08:29:52,,"] * 3,
+           "a,g,6,1,2018-12-14 08:29:52,506166,"), [(5, None, "wrong_cell_count")]),
     (lines(HEADER, "ann,ruby,1"), [(2, None, "wrong_cell_count")]),
     (lines(HEADER, HEADER), [(2, None, "repeated_header")]),
     (lines(HEADER, "Всего:,,1,,"), [(2, None, "totals_row")]),

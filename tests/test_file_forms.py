@@ -323,7 +323,8 @@ def files(draw: st.DrawFn, deals: list[Deal]) -> bytes:
             "quantity": draw(numbers(Decimal(deal.quantity))),
             "date": draw(dates(deal.date)),
         }
-        return write_row([write_cell(cells[column] if column in cells else draw(NOTES)) for column in columns])
+        notes = {column: draw(NOTES) if column else "" for column in columns}  # a column without a name has no values
+        return write_row([write_cell((notes | cells)[column]) for column in columns])
 
     titles = draw(st.lists(st.sampled_from(TITLES), max_size=9))
     header = delimiter.join(

@@ -32,7 +32,7 @@ from deals_api.ingest.cells import (
     read_total,
 )
 from deals_api.ingest.encoding import MAX_LINE_BYTES, decode
-from deals_api.ingest.header import LINES_NEEDED, find_header, is_deal
+from deals_api.ingest.header import LINES_NEEDED, find_header, has_deal
 from deals_api.ingest.reasons import InvalidCell, row_problem
 from deals_api.limits import Limits
 
@@ -55,6 +55,8 @@ _USUAL_QUANTITY: Final = re.compile(r"[0-9]{1,9}")
 _USUAL_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?")
 _USUAL_DATE_FORMAT: Final = "YYYY-MM-DD"
 _MIDNIGHT_AS_24: Final = " 24:"
+#: The end of a file in CP/M and MS-DOS.
+_CTRL_Z: Final = "\x1a"
 
 #: The beginning of the cell that names a row of totals.
 _TOTALS: Final = re.compile(
@@ -192,6 +194,8 @@ class DealsReader:
         if set(map(len, records)) != {self.header.width} or self.line - self.line_of_records > len(records):
             return None
         columns = list(zip(*records, strict=True))
+        if any("".join(column).strip(BLANKS) for column in columns[self.header.named_width :]):
+            return None
         customer, gem, total, quantity, date = (columns[position] for position in self.header.positions)
         try:
             return DealBatch(
@@ -237,7 +241,7 @@ class DealsReader:
         """Read the records row by row, and collect their problems."""
         batch = DealBatch([], [], [], [], [])
         for record in records:
-            if "".join(record).strip(BLANKS):
+            if "".join(record).strip(BLANKS + _CTRL_Z):
                 self._read_row(record, line, batch)
             line += _line_count(record)
         return batch
@@ -250,11 +254,14 @@ class DealsReader:
             self._add_problem(line, None, shown, "repeated_header")
         elif _has_totals(cells, record):
             self._add_problem(line, None, shown, "totals_row")
-        elif any("\n" in cell and self._contains_deal(cell) for cell in record):
+        elif any(
+            "\n" in cell and position not in positions and any(map(has_deal, cell.split("\n")))
+            for position, cell in enumerate(record)
+        ):
             self._add_problem(line, None, shown, "contains_deals")
-        elif len(record) <= max(positions) or "".join(record[self.header.width :]).strip(BLANKS):
+        elif len(record) <= max(positions) or "".join(record[self.header.named_width :]).strip(BLANKS):
             self._add_problem(
-                line, None, shown, "wrong_cell_count", cells=_cells(len(record)), header_cells=self.header.width
+                line, None, shown, "wrong_cell_count", cells=_cells(len(record)), header_cells=self.header.named_width
             )
         else:
             for column, cell, read, values in zip(COLUMNS, cells, _READERS, batch.columns, strict=True):
@@ -265,10 +272,6 @@ class DealsReader:
             if not self.problems:
                 self.decimal_separators.add(decimal_separator(cells[2]))
                 self.date_formats.add(date_format(cells[4]))
-
-    def _contains_deal(self, cell: str) -> bool:
-        """Return whether a line of the cell is a deal, because a quote was left open in an ignored column."""
-        return any(is_deal(line.split(self.header.delimiter)) for line in cell.splitlines())
 
     def _add_problem(self, line: int, column: str | None, value: str, code: str, **params: int | str) -> None:
         self._count_problem(row_problem(line, column, value, code, **params))

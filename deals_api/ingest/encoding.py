@@ -53,14 +53,21 @@ _CYRILLIC_WORD: Final = re.compile(
     rb"(?:[\xa8\xc0-\xdf]?[\xb8\xe0-\xff]++|[\xa8\xc0-\xdf]++)(?![A-Za-z\xa8\xb8\xc0-\xff])"
 )
 #: Evidence for MacCyrillic, which differs from Windows-1251 in the capitals, in я and in ё: a capital before two small
-#: letters, or я or ё after one. Mac capitals whose bytes are punctuation in Windows-1251 are not counted, nor are the
-#: bytes that are Э, Ю and Я in Windows-1251 but small letters or Ё on a Mac.
+#: letters, or я, ё or a closing quotation mark after one. Mac capitals whose bytes are punctuation in Windows-1251 are
+#: not counted, nor are the bytes that are З, Э, Ю and Я in Windows-1251 but other characters on a Mac.
 _MAC_LETTER: Final = re.compile(
-    rb"[\x80\x81\x83\x8a\x8c-\x90\x9a\x9c-\x9f][\xde\xe0-\xfe]{2}|(?<=[\xe0-\xfe])[\xde\xdf]"
+    rb"[\x80\x81\x83\x8a\x8c-\x90\x9a\x9c-\x9f][\xde\xe0-\xfe]{2}|(?<=[\xe0-\xfe])(?:[\xde\xdf]|\xc8(?![\xc0-\xff]))"
 )
 _WINDOWS_LETTER: Final = re.compile(
-    rb"(?<![\x80-\x9f\xc0-\xff])[\xa8\xc0-\xdc][\xe0-\xff]{2}|(?<=[\xe0-\xfe])[\xb8\xff]"
+    rb"(?<![\x80-\x9f\xc0-\xff])[\xa8\xc0-\xc6\xc8-\xdc][\xe0-\xff]{2}|(?<=[\xe0-\xfe])[\xb8\xff]"
 )
+#: A word that begins with a capital. KOI8-R exchanges capitals and small letters, so that it has none.
+_TITLE_CASE: Final = re.compile(rb"(?<![\x80-\xff])[\xa8\xc0-\xdf][\xb8\xe0-\xff]{2}")
+#: The letters О, Е, А, И, Н and Т, nearly half of any Russian text, in Windows-1251 and in KOI8-R.
+_COMMON_IN_1251: Final = re.compile("[оеаинтОЕАИНТ]".encode("cp1251"))
+_COMMON_IN_KOI8: Final = re.compile("[оеаинтОЕАИНТ]".encode("koi8-r"))
+#: Three Russian letters in UTF-8; no word in Windows-1251 has these bytes.
+_UTF8_WORD: Final = re.compile(rb"(?:[\xd0\xd1][\x80-\xbf]){3}")
 _UNUSED_IN_1251: Final = b"\x98"
 _CTRL_Z: Final = b"\x1a"
 
@@ -148,16 +155,19 @@ def _first_broken_line(file: IO[bytes], newline: bytes) -> tuple[int, str] | Non
 def _is_windows_1251(file: IO[bytes], newline: bytes) -> bool:
     """Raises: UnreadableUpload, if the text may be in MacCyrillic, which has the same small letters."""
     file.seek(0)
-    high = in_utf8 = in_words = mac = windows = 0
+    high = in_utf8 = in_words = mac = windows = titles = common = common_in_koi8 = 0
     for block in read_blocks(file, newline):
-        if _UNUSED_IN_1251 in block:
+        if _UNUSED_IN_1251 in block or _UTF8_WORD.search(block):
             return False
         high += len(_HIGH_BYTE.findall(block))
         in_utf8 += sum(map(len, _UTF8_CHARACTER.findall(block)))
         in_words += sum(map(len, _CYRILLIC_WORD.findall(block)))
         mac += len(_MAC_LETTER.findall(block))
         windows += len(_WINDOWS_LETTER.findall(block))
-    if in_utf8 * 2 >= high or in_words * 2 <= high:
+        titles += len(_TITLE_CASE.findall(block))
+        common += len(_COMMON_IN_1251.findall(block))
+        common_in_koi8 += len(_COMMON_IN_KOI8.findall(block))
+    if in_utf8 * 2 >= high or in_words * 2 <= high or (not titles and common_in_koi8 > common):
         return False
     if mac > 9 * windows:  # Serbian and Macedonian in Windows-1251 have a few such letters
         raise UnreadableUpload("The text may be in the encoding of a Mac (MacCyrillic); save the file as CSV UTF-8.")

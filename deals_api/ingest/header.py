@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -20,17 +21,24 @@ _MAX_LINE_BREAKS: Final = 8
 #: Lines that ``find_header`` needs.
 LINES_NEEDED: Final = _FIRST_LINES + _MAX_LINE_BREAKS
 _DELIMITERS: Final = ",;\t|"
+_ANY_DELIMITER: Final = re.compile(r"[,;\t|]")
+#: A date with a time, for a quick search.
+_DATE: Final = re.compile(r"[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}[ T][0-9]{1,2}:")
 #: Cells that a description of an invalid header considers.
 _MAX_CELLS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The header: the index of its first line, the delimiter, and the cell of each of ``COLUMNS``, from 0."""
+    """The header: the index of its first line, the delimiter, and the cell of each of ``COLUMNS``, from 0.
+
+    ``width`` is the number of cells, ``named_width`` without blank cells at the end.
+    """
 
     line_index: int
     delimiter: str
     width: int
+    named_width: int
     positions: tuple[int, ...]
 
 
@@ -61,8 +69,9 @@ def find_header(lines: Sequence[str]) -> Header:
             names = [cell.casefold() for cell in cells]
             counts = {column: names.count(column) for column in COLUMNS}
             if set(counts.values()) == {1}:
-                _reject_deals_above(lines[:index], delimiter)
-                return Header(index, delimiter, len(names), tuple(map(names.index, COLUMNS)))
+                _reject_deals_above(lines[:index])
+                named_width = max(number for number, name in enumerate(names, 1) if name)
+                return Header(index, delimiter, len(names), named_width, tuple(map(names.index, COLUMNS)))
             candidates.append(_Candidate(index, delimiter, cells, counts))
     raise _rejection(candidates)
 
@@ -88,29 +97,34 @@ def _first_record(lines: Sequence[str], delimiter: str) -> list[str]:
         return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
 
 
-def _reject_deals_above(lines: Sequence[str], delimiter: str) -> None:
+def _reject_deals_above(lines: Sequence[str]) -> None:
     """Raises: UnreadableUpload, because lines above the header are ignored."""
     for line, text in enumerate(lines, 1):
-        if text.strip(BLANKS + "\r\n") and is_deal(_first_record([text], delimiter)):
+        if has_deal(text, minimum=len(COLUMNS) - 1):
             raise UnreadableUpload(
                 f"Line {line} is a deal, but it is above the header in line {len(lines) + 1}; move the header above it."
             )
 
 
-def is_deal(cells: Sequence[str]) -> bool:
-    """Return whether a row has five values, an amount and a date among them."""
+def has_deal(line: str, minimum: int = 2) -> bool:
+    """Return whether a line outside of the table has an amount and a date, and at least ``minimum`` values."""
+    if not _DATE.search(line):
+        return False
+    values = [value for cell in _ANY_DELIMITER.split(line) if (value := cell.strip(BLANKS + '\r\n"'))][:_MAX_CELLS]
+    return len(values) >= minimum and _is_deal(values)
 
-    def is_valid(read: Callable[[str], object], cell: str) -> bool:
+
+def _is_deal(values: Sequence[str]) -> bool:
+    """Return whether one value is an amount and one is a date."""
+
+    def is_valid(read: Callable[[str], object], value: str) -> bool:
         try:
-            read(cell)
+            read(value)
         except InvalidCell:
             return False
         return True
 
-    values = list(filter(None, cells[:_MAX_CELLS]))
-    return len(values) >= len(COLUMNS) and all(
-        any(is_valid(read, value) for value in values) for read in (read_total, read_date)
-    )
+    return all(any(is_valid(read, value) for value in values) for read in (read_total, read_date))
 
 
 # Descriptions of what was found
@@ -127,7 +141,8 @@ def _rejection(candidates: Sequence[_Candidate]) -> UnreadableUpload:
         return UnreadableUpload("The file is not CSV text: it looks like HTML or XML; save it as CSV.")
     best = max(candidates, key=lambda candidate: candidate.columns_found)  # the first one of equals
     line = best.line_index + 1
-    if is_deal(best.cells):
+    values = list(filter(None, best.cells[:_MAX_CELLS]))
+    if len(values) >= len(COLUMNS) and _is_deal(values):
         return UnreadableUpload(
             f"The header is missing: line {line} is already a deal. Insert the line {','.join(COLUMNS)} above it."
         )

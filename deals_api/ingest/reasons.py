@@ -47,7 +47,7 @@ REASONS: Final = {
     "not_a_quantity": "is not a whole number of 1 or more",
     # Dates
     "not_a_date": "is not a date and time such as 2018-12-14 08:29:52",
-    "no_such_date": "is not a valid calendar date and time; write dates as 2018-12-14 or 14.12.2018",
+    "no_such_date": "is not a valid calendar date and time",
     "too_many_second_decimals": "has more than six decimal places in its seconds",
     "day_missing": "has no day, because a spreadsheet saved only the time; format the column as yyyy-mm-dd hh:mm:ss,"
     " or send the original file",
