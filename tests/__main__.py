@@ -18,7 +18,7 @@ import pytest
 from tests import services
 from tests.requires import PROGRAMS
 
-MINUTES = 12
+MINUTES = 13
 
 
 def start(arguments: list[str], output: IO[bytes] | None, **environment: str) -> subprocess.Popen[bytes]:

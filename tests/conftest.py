@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg2
@@ -70,11 +72,17 @@ def real_file() -> bytes:
 
 
 @pytest.fixture
-def limits(settings: Settings) -> Any:
-    """Return a function that changes limits for one test: ``limits(max_rows=1)``."""
+def limits(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that changes limits for one test: ``limits(max_rows=1)``.
+
+    A limit per minute stops the clock of the counters, so that no minute ends during the test.
+    """
 
     def change(**values: int) -> None:
         settings.DEALS_LIMITS = replace(settings.DEALS_LIMITS, **values)
+        if any(name.endswith("_per_minute") for name in values):
+            now = time.time()
+            monkeypatch.setattr("deals_api.security.throttling.time", SimpleNamespace(time=lambda: now))
 
     return change
 
