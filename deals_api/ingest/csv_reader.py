@@ -229,7 +229,7 @@ class DealsReader:
 
     def _read_dates(self, cells: Sequence[str]) -> list[str]:
         """Raises: ValueError."""
-        if not _all_match(_USUAL_DATE, cells) or _MIDNIGHT_AS_24 in "".join(cells):  # Python 3.13 accepts that hour
+        if not _all_match(_USUAL_DATE, cells) or _MIDNIGHT_AS_24 in "".join(cells):  # some Pythons accept that hour
             dates = list(map(read_date, cells))
             self.date_formats.update(map(date_format, cells))
             return dates
