@@ -202,9 +202,10 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 # Database
 
-#: Time limits of a session; a bulk load disables ``statement_timeout`` for its transaction.
+#: Parameters of libpq. None of them is sent to the server, because PgBouncer rejects unknown startup parameters.
 POSTGRES_OPTIONS = {
-    "options": "-c statement_timeout=60s -c lock_timeout=30s -c idle_in_transaction_session_timeout=60s",
+    # Of several hosts, use the primary: a standby may lack the last uploads.
+    "target_session_attrs": "read-write",
     "connect_timeout": 5,
     # Detect within 20 to 30 seconds that the database host is unreachable.
     "keepalives_idle": 20, "keepalives_interval": 5, "keepalives_count": 2,
@@ -215,8 +216,7 @@ POSTGRES_OPTIONS = {
 def database(url: str) -> dict[str, Any]:
     """Return the entry of DATABASES for a ``DATABASE_URL``."""
     try:
-        # Persistent connections, checked once per request, because the database may have restarted.
-        entry: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=None, conn_health_checks=True))
+        entry = _parse_database_url(url)
     except (ValueError, dj_database_url.UnknownSchemeError) as error:
         raise ImproperlyConfigured(f"DATABASE_URL is invalid: {error}") from None
     if "%00" in url:
@@ -243,9 +243,40 @@ def database(url: str) -> dict[str, Any]:
             make_dsn(**options)
         except psycopg2.ProgrammingError as error:
             raise ImproperlyConfigured(f"DATABASE_URL is invalid: {error}") from None
+        entry["ENGINE"] = "deals_api.postgresql"
         entry["OPTIONS"] = {**POSTGRES_OPTIONS, **options}
+        if entry["OPTIONS"]["target_session_attrs"] not in ("read-write", "primary"):
+            raise ImproperlyConfigured("DATABASE_URL must have target_session_attrs=read-write, which is the default")
     else:
         raise ImproperlyConfigured("DATABASE_URL must begin with sqlite:// or postgres://")
+    return entry
+
+
+def _parse_database_url(url: str) -> dict[str, Any]:
+    """Parse a URL with one host, or with several of PostgreSQL: ``host1:5432,host2``.
+
+    Raises: ValueError, UnknownSchemeError.
+    """
+    # Scheme and password, hosts, path and parameters.
+    [(before, hosts, after)] = re.findall(r"\A((?:\w+://)?(?:[^/?#]*@)?)([^/?#]*)(.*)\Z", url, re.DOTALL)
+    entries: list[dict[str, Any]] = [
+        dict(
+            dj_database_url.parse(
+                before + host + after,
+                # Persistent connections, checked once per request, because the database may have restarted.
+                conn_max_age=None,
+                conn_health_checks=True,
+                # They would outlive a transaction; see ``deals_api.postgresql``.
+                disable_server_side_cursors=True,
+            )
+        )
+        for host in hosts.split(",")
+    ]
+    entry = entries[0]
+    if len(entries) > 1:
+        if not all(each.get("HOST") for each in entries):
+            raise ValueError("one of several hosts has no name")
+        entry["HOST"], entry["PORT"] = (",".join(str(each[name]) for each in entries) for name in ("HOST", "PORT"))
     return entry
 
 

@@ -1,7 +1,8 @@
-"""Timeouts of PostgreSQL connections, and planner statistics."""
+"""Time limits of PostgreSQL statements, read-only servers, and planner statistics."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 import threading
@@ -9,13 +10,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import pytest
-from django.db import OperationalError, connection, connections, transaction
+from django.db import DataError, OperationalError, close_old_connections, connection, connections, transaction
 from django.db.utils import ConnectionHandler
+from django.test import Client
+from psycopg2.extensions import cursor
 
 from deals_api.db_vendor import StatementTimer, disable_statement_timeout
 from deals_api.ingest.service import ingest_deals
+from deals_api.models import CurrentUpload
 from tests.builders import csv_of, deal, load
 from tests.servers import TIMEOUT
 from tests.test_settings import settings_of
@@ -38,25 +43,60 @@ def show(name: str) -> str:
 
 
 @contextmanager
-def session(**timeouts: str) -> Iterator[None]:
-    """Use a connection with the options of the service, and these timeouts."""
+def session(**values: str) -> Iterator[None]:
+    """Use a connection with these startup options."""
     options = connection.settings_dict["OPTIONS"]
-    before = options["options"]
     connection.close()
-    options["options"] = before + "".join(f" -c {name}={value}" for name, value in timeouts.items())
+    options["options"] = " ".join(f"-c {name}={value}" for name, value in values.items())
     try:
         yield
     finally:
-        options["options"] = before
+        del options["options"]
         connection.close()
 
 
+#: The documented limits, as PostgreSQL shows them.
+LIMITS = {"statement_timeout": "1min", "lock_timeout": "30s", "idle_in_transaction_session_timeout": "1min"}
+
+
+def execute_in_session(sql: str) -> str:
+    """Execute a statement without the time limits of the service; return its status or its value."""
+    connection.ensure_connection()
+    with cursor(connection.connection) as statement:
+        statement.execute(sql)
+        return str(*statement.fetchall()[0]) if statement.description else str(statement.statusmessage)
+
+
 @pytest.mark.django_db(transaction=True)
-def test_session_has_timeouts() -> None:
-    with session():
-        assert show("statement_timeout") == "1min"
-        assert show("lock_timeout") == "30s"
-        assert show("idle_in_transaction_session_timeout") == "1min"
+@pytest.mark.parametrize(("name", "limit"), LIMITS.items())
+def test_each_statement_has_time_limits(name: str, limit: str) -> None:
+    """And no limit remains in the session, which a connection pool may share between clients."""
+    assert show(name) == limit
+    with transaction.atomic():
+        assert [show(name), show(name)] == [limit, limit]
+    with pytest.raises(DataError), transaction.atomic():
+        execute("SELECT 1 / 0")
+    assert execute_in_session(f"SHOW {name}") == "0"
+    assert show(name) == limit
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rolled_back_savepoint_keeps_the_time_limits() -> None:
+    with transaction.atomic():
+        with pytest.raises(DataError):
+            execute("SELECT 1 / 0")
+        assert {name: show(name) for name in LIMITS} == LIMITS
+
+
+@pytest.mark.django_db(transaction=True)
+def test_cursors_end_with_their_statement() -> None:
+    """A cursor WITH HOLD would be lost if the next statement runs in another session."""
+    CurrentUpload.objects.get_or_create(pk=CurrentUpload.ONLY)
+    rows = CurrentUpload.objects.iterator(chunk_size=1)
+    next(rows)
+    with connection.cursor() as statement:
+        statement.execute("SELECT count(*) FROM pg_cursors")
+        assert statement.fetchall() == [(0,)]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -123,10 +163,53 @@ def test_connection_to_a_hung_database_times_out() -> None:
         assert 1 < time.monotonic() - start < 60
 
 
-def test_operator_can_set_other_timeouts() -> None:
-    databases: dict[str, Any] = settings_of(DATABASE_URL="postgres://db/deals?options=-c%20jit%3Doff")["DATABASES"]
-    options = databases["default"]["OPTIONS"]
-    assert (options["options"], options["connect_timeout"]) == ("-c jit=off", 5)
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "option", ["-c lock_timeout=7s", "-clock_timeout=7s", "--lock-timeout=7s", "-c Lock_Timeout=7s"]
+)
+def test_startup_options_replace_only_the_limits_that_they_set(option: str) -> None:
+    settings = connection.settings_dict
+    address = f"{settings['USER']}@{settings['HOST']}:{settings['PORT']}/{settings['NAME']}"
+    options = quote(f"{option} -c deadlock_timeout=2s -c jit=off")
+    databases = settings_of(DATABASE_URL=f"postgres://{address}?options={options}")["DATABASES"]
+    with contextlib.closing(ConnectionHandler(databases)["default"]) as other, other.cursor() as statement:
+        for name, value in {**LIMITS, "lock_timeout": "7s", "deadlock_timeout": "2s", "jit": "off"}.items():
+            statement.execute(f"SHOW {name}")
+            assert statement.fetchall() == [(value,)]
+
+
+# Read-only servers
+
+
+def make_read_only() -> int:
+    """Let new transactions fail to write, as on a standby; return the process id of the connection's server process."""
+    execute_in_session("SET default_transaction_read_only = on")
+    pid: int = connection.connection.info.backend_pid
+    return pid
+
+
+@pytest.mark.django_db(transaction=True)
+def test_write_on_a_read_only_server_is_a_503_and_ends_the_connection(client: Client) -> None:
+    def upload() -> Any:
+        return client.post("/api/upload/", {"deals": io.BytesIO(csv_of(deal("bob")))})
+
+    load(deal("ann"))
+    pid = make_read_only()
+    response = upload()
+    assert (response.status_code, response.json()["Code"]) == (503, "database_busy")
+    assert response.headers["Retry-After"] == "2"
+    close_old_connections()  # as at the start of each request, except those of the test client
+    assert upload().status_code == 200
+    assert connection.connection.info.backend_pid != pid
+
+
+@pytest.mark.django_db(transaction=True)
+def test_read_never_uses_a_connection_that_became_read_only(client: Client) -> None:
+    load(deal("ann"))
+    pid = make_read_only()
+    close_old_connections()
+    assert client.get("/api/top-clients/").json()["response"][0]["username"] == "ann"
+    assert connection.connection.info.backend_pid != pid
 
 
 @pytest.mark.django_db(transaction=True)

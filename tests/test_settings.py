@@ -160,11 +160,26 @@ def test_sqlite_url_is_the_path_of_a_file(url: str, name: str) -> None:
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
 def test_postgres_url_has_user_host_and_database(scheme: str) -> None:
     entry = database(f"{scheme}://ann:p%40ss%2Fword@db.example:5433/deals?sslmode=require")
-    assert entry["ENGINE"] == "django.db.backends.postgresql"
+    assert entry["ENGINE"] == "deals_api.postgresql"
     assert (entry["USER"], entry["PASSWORD"]) == ("ann", "p@ss/word")
     assert (entry["HOST"], entry["PORT"], entry["NAME"]) == ("db.example", 5433, "deals")
     assert entry["OPTIONS"] == {**settings_of()["POSTGRES_OPTIONS"], "sslmode": "require"}
     assert (entry["CONN_MAX_AGE"], entry["CONN_HEALTH_CHECKS"]) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "names", "ports"),
+    [
+        ("db1:5432,db2:5433", "db1,db2", "5432,5433"),
+        ("db1,db2,db3", "db1,db2,db3", ",,"),
+        ("[::1]:5433,db2,[2001:db8::2]", "::1,db2,2001:db8::2", "5433,,"),
+    ],
+)
+def test_postgres_url_may_have_several_hosts(hosts: str, names: str, ports: str) -> None:
+    entry = database(f"postgres://ann:p%40ss,word@{hosts}/deals?target_session_attrs=primary")
+    assert (entry["HOST"], entry["PORT"]) == (names, ports)
+    assert (entry["USER"], entry["PASSWORD"], entry["NAME"]) == ("ann", "p@ss,word", "deals")
+    assert entry["OPTIONS"] == {**settings_of()["POSTGRES_OPTIONS"], "target_session_attrs": "primary"}
 
 
 @pytest.mark.parametrize("variables", [{}, {"REDIS_URL": ""}])
@@ -221,6 +236,9 @@ INVALID = {
         "mysql://db/deals", "oracle://db/deals", "postgis://db/deals", "http://db/deals", "/srv/deals.sqlite3",
         "nonsense", "postgres://db:port/deals", "postgres://db:99999/deals", "postgres://db",
         "postgres://db/deals?nonsense=1", "postgres://db/a%00b", "postgres://[::1/deals",
+        "postgres://db1:5432,db2:port/deals", "postgres://db1,db2:99999/deals", "postgres://db1,/deals",
+        "postgres://db1,,db2/deals", "postgres://[::1],[::2/deals", "postgres://db1,db2", "postgres://db1,db2/deals?x=1",
+        "postgres://db/deals?target_session_attrs=any", "postgres://db/deals?target_session_attrs=standby",
         "sqlite://folder/file", "sqlite:////folder/a%00b", "sqlite:///file?nonsense=1", "sqlite:///file?timeout=soon",
     ],
     "REDIS_URL": [

@@ -1,0 +1,1 @@
+"""Django's database backend for PostgreSQL, adapted to connection poolers and failover."""
