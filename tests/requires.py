@@ -1,9 +1,10 @@
-"""External programs that some tests use and a machine may lack."""
+"""Programs and features that some tests use and a machine may lack."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,17 @@ def require(name: str) -> None:
     """Skip the test if the program is not installed; fail it in CI, where every program must be."""
     if shutil.which(PROGRAMS[name]) is None:
         skip_or_fail(f"{name} is not installed")
+
+
+def require_unnamed_files(folder: Path) -> None:
+    """Set the modification time of the folder to 0; an entry that exists for a moment changes it.
+
+    Skip the test if the file system lacks O_TMPFILE: Python then creates each temporary file with a name.
+    """
+    os.utime(folder, (0, 0))
+    tempfile.TemporaryFile(dir=folder).close()
+    if folder.stat().st_mtime != 0:
+        skip_or_fail(f"the file system of {folder} cannot create files without a name")
 
 
 def skip_or_fail(reason: str) -> None:

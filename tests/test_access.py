@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,7 @@ from deals_api.security.throttling import (
 from deals_api.security.tokens import holder_of, read_tokens
 from tests import services
 from tests.builders import csv_of, deal, load
+from tests.requires import require_unnamed_files
 from tests.servers import TIMEOUT, serving
 
 pytestmark = pytest.mark.django_db
@@ -270,6 +272,13 @@ def test_counts_of_concurrent_processes_are_exact() -> None:
     assert counters.add("upload:192.0.2.1", 7) == 201
     assert counters.add("upload:192.0.2.2", 7) == 1
     assert counters.add("upload:192.0.2.1", 8) == 1
+
+
+def test_lock_file_never_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_unnamed_files(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert RateCounters().add("upload:192.0.2.1", 7) == 1
+    assert tmp_path.stat().st_mtime == 0
 
 
 class PausingCells:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import re
 import signal
 import socket
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +24,7 @@ from redis import Redis
 from tests import services
 from tests.bench.files import write_deals
 from tests.builders import csv_of, deal, many
+from tests.requires import require_unnamed_files
 from tests.server_actions import (
     BOTH_APIS,
     GRAPHQL,
@@ -298,12 +301,13 @@ INCOMPLETE_REQUEST = (
 
 
 def open_upload_files(server: Server) -> int:
-    """Count the uploaded files that the workers hold open; the files are already unlinked."""
+    """Count the uploaded files that the workers hold open: files with bytes and without a name."""
     count = 0
     for worker in server.workers():
         for descriptor in Path(f"/proc/{worker.pid}/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):  # closed in the meantime
-                count += ".upload" in str(descriptor.readlink())
+                file = descriptor.stat()
+                count += stat.S_ISREG(file.st_mode) and file.st_nlink == 0 and file.st_size > 0
     return count
 
 
@@ -326,6 +330,27 @@ def test_crash_while_receiving_a_body_leaves_no_file(tmp_path: Path, environment
             wait_until(lambda: open_upload_files(server) == 1)
             server.kill()
         assert list(folder.iterdir()) == []
+
+
+def test_temporary_files_never_have_a_name(tmp_path: Path, environment: dict[str, str]) -> None:
+    """A crash at any moment leaves no file: the folder's modification time shows that it never had an entry."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    require_unnamed_files(folder)
+    with serving(tmp_path, **environment, TMPDIR=str(folder)) as server:
+        os.utime(folder, (0, 0))
+        upload(server, "form")
+        csv = {"Content-Type": "text/csv"}
+        body = httpx.post(f"{server.url}/api/upload/", content=csv_of(deal("body")), headers=csv, timeout=TIMEOUT)
+        assert body.status_code == 200
+        with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as client:
+            client.sendall(b"GET /api/exports/deals.csv HTTP/1.0\r\nHost: x\r\n\r\n")  # the export is spooled
+            assert b"body" in client.makefile("rb").read()
+        with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as client:
+            client.sendall(INCOMPLETE_REQUEST)
+            wait_until(lambda: open_upload_files(server) == 1)
+        wait_until(lambda: open_upload_files(server) == 0)
+        assert folder.stat().st_mtime == 0
 
 
 def test_too_large_file_is_rejected_before_it_is_read(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import os
 import socket
 import subprocess
 from collections.abc import Callable
@@ -14,7 +15,6 @@ from typing import Any
 import httpx
 import pytest
 import requests
-from django.core.files.uploadedfile import TemporaryUploadedFile
 from django.test import Client
 
 from deals_api.ingest import service
@@ -95,13 +95,12 @@ def test_csv_body_is_stored_in_a_file_without_a_name_and_closed(
 
     def record(file: Any, *args: Any) -> Upload:
         files.append(file)
-        assert not Path(file.temporary_file_path()).exists()
+        assert os.fstat(file.fileno()).st_nlink == 0  # on disk, without a name
         return ingest(file, *args)
 
     monkeypatch.setattr(service, "ingest_deals", record)
     assert send(client, csv_of(deal(total="x" if rejected else "1"))).status_code == (400 if rejected else 200)
     (file,) = files
-    assert isinstance(file, TemporaryUploadedFile)
     assert file.closed
 
 
@@ -118,8 +117,9 @@ def test_csv_body_over_the_limit_is_413(client: Client, limits: Any, monkeypatch
     assert error_of(send(client, b"x", CONTENT_LENGTH="10000000"), 413)["Code"] == "upload_too_large"
 
 
-def test_incomplete_csv_body_is_rejected_and_its_file_closed(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    load(deal("old"))
+@pytest.fixture
+def stored_files(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The files that were created for uploads."""
     files = []
     new_file = SingleFileUploadHandler.new_file
 
@@ -128,12 +128,34 @@ def test_incomplete_csv_body_is_rejected_and_its_file_closed(client: Client, mon
         files.append(handler.file)
 
     monkeypatch.setattr(SingleFileUploadHandler, "new_file", record)
+    return files
+
+
+def test_incomplete_csv_body_is_rejected_and_its_file_closed(client: Client, stored_files: list[Any]) -> None:
+    load(deal("old"))
     content = csv_of(deal("half"))
     short: dict[str, Any] = {"wsgi.input": io.BytesIO(content), "CONTENT_LENGTH": str(len(content) + 9)}
     body = error_of(send(client, content, **short), 400)
     assert body["Desc"] == f"The body ended early: {len(content)} of {len(content) + 9} bytes arrived."
     assert client.get(UPLOAD).json()["response"][0]["username"] == "old"
-    assert [file.closed for file in files] == [True]
+    assert [file.closed for file in stored_files] == [True]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        part(csv_of(deal())),
+        part(csv_of(deal())) + b"--c--\r\n",
+        part(csv_of(deal())) + part(b"second file") + b"--b--\r\n",
+        part(csv_of(deal())) + part(b"x", 'form-data; name="other"') + b"--b--\r\n",
+        part(csv_of(deal())) + part(b"x" * 3_000_000, 'form-data; name="other"') + b"--b--\r\n",
+        part(csv_of(deal()), 'form-data; name="other"; filename="d.csv"') + b"--b--\r\n",
+    ],
+    ids=["no end", "end of another body", "two files", "unknown field", "large field", "file in another field"],
+)
+def test_file_of_a_rejected_form_is_closed(client: Client, stored_files: list[Any], body: bytes) -> None:
+    assert multipart(client, body).status_code in (400, 413)
+    assert [file.closed for file in stored_files] == [True]
 
 
 def test_chunked_csv_body_is_411(client: Client) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import IO, Any, Final
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from django.core.files.uploadhandler import TemporaryFileUploadHandler
+from django.core.files.uploadhandler import FileUploadHandler
 from django.http import QueryDict
 from django.utils.datastructures import MultiValueDict
 from django.utils.http import parse_header_parameters
@@ -164,14 +164,29 @@ class _CountingStream:
             raise ParseError("The body does not end with the boundary of its Content-Type.")
 
 
-class SingleFileUploadHandler(TemporaryFileUploadHandler):
-    """Store one uploaded file on disk; reject a second one."""
+class SingleFileUploadHandler(FileUploadHandler):
+    """Store one uploaded file on disk; reject a second one.
+
+    The stored file has no name, so nothing is left on disk if the process is killed; that of Django's
+    ``TemporaryFileUploadHandler`` has one.
+    """
 
     def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
         if hasattr(self, "file"):
             raise ParseError("Expected one file; the request has more.")
-        # Django would append the extension to the name of the stored file, which may become too long.
-        super().new_file(field_name, FIELD, *args, **kwargs)
-        # The open file remains readable; without a name, nothing is left on disk if the process is killed.
-        Path(self.file.temporary_file_path()).unlink()
+        super().new_file(field_name, file_name, *args, **kwargs)
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the request
+        self.file = UploadedFile(file, FIELD, self.content_type, charset=self.charset)
         self.file.name = file_name or None
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        self.file.write(raw_data)
+
+    def file_complete(self, file_size: int) -> UploadedFile[bytes]:
+        self.file.seek(0)
+        self.file.size = file_size
+        return self.file
+
+    def upload_interrupted(self) -> None:
+        if hasattr(self, "file"):
+            self.file.close()

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
-from pathlib import Path
 from typing import Final
 
 _ROWS: Final = 4
@@ -30,8 +29,8 @@ class RateCounters:
         #: The minute in cell 0, then the rows.
         self._cells = memoryview(self._memory).cast("I")
         self._thread_lock = threading.Lock()
-        self._lock_file, name = tempfile.mkstemp()
-        Path(name).unlink()  # the open file can be locked without a name
+        with tempfile.TemporaryFile() as file:  # without a name, so that it is never left on disk
+            self._lock_file = os.dup(file.fileno())
         self._seed = os.urandom(16)  # secret, so that attackers cannot prepare keys that collide
 
     def add(self, key: str, minute: int) -> int:
