@@ -333,7 +333,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SORT_OPERATIONS": False,  # the order of urls.py, most used first
     "COMPONENT_SPLIT_REQUEST": True,  # describes an uploaded file as bytes instead of a URL
-    "POSTPROCESSING_HOOKS": ["deals_api.rest.openapi.add_components"],
+    "POSTPROCESSING_HOOKS": ["deals_api.rest.openapi.add_components", "deals_api.rest.openapi.sort_methods"],
     "SWAGGER_UI_DIST": "SIDECAR",  # the installed package instead of a CDN
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +31,7 @@ from deals_api.rest.openapi_examples import EXPORTS
 from deals_api.security.throttling import count_computation, count_upload, counters
 from deals_api.security.tokens import read_tokens
 from tests.builders import csv_of, deal
+from tests.servers import ROOT
 from tests.test_error_shape import defined_codes, statuses_of_rest
 from tests.test_rest import UPLOAD, error_of, part, post
 
@@ -44,6 +48,13 @@ def client() -> Client:
 @pytest.fixture
 def document(client: Client) -> Any:
     return client.get("/api/schema/", {"format": "json"}).json()
+
+
+def test_document_does_not_depend_on_hash_randomization() -> None:
+    command = [sys.executable, "manage.py", "spectacular"]
+    environments = [os.environ | {"PYTHONHASHSEED": seed} for seed in ("1", "2", "3", "4")]
+    documents = {subprocess.check_output(command, cwd=ROOT, env=environment) for environment in environments}
+    assert len(documents) == 1
 
 
 def operations(document: Any) -> Iterator[tuple[str, str, Any]]:

@@ -59,6 +59,12 @@ def add_components(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     return result
 
 
+def sort_methods(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Sort the methods of each path, whose order differs between processes; a postprocessing hook."""
+    result["paths"] = {path: dict(sorted(operations.items())) for path, operations in result["paths"].items()}
+    return result
+
+
 class DealsAutoSchema(AutoSchema):
     """Never treat a view as a list view: no response of this API is a bare list."""
 
