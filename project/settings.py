@@ -63,6 +63,15 @@ try:
     LOG_REQUESTS = bool(whole_number(os.environ, "LOG_REQUESTS", minimum=0, maximum=1, default=1))
     METRICS = bool(whole_number(os.environ, "METRICS", minimum=0, maximum=1, default=1))
     PROXIES = whole_number(os.environ, "PROXIES", minimum=0, maximum=10, default=0)
+    # Everything is below this path (``/deals``); empty for the root. No value contains the separator.
+    BASE_PATH = "".join(
+        _values(
+            "BASE_PATH",
+            r"/|(?!/(health|metrics)(/|$))(/(?!\.{1,2}(/|$))(?a:[\w.~-])+)+/?",
+            "a path of letters, digits, '.', '_', '~' and '-', such as /deals, and not below /health or /metrics",
+            "\0",
+        )
+    ).rstrip("/")
     _host_names = _values(
         "ALLOWED_HOSTS", r"\*|\.?[\w-]+(\.[\w-]+)*|\[[0-9a-f:.]+\]", "host names without ports, separated by commas"
     )
@@ -165,7 +174,7 @@ TEMPLATES = [
 _ADMIN = Path(django.__path__[0], "contrib", "admin", "static", "admin")
 _DRF = Path(rest_framework.__path__[0], "static", "rest_framework")
 _SIDECAR = Path(drf_spectacular_sidecar.__path__[0], "static", "drf_spectacular_sidecar")
-STATIC_URL = f"static/{DEALS_BUILD}/"
+STATIC_URL = f"{BASE_PATH}/static/{DEALS_BUILD}/"
 STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
 STATICFILES_DIRS = [
     BASE_DIR / "graphql_schema" / "static",
@@ -196,7 +205,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 # Cookies are sent to the admin only.
-ADMIN_PATH = "/admin/"
+ADMIN_PATH = f"{BASE_PATH}/admin/"
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = ADMIN_PATH
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
@@ -328,9 +337,16 @@ REST_FRAMEWORK = {
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Deals in gems",
-    "DESCRIPTION": "Upload a deals.csv file and list the top clients. GraphQL over the same data: /graphql/.",
+    "DESCRIPTION": (
+        f"Upload a deals.csv file and list the top clients. GraphQL over the same data: {BASE_PATH}/graphql/."
+    ),
     "VERSION": __version__,
     "SERVE_INCLUDE_SCHEMA": False,
+    # The server URL contains the base path, the paths of the operations do not.
+    "SERVERS": [{"url": BASE_PATH}] if BASE_PATH else [],
+    "SCHEMA_PATH_PREFIX": re.escape(f"{BASE_PATH}/api"),
+    "SCHEMA_PATH_PREFIX_TRIM": True,
+    "SCHEMA_PATH_PREFIX_INSERT": "/api",
     "SORT_OPERATIONS": False,  # the order of urls.py, most used first
     "COMPONENT_SPLIT_REQUEST": True,  # describes an uploaded file as bytes instead of a URL
     "POSTPROCESSING_HOOKS": ["deals_api.rest.openapi.add_components", "deals_api.rest.openapi.sort_methods"],
@@ -368,7 +384,8 @@ if SECURE:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
-    SECURE_REDIRECT_EXEMPT = ["^health/"]  # health checks use plain HTTP inside the container
+    # Health checks use plain HTTP inside the container.
+    SECURE_REDIRECT_EXEMPT = [f"^({re.escape(BASE_PATH[1:])}/)?health/"]
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True

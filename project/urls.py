@@ -1,7 +1,7 @@
-"""URLs of the service."""
+"""URLs of the service, below ``BASE_PATH``."""
 
 from django.conf import settings
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 
 from deals_api.admin import model_admins
@@ -10,17 +10,28 @@ from project import health
 from project.frontend import views
 from project.telemetry import metrics
 
-urlpatterns = [
+#: Also available outside of the base path, to clients that do not use the proxy.
+_monitoring: list[URLPattern | URLResolver] = [
+    re_path(r"^health/live/?$", health.live, name="live"),
+    re_path(r"^health/ready/?$", health.ready, name="ready"),
+    re_path(r"^metrics/?$", metrics.metrics, name="metrics"),
+]
+urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.page, name="frontend"),
     re_path(r"^api/?$", IndexView.as_view(), name="api"),
     path("api/", include("deals_api.rest.urls")),
     path("", include("graphql_schema.urls")),
     path("admin", RedirectView.as_view(url=settings.ADMIN_PATH), name="admin"),
     path("admin/", model_admins.site.urls),
-    re_path(r"^health/live/?$", health.live, name="live"),
-    re_path(r"^health/ready/?$", health.ready, name="ready"),
-    re_path(r"^metrics/?$", metrics.metrics, name="metrics"),
+    *_monitoring,
 ]
+if settings.BASE_PATH:
+    _path = settings.BASE_PATH.removeprefix("/")
+    urlpatterns = [
+        path(_path, RedirectView.as_view(url=f"/{_path}/")),
+        path(f"{_path}/", include(urlpatterns)),
+        *_monitoring,
+    ]
 
 handler400 = "deals_api.rest.exception_handler.bad_request"
 handler403 = "deals_api.rest.exception_handler.permission_denied"

@@ -33,7 +33,7 @@ NUMBERS: dict[str, tuple[str, int, int, int]] = {
 OTHERS = {
     "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "API_TOKENS", "READ_REQUIRES_TOKEN", "CORS_ORIGINS",
     "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER",
-    "OTEL_TRACES_SAMPLER_ARG",
+    "OTEL_TRACES_SAMPLER_ARG", "BASE_PATH",
 }  # fmt: skip
 
 
@@ -218,6 +218,19 @@ def test_tls_is_required_only_if_secure_is_set() -> None:
         assert "SECURE_SSL_REDIRECT" not in settings_of(**variables)
 
 
+# Base path
+
+
+@pytest.mark.parametrize(
+    ("variable", "path"),
+    [(None, ""), ("", ""), ("/", ""), ("/deals", "/deals"), (" /deals/ ", "/deals"), ("/tools/deals/", "/tools/deals")],
+)
+def test_base_path_is_stored_without_its_final_slash(variable: str | None, path: str) -> None:
+    settings = settings_of(**({} if variable is None else {"BASE_PATH": variable}))
+    assert settings["BASE_PATH"] == path
+    assert settings["ADMIN_PATH"] == settings["SESSION_COOKIE_PATH"] == settings["CSRF_COOKIE_PATH"] == f"{path}/admin/"
+
+
 # Traces
 
 
@@ -253,11 +266,16 @@ INVALID = {
     "OTEL_EXPORTER_OTLP_HEADERS": ["secret", "a=b,secret"],
     "OTEL_TRACES_SAMPLER": ["sometimes", "always_on,always_off"],
     "OTEL_TRACES_SAMPLER_ARG": ["half", "2", "-1", "1.5", "0,5", "."],
+    "BASE_PATH": [
+        "deals", "//", "/a//b", "/a/../b", "/.", "/a b", "/a\n/b", "/%20", "/a?b", "/a#b", "/<int:x>", "/д", "/ſ",
+        "http://a.example/deals", "/health", "/health/deals", "/metrics/",
+    ],
     **{name: ["x", "9" * 5_000] for name in NUMBERS},
 }  # fmt: skip
 VALID = {
     "ALLOWED_HOSTS": ["*", "a.example", ".example", "10.0.0.1", "[::1]", "my_host", "пример.рф", "a.example,, b,"],
     "CORS_ORIGINS": ["https://a.example", "http://localhost:3000, https://[::1]:8443", "null", "chrome-extension://abc"],
+    "BASE_PATH": ["/", "/deals", "/deals/", "/a/b", "/healthy", "/...", "/A.b_c~d-1"],
     "OTEL_EXPORTER_OTLP_ENDPOINT": ["http://collector:4318", "https://a.example/otlp?x=y"],
     "OTEL_EXPORTER_OTLP_HEADERS": ["authorization=Bearer%20x", "a=b, c=d=e,"],
     "OTEL_TRACES_SAMPLER": ["parentbased_traceidratio", "ALWAYS_ON"],

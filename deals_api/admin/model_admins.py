@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponsePermanentRedirect
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
 from django.utils.html import format_html, format_html_join
 
 from deals_api import request_context
@@ -21,6 +21,7 @@ from deals_api.snapshots import current as current_snapshot
 
 class DealsSite(admin.AdminSite):
     site_title = site_header = "Deals in gems"
+    site_url = reverse_lazy("frontend")  # type: ignore[assignment]  # a lazy string
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Limit the rate of login attempts, so that passwords cannot be guessed."""
