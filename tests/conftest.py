@@ -72,17 +72,18 @@ def real_file() -> bytes:
 
 
 @pytest.fixture
-def limits(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function that changes limits for one test: ``limits(max_rows=1)``.
+def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop the clock of the rate limits, so that no minute ends during the test."""
+    now = time.time()
+    monkeypatch.setattr("deals_api.security.throttling.time", SimpleNamespace(time=lambda: now))
 
-    A limit per minute stops the clock of the counters, so that no minute ends during the test.
-    """
+
+@pytest.fixture
+def limits(settings: Settings, stopped_clock: None) -> Any:
+    """Return a function that changes limits for one test: ``limits(max_rows=1)``."""
 
     def change(**values: int) -> None:
         settings.DEALS_LIMITS = replace(settings.DEALS_LIMITS, **values)
-        if any(name.endswith("_per_minute") for name in values):
-            now = time.time()
-            monkeypatch.setattr("deals_api.security.throttling.time", SimpleNamespace(time=lambda: now))
 
     return change
 
