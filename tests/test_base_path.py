@@ -105,6 +105,7 @@ def normalized(response: httpx.Response, client: httpx.Client) -> tuple[int, dic
 def own_urls(response: httpx.Response, origin: str) -> list[str]:
     """Return the absolute paths in a response: links, forms and files of a page, URLs, and Location."""
     found = re.findall(r'(?:href|src|action|url)\\?["\']?[=:] ?["\'](/[^"\']*)', response.text)
+    found += re.findall(r">(/[^<>]*)<", response.text)
     found += re.findall(re.escape(origin) + r"([^\s\"'<)&]*)", response.text)
     return [*found, *([response.headers["Location"]] if "Location" in response.headers else [])]
 
@@ -163,6 +164,7 @@ def test_openapi_document_has_the_base_path_in_its_server_url(clients: Clients) 
         yaml.safe_load(client.get(f"{base}/api/schema/").text) for client, base in zip(clients, ("", BASE), strict=True)
     )
     assert below.pop("servers") == [{"url": BASE}]
+    assert f" {BASE}/graphql/." in below["info"]["description"]
     assert "servers" not in root
     assert below["paths"] == root["paths"]
     assert "/api/upload/" in below["paths"]
@@ -286,6 +288,27 @@ def test_page_activates_an_older_upload(page: Page, tmp_path: Path) -> None:
     expect(page.locator(".clients .name").first).to_have_text("bob")
     page.get_by_role("button", name="Make current").click()
     expect(page.locator(".clients .name").first).to_have_text("resplendent")
+
+
+def test_page_ignores_values_stored_by_other_applications_of_the_host(page: Page) -> None:
+    authorized: list[str] = []
+    page.on("request", lambda request: authorized.append(request.url) if "authorization" in request.headers else None)
+    page.goto("/deals/health/live")
+    page.evaluate(
+        "() => { sessionStorage.setItem('token', 'foreign'); localStorage.setItem('language', 'ru');"
+        " localStorage.setItem('theme', 'purple'); }"
+    )
+    page.goto("/deals/")
+    expect(page.locator("h1")).to_have_text("Deals in gems")
+    expect(page.locator("html")).to_have_attribute("data-theme", "auto")
+    page.locator("#theme").select_option("dark")
+    page.locator("#language").select_option("ru")
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    expect(page.locator("html")).to_have_attribute("lang", "ru")
+    expect(page.locator("#empty")).to_be_visible()
+    assert page.evaluate("localStorage.getItem('theme') + localStorage.getItem('language')") == "purpleru"
+    assert authorized == []
 
 
 def test_graphiql_executes_a_query(page: Page) -> None:

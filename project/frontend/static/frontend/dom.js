@@ -1,5 +1,8 @@
 // DOM helpers. Names from a file are inserted as text, never as HTML.
 
+/** Return the key of a value in the storage of the browser, which other applications of the same host use too. */
+export const storageKey = (name) => new URL(name, document.baseURI).pathname;
+
 /** Create an element with attributes, listeners and children: `element("p", {class: "x", onclick: f}, "text", child)`. */
 export function element(tag, attributes = {}, ...children) {
   const created = document.createElement(tag);

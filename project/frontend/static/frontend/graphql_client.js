@@ -1,5 +1,7 @@
 // The GraphQL client. `query` and `mutate` throw a DealsError.
 
+import { storageKey } from "./dom.js";
+
 const ENDPOINT = new URL("graphql/", document.baseURI);
 
 /** An error of the service: a stable `code` for programs, and a `message` for people. */
@@ -12,8 +14,8 @@ export class DealsError extends Error {
 
 /** The API token, stored until the browser tab is closed; empty before the user enters one. */
 export const token = {
-  get: () => sessionStorage.getItem("token") ?? "",
-  set: (value) => sessionStorage.setItem("token", value),
+  get: () => sessionStorage.getItem(storageKey("token")) ?? "",
+  set: (value) => sessionStorage.setItem(storageKey("token"), value),
   headers: () => (token.get() ? { Authorization: `Bearer ${token.get()}` } : {}),
 };
 

@@ -1,5 +1,7 @@
 // Texts of the page in English and Russian, and formats of numbers and dates.
 
+import { storageKey } from "./dom.js";
+
 const MESSAGES = {
   en: {
     title: "Deals in gems",
@@ -104,7 +106,7 @@ const MESSAGES = {
 export const LANGUAGES = { en: "English", ru: "Русский" };
 
 function preferredLanguage() {
-  const code = localStorage.getItem("language") ?? navigator.language.slice(0, 2);
+  const code = localStorage.getItem(storageKey("language")) ?? navigator.language.slice(0, 2);
   return code in MESSAGES ? code : "en";
 }
 
@@ -113,7 +115,7 @@ export let messages = MESSAGES[language];
 
 /** Change and store the language. The caller renders the page again. */
 export function setLanguage(code) {
-  localStorage.setItem("language", code);
+  localStorage.setItem(storageKey("language"), code);
   language = preferredLanguage();
   messages = MESSAGES[language];
 }

@@ -2,7 +2,7 @@
 
 import { horizontalBars, verticalBars } from "./charts.js";
 import { TABLES } from "./data_tables.js";
-import { byId, element, show } from "./dom.js";
+import { byId, element, show, storageKey } from "./dom.js";
 import { query, token } from "./graphql_client.js";
 import { uploadHistory } from "./history.js";
 import { formatDateTime, formatMoney, formatMonth, formatNumber, LANGUAGES, language, messages, setLanguage } from "./i18n.js";
@@ -170,10 +170,10 @@ function prepareLanguage() {
 
 function prepareTheme() {
   const select = byId("theme");
-  select.value = localStorage.getItem("theme") ?? "auto";
+  select.value = localStorage.getItem(storageKey("theme")) ?? "auto";
   const applyTheme = () => document.documentElement.setAttribute("data-theme", select.value);
   select.addEventListener("change", () => {
-    localStorage.setItem("theme", select.value);
+    localStorage.setItem(storageKey("theme"), select.value);
     applyTheme();
   });
   applyTheme();
