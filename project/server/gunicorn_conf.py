@@ -4,6 +4,7 @@ import contextlib
 import gc
 import logging
 import os
+import select
 import shutil
 import signal
 import sys
@@ -17,13 +18,17 @@ with exit_on_invalid_setting():
     from project import settings
 
 wsgi_app = "project.wsgi:application"
-bind = f"0.0.0.0:{settings.PORT}"
-worker_class = "project.worker.PatientWorker"  # gthread with a time limit for slow clients
+bind = f"[{settings.BIND}]:{settings.PORT}" if ":" in settings.BIND else f"{settings.BIND}:{settings.PORT}"
+worker_class = "gthread"
 workers = settings.WEB_WORKERS
 threads = settings.WEB_THREADS
 
 # A stopping worker finishes its requests; a large upload takes long.
 graceful_timeout = 120
+# Connections of a worker process. Each needs a file descriptor, some two, and a process has at least 1024.
+worker_connections = 400
+# As long as nginx.conf accepts.
+limit_request_line = 8190
 # The heartbeat comes from the main loop of a worker, so this limit ends hung processes, not slow requests.
 timeout = 60
 keepalive = 75
@@ -77,7 +82,26 @@ def _block_signals_in_new_workers() -> None:
     )
 
 
-def post_worker_init(_worker: object) -> None:
+def post_worker_init(worker: Any) -> None:
+    """Close the listening socket when a stop begins.
+
+    gunicorn closes it when the last request has finished, up to ``graceful_timeout`` later; until then, the kernel would
+    accept connections that no process reads, and a proxy would wait for their responses.
+    """
+
+    def stop(signal_number: int, frame: Any) -> None:
+        worker.handle_exit(signal_number, frame)
+        worker.method_queue.defer(close_listeners)
+
+    def close_listeners() -> None:
+        worker.set_accept_enabled(False)
+        for listener in worker.sockets:
+            while select.select([listener], [], [], 0)[0]:
+                worker.accept(listener)
+            listener.close()
+        worker.sockets = []
+
+    signal.signal(signal.SIGTERM, stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
 
 

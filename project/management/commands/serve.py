@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 import sys
@@ -22,7 +23,10 @@ from deals_api.management.terminal import ExitCode
 from deals_api.models import Installation
 from deals_api.schema_check import SchemaMismatch, migrate_database
 from deals_api.snapshots.retention import apply_retention_safely
+from project.server import static_files
 from project.server.gunicorn_conf import make_metrics_folder
+
+log = logging.getLogger(__name__)
 
 _MAX_ATTEMPTS = 30
 
@@ -39,9 +43,10 @@ class Command(BaseCommand):
         parser.usage = "PORT=8000 manage.py serve"  # Also printed with the error for --port.
 
     def handle(self, *args: Any, **options: Any) -> None:
-        check_port(settings.PORT)
+        check_port(settings.BIND, settings.PORT)
         settings.SECRET_KEY = self.prepare_database()
         apply_retention_safely(settings.DEALS_LIMITS)
+        publish_static_files()
         connection.close()
         os.chdir(settings.BASE_DIR)
         # The arguments of ``python -m gunicorn``, with which SIGUSR2 starts a new master.
@@ -77,15 +82,24 @@ class Command(BaseCommand):
         return installation.secret_key
 
 
-def check_port(port: int) -> None:
+def publish_static_files() -> None:
+    """Copy the collected static files to STATIC_FILES_DIR. A failure is logged: the service serves its files itself."""
+    if settings.STATIC_FILES_DIR and settings.STATIC_ROOT:
+        try:
+            static_files.publish(settings.STATIC_ROOT, Path(settings.STATIC_FILES_DIR), settings.DEALS_BUILD)
+        except OSError as error:
+            log.warning("Static files cannot be copied to STATIC_FILES_DIR: %s", error)
+
+
+def check_port(address: str, port: int) -> None:
     """Check that gunicorn can listen on the port, before the slow part of the start.
 
     Raises: CommandError.
     """
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("0.0.0.0", port))  # noqa: S104
+            probe.bind((address, port))
             probe.listen()
         except OSError as error:
             reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
