@@ -204,6 +204,8 @@ COLLECTED = BASE_DIR / "collected"
 STATIC_ROOT = COLLECTED if COLLECTED.is_dir() else None
 # ``serve`` copies the collected files to this folder, from which a proxy serves them.
 STATIC_FILES_DIR = os.environ.get("STATIC_FILES_DIR", "")
+if STATIC_FILES_DIR and not Path(STATIC_FILES_DIR).is_dir():
+    raise ImproperlyConfigured(f"STATIC_FILES_DIR must be a folder, not {STATIC_FILES_DIR!r}")
 STORAGES = {"staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"}}
 WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 WHITENOISE_IMMUTABLE_FILE_TEST = f"/{DEALS_BUILD}/"

@@ -51,26 +51,30 @@ class ComposeProject:
         [container] = json.loads(self.docker("inspect", *self.ids("container", service=service)))
         return dict(container)
 
-    def shell(self, script: str) -> str:
-        """Run a shell script in the container of ``web`` and return its output."""
-        return self.docker("exec", *self.ids("container", service="web"), "sh", "-c", script)
+    def shell(self, script: str, service: str = "web") -> str:
+        """Run a shell script in the first container of a service and return its output."""
+        return self.docker("exec", self.ids("container", service=service)[0], "sh", "-c", script)
 
     def logs(self, service: str) -> str:
         command = 'docker logs --tail 200 "$0" 2>&1'
         return run(["sh", "-c", command, *self.ids("container", service=service)], 60, env=self.environment)
 
     def states_and_logs(self) -> str:
-        services = [service for service in ("web", "db", "redis") if self.ids("container", service=service)]
-        return "\n".join(f"--- {name}: {self.inspect(name)['State']}\n{self.logs(name)}" for name in services)
+        command = 'docker inspect --format "--- {{.Name}}: {{json .State}}" "$0"; docker logs --tail 200 "$0" 2>&1'
+        containers = self.ids("container")
+        return "\n".join(run(["sh", "-c", command, name], 60, env=self.environment) for name in containers)
 
     def is_healthy(self) -> bool:
-        if not self.ids("container", service="web"):
+        """Return whether the proxy and every container of the web service is healthy."""
+        containers = [self.ids("container", service=service) for service in ("proxy", "web")]
+        if not all(containers):
             return False
-        state = self.inspect("web")["State"]
-        return bool(state["Running"] and state.get("Health", {}).get("Status") == "healthy")
+        descriptions = json.loads(self.docker("inspect", *containers[0], *containers[1]))
+        states = [container["State"] for container in descriptions]
+        return all(state["Running"] and state.get("Health", {}).get("Status") == "healthy" for state in states)
 
     def wait_until_healthy(self) -> None:
-        wait_until(self.is_healthy, 240, "web is not healthy")
+        wait_until(self.is_healthy, 240, "a container is not healthy")
 
     def get(self, path: str, accept: str = "*/*") -> str:
         """Return the body at a path of the service; raise HTTPError unless the status is a success."""

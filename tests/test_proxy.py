@@ -22,8 +22,8 @@ from deals_api.limits import Limits
 from project.settings import DEALS_BUILD
 from tests.builders import csv_of, deal
 from tests.name_server import name_server
-from tests.proxy import Proxy, nginx
-from tests.servers import REAL_FILE, TIMEOUT, Server, serving, wait_until
+from tests.proxy import SERVER_FOLDER, Proxy, nginx
+from tests.servers import REAL_FILE, ROOT, TIMEOUT, Server, serving, wait_until
 from tests.services import free_port
 from tests.slow_clients import PARTIAL_HEAD, PARTIAL_QUERY, PARTIAL_UPLOAD, clients
 from tests.smoke import TOP_CLIENTS
@@ -125,16 +125,18 @@ def test_etag_of_a_compressed_response_leads_to_304(proxy: Proxy) -> None:
 def test_interrupted_response_is_incomplete_for_the_client(tmp_path: Path, accepted_encoding: str) -> None:
     """The service ends a response like this if its process is killed during an export."""
     part = b"%x\r\n%s\r\n" % (len(REAL_FILE.read_bytes()), REAL_FILE.read_bytes())
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        with nginx(tmp_path, f"127.0.0.1:{listener.getsockname()[1]}") as proxy, ThreadPoolExecutor() as pool:
-            headers = {"Accept-Encoding": accepted_encoding}
-            response = pool.submit(proxy.get, "/api/exports/deals.csv", headers=headers)
-            service, _ = listener.accept()
-            service.recv(10_000)
-            service.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\r\n" + part)
-            service.close()
-            with pytest.raises(httpx.RemoteProtocolError):
-                response.result()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        nginx(tmp_path, f"127.0.0.1:{listener.getsockname()[1]}") as proxy,
+        ThreadPoolExecutor() as pool,
+    ):
+        response = pool.submit(proxy.get, "/api/exports/deals.csv", headers={"Accept-Encoding": accepted_encoding})
+        service, _ = listener.accept()
+        service.recv(10_000)
+        service.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\r\n" + part)
+        service.close()
+        with pytest.raises(httpx.RemoteProtocolError):
+            response.result()
 
 
 # Static files
@@ -175,6 +177,17 @@ def raw_get(proxy: Proxy, path: str) -> str:
 
 
 # Errors of the proxy itself
+
+
+def test_documented_codes_are_those_of_the_configuration() -> None:
+    [codes] = re.findall(r"map \$status \$error_code \{([^}]*)\}", (SERVER_FOLDER / "nginx.conf").read_text())
+    configured = dict(re.findall(r"(\d{3}|default) (\w+);", codes))
+    rows = re.findall(
+        r"^\| ((?:\d{3}(?:, )?)+) \| `(\w+)` \|", (ROOT / "project" / "README.md").read_text(), re.MULTILINE
+    )
+    documented = {status: code for statuses, code in rows for status in statuses.split(", ")}
+    default = configured.pop("default")
+    assert documented == configured | dict.fromkeys(("502", "503", "504"), default)
 
 
 def rest_error(message: str, code: str) -> dict[str, object]:
@@ -287,7 +300,7 @@ def test_request_in_pieces_gets_a_response_when_complete(proxy: Proxy) -> None:
         assert client.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_thousands_of_idle_connections_shut_nobody_out(proxy: Proxy) -> None:
+def test_thousands_of_idle_connections_do_not_delay_others(proxy: Proxy) -> None:
     with clients(proxy.port, 2300), clients(proxy.port, 1000, PARTIAL_HEAD):
         assert proxy.get().json() == TOP_CLIENTS
         assert proxy.upload(REAL_FILE.read_bytes()).json() == {"Status": "OK"}
@@ -328,8 +341,8 @@ def test_rolling_restarts_cause_no_error(tmp_path: Path, database_url: str) -> N
     counts = {"GET": 0, "POST": 0, "upload": 0}
     stop = threading.Event()
 
-    def request_continuously(kind: str, request: Callable[[httpx.Client], httpx.Response]) -> None:
-        with httpx.Client(base_url=proxy.url, timeout=TIMEOUT) as client:
+    def request_continuously(url: str, kind: str, request: Callable[[httpx.Client], httpx.Response]) -> None:
+        with httpx.Client(base_url=url, timeout=TIMEOUT) as client:
             while not stop.is_set():
                 try:
                     response = request(client)
@@ -357,7 +370,7 @@ def test_rolling_restarts_cause_no_error(tmp_path: Path, database_url: str) -> N
             return stack.enter_context(serving(tmp_path, BIND=address, **settings))
 
         running = {address: start(address) for address in addresses}
-        threads = [threading.Thread(target=request_continuously, args=kind) for kind in kinds]
+        threads = [threading.Thread(target=request_continuously, args=(proxy.url, *kind)) for kind in kinds]
         for thread in threads:
             thread.start()
         for address in addresses:

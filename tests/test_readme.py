@@ -64,6 +64,8 @@ MAX_README_LINES = 200
 URL = "http://localhost:8000"
 #: Marks of blocks that start the service or the tests.
 STARTS = ("manage.py serve", "docker-compose up", "-m tests")
+#: Mark of blocks that the container tests run.
+CONTAINERS = ("docker-compose",)
 #: Marks of blocks of backup and restore.
 BACKUPS = ("VACUUM INTO", "deals.backup", "deals.dump")
 
@@ -89,7 +91,7 @@ def backup_blocks_of(document: str) -> list[str]:
 def examples_of(document: str) -> Iterator[Example]:
     blocks = blocks_of(document)
     for (language, text), (next_language, next_text) in zip(blocks, [*blocks[1:], ("", "")], strict=False):
-        if language in ("sh", "graphql") and not any(mark in text for mark in STARTS + BACKUPS):
+        if language in ("sh", "graphql") and not any(mark in text for mark in STARTS + CONTAINERS + BACKUPS):
             has_output = next_language in ("json", "text")
             yield Example(language, text, next_language if has_output else "", next_text if has_output else "")
 

@@ -33,7 +33,7 @@ NUMBERS: dict[str, tuple[str, int, int, int]] = {
 OTHERS = {
     "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "API_TOKENS", "READ_REQUIRES_TOKEN", "CORS_ORIGINS",
     "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER",
-    "OTEL_TRACES_SAMPLER_ARG", "BASE_PATH",
+    "OTEL_TRACES_SAMPLER_ARG", "BASE_PATH", "BIND", "STATIC_FILES_DIR",
 }  # fmt: skip
 
 
@@ -245,6 +245,8 @@ def test_traces_require_a_nonempty_collector_endpoint() -> None:
 # Invalid values
 
 INVALID = {
+    "BIND": ["localhost", "1.2.3", "127.0.0.1:8000"],
+    "STATIC_FILES_DIR": ["/no such folder"],
     "DATABASE_URL": [
         "mysql://db/deals", "oracle://db/deals", "postgis://db/deals", "http://db/deals", "/srv/deals.sqlite3",
         "nonsense", "postgres://db:port/deals", "postgres://db:99999/deals", "postgres://db",

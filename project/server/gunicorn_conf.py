@@ -85,8 +85,8 @@ def _block_signals_in_new_workers() -> None:
 def post_worker_init(worker: Any) -> None:
     """Close the listening socket when a stop begins.
 
-    gunicorn closes it when the last request has finished, up to ``graceful_timeout`` later; until then, the kernel would
-    accept connections that no process reads, and a proxy would wait for their responses.
+    gunicorn closes it when the last request has finished, up to ``graceful_timeout`` later. Until then, the kernel
+    would accept connections that no process reads, and a proxy would wait for their responses.
     """
 
     def stop(signal_number: int, frame: Any) -> None:
