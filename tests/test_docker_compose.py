@@ -207,7 +207,7 @@ def test_stop_finishes_the_upload_in_progress(project: ComposeProject) -> None:
         client.putheader("Content-Type", "multipart/form-data; boundary=edge")
         client.putheader("Content-Length", str(len(body)))
         client.endheaders(body[:half])
-        received = "find /tmp/client_body -type f"
+        received = "ls -l /proc/[0-9]*/fd 2>/dev/null | grep client_body || true"
         wait_until(lambda: project.shell(received, "proxy"), 60, "the proxy did not receive the first half")
         with background(f"{project.compose} stop", cwd=project.folder, env=project.environment) as stop:
             time.sleep(5)
