@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from typing import IO
 import pytest
 
 from tests import services
-from tests.requires import PROGRAMS
+from tests.requires import PROGRAMS, find
 
 MINUTES = 13
 
@@ -32,7 +31,7 @@ def print_title(text: str) -> None:
 
 
 def announcement() -> str:
-    missing = [name for name, executable in PROGRAMS.items() if shutil.which(executable) is None]
+    missing = [name for name in PROGRAMS if find(name) is None]
     skipped = f" Not installed, so their tests are skipped: {', '.join(missing)}." if missing else ""
     return f"The whole suite takes about {MINUTES} minutes on two idle cores.{skipped}"
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -18,13 +19,19 @@ PROGRAMS = {
     "LibreOffice": "soffice",
     "node": "node",
     "npm packages of tests/frontend": str(NPM_PACKAGES / ".bin" / "tsc"),
+    "PgBouncer": "pgbouncer",
 }
 
 
-def require(name: str) -> None:
-    """Skip the test if the program is not installed; fail it in CI, where every program must be."""
-    if shutil.which(PROGRAMS[name]) is None:
-        skip_or_fail(f"{name} is not installed")
+def find(name: str) -> str | None:
+    """Return the path of the executable; also from the folder for system programs, which users lack in ``PATH``."""
+    return shutil.which(PROGRAMS[name]) or shutil.which(PROGRAMS[name], path="/usr/sbin")
+
+
+def require(name: str) -> str:
+    """Return the path of the executable; skip the test without it, or fail it in CI, where every program must be."""
+    path = find(name)
+    return path if path is not None else skip_or_fail(f"{name} is not installed")
 
 
 def require_unnamed_files(folder: Path) -> None:
@@ -38,7 +45,7 @@ def require_unnamed_files(folder: Path) -> None:
         skip_or_fail(f"the file system of {folder} cannot create files without a name")
 
 
-def skip_or_fail(reason: str) -> None:
+def skip_or_fail(reason: str) -> NoReturn:
     """Skip the test, or fail it if ``CI`` is set, so that CI cannot pass by skipping."""
     if os.environ.get("CI"):
         pytest.fail(reason)

