@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests import services
-from tests.bench import graphql, rest, uploads, worst
+from tests.bench import graphql, proxy, rest, uploads, worst
 from tests.bench.environment import BenchEnvironment
 from tests.bench.files import DATASETS
 from tests.bench.table import print_header
 from tests.servers import serving
 
-GROUPS = ("loading", "rest", "graphql", "worst")
+GROUPS = ("loading", "proxy", "rest", "graphql", "worst")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -60,6 +60,8 @@ def main() -> None:
         if "loading" in groups:
             with serving(folder, **variables, WEB_WORKERS="1") as server:
                 uploads.bench(server, database_url, folder, arguments.rows)
+        if "proxy" in groups:
+            proxy.bench(folder, database_url, redis_url)
         # All uploads are retained, because pruning would disturb measurements.
         variables |= {
             "DJANGO_SETTINGS_MODULE": "tests.bench.settings",

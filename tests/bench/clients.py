@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 
+from tests.proxy import Proxy
 from tests.servers import Server
 
 SECONDS = 2.0
@@ -25,7 +26,7 @@ def post(path: str, body: object) -> bytes:
     return f"POST {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode() + content
 
 
-def requests_per_second(server: Server, request: bytes) -> float:
+def requests_per_second(server: Server | Proxy, request: bytes) -> float:
     """Return the responses per second over all connections."""
     counts: list[int] = []
     deadline = time.monotonic() + SECONDS
