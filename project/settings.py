@@ -138,10 +138,12 @@ INSTALLED_APPS = [
     "project.frontend",
     "graphql_schema",
 ]
+#: Pattern of the paths of health checks and metrics, inside and outside of the base path.
+MONITORING_PATH = rf"/({re.escape(BASE_PATH[1:])}/)?(health/(live|ready)|metrics)/?\Z"
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "project.middleware.security_headers.content_security_policy",
-    *([] if _host_names else ["project.middleware.security_headers.require_private_host"]),
+    f"project.middleware.hosts.{'accept_addresses_for_monitoring' if _host_names else 'require_private_host'}",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -402,8 +404,8 @@ if SECURE:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
-    # Health checks use plain HTTP inside the container.
-    SECURE_REDIRECT_EXEMPT = [f"^({re.escape(BASE_PATH[1:])}/)?health/"]
+    # Monitoring addresses the containers themselves, by plain HTTP.
+    SECURE_REDIRECT_EXEMPT = [f"^{MONITORING_PATH[1:]}"]
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 import project as service
 from tests.compose_project import ComposeProject
@@ -324,15 +325,27 @@ def test_three_containers_restart_one_by_one_without_an_error(project: ComposePr
             for request in running:
                 request.result()
         assert errors == []
-        # Each container can be scraped.
-        script = (
-            "import socket, urllib.request as u; names = {a[4][0] for a in socket.getaddrinfo('web', 8000)}; "
-            "print([b'deals_requests_total{' in u.urlopen(f'http://{n}:8000/metrics').read() for n in names])"
-        )
-        assert project.shell(f'python -c "{script}"').strip() == "[True, True, True]"
+        assert scrape(project) == [True, True, True]
     finally:
         project("up", "--detach", "--scale", "web=1")
         project.wait_until_healthy()
+
+
+def scrape(project: ComposeProject) -> list[bool]:
+    """Return whether each container that the documented configuration of Prometheus finds has metrics."""
+    [configuration] = re.findall(
+        r"^```yaml\n(scrape_configs:.*?)^```", PROJECT_README.read_text(), re.MULTILINE | re.DOTALL
+    )
+    [job] = yaml.safe_load(configuration)["scrape_configs"]
+    [targets] = job["dns_sd_configs"]
+    [name], port = targets["names"], targets["port"]
+    script = (
+        "import socket, urllib.request; "
+        f"addresses = {{info[4][0] for info in socket.getaddrinfo('{name}', {port})}}; "
+        f"responses = [urllib.request.urlopen(f'http://{{a}}:{port}/metrics').read() for a in addresses]; "
+        "print([b'deals_requests_total{' in response for response in responses])"
+    )
+    return list(json.loads(project.shell(f'python -c "{script}"').lower()))
 
 
 def test_profile_serves_https(project: ComposeProject) -> None:

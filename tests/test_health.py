@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from django.core.management import call_command
 from django.test import Client
 
 from project import health
-from tests.servers import Server, wait_until
+from tests.servers import Server, serving, wait_until
 from tests.services import Service
 
 pytestmark = pytest.mark.django_db
@@ -44,3 +46,19 @@ def test_service_without_redis_is_ready_but_degraded(server_with_redis: Server, 
     redis.stop()
     response = server_with_redis.get("/health/ready")
     assert (response.status_code, response.json()) == (200, {"status": "ok", "cache": "degraded"})
+
+
+@pytest.mark.database_independent
+def test_containers_are_monitored_by_their_addresses(tmp_path: Path) -> None:
+    """Prometheus and load balancers use plain HTTP and an IP address, which ALLOWED_HOSTS does not contain."""
+    with serving(tmp_path, ALLOWED_HOSTS="deals.example", SECURE="1", BASE_PATH="/deals") as server:
+
+        def status(path: str, host: str) -> int:
+            return server.get(path, headers={"Host": host}).status_code
+
+        for path in ("/metrics", "/health/ready", "/health/live/", "/deals/metrics"):
+            assert [status(path, host) for host in ("172.18.0.3:8000", "[fd00::3]:8000", "deals.example")] == [200] * 3
+            assert status(path, "attacker.example") == 400
+        for path in ("/deals/api/top-clients/", "/deals/health/live/x", "/deals/x/metrics"):
+            assert status(path, "172.18.0.3:8000") == 400
+            assert status(path, "deals.example") == 301

@@ -156,6 +156,7 @@ def test_static_files_of_the_running_and_the_previous_build_are_served(tmp_path:
             )
             assert response.headers["Cache-Control"] == "max-age=315360000, public, immutable"
             assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert proxy.get(f"/base/path/static/{previous}/frontend/main.js").text == "// previous"
             # Without a copy, the service responds.
             assert proxy.get(f"/static/{DEALS_BUILD}/frontend/main.js").status_code == 200
             assert proxy.get(f"/static/{previous}/frontend/missing.js").json()["Code"] == "not_found"

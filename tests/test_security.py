@@ -82,4 +82,4 @@ def test_host_name_with_an_underscore_does_not_refer_to_allowed_hosts(name: str)
 @pytest.mark.parametrize(("variable", "any_host"), [("", False), ("deals.com", True), ("*", True)])
 def test_allowed_hosts_replaces_the_default(variable: str, any_host: bool) -> None:
     settings = settings_of(ALLOWED_HOSTS=variable)
-    assert ("project.middleware.security_headers.require_private_host" not in settings["MIDDLEWARE"]) is any_host
+    assert ("project.middleware.hosts.require_private_host" not in settings["MIDDLEWARE"]) is any_host

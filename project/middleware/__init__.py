@@ -1,1 +1,1 @@
-"""Middleware: security headers and admin sessions."""
+"""Middleware: host names, security headers and admin sessions."""

@@ -106,7 +106,7 @@ def post_worker_init(worker: Any) -> None:
 
 
 def when_ready(_server: object) -> None:
-    sys.stdout.write(f"Serving on http://localhost:{settings.PORT}/\n")
+    sys.stdout.write(f"Serving on http://localhost:{settings.PORT}{settings.BASE_PATH}/\n")
     sys.stdout.flush()
 
 
