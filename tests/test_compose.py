@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import pytest
 import yaml
 
 from deals_api.limits import Limits
+from project import settings
 from project.server import gunicorn_conf
 from tests import services
 from tests.servers import REAL_FILE, ROOT, TIMEOUT, serving, wait_until
@@ -27,6 +29,7 @@ from tests.test_settings import variables_read
 pytestmark = pytest.mark.database_independent
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+IMAGE_PORT = int(re.findall(r"^EXPOSE (\d+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[0])
 WEB: dict[str, Any] = COMPOSE["services"]["web"]
 PROXY: dict[str, Any] = COMPOSE["services"]["proxy"]
 #: Addresses and folders of the containers, which are not configurable, and the password, which only libpq reads.
@@ -100,6 +103,24 @@ def test_every_container_is_limited() -> None:
     for name, service in COMPOSE["services"].items():
         assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}, name
         assert {"mem_limit", "cpu_quota", "pids_limit"} <= set(service), name
+
+
+def test_documented_size_is_that_of_the_containers() -> None:
+    processors, gibibytes = WEB["cpu_quota"] / 100_000, int(WEB["mem_limit"].removesuffix("g"))
+    connections = settings.WEB_WORKERS * (settings.WEB_THREADS + 1)  # measured by tests/test_database.py
+    assert (processors, gibibytes, connections, 3 * connections) == (2, 1, 18, 54)
+    document = " ".join((ROOT / "project" / "README.md").read_text().split())
+    assert "at most two processors, 1 GiB of memory and 18 connections to PostgreSQL" in document
+    assert "three containers with 54 connections leave two processors" in document
+
+
+def test_documented_probes_work(tmp_path: Path) -> None:
+    [example] = re.findall(r"```yaml\n(readinessProbe:.*?)```", (ROOT / "project" / "README.md").read_text(), re.DOTALL)
+    probes = yaml.safe_load(example)
+    assert probes["readinessProbe"]["httpGet"]["port"] == probes["livenessProbe"]["tcpSocket"]["port"] == IMAGE_PORT
+    with serving(tmp_path) as server:
+        assert server.get(probes["readinessProbe"]["httpGet"]["path"]).json() == {"status": "ok"}
+        socket.create_connection(("127.0.0.1", server.port), TIMEOUT).close()
 
 
 def test_every_package_is_copied_into_the_image() -> None:

@@ -7,6 +7,7 @@ import gzip
 import http.client
 import json
 import re
+import signal
 import socket
 import threading
 import time
@@ -24,7 +25,7 @@ from tests.builders import csv_of, deal
 from tests.name_server import name_server
 from tests.proxy import SERVER_FOLDER, Proxy, nginx
 from tests.servers import REAL_FILE, ROOT, TIMEOUT, Server, serving, wait_until
-from tests.services import free_port
+from tests.services import Service, free_port, nginx_binary
 from tests.slow_clients import PARTIAL_HEAD, PARTIAL_QUERY, PARTIAL_UPLOAD, clients
 from tests.smoke import TOP_CLIENTS
 
@@ -137,6 +138,30 @@ def test_interrupted_response_is_incomplete_for_the_client(tmp_path: Path, accep
         service.close()
         with pytest.raises(httpx.RemoteProtocolError):
             response.result()
+
+
+def test_documented_proxy_serves_below_a_base_path(tmp_path: Path) -> None:
+    [location] = re.findall(r"```nginx\n(.*?)```", (ROOT / "project" / "README.md").read_text(), re.DOTALL)
+    assert "http://127.0.0.1:8000;" in location
+    with serving(tmp_path, BASE_PATH="/deals") as server:
+        port, folder = free_port(), tmp_path / "other"
+        folder.mkdir()
+        location = location.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
+        temporary = "client_body_temp_path body; proxy_temp_path proxy; access_log off;"
+        configuration = folder / "nginx.conf"
+        configuration.write_text(
+            f"pid {folder}/pid; error_log {folder}/log; daemon off; events {{}}"
+            f"http {{ {temporary} server {{ listen 127.0.0.1:{port}; {location} }} }}"
+        )
+        other_proxy = Service([str(nginx_binary()), "-p", str(folder), "-c", str(configuration)], port)
+        with contextlib.ExitStack() as stack:
+            stack.callback(other_proxy.stop, signal.SIGTERM)
+            other_proxy.start()
+            page = httpx.get(f"http://127.0.0.1:{port}/deals/", timeout=TIMEOUT)
+            script = re.findall(r'src="(/deals/static/[^"]+)"', page.text)[0]
+            assert httpx.get(f"http://127.0.0.1:{port}{script}", timeout=TIMEOUT).status_code == 200
+            redirect = httpx.get(f"http://127.0.0.1:{port}/deals", timeout=TIMEOUT)
+            assert redirect.headers["Location"].endswith("/deals/")
 
 
 # Static files
