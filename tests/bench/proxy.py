@@ -31,7 +31,13 @@ DESCRIPTORS: Final = 1024
 
 def bench(folder: Path, database_url: str, redis_url: str) -> None:
     port = free_port()
-    settings = {"PORT": str(port), "PROXIES": "1", "DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    settings = {
+        "PORT": str(port),
+        "WEB_WORKERS": "1",
+        "PROXIES": "1",
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+    }
     with (
         name_server(*ADDRESSES) as names,
         nginx(folder, f"web:{port}", resolver=f"127.0.0.1:{names.port}") as proxy,
