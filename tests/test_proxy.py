@@ -95,7 +95,7 @@ def test_client_address_is_the_one_that_the_proxy_sees(proxy: Proxy, server: Ser
     assert json.loads(line)["client"] == "127.0.0.1"
 
 
-@pytest.mark.parametrize(("proxies", "status"), [("1", 301), ("2", 200)])
+@pytest.mark.parametrize(("proxies", "status"), [("0", 301), ("1", 301), ("2", 200)])
 def test_forwarded_scheme_is_trusted_only_behind_another_proxy(tmp_path: Path, proxies: str, status: int) -> None:
     with (
         serving(tmp_path, SECURE="1", PROXIES=proxies) as server,
@@ -330,9 +330,21 @@ def test_request_in_pieces_gets_a_response_when_complete(proxy: Proxy) -> None:
 
 
 def test_thousands_of_idle_connections_do_not_delay_others(proxy: Proxy) -> None:
-    with clients(proxy.port, 2300), clients(proxy.port, 1000, PARTIAL_HEAD):
+    with clients(proxy.port, 2300) as silent, clients(proxy.port, 1000, PARTIAL_HEAD) as partial:
         assert proxy.get().json() == TOP_CLIENTS
         assert proxy.upload(REAL_FILE.read_bytes()).json() == {"Status": "OK"}
+        assert sum(map(is_open, silent + partial)) == 3300
+
+
+def is_open(client: socket.socket) -> bool:
+    """Return whether the server has neither closed the connection nor sent anything."""
+    try:
+        client.recv(1, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return True
+    except ConnectionResetError:
+        pass
+    return False
 
 
 def test_clients_that_do_not_read_occupy_no_thread(proxy: Proxy, server: Server) -> None:
