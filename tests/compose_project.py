@@ -30,7 +30,7 @@ class ComposeProject:
     def __post_init__(self) -> None:
         self.name = f"deals-test-{self.port}"
         self.environment = environment_without_settings() | {
-            "COMPOSE_PROJECT_NAME": self.name, "PORT": str(self.port), "COMPOSE_HTTP_TIMEOUT": "300",
+            "COMPOSE_PROJECT_NAME": self.name, "TAG": self.name, "PORT": str(self.port), "COMPOSE_HTTP_TIMEOUT": "300",
         }  # fmt: skip
 
     def __call__(self, *arguments: str) -> str:
@@ -105,5 +105,5 @@ class ComposeProject:
         for kind in ("volume", "network"):
             if objects := self.ids(kind):
                 self.docker(kind, "rm", *objects)
-        if images := self.docker("image", "ls", "-q", "--filter", f"reference={self.name}*").split():
+        if images := self.docker("image", "ls", "-q", "--filter", f"reference=*:{self.name}").split():
             self.docker("image", "rm", "--force", *images)

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from deals_api.limits import Limits
-from project import settings
+from project import __version__, settings
 from project.server import gunicorn_conf
 from tests import services
 from tests.servers import REAL_FILE, ROOT, TIMEOUT, serving, wait_until
@@ -56,6 +56,7 @@ def test_setting_that_is_not_set_keeps_its_default() -> None:
     variables = dict(re.findall(r"\$\{([A-Z_]+):-([^}]+)\}", (ROOT / "docker-compose.yml").read_text()))
     assert variables.items() >= OTHER_DEFAULTS.items()
     assert int(variables["MAX_UPLOAD_BYTES"]) == Limits().max_upload_bytes
+    assert variables["TAG"] == __version__
 
 
 def unset_environment() -> dict[str, str]:
