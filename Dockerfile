@@ -1,3 +1,12 @@
+# The proxy of docker-compose.yml.
+FROM nginxinc/nginx-unprivileged:1.31-alpine AS proxy
+USER root
+COPY project/server/nginx.conf project/server/nginx.sh project/server/nginx_tls.conf /etc/nginx/deals/
+# nginx must be able to read its configuration, even if it was cloned under a strict umask.
+RUN chmod -R u=rwX,go=rX /etc/nginx/deals
+USER 101
+CMD ["sh", "/etc/nginx/deals/nginx.sh"]
+
 # This stage installs and compiles the libraries and the code; the final image does not contain pip.
 FROM python:3.13-slim AS builder
 RUN python -m venv --without-pip /opt/venv

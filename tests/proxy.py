@@ -16,6 +16,8 @@ from tests.servers import ROOT, TIMEOUT
 from tests.services import free_port, nginx_binary, wait_for_port
 
 SERVER_FOLDER = ROOT / "project" / "server"
+#: The default user of nginx cannot read the folder of a test.
+USER = "user root;" if os.geteuid() == 0 else ""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,7 @@ def nginx(
         **(replace or {}),
     }
     configuration = substitute((SERVER_FOLDER / "nginx.conf").read_text(), replacements)
-    if os.geteuid() == 0:
-        configuration = f"user root;\n{configuration}"  # nginx's default user cannot read the folder of a test
+    configuration = f"{USER}\n{configuration}"
     script = substitute((SERVER_FOLDER / "nginx.sh").read_text(), {"/tmp/": f"{folder}/"})  # noqa: S108
     (source / "nginx.conf").write_text(configuration)
     (source / "nginx.sh").write_text(script)

@@ -83,7 +83,8 @@ def settings_with(environment: dict[str, str]) -> str:
 def test_tests_use_the_major_versions_of_compose(service: str, command: list[Path | str]) -> None:
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     version = re.search(r"(\d+)\.\d+", run.stdout + run.stderr)
-    image = re.search(r":(\d+)[.-]", COMPOSE["services"][service]["image"])
+    base_images = re.findall(rf"^FROM (\S+) AS {service}$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    image = re.search(r":(\d+)[.-]", (base_images or [COMPOSE["services"][service]["image"]])[0])
     assert version
     assert image
     assert version[1] == image[1], "change the image in docker-compose.yml or the wheel in tests/requirements.txt"

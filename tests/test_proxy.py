@@ -6,9 +6,11 @@ import contextlib
 import gzip
 import http.client
 import json
+import os
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +25,7 @@ from deals_api.limits import Limits
 from project.settings import DEALS_BUILD
 from tests.builders import csv_of, deal
 from tests.name_server import name_server
-from tests.proxy import SERVER_FOLDER, Proxy, nginx
+from tests.proxy import SERVER_FOLDER, USER, Proxy, nginx
 from tests.servers import REAL_FILE, ROOT, TIMEOUT, Server, serving, wait_until
 from tests.services import Service, free_port, nginx_binary
 from tests.slow_clients import PARTIAL_HEAD, PARTIAL_QUERY, PARTIAL_UPLOAD, clients
@@ -104,6 +106,29 @@ def test_forwarded_scheme_is_trusted_only_behind_another_proxy(tmp_path: Path, p
         assert proxy.get(headers={"X-Forwarded-Proto": "https"}).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("variables", "lines"),
+    [
+        ({"PROXIES": ""}, ["default 1;", "client_max_body_size 134283264;"]),
+        ({"PROXIES": " 02 ", "MAX_UPLOAD_BYTES": "0100000"}, ["default 2;", "client_max_body_size 165536;"]),
+        ({"PROXIES": "0", "MAX_UPLOAD_BYTES": ""}, ["default 1;", "client_max_body_size 134283264;"]),
+    ],
+)
+def test_settings_of_the_service_are_those_of_nginx(
+    tmp_path: Path, variables: dict[str, str], lines: list[str]
+) -> None:
+    with nginx(tmp_path, f"127.0.0.1:{free_port()}", **variables) as proxy:
+        configuration = (proxy.log.parent / "nginx.conf").read_text()
+        assert [configuration.count(line) for line in lines] == [1, 1]
+
+
+@pytest.mark.parametrize("name", ["PROXIES", "MAX_UPLOAD_BYTES"])
+def test_invalid_setting_of_nginx_is_rejected_with_its_name(name: str) -> None:
+    command = ["sh", str(SERVER_FOLDER / "nginx.sh")]
+    run = subprocess.run(command, env=os.environ | {name: "x&/"}, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (2, f"{name} must be a whole number, not 'x&/'\n")
+
+
 @pytest.mark.parametrize("path", ["/api/exports/deals.csv", "/api/exports/deals.ndjson", "/api/top-clients/?limit=18"])
 def test_large_responses_are_compressed(proxy: Proxy, path: str) -> None:
     plain = proxy.get(path, headers={"Accept-Encoding": "identity"})
@@ -134,7 +159,7 @@ def test_interrupted_response_is_incomplete_for_the_client(tmp_path: Path, accep
     ):
         response = pool.submit(proxy.get, "/api/exports/deals.csv", headers={"Accept-Encoding": accepted_encoding})
         service, _ = listener.accept()
-        service.recv(10_000)
+        assert b" HTTP/1.1\r\n" in service.recv(10_000)
         service.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\r\n" + part)
         service.close()
         with pytest.raises(httpx.RemoteProtocolError):
@@ -151,7 +176,7 @@ def test_documented_proxy_serves_below_a_base_path(tmp_path: Path) -> None:
         temporary = "client_body_temp_path body; proxy_temp_path proxy; access_log off;"
         configuration = folder / "nginx.conf"
         configuration.write_text(
-            f"pid {folder}/pid; error_log {folder}/log; daemon off; events {{}}"
+            f"{USER} pid {folder}/pid; error_log {folder}/log; daemon off; events {{}}"
             f"http {{ {temporary} server {{ listen 127.0.0.1:{port}; {location} }} }}"
         )
         other_proxy = Service([str(nginx_binary()), "-p", str(folder), "-c", str(configuration)], port)
@@ -161,6 +186,10 @@ def test_documented_proxy_serves_below_a_base_path(tmp_path: Path) -> None:
             page = httpx.get(f"http://127.0.0.1:{port}/deals/", timeout=TIMEOUT)
             script = re.findall(r'src="(/deals/static/[^"]+)"', page.text)[0]
             assert httpx.get(f"http://127.0.0.1:{port}{script}", timeout=TIMEOUT).status_code == 200
+            assert httpx.post(
+                f"http://127.0.0.1:{port}/deals/api/upload/",
+                content=b"x" * 2_000_000, headers={"Content-Type": "text/csv"}, timeout=TIMEOUT,
+            ).json()["Code"] == "unreadable_upload"  # fmt: skip
             redirect = httpx.get(f"http://127.0.0.1:{port}/deals", timeout=TIMEOUT)
             assert redirect.headers["Location"].endswith("/deals/")
 
@@ -214,7 +243,7 @@ def test_documented_codes_are_those_of_the_configuration() -> None:
     )
     documented = {status: code for statuses, code in rows for status in statuses.split(", ")}
     default = configured.pop("default")
-    assert documented == configured | dict.fromkeys(("502", "503", "504"), default)
+    assert documented == configured | {"400": default}
 
 
 def rest_error(message: str, code: str) -> dict[str, object]:
@@ -230,25 +259,50 @@ UNREADABLE = [
     ("GET {} HTTP/1.1\r\n\r\n", 400, "The request cannot be read.", "bad_request"),
     ("GET {} HTTP/1.1\r\nHost: x\r\nX: " + "x" * 9000 + "\r\n\r\n", 400, "The request cannot be read.", "bad_request"),
     (
-        f"POST {{}} HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_UPLOAD_BYTES + 65537}\r\n\r\n",
+        f"POST {{}} HTTP/1.1\r\nHost: x\r\nContent-Length: {3 * 2**20 + 1}\r\n\r\n",
         413, "The request is too large.", "request_too_large",
     ),
     ("GET {}?query=" + "x" * 9000 + " HTTP/1.1\r\nHost: x\r\n\r\n", 414, "The URL is too long.", "url_too_long"),
+    ("TRACE {} HTTP/1.1\r\nHost: x\r\n\r\n", 405, "The method is not allowed.", "method_not_allowed"),
+    (
+        "POST {} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
+        501, "The transfer encoding is not supported.", "not_implemented",
+    ),
+    ("GET {} HTTP/3.0\r\nHost: x\r\n\r\n", 505, "The version of HTTP is not supported.", "http_version_not_supported"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("path", "body_of"), APIS, ids=[path for path, _ in APIS])
 @pytest.mark.parametrize(
-    ("request_text", "status", "message", "code"), UNREADABLE, ids=["400", "400 head", "413", "414"]
+    ("request_text", "status", "message", "code"),
+    UNREADABLE,
+    ids=["400", "400 head", "413", "414", "405", "501", "505"],
 )
 def test_rejected_requests_get_json(
     proxy: Proxy, path: str, body_of: Callable[..., object], request_text: str, status: int, message: str, code: str
 ) -> None:
-    with clients(proxy.port, 1, request_text.format(path).encode()) as (client,):
+    assert json_error(proxy, request_text.format(path).encode(), status) == body_of(message, code)
+
+
+def json_error(proxy: Proxy, request: bytes, status: int) -> object:
+    with clients(proxy.port, 1, request) as (client,), client.makefile("rb"):
         response = http.client.HTTPResponse(client)
         response.begin()
         assert (response.status, response.headers["Content-Type"]) == (status, "application/json")
-        assert json.loads(response.read()) == body_of(message, code)
+        body = json.loads(response.read())
+        response.close()
+    return body
+
+
+def test_upload_over_the_limit_gets_json(proxy: Proxy) -> None:
+    head = f"POST /api/upload/ HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_UPLOAD_BYTES + 65537}\r\n\r\n"
+    error = json_error(proxy, head.encode(), 413)
+    assert error == rest_error("The request is too large.", "request_too_large")
+
+
+def test_service_accepts_the_headers_that_nginx_accepts(proxy: Proxy) -> None:
+    assert proxy.get(headers={"X-Forwarded-For": "1" * 8000}).status_code == 200
+    assert proxy.get(headers={f"X-Header-{number}": "x" for number in range(150)}).status_code == 200
 
 
 def test_body_of_the_largest_accepted_size_reaches_the_service(proxy: Proxy) -> None:
@@ -261,17 +315,20 @@ def test_body_of_the_largest_accepted_size_reaches_the_service(proxy: Proxy) -> 
         assert json.loads(response.read())["Code"] == "upload_too_large"
 
 
-def test_too_many_requests_in_progress_get_429(proxy: Proxy) -> None:
-    with clients(proxy.port, 200, PARTIAL_UPLOAD):
-        wait_until(lambda: proxy.get().status_code == 429)
-        response, graphql = proxy.get(), post_query(proxy)
-    assert (response.status_code, response.headers["Retry-After"], response.json()["Code"]) == (
-        429,
-        "1",
-        "too_many_requests",
-    )
-    assert (graphql.status_code, graphql.json()["errors"][0]["extensions"]["code"]) == (429, "too_many_requests")
-    wait_until(lambda: proxy.get().status_code == 200)
+@pytest.mark.parametrize(("data", "limit"), [(PARTIAL_QUERY, 200), (PARTIAL_UPLOAD, 60)], ids=["query", "upload"])
+def test_too_many_requests_in_progress_get_429(proxy: Proxy, data: bytes, limit: int) -> None:
+    def status() -> int:
+        return (proxy.get() if data == PARTIAL_QUERY else proxy.upload(REAL_FILE.read_bytes())).status_code
+
+    with clients(proxy.port, limit, data):
+        wait_until(lambda: status() == 429)
+        if data == PARTIAL_QUERY:
+            response, graphql = proxy.get(), post_query(proxy)
+            assert (response.headers["Retry-After"], response.json()["Code"]) == ("1", "too_many_requests")
+            assert graphql.json()["errors"][0]["extensions"]["code"] == "too_many_requests"
+        else:
+            assert proxy.get().status_code == 200
+    wait_until(lambda: status() == 200)
 
 
 @pytest.mark.parametrize(("path", "body_of"), APIS, ids=[path for path, _ in APIS])
@@ -286,12 +343,14 @@ def test_stopped_service_is_a_502_in_json(tmp_path: Path, path: str, body_of: Ca
         proxy.get(f"{path}?secret=query-string")
         wait_until(lambda: proxy.log.read_text().count('"proxy_error"') == 2)
         assert "query-string" not in proxy.log.read_text()
+        for line in map(json.loads, proxy.log.read_text().splitlines()):
+            assert (line["method"], line["path"], line["status"]) == ("GET", path, 502)
 
 
 def test_service_that_does_not_respond_is_a_504_in_json(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         web = f"127.0.0.1:{silent.getsockname()[1]}"
-        with nginx(tmp_path, web, replace={"proxy_read_timeout 600s": "proxy_read_timeout 1s"}) as proxy:
+        with nginx(tmp_path, web, replace={"proxy_read_timeout 75s": "proxy_read_timeout 1s"}) as proxy:
             response = proxy.get()
             assert (response.status_code, response.json()["Code"]) == (504, "service_unavailable")
 
@@ -313,7 +372,7 @@ def connection_count(server: Server) -> int:
 )
 def test_incomplete_requests_do_not_reach_the_service(proxy: Proxy, server: Server, data: bytes) -> None:
     wait_until(lambda: connection_count(server) == 0)
-    with clients(proxy.port, 150, data):
+    with clients(proxy.port, 50, data):
         time.sleep(1)
         assert connection_count(server) == 0
         for _ in range(10):
@@ -363,7 +422,15 @@ def test_clients_that_do_not_read_occupy_no_thread(proxy: Proxy, server: Server)
 
 def test_containers_are_found_again_after_a_restart(tmp_path: Path) -> None:
     port = free_port()
-    with name_server("127.0.0.2") as names, nginx(tmp_path, f"web:{port}", resolver=f"127.0.0.1:{names.port}") as proxy:
+    with (
+        name_server("127.0.0.2") as names,
+        nginx(
+            tmp_path,
+            f"web:{port}",
+            resolver=f"127.0.0.1:{names.port}",
+            replace={"worker_processes 2": "worker_processes 1"},
+        ) as proxy,
+    ):
         with serving(tmp_path, BIND="127.0.0.2", PORT=str(port)):
             wait_until(lambda: proxy.get().status_code == 200)
         assert proxy.get().status_code == 502

@@ -261,17 +261,20 @@ def test_stop_finishes_an_upload_in_progress(tmp_path: Path, environment: dict[s
         assert uploading.result().json() == {"Status": "OK"}
 
 
-def test_stopping_service_refuses_connections_while_it_finishes_a_request(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])
+def test_stopping_service_refuses_connections_while_it_finishes_a_request(
+    tmp_path: Path, stop_signal: signal.Signals
+) -> None:
     """A connection that the kernel accepted would wait until the request has finished, and then be reset."""
     body = csv_of(deal())
-    head = f"POST /api/upload/ HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST /api/upload/ HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: {len(body)}\r\n"
     with serving(tmp_path) as server, socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as client:
-        client.sendall(head.encode() + body[:10])
-        wait_until(lambda: open_upload_files(server) == 1)
-        server.process.terminate()
+        client.sendall(head.encode() + b"Expect: 100-continue\r\n\r\n")
+        assert client.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        server.process.send_signal(stop_signal)
         wait_until(lambda: is_refused(server.port))
         assert server.process.poll() is None
-        client.sendall(body[10:])
+        client.sendall(body)
         assert client.recv(1000).startswith(b"HTTP/1.1 200 OK")
         assert server.process.wait(TIMEOUT) == 0
 

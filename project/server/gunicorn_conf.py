@@ -27,8 +27,10 @@ threads = settings.WEB_THREADS
 graceful_timeout = 120
 # Connections of a worker process. Each needs a file descriptor, some two, and a process has at least 1024.
 worker_connections = 400
-# As long as nginx.conf accepts.
+# As long as nginx.conf accepts; a proxy may lengthen a header.
 limit_request_line = 8190
+limit_request_field_size = 16380
+limit_request_fields = 1000
 # The heartbeat comes from the main loop of a worker, so this limit ends hung processes, not slow requests.
 timeout = 60
 keepalive = 75
@@ -90,8 +92,12 @@ def post_worker_init(worker: Any) -> None:
     """
 
     def stop(signal_number: int, frame: Any) -> None:
-        worker.handle_exit(signal_number, frame)
-        worker.method_queue.defer(close_listeners)
+        if signal_number == signal.SIGTERM:
+            worker.handle_exit(signal_number, frame)
+            worker.method_queue.defer(close_listeners)
+        else:
+            close_listeners()
+            worker.handle_quit(signal_number, frame)  # raises SystemExit
 
     def close_listeners() -> None:
         worker.set_accept_enabled(False)
@@ -101,11 +107,14 @@ def post_worker_init(worker: Any) -> None:
             listener.close()
         worker.sockets = []
 
-    signal.signal(signal.SIGTERM, stop)
+    for number in _STOP_SIGNALS:
+        signal.signal(number, stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
 
 
 def when_ready(_server: object) -> None:
+    # A second master could not be started in this process's place: ``manage.py serve`` is not gunicorn's own command.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     sys.stdout.write(f"Serving on http://localhost:{settings.PORT}{settings.BASE_PATH}/\n")
     sys.stdout.flush()
 

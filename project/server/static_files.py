@@ -5,7 +5,9 @@ During an upgrade, pages of both builds are open, but each web process has only 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,6 +15,11 @@ from typing import Final
 
 #: The running build, and the one before it.
 BUILDS: Final = 2
+#: Names of published folders: the digests of builds.
+_BUILD: Final = re.compile("[0-9a-f]{16}")
+#: Begins the names of copies in progress, and of those that a killed process left.
+_PREFIX: Final = ".copy-"
+_MAX_CONCURRENT: Final = 20
 
 
 def publish(collected: Path, folder: Path, build: str) -> None:
@@ -24,7 +31,7 @@ def publish(collected: Path, folder: Path, build: str) -> None:
     """
     published = folder / build
     if not published.is_dir():
-        copy = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
+        copy = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=folder))
         try:
             shutil.copytree(collected, copy, dirs_exist_ok=True)
             copy.chmod(0o755)
@@ -35,5 +42,15 @@ def publish(collected: Path, folder: Path, build: str) -> None:
         finally:
             shutil.rmtree(copy, ignore_errors=True)
     os.utime(published)
-    for old in sorted(folder.glob("[0-9a-f]*"), key=lambda path: path.stat().st_mtime, reverse=True)[BUILDS:]:
-        shutil.rmtree(old, ignore_errors=True)
+    delete_all_but_newest([path for path in folder.iterdir() if _BUILD.fullmatch(path.name)], BUILDS)
+    delete_all_but_newest(list(folder.glob(f"{_PREFIX}*")), _MAX_CONCURRENT)
+
+
+def delete_all_but_newest(folders: list[Path], count: int) -> None:
+    """Delete folders except the ``count`` newest; another container may delete them at the same time."""
+    ages: list[tuple[float, Path]] = []
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError):
+            ages.append((folder.stat().st_mtime, folder))
+    for _, folder in sorted(ages, reverse=True)[count:]:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -12,7 +12,6 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-import gunicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
@@ -49,10 +48,8 @@ class Command(BaseCommand):
         publish_static_files()
         connection.close()
         os.chdir(settings.BASE_DIR)
-        # The arguments of ``python -m gunicorn``, with which SIGUSR2 starts a new master.
-        main = str(Path(gunicorn.__file__).with_name("__main__.py"))
         folder = f"PROMETHEUS_MULTIPROC_DIR={make_metrics_folder()}"
-        sys.argv = [main, "--config", "python:project.server.gunicorn_conf", "--env", folder]
+        sys.argv = ["gunicorn", "--config", "python:project.server.gunicorn_conf", "--env", folder]
         wsgiapp.run()
 
     def prepare_database(self) -> str:
