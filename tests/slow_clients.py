@@ -7,6 +7,7 @@ import resource
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 PARTIAL_HEAD: Final = b"GET /api/top"
@@ -24,7 +25,7 @@ PARTIAL_UPLOAD: Final = (
 @contextlib.contextmanager
 def clients(port: int, count: int, data: bytes = b"", receive_buffer: int = 0) -> Iterator[list[socket.socket]]:
     """Connect clients that send only these bytes; ``receive_buffer`` in bytes bounds what arrives without a read."""
-    allow_descriptors(count + 1000)
+    allow_descriptors(count)
     with contextlib.ExitStack() as stack:
         connected = []
         for _ in range(count):
@@ -58,10 +59,11 @@ def slow_senders(connected: list[socket.socket], bytes_per_second: int) -> Itera
 
 
 def allow_descriptors(count: int) -> None:
-    """Raise the limit of open files of this process.
+    """Raise the limit of open files of this process, so that it may open this number of files, and some more.
 
     Raises: ValueError if the hard limit is lower.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < count:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    needed = len(list(Path("/proc/self/fd").iterdir())) + count + 500
+    if soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

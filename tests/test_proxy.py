@@ -117,7 +117,7 @@ def test_forwarded_scheme_is_trusted_only_behind_another_proxy(tmp_path: Path, p
 def test_settings_of_the_service_are_those_of_nginx(
     tmp_path: Path, variables: dict[str, str], lines: list[str]
 ) -> None:
-    with nginx(tmp_path, f"127.0.0.1:{free_port()}", **variables) as proxy:
+    with nginx(tmp_path, f"127.0.0.1:{free_port()}", replace={}, **variables) as proxy:
         configuration = (proxy.log.parent / "nginx.conf").read_text()
         assert [configuration.count(line) for line in lines] == [1, 1]
 
