@@ -23,8 +23,13 @@ PARTIAL_UPLOAD: Final = (
 
 
 @contextlib.contextmanager
-def clients(port: int, count: int, data: bytes = b"", receive_buffer: int = 0) -> Iterator[list[socket.socket]]:
-    """Connect clients that send only these bytes; ``receive_buffer`` in bytes bounds what arrives without a read."""
+def clients(
+    port: int, count: int, data: bytes = b"", *, receive_buffer: int = 0, address: str = "127.0.0.1"
+) -> Iterator[list[socket.socket]]:
+    """Connect clients from an address, which send only these bytes.
+
+    ``receive_buffer`` in bytes bounds what arrives without a read.
+    """
     allow_descriptors(count)
     with contextlib.ExitStack() as stack:
         connected = []
@@ -32,6 +37,7 @@ def clients(port: int, count: int, data: bytes = b"", receive_buffer: int = 0) -
             client = stack.enter_context(socket.socket())
             if receive_buffer:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            client.bind((address, 0))
             client.connect(("127.0.0.1", port))
             client.sendall(data)
             connected.append(client)

@@ -332,6 +332,13 @@ def test_uploads_in_progress_have_a_limit_of_their_own(proxy: Proxy) -> None:
         with clients(proxy.port, 1, PARTIAL_UPLOAD):
             wait_until(lambda: proxy.upload(REAL_FILE.read_bytes()).status_code == 429)
             assert proxy.get("/api/exports/deals.csv").status_code == 200
+    with (
+        clients(proxy.port, 49, PARTIAL_UPLOAD, address="127.0.0.2"),
+        clients(proxy.port, 50, PARTIAL_UPLOAD, address="127.0.0.3"),
+    ):
+        wait_until(lambda: proxy.upload(REAL_FILE.read_bytes()).status_code == 200)
+        with clients(proxy.port, 1, PARTIAL_UPLOAD, address="127.0.0.4"):
+            wait_until(lambda: proxy.upload(REAL_FILE.read_bytes()).status_code == 429)
 
 
 @pytest.mark.parametrize(("path", "body_of"), APIS, ids=[path for path, _ in APIS])
