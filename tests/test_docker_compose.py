@@ -358,9 +358,10 @@ def test_profile_serves_https(project: ComposeProject) -> None:
     (folder / "tls.key").chmod(0o644)
     port = free_port()
     command = documented(project, r"--profile tls") + " --detach"
-    environment = project.environment | {"TLS_PORT": str(port)}
+    assert " PORT=80 TLS_PORT=443 " in command
+    command = command.replace(" PORT=80 TLS_PORT=443 ", f" PORT={project.port} TLS_PORT={port} ")
     try:
-        run(["bash", "-c", command], 240, cwd=project.folder, env=environment)
+        run(["bash", "-c", command], 240, cwd=project.folder, env=project.environment)
         project.wait_until_healthy()
         verified = ssl.create_default_context(cafile=folder / "tls.crt")
         with httpx.Client(base_url=f"https://localhost:{port}", verify=verified, timeout=TIMEOUT) as client:
