@@ -106,7 +106,7 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         pointer = next(iter(_pointer_with_pending_change().all()), None)
         if pointer is None:
             return None, True
-        return pointer.upload, pointer.change_pending or pointer.announced is not None
+        return pointer.upload, pointer.change_pending or pointer.rollback_announcement is not None
 
     def matching(self, upload: Upload) -> Self:
         """Select this upload by id and snapshot, because after a restore another file can get the same id."""
@@ -211,9 +211,9 @@ class CurrentUpload(models.Model):
     id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY)
     upload = models.OneToOneField(Upload, models.PROTECT, null=True, related_name="pointer")
     #: Highest upload id already considered: an upload with a lower id that finishes later does not become current.
-    arrival = models.IntegerField(default=0)
+    highest_upload_id = models.IntegerField(default=0, db_column="arrival")
     #: Set while a roll-back is about to change the pointer; see ``snapshots.lease``.
-    announced = models.UUIDField(null=True)
+    rollback_announcement = models.UUIDField(null=True, db_column="announced")
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(id=1), name="there_is_one_pointer")]

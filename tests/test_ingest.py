@@ -354,7 +354,7 @@ def test_change_is_announced_from_arrival_to_end_of_an_upload() -> None:
     assert Upload.objects.current_and_pending_change() == (first, True)
     store(second, batches)
     assert Upload.objects.current_and_pending_change() == (second, False)
-    CurrentUpload.objects.update(announced=uuid.uuid4())
+    CurrentUpload.objects.update(rollback_announcement=uuid.uuid4())
     assert Upload.objects.current_and_pending_change() == (second, True)
 
 

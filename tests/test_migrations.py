@@ -33,6 +33,7 @@ LANDED: Final = {
     "0006_name_lengths.py": "6303d9d429ccb6b7232ae832af27b596b8e0e1d6eb91001217572a3e768cce73",
     "0007_rename_upload_rows.py": "2fd4fd164a9809a013153c55e0b48fbbcd7213a8c9ef8850c7672263d12ef599",
     "0008_detected_format.py": "0b941ff58fedef8764a04233d8ffff6c92d362465ea8c1c60b9c411a14648cac",
+    "0009_rename_pointer_fields.py": "66557d66fbdd721519a71deeac93fdec0b28b31f682f275955536df468b649fc",
 }
 
 

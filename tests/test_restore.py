@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db
 
 def restore_before(upload: Upload) -> None:
     """Restore the state before this upload, so that the next upload gets the same primary key."""
-    CurrentUpload.objects.update(upload=None, arrival=upload.pk - 1)
+    CurrentUpload.objects.update(upload=None, highest_upload_id=upload.pk - 1)
     for model in (Deal, Purchase, Customer, Gem):
         model.objects.filter(upload__gte=upload.pk).delete()
     Upload.objects.filter(pk__gte=upload.pk).delete()

@@ -57,8 +57,8 @@ def store_snapshot(upload: Upload, batches: Iterable[DealBatch], limits: Limits)
                 _load(upload, batches, limits)
                 intent.wait()
                 pointer = lock_pointer()
-                if upload.pk > pointer.arrival:
-                    pointer.upload, pointer.arrival = upload, upload.pk
+                if upload.pk > pointer.highest_upload_id:
+                    pointer.upload, pointer.highest_upload_id = upload, upload.pk
                     pointer.save()
                 return
         _announce_again(upload)

@@ -31,7 +31,7 @@ def confirm_current(sha256: str) -> Upload | None:
         pointer = lock_pointer()
         if pointer.upload is None or pointer.upload.snapshot != current.snapshot:
             return None
-        pointer.arrival = _highest_upload_id()
+        pointer.highest_upload_id = _highest_upload_id()
         pointer.save()
     return current
 
@@ -42,18 +42,18 @@ def activate(snapshot: uuid.UUID) -> Upload:
     Raises: UploadNotRetained.
     """
     CurrentUpload.objects.get_or_create(pk=CurrentUpload.ONLY)
-    arrival = _highest_upload_id()
+    highest_upload_id = _highest_upload_id()
     while True:
         announcement = _announce_change()
         PointerChangeIntent().wait()
         with transaction.atomic():
             pointer = lock_pointer()
-            if announcement is None or pointer.announced != announcement:
+            if announcement is None or pointer.rollback_announcement != announcement:
                 continue  # another process cleared the announcement, so a reader may have got a lease
             upload = Upload.objects.readable().filter(snapshot=snapshot).first()
-            pointer.announced = None
-            if upload and arrival >= pointer.arrival:
-                pointer.upload, pointer.arrival = upload, arrival
+            pointer.rollback_announcement = None
+            if upload and highest_upload_id >= pointer.highest_upload_id:
+                pointer.upload, pointer.highest_upload_id = upload, highest_upload_id
             pointer.save()
         if upload is None:
             raise UploadNotRetained
@@ -68,8 +68,8 @@ def _announce_change() -> uuid.UUID | None:
     Concurrent roll-backs share one announcement, because separate ones would overwrite each other. Return None if the
     other roll-back has just ended.
     """
-    CurrentUpload.objects.filter(announced=None).update(announced=uuid.uuid4())
-    return CurrentUpload.objects.values_list("announced", flat=True).get()
+    CurrentUpload.objects.filter(rollback_announcement=None).update(rollback_announcement=uuid.uuid4())
+    return CurrentUpload.objects.values_list("rollback_announcement", flat=True).get()
 
 
 def _highest_upload_id() -> int:

@@ -43,7 +43,7 @@ def sweep_interrupted_uploads() -> None:
     """
     with transaction.atomic():
         _interrupt(Upload.objects.filter(arrived_at__lt=Now() - timedelta(seconds=_ABANDONED_AFTER_SECONDS)))
-        CurrentUpload.objects.exclude(announced=None).update(announced=None)
+        CurrentUpload.objects.exclude(rollback_announcement=None).update(rollback_announcement=None)
 
 
 _sweep_lock: Final = threading.Lock()

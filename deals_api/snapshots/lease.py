@@ -8,8 +8,8 @@ The protocol:
    change is announced, the reader may use the snapshot for ``LEASE_TTL_SECONDS`` from the start of the read: it has a
    *lease*. If a change is announced, the reader may use the snapshot for this request only.
 2. A writer first commits the announcement of the change, then waits for ``LEASE_TTL_SECONDS``, then changes the
-   pointer. The committed row of a LOADING upload announces that upload; ``CurrentUpload.announced`` announces a
-   roll-back.
+   pointer. The committed row of a LOADING upload announces that upload, and ``CurrentUpload.rollback_announcement``
+   a roll-back.
 
 Hence no lease is valid when the pointer changes: leases from before the announcement expire during the wait, and
 after the announcement no reader gets a lease. If the announcement is cleared before the change, for example by the
