@@ -17,7 +17,7 @@ from tests import services
 from tests.bench import graphql, proxy, rest, uploads, worst
 from tests.bench.environment import BenchEnvironment
 from tests.bench.files import DATASETS
-from tests.bench.table import print_header
+from tests.bench.table import print_header, save_rows
 from tests.servers import serving
 
 GROUPS = ("loading", "proxy", "rest", "graphql", "worst")
@@ -29,8 +29,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--only", choices=GROUPS, help="run one group")
     parser.add_argument("--seconds", type=int, default=300, help="duration of the search for the highest CPU per node")
     parser.add_argument("--files", nargs="+", choices=DATASETS, default=list(DATASETS), help="files of that search")
+    parser.add_argument("--save", action="store_true", help="store the results of all groups in results.json")
     parser.add_argument("--sqlite", action="store_true", help="use SQLite, and run that search only")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.save and (arguments.only or arguments.sqlite):
+        parser.error("--save needs the results of all groups.")
+    return arguments
 
 
 @contextlib.contextmanager
@@ -76,6 +80,8 @@ def main() -> None:
                 graphql.bench(environment)
             if "worst" in groups:
                 worst.bench(environment, arguments.seconds, arguments.files)
+        if arguments.save:
+            save_rows(Path(__file__).with_name("results.json"))
 
 
 if __name__ == "__main__":

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 
 ROUNDS = 5
+COLUMNS = ["measurement", "result", "baseline", "ratio", "goal"]
+#: The printed rows.
+_rows: list[list[str]] = []
 
 
 def print_header() -> None:
-    print("| measurement | result | baseline | ratio | goal |\n| --- | --- | --- | --- | --- |")
+    print(f"| {' | '.join(COLUMNS)} |\n| --- | --- | --- | --- | --- |")
 
 
 def print_row(measurement: str, result: str, baseline: str, ratio: str, goal: str) -> None:
-    print(f"| {measurement} | {result} | {baseline} | {ratio} | {goal} |", flush=True)
+    row = [measurement, result, baseline, ratio, goal]
+    _rows.append(row)
+    print(f"| {' | '.join(row)} |", flush=True)
+
+
+def save_rows(path: Path) -> None:
+    """Replace the results of the benchmark in a JSON file with the printed rows."""
+    results = json.loads(path.read_text())
+    results["benchmark"] |= {"date": f"{datetime.now(UTC):%Y-%m-%d}", "columns": COLUMNS, "rows": _rows}
+    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
 
 
 def timed(action: Callable[[], object]) -> float:
