@@ -135,7 +135,7 @@ class SnapshotAdmin(ReadOnlyAdmin):
         return changelist.SnapshotPaginator(queryset, per_page, upload)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
-        if not search_term:
+        if not search_term or not self.search_fields:
             return queryset, False
         (field,) = self.search_fields
         return queryset.filter(changelist.prefix_filter(field, search_term)), False
