@@ -121,12 +121,25 @@ class StatementTimer:
                 connection.close()
             return
         connection.ensure_connection()
-        connection.connection.set_progress_handler(self._count_progress, _PROGRESS_INTERVAL)
+        self._set_progress_handler(self._count_progress)
         try:
             yield
         finally:
-            if connection.connection is not None:
-                connection.connection.set_progress_handler(None, 0)
+            self._set_progress_handler(None)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let SQLite run statements that do not go through ``execute`` without a limit."""
+        self._set_progress_handler(None)
+        try:
+            yield
+        finally:
+            self._set_progress_handler(self._count_progress)
+
+    @staticmethod
+    def _set_progress_handler(handler: Callable[[], bool] | None) -> None:
+        if connection.vendor == "sqlite" and connection.connection is not None:
+            connection.connection.set_progress_handler(handler, _PROGRESS_INTERVAL)
 
     def execute(self, run: Callable[..., Any], sql: str, *arguments: Any) -> Any:
         """Run one statement, as an execute wrapper of Django does.

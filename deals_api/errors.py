@@ -6,7 +6,7 @@
   - UploadTooLarge      the file, its rows or its names exceed a limit
   - UploadNotRetained   the upload does not exist, or its rows were deleted
   - BadInput            an argument of a GraphQL query is invalid
-  - CursorOutdated      the cursor belongs to another list or another upload
+  - CursorOutdated      the cursor belongs to another list, upload or order
   - LimitExceeded       the query exceeds a limit
     - ResponseTooLarge  the response would exceed the limit of bytes
   - TokenRequired       the request has no valid token

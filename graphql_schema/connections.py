@@ -17,12 +17,12 @@ from deals_api.errors import BadInput, LimitExceeded
 from deals_api.limits import Limits
 from deals_api.models import Upload
 from graphql_schema.execution.pagination import (
+    CursorScope,
     Order,
     Page,
     PageArguments,
     PageSpec,
     QuerySetRows,
-    cursor_prefix,
 )
 from graphql_schema.execution.related_rows import RelatedRows
 from graphql_schema.scalars import BigInt
@@ -57,7 +57,8 @@ class PageInfo:
 class Edge(Generic[NodeType]):
     node: NodeType = strawberry.field(description="The row.")
     cursor: str = strawberry.field(
-        description="The position of the row: valid for after and before in the same order of the same upload."
+        description="The position of the row: valid for after and before of the same field in the same order of the "
+        "same upload, with any filter and any parent."
     )
 
 
@@ -156,7 +157,8 @@ def snapshot_connection(
 
     Raises: see ``read_cursor``.
     """
-    spec = PageSpec.of(page, Order.parse(order_by.value), cursor_prefix(upload), rows.queryset.model)
+    model = rows.queryset.model
+    spec = PageSpec.of(page, Order.parse(order_by.value), CursorScope.of(model.__name__, upload), model)
     return Connection(page=Page(rows, spec))
 
 
@@ -165,5 +167,6 @@ def related_connection(rows: RelatedRows, order_by: Enum, page: PageArguments) -
 
     Raises: see ``read_cursor``.
     """
-    spec = PageSpec.of(page, Order.parse(order_by.value), cursor_prefix(rows.upload), rows.relation.model)
+    scope = CursorScope.of(rows.list_name, rows.upload)
+    spec = PageSpec.of(page, Order.parse(order_by.value), scope, rows.relation.model)
     return Connection(page=Page(rows, spec))

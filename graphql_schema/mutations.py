@@ -1,4 +1,4 @@
-"""The root type of mutations."""
+"""The root type of mutations, and their results."""
 
 from __future__ import annotations
 
@@ -10,7 +10,40 @@ from deals_api import errors
 from deals_api.global_ids import read_upload_id
 from deals_api.security.permissions import require_write_permission
 from deals_api.snapshots import current as current_snapshot
-from graphql_schema.types import ActivateUploadResult, Info, UploadActivated, UploadNotRetained
+from graphql_schema.queries import Query
+from graphql_schema.types import Info, Upload
+
+
+def _query() -> Query:
+    return Query()
+
+
+def query_field() -> Any:
+    """Return the field of a result from which clients continue to read."""
+    return strawberry.field(_query, description="The queries of the service; they read the state after the mutation.")
+
+
+@strawberry.interface(description="An error that clients are expected to handle.")
+class Problem:
+    code: str = strawberry.field(description="A stable, machine-readable code, such as upload_not_retained.")
+    message: str = strawberry.field(description="The error message.")
+
+
+@strawberry.type(description="There is no such upload, or its rows are no longer retained.")
+class UploadNotRetained(Problem):
+    query: Query = query_field()
+
+
+@strawberry.type(description="The upload is now the current one.")
+class UploadActivated:
+    upload: Upload = strawberry.field(description="The upload that is now the current one.")
+    query: Query = query_field()
+
+
+ActivateUploadResult = Annotated[
+    UploadActivated | UploadNotRetained,
+    strawberry.union("ActivateUploadResult", description="The result of a rollback."),
+]
 
 
 @strawberry.type(description="The mutations of the service.")
@@ -27,8 +60,9 @@ class Mutation:
     ) -> ActivateUploadResult:
         require_write_permission(info.context.headers)
         try:
-            upload: Any = current_snapshot.activate(read_upload_id(id))
+            with info.context.budget.query_limits_paused():
+                upload: Any = current_snapshot.activate(read_upload_id(id))
         except errors.UploadNotRetained as error:
             return UploadNotRetained(code=error.code, message=error.message)
-        info.context.upload = upload
+        info.context.switch_to(upload)
         return UploadActivated(upload=upload)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from enum import Enum
 from typing import Annotated, Any, Final
 
@@ -28,7 +29,7 @@ from graphql_schema.connections import (
 )
 from graphql_schema.execution.batching import link_peers
 from graphql_schema.execution.document_limits import fields_within
-from graphql_schema.execution.pagination import Order, Page, PageArguments, PageSpec, QuerySetRows
+from graphql_schema.execution.pagination import CursorScope, Order, Page, PageArguments, PageSpec, QuerySetRows
 from graphql_schema.execution.snapshot_rows import DealRows, NameRows, select_deals
 from graphql_schema.inputs import (
     CustomerFilter,
@@ -112,7 +113,10 @@ def deal_rows(
     return DealRows(selected, Order.parse(order_by.value), info.context.budget)
 
 
-@strawberry.type(description="The queries of the service. All fields of one operation read from the same upload.")
+@strawberry.type(
+    description="The queries of the service. All fields of one operation read from the same upload. A field is null if "
+    "it is rejected with an error; the other fields are not affected."
+)
 class Query:
     @strawberry.field(
         description="Clients by the sum of their deals, highest first; equal sums are sorted by username."
@@ -122,7 +126,7 @@ class Query:
         info: Info,
         limit: Annotated[int, limit_argument("clients", _LIMITS.max_top_clients)] = DEFAULT_LIMIT,
         upload_id: UploadId = None,
-    ) -> list[TopClient]:
+    ) -> list[TopClient] | None:
         upload = info.context.get_upload(upload_id)
         check_range("limit", limit, 1, settings.DEALS_LIMITS.max_top_clients)
         if upload is None:
@@ -140,7 +144,7 @@ class Query:
         order_by: Annotated[CustomerOrder, ORDER_BY] = CustomerOrder.SPENT_MONEY_DESC,
         filter: Annotated[CustomerFilter | None, FILTER] = None,
         upload_id: UploadId = None,
-    ) -> Connection[Customer]:
+    ) -> Connection[Customer] | None:
         upload = info.context.get_upload(upload_id)
         return snapshot_connection(customer_rows(info, upload, filter), order_by, page, upload)
 
@@ -152,7 +156,7 @@ class Query:
         order_by: Annotated[GemOrder, ORDER_BY] = GemOrder.TOTAL_DESC,
         filter: Annotated[GemFilter | None, FILTER] = None,
         upload_id: UploadId = None,
-    ) -> Connection[Gem]:
+    ) -> Connection[Gem] | None:
         upload = info.context.get_upload(upload_id)
         return snapshot_connection(gem_rows(info, upload, filter), order_by, page, upload)
 
@@ -164,7 +168,7 @@ class Query:
         order_by: Annotated[DealOrder, ORDER_BY] = DealOrder.FILE_ASC,
         filter: Annotated[DealFilter | None, FILTER] = None,
         upload_id: UploadId = None,
-    ) -> Connection[Deal]:
+    ) -> Connection[Deal] | None:
         upload = info.context.get_upload(upload_id)
         return snapshot_connection(deal_rows(info, upload, filter, order_by), order_by, page, upload)
 
@@ -194,7 +198,7 @@ class Query:
         ] = DealStatsOrder.TOTAL_DESC,
         limit: Annotated[int, limit_argument("groups", _LIMITS.max_page_size)] = 20,
         upload_id: UploadId = None,
-    ) -> list[DealStats]:
+    ) -> list[DealStats] | None:
         upload = info.context.get_upload(upload_id)
         check_range("limit", limit, 1, settings.DEALS_LIMITS.max_page_size)
         if upload is None:
@@ -229,9 +233,9 @@ class Query:
         return find_row(models.Gem.objects.all(), upload, name=clean_name(name))
 
     @connection_field("All uploads, newest first, including rejected ones and those that are no longer retained.")
-    def uploads(self, info: Info, page: PageArguments) -> Connection[Upload]:
+    def uploads(self, info: Info, page: PageArguments) -> Connection[Upload] | None:
         info.context.cacheable = False
-        spec = PageSpec.of(page, _NEWEST_FIRST, "uploads", models.Upload)
+        spec = PageSpec.of(page, _NEWEST_FIRST, CursorScope("Upload"), models.Upload)
         return Connection(page=Page(QuerySetRows(models.Upload.objects.all()), spec))
 
     @strawberry.field(description="The upload with this id; null if there is none.")
@@ -245,17 +249,31 @@ class Query:
         current: Any = info.context.upload
         return current
 
+    @strawberry.field(
+        description="The objects with these ids, in the same order; null in place of an object that does not exist or "
+        "is no longer retained."
+    )
+    def nodes(
+        self,
+        info: Info,
+        ids: Annotated[
+            list[strawberry.ID],
+            strawberry.argument(description=f"The ids of any objects, at most {_LIMITS.max_list_argument}."),
+        ],
+    ) -> list[Node | None] | None:
+        decoded = list(map(read_id, ids))
+        found: dict[Any, Any] = find_uploads(info, {key for key in decoded if isinstance(key, uuid.UUID)})
+        found |= find_rows(info, {key for key in decoded if isinstance(key, RowId)})
+        return [found.get(key) for key in decoded]
+
     @strawberry.field(description="The object with this id; null if it does not exist or is no longer retained.")
     def node(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The id of any object.")]
     ) -> Node | None:
         decoded = read_id(id)
-        if not isinstance(decoded, RowId):
-            return find_upload(info, decoded)
-        upload = info.context.find_readable("pk", models.upload_id_of(decoded.pk))
-        if upload is None or snapshot_prefix(upload.snapshot) != decoded.snapshot_prefix:
-            return None
-        return find_row(_MODELS[decoded.type_name]._default_manager.all(), upload, pk=decoded.pk)
+        if isinstance(decoded, RowId):
+            return find_rows(info, {decoded}).get(decoded)
+        return find_upload(info, decoded)
 
 
 def charge_for_groups(info: Info, grouping: Grouping, order: str) -> None:
@@ -273,8 +291,31 @@ def find_row(rows: QuerySet[Any], upload: models.Upload | None, **lookup: Any) -
     return None if upload is None else rows.filter(upload=upload, **lookup).first()
 
 
+def find_rows(info: Info, ids: Collection[RowId]) -> dict[RowId, Any]:
+    """Return the rows with these ids that exist, in one statement for each type and upload."""
+    uploads = info.context.read_uploads({models.upload_id_of(id_.pk) for id_ in ids})
+    by_list: dict[tuple[str, int], dict[int, RowId]] = {}
+    for id_ in ids:
+        upload = uploads.get(models.upload_id_of(id_.pk))
+        if upload is not None and snapshot_prefix(upload.snapshot) == id_.snapshot_prefix:
+            by_list.setdefault((id_.type_name, upload.pk), {})[id_.pk] = id_
+    found: dict[RowId, Any] = {}
+    for (type_name, upload_pk), by_pk in by_list.items():
+        rows = _MODELS[type_name]._default_manager.filter(upload=upload_pk, pk__in=list(by_pk))
+        found.update((by_pk[row.pk], row) for row in link_peers(rows))
+    return found
+
+
 def find_upload(info: Info, snapshot: uuid.UUID) -> Any:
-    if info.context.upload is not None and info.context.upload.snapshot == snapshot:
-        return info.context.upload
-    info.context.cacheable = False
-    return models.Upload.objects.filter(snapshot=snapshot).first()
+    return find_uploads(info, {snapshot}).get(snapshot)
+
+
+def find_uploads(info: Info, snapshots: Collection[uuid.UUID]) -> dict[uuid.UUID, models.Upload]:
+    """Return the uploads of these snapshots that exist, including those that are not readable."""
+    current = info.context.upload
+    known = {current.snapshot: current} if current is not None and current.snapshot in snapshots else {}
+    unknown = set(snapshots) - known.keys()
+    if unknown:
+        info.context.cacheable = False
+        known.update((upload.snapshot, upload) for upload in models.Upload.objects.filter(snapshot__in=unknown))
+    return known

@@ -19,7 +19,9 @@ from deals_api.formats import format_money, parse_iso_date
 BigInt = NewType("BigInt", int)
 
 _MONEY: Final = re.compile(r"[0-9]{1,17}(?:\.[0-9]{1,2})?")
+_MIN: Final = -(2**63)
 _MAX: Final = 2**63 - 1
+_RFC_3339: Final = "https://www.rfc-editor.org/rfc/rfc3339#section-5.6"
 
 
 def _scalar(parse: Callable[[Any], Any], expected: str, **options: Any) -> ScalarDefinition:
@@ -52,13 +54,14 @@ def _parse_money(value: Any) -> Decimal:
 
 
 def _parse_big_int(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MAX:
+    if isinstance(value, bool) or not isinstance(value, int) or not _MIN <= value <= _MAX:
         raise ValueError
     return value
 
 
 def _parse_datetime(value: Any) -> datetime:
-    moment = parse_iso_date(value.strip()) if isinstance(value, str) else None
+    # RFC 3339 allows ``t`` and ``z``.
+    moment = parse_iso_date(value.strip().upper()) if isinstance(value, str) else None
     if moment is None:
         raise ValueError
     return moment.replace(tzinfo=UTC)
@@ -83,9 +86,9 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         _parse_money,
         'an amount such as "612" or "100.50"',
         name="Money",
-        description="An exact amount in the currency of the file, with at most two decimal places: "
-        '"451731", "100.5". From 0 to 92233720368547758.07. A string, because floating-point numbers are inexact. '
-        "An integer is also accepted as input.",
+        description="An exact amount in the currency of the file: a decimal without a sign and with at most two "
+        'decimal places, such as "451731" or "100.5", from 0 to 92233720368547758.07. A string, because '
+        "floating-point numbers are inexact. An integer is also accepted as input.",
         specified_by_url="https://www.w3.org/TR/xmlschema-2/#decimal",
         serialize=_serialize_money,
     ),
@@ -93,8 +96,8 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         _parse_big_int,
         "a whole number of up to 64 bits",
         name="BigInt",
-        description="A 64-bit integer as a JSON number. No count or quantity in a file exceeds 9007199254740991, the "
-        "largest safe integer in JavaScript.",
+        description="A signed 64-bit integer as a JSON number. No count or quantity in a file exceeds "
+        "9007199254740991, the largest safe integer in JavaScript.",
         specified_by_url="https://www.w3.org/TR/xmlschema-2/#long",
         serialize=int,
     ),
@@ -102,17 +105,17 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         _parse_datetime,
         'a date and time such as "2018-12-14T08:29:52Z"',
         name="DateTime",
-        description="A date and time in ISO 8601, in UTC, with microseconds: 2018-12-14T08:29:52.506166Z. Input may "
-        "have another UTC offset; without an offset it is in UTC.",
-        specified_by_url="https://scalars.graphql.org/andimarek/date-time.html",
+        description="A date-time of RFC 3339, in UTC, with six decimals or none: 2018-12-14T08:29:52.506166Z. Input "
+        "may have another UTC offset and up to six decimals; without an offset it is in UTC. Leap seconds are invalid.",
+        specified_by_url=_RFC_3339,
         serialize=_serialize_datetime,
     ),
     date: _scalar(
         _parse_date,
         'a date such as "2018-12-14"',
         name="Date",
-        description="A calendar date in ISO 8601, in UTC: 2018-12-14.",
-        specified_by_url="https://scalars.graphql.org/andimarek/local-date.html",
+        description="A full-date of RFC 3339, in UTC: 2018-12-14.",
+        specified_by_url=_RFC_3339,
         serialize=date.isoformat,
     ),
 }

@@ -11,15 +11,8 @@ from django.conf import settings
 from django.db import OperationalError
 from graphql import (
     DocumentNode,
-    GraphQLArgument,
     GraphQLError,
-    GraphQLInputField,
-    GraphQLInputObjectType,
-    GraphQLInterfaceType,
-    GraphQLObjectType,
-    GraphQLSchema,
     OperationDefinitionNode,
-    Undefined,
     build_schema,
     lexicographic_sort_schema,
     print_schema,
@@ -27,7 +20,6 @@ from graphql import (
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
-from strawberry.types.graphql import OperationType
 
 from graphql_schema import types
 from graphql_schema.execution.context import OperationContext
@@ -37,6 +29,7 @@ from graphql_schema.execution.document_limits import check_document_size, check_
 from graphql_schema.execution.errors import original_exception
 from graphql_schema.execution.executor import BoundedExecutor
 from graphql_schema.mutations import Mutation
+from graphql_schema.null_arguments import accept_null_for_defaults
 from graphql_schema.queries import Query
 from graphql_schema.scalars import SCALARS
 
@@ -80,32 +73,16 @@ class QueryLimits(SchemaExtension):
         operation.budget.consume(
             estimate_cost(context.schema._schema, document, context.operation_name, context.variables or {})
         )
-        if context.operation_type is OperationType.QUERY:
-            with operation.budget.enforce_query_limits():
-                yield
-            if operation.budget.timer.has_expired:
-                report_query_timeouts(context.result.errors if context.result else None)
-        else:
-            yield  # A mutation may wait for other mutations without a time limit.
-
-
-def inputs_of(schema: GraphQLSchema) -> Iterator[GraphQLArgument | GraphQLInputField]:
-    """Yield all arguments of fields, and all fields of input types."""
-    for type_ in schema.type_map.values():
-        if isinstance(type_, GraphQLInputObjectType):
-            yield from type_.fields.values()
-        elif isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
-            for field in type_.fields.values():
-                yield from field.args.values()
+        with operation.budget.enforce_query_limits():
+            yield
+        if operation.budget.timer.has_expired:
+            report_query_timeouts(context.result.errors if context.result else None)
 
 
 class DealsSchema(strawberry.Schema):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Strawberry prints the redundant ``= null`` for inputs with the default None.
-        for input_ in inputs_of(self._schema):
-            if input_.default_value is None:
-                input_.default_value = Undefined
+        accept_null_for_defaults(self._schema)
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Disable Strawberry's logging of all errors; ``http.errors`` logs internal errors."""

@@ -32,6 +32,7 @@ _CUSTOMER_PURCHASES: Final = Relation(models.Purchase, "customer_id", "gem_count
 _CUSTOMER_GEMS: Final = Relation(models.Gem, "purchases__customer_id", "gem_count")
 _GEM_BUYERS: Final = Relation(models.Customer, "purchases__gem_id", "buyer_count")
 _GEM_PURCHASES: Final = Relation(models.Purchase, "gem_id", "buyer_count")
+_GEM_DEALS: Final = Relation(models.Deal, "gem_id", "deal_count", has_index=False)
 
 
 @strawberry.interface(description="An object with a global id.")
@@ -126,6 +127,18 @@ class Gem(Node):
     ) -> Connection[Purchase]:
         return related_connection(RelatedRows(_GEM_PURCHASES, root, info), order_by, page)
 
+    @connection_field("The deals for the gem. The database reads all deals of the upload to find them.")
+    @staticmethod
+    def deals(
+        root: strawberry.Parent[models.Gem],
+        info: Info,
+        page: PageArguments,
+        order_by: Annotated[DealOrder, ORDER_BY] = DealOrder.DATE_DESC,
+        filter: Annotated[DealFilter | None, FILTER] = None,
+    ) -> Connection[Deal]:
+        filtered_rows = None if filter is None else partial(filtered_deals, info, root, filter)
+        return related_connection(RelatedRows(_GEM_DEALS, root, info, filtered_rows), order_by, page)
+
 
 @strawberry_django.type(models.Purchase, name="Purchase", description="All deals of one customer for one gem.")
 class Purchase(Node):
@@ -141,8 +154,9 @@ class Deal(Node):
     customer: Customer = foreign_key(models.Customer, "The customer.")
     gem: Gem = foreign_key(models.Gem, "The gem.")
     total: Decimal = column("Sum of the deal, not a unit price; up to 999999999999.99.")
-    quantity: int = column("Quantity, 1 to 999999999.")
+    quantity: BigInt = column("Quantity, 1 to 999999999.")
     date: datetime = column("The time of the deal.")
+    row_number: BigInt = column("The position of the deal among the deals of the file, from 1.")
 
 
 # Reports
@@ -253,28 +267,3 @@ class Upload(Node):
     def is_current(root: strawberry.Parent[models.Upload], info: Info) -> bool:
         current = info.context.upload
         return current is not None and current.pk == root.pk
-
-
-# Results of mutations
-
-
-@strawberry.interface(description="An error that clients are expected to handle.")
-class Problem:
-    code: str = strawberry.field(description="A stable, machine-readable code, such as upload_not_retained.")
-    message: str = strawberry.field(description="The error message.")
-
-
-@strawberry.type(description="There is no such upload, or its rows are no longer retained.")
-class UploadNotRetained(Problem):
-    pass
-
-
-@strawberry.type(description="The upload is now the current one.")
-class UploadActivated:
-    upload: Upload = strawberry.field(description="The upload that is now the current one.")
-
-
-ActivateUploadResult = Annotated[
-    UploadActivated | UploadNotRetained,
-    strawberry.union("ActivateUploadResult", description="The result of a rollback."),
-]

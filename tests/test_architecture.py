@@ -18,7 +18,7 @@ pytestmark = pytest.mark.database_independent
 MODULES = sorted(
     path.relative_to(ROOT)
     for path in [ROOT / "manage.py", *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))]
-    if "migrations" not in path.parts and path.stat().st_size
+    if not {"migrations", "node_modules"} & set(path.parts) and path.stat().st_size
 )
 
 

@@ -434,6 +434,6 @@ def test_query_whose_uploads_are_pruned_three_times_gets_503(limits: Any) -> Non
     replace_uploads("101")
     names = iter(f"1{'0' * number}1" for number in range(2, 20))
     with run_before_statement('FROM "deals_api_gem"', lambda: replace_uploads(next(names), next(names)), times=3):
-        response = post(EVERYTHING)
+        response = post("{deals {nodes {gem {name}}}}")  # reads gems once in each attempt
     assert (response.status_code, response["Retry-After"]) == (503, "2")
     assert response.json()["errors"][0]["extensions"] == {"code": "database_busy"}

@@ -412,6 +412,20 @@ def test_introspection_costs_what_it_returns() -> None:
     assert_rejected(f"{{__schema {{types {{{aliases}}}}}}}", "The operation costs")
 
 
+def test_deals_of_gems_cost_as_much_as_all_deals_of_the_upload() -> None:
+    """No index finds them. Several gems cost the sort within each gem in addition."""
+    load(*(deal(item=f"g{number % 4}") for number in range(4000)))
+    page = "{gems(first: %d) {nodes {%s}}}"
+    one = cost(page % (1, "deals(first: 1) {nodes {id}}")) - cost(page % (1, "purchases(first: 1) {nodes {id}}"))
+    assert one == 4000 * 2_000 // 1_000_000
+    two, four = (cost(page % (count, "deals(first: 0) {nodes {id}}")) for count in (2, 4))
+    assert four - two >= 2000 * 15_000 // 1_000_000
+    counted, by_filter = (
+        cost(page % (4, f"deals(first: 0{filter_}) {{totalCount}}")) for filter_ in ("", ", filter: {total: {gte: 0}}")
+    )
+    assert by_filter - counted >= 4000 * 2_000 // 1_000_000 + STATEMENT_COST
+
+
 # Number and time of SQL statements
 
 

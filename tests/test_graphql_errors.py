@@ -39,7 +39,7 @@ CLIENT_ERRORS = [
     ("{", "graphql_unreadable", "Syntax Error: Expected Name, found <EOF>."),
     ('{customer(username: "\\ud800") {id}}', "graphql_unreadable", "Syntax Error: Invalid Unicode escape sequence"),
     ("{nothing}", "graphql_invalid", "Cannot query field 'nothing' on type 'Query'."),
-    ("{deals}", "graphql_invalid", "Field 'deals' of type 'DealConnection!' must have a selection of subfields."),
+    ("{deals}", "graphql_invalid", "Field 'deals' of type 'DealConnection' must have a selection of subfields."),
     ("query ($a: Int!) {topClients(limit: $a) {username}}", "graphql_invalid", "Variable '$a'"),
     ('{topClients(limit: "5") {username}}', "graphql_invalid", "Int cannot represent non-integer value"),
     ("{deals(orderBy: NAME) {totalCount}}", "graphql_invalid", "Value 'NAME' does not exist in 'DealOrder' enum."),
@@ -66,6 +66,26 @@ def test_client_error_is_reported_and_not_logged(
     assert [record for record in caplog.records if record.name != "django.request"] == []
 
 
+@pytest.mark.parametrize(
+    ("query", "variables", "message"),
+    [
+        ("query ($f: Int!) {deals(first: $f) {totalCount}}", {"f": None}, "not to be null."),
+        ("query ($f: Int!) {deals(first: $f) {totalCount}}", {"f": True}, "non-integer value: true"),
+        ("query ($f: DealFilter) {deals(filter: $f) {totalCount}}", {"f": [None, False]}, "found: [null, false]."),
+        ("{customer(username: null) {id}}", {}, "not to be null."),
+        ("{None}", {}, "Cannot query field 'None' on type 'Query'."),
+        ('{deals(filter: {total: {eq: "None"}}) {totalCount}}', {}, 'such as "612" or "100.50", not "None".'),
+        ("query ($f: MoneyFilter) {customers(filter: {spentMoney: $f}) {totalCount}}", {"f": "True"}, "found: 'True'."),
+    ],
+)
+def test_error_messages_write_null_and_booleans_as_json_does(
+    query: str, variables: dict[str, Any], message: str
+) -> None:
+    """Only outside texts of the request, which are quoted."""
+    load(deal())
+    assert error(query, **variables)["message"].endswith(message)
+
+
 def test_error_has_a_path_and_a_location() -> None:
     load(deal())
     reported = error('{customers {nodes {username deals(after: "x") {totalCount}}}}')
@@ -78,6 +98,32 @@ def test_error_of_one_field_keeps_the_other_fields() -> None:
     response = execute_query('{customer(username: "ann") {deals(after: "x") {totalCount}} topClients {username}}')
     assert response["data"] == {"customer": None, "topClients": [{"username": "ann"}]}
     assert [reported["path"] for reported in response["errors"]] == [["customer", "deals"]]
+
+
+@pytest.mark.parametrize(
+    "rejected",
+    [
+        'topClients(upload: "x") {username}',
+        "topClients(limit: 101) {username}",
+        'customers(after: "x") {totalCount}',
+        "gems(first: 101) {totalCount}",
+        'deals(before: "x") {totalCount}',
+        "dealStats(orderBy: GEM_ASC) {total}",
+        'uploads(after: "x") {totalCount}',
+        'upload(id: "x") {id}',
+        'node(id: "x") {id}',
+        'nodes(ids: ["x"]) {id}',
+        'customer(username: "ann", upload: "x") {id}',
+        'gem(name: "ruby", upload: "x") {id}',
+    ],
+)
+def test_rejected_root_field_keeps_the_other_root_fields(rejected: str) -> None:
+    load(deal())
+    response = execute_query(f"{{before: topClients {{username}} {rejected} after: gems {{totalCount}}}}")
+    (problem,) = response["errors"]
+    assert len(problem["path"]) == 1
+    kept = {"before": [{"username": "ann"}], "after": {"totalCount": 1}}
+    assert response["data"] == {**kept, problem["path"][0]: None}
 
 
 def test_response_has_at_most_five_errors() -> None:
@@ -103,7 +149,7 @@ def test_internal_error_is_masked_and_logged_once_with_the_request_id(caplog: py
     load(deal())
     body = json.dumps({"query": "{topClients {username}}"})
     response = Client().post(PATH, body, content_type="application/json", headers={"X-Request-ID": "abc-1.2"})
-    assert response.json()["data"] is None
+    assert response.json()["data"] == {"topClients": None}
     (reported,) = response.json()["errors"]
     assert reported["message"] == INTERNAL_ERROR_MESSAGE
     assert reported["extensions"] == {"code": "internal_error", "requestId": "abc-1.2"}

@@ -173,6 +173,7 @@ LISTS = [
     ListField("gems", "gems", CUSTOMER, is_of_customer),
     ListField("buyers", "customers", GEM, is_of_gem),
     ListField("purchases", "purchases", GEM, is_of_gem),
+    ListField("deals", "deals", GEM, is_of_gem),
 ]
 
 
@@ -266,6 +267,7 @@ RELATIONS = [
     ("customers", "username", "customer", "gems", "gems"),
     ("gems", "name", "item", "buyers", "customers"),
     ("gems", "name", "item", "purchases", "purchases"),
+    ("gems", "name", "item", "deals", "deals"),
 ]
 
 
@@ -323,28 +325,84 @@ def encode_cursor(*parts: Any) -> str:
 
 
 DEALS_QUERY = "query ($cursor: String) {deals(orderBy: TOTAL_DESC, after: $cursor) {totalCount nodes {id}}}"
-NESTED_QUERY = "query ($cursor: String) {customers {nodes {deals(orderBy: TOTAL_DESC, before: $cursor) {totalCount}}}}"
 
 
-def test_cursor_of_another_order_or_upload_is_outdated() -> None:
-    cursors = "{{deals(orderBy: {0}) {{pageInfo {{endCursor}}}} uploads {{pageInfo {{endCursor}}}}}}"
-    load(*ROWS)
-    date_cursor = data(cursors.format("DATE_DESC"))["deals"]["pageInfo"]["endCursor"]
-    old_cursor = data(cursors.format("TOTAL_DESC"))["deals"]["pageInfo"]["endCursor"]
-    for query in (DEALS_QUERY, NESTED_QUERY):
-        data(query, cursor=old_cursor)
-        problem = error(query, cursor=date_cursor)
-        assert problem["message"] == "The cursor belongs to another order; start again from the first page."
-        assert problem["extensions"] == {"code": "cursor_outdated"}
-    load(*ROWS, deal())
-    uploads_cursor = data(cursors.format("TOTAL_DESC"))["uploads"]["pageInfo"]["endCursor"]
-    for query, cursor in product((DEALS_QUERY, NESTED_QUERY), (old_cursor, uploads_cursor)):
-        problem = error(query, cursor=cursor)
-        assert problem["message"] == "The cursor belongs to another upload; start again from the first page."
-        assert problem["extensions"] == {"code": "cursor_outdated"}
-    assert (
-        code("query ($cursor: String) {uploads(after: $cursor) {totalCount}}", cursor=old_cursor) == "cursor_outdated"
+def first_cursor(field: str, order: str = "TOTAL_DESC") -> str:
+    """Return the cursor of the first row of a list at the path ``parent.field``, as in ``customers.deals``."""
+    *parents, field = field.split(".")
+    page = f"{field}{f'(orderBy: {order})' if order else ''} {{pageInfo {{startCursor}}}}"
+    result = data(f"{{{parents[0]} {{nodes {{{page}}}}}}}" if parents else f"{{{page}}}")
+    for parent in parents:
+        result = result[parent]["nodes"][0]
+    cursor: str = result[field]["pageInfo"]["startCursor"]
+    return cursor
+
+
+def after_cursor(field: str, cursor: str, order: str = "TOTAL_DESC") -> Any:
+    """Read the page after a cursor; return the messages and the codes of the errors."""
+    *parents, field = field.split(".")
+    page = (
+        f"{field}(orderBy: {order}, after: $cursor) {{totalCount}}"
+        if order
+        else f"{field}(after: $cursor) {{totalCount}}"
     )
+    query = f"{{{parents[0]} {{nodes {{{page}}}}}}}" if parents else f"{{{page}}}"
+    problems = execute_query(f"query ($cursor: String) {query}", cursor=cursor).get("errors", [])
+    return {(problem["message"], problem["extensions"]["code"]) for problem in problems}
+
+
+def outdated(reason: str) -> Any:
+    return {(f"The cursor belongs to another {reason}; start again from the first page.", "cursor_outdated")}
+
+
+@pytest.mark.parametrize("field", ["deals", "customers.deals", "gems.deals"])
+def test_cursor_of_another_order_or_upload_is_outdated(field: str) -> None:
+    load(*ROWS)
+    cursor = first_cursor(field)
+    assert after_cursor(field, cursor) == set()
+    assert after_cursor(field, first_cursor(field, "DATE_DESC")) == outdated("order")
+    load(*ROWS, deal())
+    assert after_cursor(field, cursor) == outdated("upload")
+
+
+#: Lists with an order of the same name; two of them also have the same rows.
+LISTS_BY_TOTAL = [
+    "deals",
+    "customers.deals",
+    "gems.deals",
+    "customers.purchases",
+    "gems.purchases",
+    "gems",
+    "customers.gems",
+]
+
+
+@pytest.mark.parametrize("field", LISTS_BY_TOTAL)
+def test_cursor_of_another_list_is_outdated(field: str) -> None:
+    load(*ROWS)
+    cursor, uploads_cursor = first_cursor(field), first_cursor("uploads", "")
+    for other in LISTS_BY_TOTAL:
+        assert after_cursor(other, cursor) == (set() if other == field else outdated("list"))
+    assert after_cursor(field, uploads_cursor) == after_cursor("uploads", cursor, "") == outdated("list")
+
+
+def test_cursor_is_valid_with_another_filter_and_parent() -> None:
+    """The page has the rows after the position, whether or not the row at the position is in the list."""
+    upload = load(*ROWS)
+    ordered = node_types(upload)["deals"].ordered(DealOrder.TOTAL_DESC)
+    root = "query ($cursor: String) {deals(orderBy: TOTAL_DESC, after: $cursor, filter: %s) {nodes {id}}}"
+    nested = """query ($cursor: String) {
+        customer(username: "%s") {deals(orderBy: TOTAL_DESC, after: $cursor) {nodes {id} edges {cursor}}}
+    }"""
+    root_cursor = first_cursor("deals")
+    for username in ("c0", "c1"):
+        after_first = [row.node for row in ordered[1:] if row.deals[0].customer == username]
+        condition = f'{{customer: {{eq: "{username}"}}}}'
+        assert data(root % condition, cursor=root_cursor)["deals"]["nodes"] == after_first
+    first = data(nested % "c0", cursor=None)["customer"]["deals"]["edges"][0]["cursor"]
+    position = next(row for row in ordered if row.deals[0].customer == "c0")
+    after_first = [row.node for row in ordered[ordered.index(position) :] if row.deals[0].customer == "c1"]
+    assert data(nested % "c1", cursor=first)["customer"]["deals"]["nodes"] == after_first != []
 
 
 def test_cursor_of_a_retained_upload_continues_in_it() -> None:
@@ -375,7 +433,7 @@ def test_paging_through_uploads_ignores_newer_ones() -> None:
 
 def test_every_cursor_is_rejected_before_the_first_upload() -> None:
     assert code(DEALS_QUERY, cursor="x") == "bad_input"
-    assert code(DEALS_QUERY, cursor=encode_cursor("0123456789ab", "-total,-id", "5.00", 1)) == "cursor_outdated"
+    assert code(DEALS_QUERY, cursor=encode_cursor("Deal", "0123456789ab", "-total,-id", "5.00", 1)) == "cursor_outdated"
     assert code("query ($cursor: String) {gems(after: $cursor) {totalCount}}", cursor="x") == "bad_input"
 
 
@@ -406,11 +464,11 @@ def test_cursors_with_forged_positions_are_rejected() -> None:
             deals(orderBy: {order}, after: $cursor) {{nodes {{id}} pageInfo {{hasPreviousPage}}}}
         }}"""
         for position in positions:
-            assert code(query, cursor=encode_cursor(prefix, columns, *position)) == "bad_input", position
+            assert code(query, cursor=encode_cursor("Deal", prefix, columns, *position)) == "bad_input", position
     query = "query ($cursor: String) {gems(orderBy: NAME_ASC, after: $cursor) {nodes {id}}}"
     names: list[Any] = ["\0", "\ud800", 5, None, ["g"], {}]
     for name in names:
-        assert code(query, cursor=encode_cursor(prefix, "name", name)) == "bad_input", name
+        assert code(query, cursor=encode_cursor("Gem", prefix, "name", name)) == "bad_input", name
 
 
 JSON = st.recursive(
@@ -425,7 +483,7 @@ PROPERTY_SETTINGS = settings(max_examples=70, deadline=None, derandomize=True)
 
 def test_any_cursor_returns_a_page_or_a_documented_error() -> None:
     prefix = load(*ROWS).snapshot.hex[:12]
-    valid_cursor = encode_cursor(prefix, "-total,-id", "5.00", row_id(Upload.objects.get().pk, 3))
+    valid_cursor = encode_cursor("Deal", prefix, "-total,-id", "5.00", row_id(Upload.objects.get().pk, 3))
     data(DEALS_QUERY, cursor=valid_cursor)
 
     @PROPERTY_SETTINGS
@@ -449,7 +507,7 @@ def test_any_cursor_returns_a_page_or_a_documented_error() -> None:
     @PROPERTY_SETTINGS
     @given(st.lists(JSON, min_size=2, max_size=2))
     def any_position(position: list[Any]) -> None:
-        check_page_or_documented_error(encode_cursor(prefix, "-total,-id", *position))
+        check_page_or_documented_error(encode_cursor("Deal", prefix, "-total,-id", *position))
 
     for property_test in (random_text, mutated_cursor, any_json, any_position):
         property_test()
@@ -466,7 +524,7 @@ def check_page_or_documented_error(cursor: str) -> None:
     response = execute_query(DEALS_QUERY, cursor=cursor)
     codes = [problem["extensions"]["code"] for problem in response.get("errors", ())]
     assert codes in ([], ["bad_input"], ["cursor_outdated"]), (cursor, response)
-    assert bool(codes) == (response["data"] is None)
+    assert bool(codes) == (response["data"]["deals"] is None)
 
 
 def test_cursor_with_additional_characters_is_invalid() -> None:

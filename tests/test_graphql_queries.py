@@ -107,8 +107,9 @@ def test_name_is_found_in_any_unicode_normal_form() -> None:
 
 def test_deals_return_the_lines_of_the_file() -> None:
     load(*ROWS)
-    page = data("{deals {totalCount nodes {customer {username} gem {name} total quantity date}}}")["deals"]
+    page = data("{deals {totalCount nodes {rowNumber customer {username} gem {name} total quantity date}}}")["deals"]
     assert page["totalCount"] == 4
+    assert [node["rowNumber"] for node in page["nodes"]] == [1, 2, 3, 4]
     assert [deal_values(node) for node in page["nodes"]] == [
         ("ann", "ruby", "10.5", 2, "2020-01-02T03:04:05.500000Z"),
         ("bob", "opal", "7", 1, "2020-01-01T00:00:00Z"),
@@ -356,7 +357,7 @@ DATETIME = "deals(filter: {date: {eq: %s}})"
 DATETIMES = [
     "2020-01-02 21:00:00", "2020-01-02T21:00:00", "2020-01-02T21:00:00Z", "2020-01-02 21:00:00.000000Z",
     "2020-01-03T00:00:00+03:00", "2020-01-03 00:00:00 +03:00", "2020-01-03T00:00:00.0+0300", "2020-01-02T18:00:00-03",
-    " 2020-01-02 21:00:00 ",
+    " 2020-01-02 21:00:00 ", "2020-01-02t21:00:00z", "2020-01-02T21:00:00-00:00",
 ]  # fmt: skip
 
 
@@ -365,7 +366,7 @@ DATETIMES = [
     [
         (MONEY, "Money", {2: ["8", '"0"', '"8.00"', "0"], 1: ['"10.75"', '"8.01"', "10", '"010.7"'],
                           0: ['"10.76"', '"92233720368547758.07"', "92233720368547758"]}),
-        (BIG_INT, "BigInt", {2: ["2", "0", "-5", "-9223372036854775807"],
+        (BIG_INT, "BigInt", {2: ["2", "0", "-5", "-9223372036854775808"],
                              0: ["3", "3000000000", "9223372036854775807"]}),
         (DATETIME, "DateTime", {1: [json.dumps(text) for text in DATETIMES], 0: ['"2020-01-02 21:00:01"']}),
     ],
@@ -388,7 +389,7 @@ def test_scalars_are_accepted_as_literals_and_as_variables(
         (MONEY, "Money", ["NaN", '"NaN"', '"Infinity"', "1e3", '"1e3"', "1.5", "true", "-1", '"-1"', '"1.234"', '"1."',
                           '".5"', '""', '" 1"', '"1,5"', '"٣"', '"1\\u0000"', "{a: 1}", "[[1]]", '"1_000"', '"+1"',
                           '"92233720368547758.08"', '"123456789012345678"']),
-        (BIG_INT, "BigInt", ["NaN", "1e3", "1.0", "true", '"5"', "9223372036854775808", "-9223372036854775808", "{}",
+        (BIG_INT, "BigInt", ["NaN", "1e3", "1.0", "true", '"5"', "9223372036854775808", "-9223372036854775809", "{}",
                            "[[1]]", "9" * 99]),
         (DATETIME, "DateTime", ['"2020-01-02"', '"2020-02-30 00:00:00"', "20200102", "NaN", "true", '""', "{}",
                               '"2020-01-02 24:00:00"', '"02.01.2020 21:00"', '"0001-01-01 00:00:00+03:00"', "1e3",
@@ -589,3 +590,18 @@ def test_filter_applies_to_the_deals_of_each_customer() -> None:
             expected = [line.item for line in lines if matches(lookup, line.item)]
             deals = customer["deals"]
             assert (deals["totalCount"], [row["gem"]["name"] for row in deals["nodes"]]) == (len(expected), expected)
+
+
+def test_filter_applies_to_the_deals_of_each_gem() -> None:
+    load(*ROWS)
+    query = """query ($filter: DealFilter) {gems(orderBy: NAME_ASC) {nodes {
+        name deals(orderBy: FILE_ASC, filter: $filter) {totalCount nodes {rowNumber}}
+    }}}"""
+    for filter_, expected in (
+        (None, {"opal": [2], "ruby": [1, 3, 4]}),
+        ({"customer": {"eq": "ann"}}, {"opal": [], "ruby": [1, 3]}),
+        ({"total": {"gte": "1"}, "gem": {"contains": "u"}}, {"opal": [], "ruby": [1, 4]}),
+    ):
+        gems = data(query, filter=filter_)["gems"]["nodes"]
+        assert {gem["name"]: [deal["rowNumber"] for deal in gem["deals"]["nodes"]] for gem in gems} == expected
+        assert [gem["deals"]["totalCount"] for gem in gems] == [len(rows) for rows in expected.values()]

@@ -25,6 +25,7 @@ SINGLE_RELATIONS = {
     "customers(%s) {nodes {gems {nodes {id}}}}": 2,
     "gems(%s) {nodes {buyers {nodes {id}}}}": 2,
     "gems(%s) {nodes {purchases {nodes {id}}}}": 2,
+    "gems(%s) {nodes {deals {nodes {id}}}}": 2,
     "deals(%s) {nodes {customer {id}}}": 2,
     "deals(%s) {nodes {gem {id}}}": 2,
     "deals(%s) {edges {node {customer {id} gem {id}}}}": 3,
@@ -39,6 +40,7 @@ SINGLE_RELATIONS = {
 NESTED_RELATIONS = {
     "customers(%s) {nodes {deals(first: 3) {nodes {gem {buyers(first: 3) {nodes {username}}}}}}}": 4,
     "gems(%s) {nodes {buyers(first: 3) {nodes {purchases(first: 3) {nodes {gem {name}}}}}}}": 4,
+    "customers(%s) {nodes {gems(first: 3) {nodes {deals(first: 3) {nodes {customer {username}}}}}}}": 4,
     "deals(%s) {nodes {customer {gems(first: 3) {nodes {purchases(first: 3) {nodes {id}}}}}}}": 4,
     "topClients(%s) {customer {deals(first: 3) {nodes {gem {purchases(first: 3) {nodes {id}}}}}}}": 1 + 4,
     "dealStats(%s, by: [GEM]) {gem {buyers(first: 3) {nodes {deals(first: 3) {nodes {id}}}}}}": 4,
@@ -57,6 +59,8 @@ TOTAL_COUNTS = {
     "gems(%s) {nodes {buyers {totalCount} purchases {totalCount}}}": 1,
     'customers(%s) {nodes {deals(filter: {gem: {contains: "1"}}) {totalCount}}}': 2,
     'customers(%s) {nodes {deals(filter: {gem: {eq: "g1"}}) {totalCount nodes {id}}}}': 3,
+    "gems(%s) {nodes {deals {totalCount}}}": 1,
+    'gems(%s) {nodes {deals(filter: {customer: {eq: "c1"}}) {totalCount nodes {id}}}}': 3,
     'customers(%s) {nodes {a: deals(filter: {gem: {eq: "g1"}}) {totalCount} '
     "b: deals(filter: {total: {gte: 5}}) {totalCount}}}": 3,
 }

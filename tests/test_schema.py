@@ -13,11 +13,13 @@ from graphql import (
     GraphQLEnumType,
     GraphQLInputObjectType,
     GraphQLInterfaceType,
+    GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLScalarType,
     build_schema,
     find_breaking_changes,
+    get_nullable_type,
     is_specified_scalar_type,
     print_schema,
 )
@@ -27,6 +29,8 @@ from strawberry.utils.str_converters import to_camel_case
 from deals_api.models import FORMAT_FIELDS
 from deals_api.security.tokens import read_tokens
 from graphql_schema.schema import schema, sdl
+from tests.builders import deal, load
+from tests.graphql import data, execute_query
 from tests.servers import ROOT
 
 SDL_FILE = ROOT / "graphql_schema" / "schema.graphql"
@@ -130,6 +134,57 @@ def test_no_argument_has_null_as_its_default() -> None:
     assert "= null" not in sdl()
 
 
+def test_inputs_with_a_default_are_nullable() -> None:
+    """Generated clients send null for variables without a value; see ``null_arguments``."""
+    inputs = [
+        (f"{name}.{field_name}({key})", argument)
+        for name, named_type in NAMED_TYPES.items()
+        if isinstance(named_type, GraphQLObjectType | GraphQLInterfaceType)
+        for field_name, field in named_type.fields.items()
+        for key, argument in field.args.items()
+    ]
+    inputs += [
+        (f"{name}.{key}", field)
+        for name, named_type in NAMED_TYPES.items()
+        if isinstance(named_type, GraphQLInputObjectType)
+        for key, field in named_type.fields.items()
+    ]
+    with_default = {name: input_.type for name, input_ in inputs if input_.default is not None}
+    assert [name for name, type_ in with_default.items() if isinstance(type_, GraphQLNonNull)] == []
+    assert {"Query.deals(orderBy)", "Query.topClients(limit)", "Gem.deals(orderBy)"} <= with_default.keys()
+
+
+#: Each field with an argument that has a default, and a selection that depends on it.
+FIELDS_WITH_DEFAULTS = {
+    "topClients(limit: %s) {username}": "Int",
+    "customers(orderBy: %s) {nodes {username}}": "CustomerOrder",
+    "gems(orderBy: %s) {nodes {name}}": "GemOrder",
+    "deals(orderBy: %s) {nodes {rowNumber}}": "DealOrder",
+    "dealStats(by: [GEM], orderBy: %s) {total}": "DealStatsOrder",
+    "dealStats(by: [GEM], limit: %s) {total}": "Int",
+    'customer(username: "c1") {deals(orderBy: %s) {nodes {rowNumber}}}': "DealOrder",
+    'customer(username: "c1") {purchases(orderBy: %s) {nodes {total}}}': "PurchaseOrder",
+    'customer(username: "c1") {gems(orderBy: %s) {nodes {name}}}': "GemOrder",
+    'gem(name: "g1") {buyers(orderBy: %s) {nodes {username}}}': "CustomerOrder",
+    'gem(name: "g1") {purchases(orderBy: %s) {nodes {total}}}': "PurchaseOrder",
+    'gem(name: "g1") {deals(orderBy: %s) {nodes {rowNumber}}}': "DealOrder",
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("field", FIELDS_WITH_DEFAULTS)
+def test_explicit_null_means_the_default(field: str) -> None:
+    load(*(deal(f"c{number % 7}", f"g{number % 5}", str(number)) for number in range(40)))
+    type_name = FIELDS_WITH_DEFAULTS[field]
+    name = "limit" if type_name == "Int" else "orderBy"
+    omitted = data("{" + re.sub(rf",? ?{name}: %s", "", field).replace("()", "") + "}")
+    assert data(f"{{{field % 'null'}}}") == omitted
+    query = f"query ($value: {type_name}) {{{field % '$value'}}}"
+    assert data(query) == data(query, value=None) == omitted
+    costs = [execute_query(text)["extensions"]["cost"]["requested"] for text in (f"{{{field % 'null'}}}", query)]
+    assert costs[0] == costs[1]
+
+
 @pytest.mark.django_db
 def test_omitted_and_null_inputs_have_the_same_effect() -> None:
     parametrized = "query ($n: Int, $f: DealFilter) { deals(first: $n, filter: $f) { totalCount } }"
@@ -168,8 +223,35 @@ def test_fields_are_nullable_exactly_where_their_columns_are() -> None:
     assert len(fields) > 30
 
 
-def test_only_root_fields_of_single_objects_are_nullable() -> None:
+#: Fields of objects that are null for some rows, apart from columns.
+NULLABLE_FIELDS = {
+    *(f"DealStats.{name}" for name in ("customer", "gem", "year", "month", "day")),
+    *("PageInfo.startCursor", "PageInfo.endCursor"),
+}
+
+
+def test_every_root_field_is_nullable_so_that_errors_stay_separate() -> None:
     query = NAMED_TYPES["Query"]
     assert isinstance(query, GraphQLObjectType)
-    nullable = {name for name, field in query.fields.items() if not isinstance(field.type, GraphQLNonNull)}
-    assert nullable == {"currentUpload", "customer", "gem", "node", "upload"}
+    assert [name for name, field in query.fields.items() if isinstance(field.type, GraphQLNonNull)] == []
+    nullable = {
+        f"{type_name}.{name}"
+        for type_name, named_type in NAMED_TYPES.items()
+        if isinstance(named_type, GraphQLObjectType) and type_name != "Query"
+        for name, field in named_type.fields.items()
+        if not isinstance(field.type, GraphQLNonNull)
+    }
+    columns = {to_camel_case(name) for name, is_nullable, _ in fields_with_columns() if is_nullable}
+    assert nullable == NULLABLE_FIELDS | columns
+
+
+def test_only_results_of_nodes_are_nullable_inside_lists() -> None:
+    nullable = [
+        f"{type_name}.{name}"
+        for type_name, named_type in NAMED_TYPES.items()
+        if isinstance(named_type, GraphQLObjectType)
+        for name, field in named_type.fields.items()
+        if isinstance(list_type := get_nullable_type(field.type), GraphQLList)
+        and not isinstance(list_type.of_type, GraphQLNonNull)
+    ]
+    assert nullable == ["Query.nodes"]

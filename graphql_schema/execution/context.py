@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -20,7 +21,7 @@ from graphql_schema.execution.cost import CostBudget
 class OperationContext:
     """The state that all resolvers of one operation share; Strawberry passes it as ``info.context``."""
 
-    #: The current upload at the start of the operation; None before the first upload.
+    #: The current upload at the start of the operation, or after its mutation; None before the first upload.
     upload: Upload | None
     budget: CostBudget
     #: The headers of the request under their WSGI names.
@@ -34,6 +35,12 @@ class OperationContext:
         """Whether the request has a valid token. No cache key contains it, so the response becomes uncacheable."""
         self.cacheable = False
         return bool(token_holder(self.headers))
+
+    def switch_to(self, upload: Upload) -> None:
+        """Read another upload by default from now on; rows of the previous one may be in the response already."""
+        if self.upload is not None:
+            self._other_uploads.append(self.upload)
+        self.upload = upload
 
     def get_upload(self, upload_id: strawberry.ID | None) -> Upload | None:
         """Return the upload with this global id, or the current one if the id is None.
@@ -57,6 +64,17 @@ class OperationContext:
         if found is not None:
             self._other_uploads.append(found)
         return found
+
+    def read_uploads(self, upload_ids: Collection[int]) -> dict[int, Upload]:
+        """Return the readable uploads among these by primary key, in at most one statement."""
+        known = {upload.pk: upload for upload in self._uploads()}
+        unknown = set(upload_ids) - known.keys()
+        if unknown:
+            self.cacheable = False
+            found = list(Upload.objects.readable().filter(pk__in=unknown))
+            self._other_uploads += found
+            known.update((upload.pk, upload) for upload in found)
+        return {pk: known[pk] for pk in upload_ids if pk in known}
 
     def upload_of(self, row: SnapshotRow) -> Upload:
         """Return the upload of a row that this operation has read."""

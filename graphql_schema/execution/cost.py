@@ -126,6 +126,7 @@ _RANK_JOINED: Final = 27_000
 _MAX_ROWS: Final = 1_000_000
 
 _SIZE_ARGUMENTS: Final = {"first", "last", "limit"}
+_IDS_ARGUMENT: Final = "ids"
 _TYPES_WITH_FIELDS: Final = (GraphQLObjectType, GraphQLInterfaceType)
 _INTROSPECTION_FIELDS: Final = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}
 
@@ -245,7 +246,9 @@ class CostVisitor:
         return own + sum(map(self.argument_size, values))
 
     def requested_page_size(self, node: FieldNode, arguments: dict[str, Any]) -> int | None:
-        """Return the rows requested by ``first``, ``last`` or ``limit``; None for a field without these arguments."""
+        """Return the rows requested by ``first``, ``last``, ``limit`` or ``ids``; None for a field without them."""
+        if _IDS_ARGUMENT in arguments:
+            return self.list_length(node)
         names = _SIZE_ARGUMENTS & arguments.keys()
         if not names:
             return None
@@ -258,6 +261,15 @@ class CostVisitor:
             default = next((arguments[name].default_value for name in names), None)
             size = default if isinstance(default, int) else limits.page_size
         return min(max(size, 0), limits.max_page_size)
+
+    def list_length(self, node: FieldNode) -> int:
+        """Return the length of the argument ``ids``; a single value is a list of one."""
+        value: Any = next(argument.value for argument in node.arguments or () if argument.name.value == _IDS_ARGUMENT)
+        if isinstance(value, VariableNode):
+            name = value.name.value
+            value = self.variables.get(name, self.defaults.get(name))
+        values = value.values if isinstance(value, ListValueNode) else value
+        return len(values) if isinstance(values, list | tuple) else 1
 
     def integer_value(self, value: Any) -> int | None:
         """Return the integer of a literal or variable; None for other values."""
@@ -318,6 +330,7 @@ class CostBudget:
         self.statements = 0
         self.timer = StatementTimer(settings.DEALS_LIMITS.max_query_seconds)
         self._text_cost = 0
+        self._is_paused = False
 
     def consume(self, nodes: int) -> None:
         self.requested += nodes
@@ -378,6 +391,8 @@ class CostBudget:
         limits = settings.DEALS_LIMITS
 
         def execute(run: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+            if self._is_paused:
+                return run(sql, params, many, context)
             self.statements += 1
             if self.statements > limits.max_sql_queries:
                 raise LimitExceeded(f"The operation takes more than {limits.max_sql_queries} statements.")
@@ -389,3 +404,13 @@ class CostBudget:
 
         with self.timer.installed(), connection.execute_wrapper(execute):
             yield
+
+    @contextmanager
+    def query_limits_paused(self) -> Iterator[None]:
+        """Execute a mutation, which is free and may wait for other mutations without a time limit."""
+        self._is_paused = True
+        try:
+            with self.timer.paused():
+                yield
+        finally:
+            self._is_paused = False

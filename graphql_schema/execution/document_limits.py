@@ -16,6 +16,7 @@ from graphql import (
     IntValueNode,
     ListValueNode,
     OperationDefinitionNode,
+    OperationType,
     SelectionSetNode,
     StringValueNode,
     Visitor,
@@ -65,8 +66,19 @@ def check_document_size(document: DocumentNode) -> None:
         _check_limit("directives", metrics.directives, limits.max_query_directives)
         _check_limit("fragment spreads", metrics.spreads, limits.max_query_fields)  # A fragment may have no fields.
         if isinstance(definition, OperationDefinitionNode):
-            roots = sum(1 for _ in fields_within([definition.selection_set], visitor.fragments))
-            _check_limit("root fields", roots, limits.max_root_fields)
+            _check_limit("root fields", _count_root_fields(definition, visitor.fragments), limits.max_root_fields)
+
+
+def _count_root_fields(operation: OperationDefinitionNode, fragments: dict[str, FragmentDefinitionNode]) -> int:
+    """Count the root fields, including those that a mutation selects in ``query`` fields of its results."""
+    fields = list(fields_within([operation.selection_set], fragments))
+    count = len(fields)
+    if operation.operation is OperationType.MUTATION:
+        for field in fields:
+            results = [field.selection_set] if field.selection_set else []
+            queries = [node.selection_set for node in fields_within(results, fragments) if node.name.value == "query"]
+            count += sum(1 for _ in fields_within(filter(None, queries), fragments))
+    return count
 
 
 def _check_limit(unit: str, count: int, limit: int) -> None:

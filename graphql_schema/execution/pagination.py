@@ -1,8 +1,9 @@
 """Keyset pagination according to the Relay specification: the last page costs as much as the first.
 
-A cursor contains the position of a row, the name of the order, and the snapshot of the row. Snapshots are immutable,
-so positions stay valid; a cursor of another snapshot or order is rejected. This module depends on Django's querysets
-and not on GraphQL.
+A cursor contains the name of its list, the snapshot of its row, the name of the order, and the position of the row.
+Snapshots are immutable, so positions stay valid; a cursor of another list, snapshot or order is rejected. A position is
+meaningful in any subset of a list, so a cursor is valid for every filter and every parent. This module depends on
+Django's querysets and not on GraphQL.
 """
 
 from __future__ import annotations
@@ -90,27 +91,39 @@ class PageArguments:
 
 
 @dataclass(frozen=True, slots=True)
+class CursorScope:
+    """What the cursors of a list have in common: the name of the list, and the snapshot of its rows."""
+
+    list_name: str
+    #: Empty if the list does not belong to an upload.
+    snapshot: str = ""
+
+    @classmethod
+    def of(cls, list_name: str, upload: Upload | None) -> CursorScope:
+        return cls(list_name, "" if upload is None else snapshot_prefix(upload.snapshot))
+
+
+@dataclass(frozen=True, slots=True)
 class PageSpec(Generic[M]):
     """A page of a list: size, order, and the decoded positions of the cursor arguments."""
 
     size: int
     from_end: bool
     order: Order
-    #: The prefix of all cursors of the list, as ``cursor_prefix`` returns it.
-    prefix: str
+    scope: CursorScope
     positions: dict[CursorSide, list[Any]]
 
     @classmethod
-    def of(cls, arguments: PageArguments, order: Order, prefix: str, model: type[M]) -> PageSpec[M]:
+    def of(cls, arguments: PageArguments, order: Order, scope: CursorScope, model: type[M]) -> PageSpec[M]:
         """Decode the cursors of the arguments.
 
         Raises: see ``read_cursor``.
         """
         cursors: dict[CursorSide, str | None] = {"after": arguments.after, "before": arguments.before}
         positions = {
-            side: read_cursor(cursor, order, prefix, model) for side, cursor in cursors.items() if cursor is not None
+            side: read_cursor(cursor, order, scope, model) for side, cursor in cursors.items() if cursor is not None
         }
-        return cls(arguments.size, arguments.from_end, order, prefix, positions)
+        return cls(arguments.size, arguments.from_end, order, scope, positions)
 
     def between_cursors(self, rows: QuerySet[M]) -> QuerySet[M]:
         """Filter ``rows`` to those after the ``after`` cursor and before the ``before`` cursor."""
@@ -134,33 +147,29 @@ class PageSpec(Generic[M]):
 # Cursors
 
 
-def cursor_prefix(upload: Upload | None) -> str:
-    """Return the part of a cursor that identifies the upload of its row."""
-    return "" if upload is None else snapshot_prefix(upload.snapshot)
-
-
-def write_cursor(row: Model, order: Order, prefix: str) -> str:
+def write_cursor(row: Model, order: Order, scope: CursorScope) -> str:
     """Encode the position of a row as a cursor."""
     position = [_to_json(getattr(row, field)) for field in order.fields]
-    text = json.dumps([prefix, order.name, *position], separators=(",", ":"), ensure_ascii=False)
+    parts = [scope.list_name, scope.snapshot, order.name, *position]
+    text = json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def read_cursor(cursor: str, order: Order, prefix: str, model: type[Model]) -> list[Any]:
+def read_cursor(cursor: str, order: Order, scope: CursorScope, model: type[Model]) -> list[Any]:
     """Return the position that a cursor contains: one value per column of the order.
 
-    Raises: CursorOutdated for a cursor of another upload or order; BadInput for any other text.
+    Raises: CursorOutdated for a cursor of another list, upload or order; BadInput for any other text.
     """
     invalid = BadInput("Invalid cursor; take it from pageInfo or edges.")
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        actual_prefix, order_name, *position = json.loads(text)
+        list_name, snapshot, order_name, *position = json.loads(text)
     except (ValueError, TypeError, RecursionError, binascii.Error):
         raise invalid from None
-    if actual_prefix != prefix:
-        raise CursorOutdated("The cursor belongs to another upload; start again from the first page.")
-    if order_name != order.name:
-        raise CursorOutdated("The cursor belongs to another order; start again from the first page.")
+    expected = {"list": scope.list_name, "upload": scope.snapshot, "order": order.name}
+    for name, value in zip(expected, (list_name, snapshot, order_name), strict=True):
+        if value != expected[name]:
+            raise CursorOutdated(f"The cursor belongs to another {name}; start again from the first page.")
     try:
         return [_from_json(model, field, value) for field, value in zip(order.fields, position, strict=True)]
     except (ValueError, TypeError, ArithmeticError):
@@ -250,7 +259,7 @@ class Page(Generic[M]):
         return side in self._spec.positions and self._source.has_rows_outside(self._spec, side)
 
     def cursor(self, row: M) -> str:
-        return write_cursor(row, self._spec.order, self._spec.prefix)
+        return write_cursor(row, self._spec.order, self._spec.scope)
 
 
 class QuerySetRows(RowSource[M]):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import strawberry
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 
-from deals_api.models import SnapshotRow
+from deals_api.models import SnapshotQuerySet, SnapshotRow
 from graphql_schema.execution.batching import peers_of
 from graphql_schema.execution.context import OperationContext
 from graphql_schema.execution.pagination import CursorSide, PageSpec, RowsByParent, RowSource
@@ -21,11 +21,13 @@ T = TypeVar("T")
 class Relation:
     """A one-to-many relation."""
 
-    model: type[Model]
+    model: type[SnapshotRow]
     #: The lookup path from a child row to the id of its parent.
     parent_path: str
     #: The column of the parent that stores the number of its child rows.
     count_column: str
+    #: Whether the child rows of a parent are found through an index; otherwise all rows of the upload are read.
+    has_index: bool = True
 
 
 class RelatedRows(RowSource[Any]):
@@ -43,6 +45,7 @@ class RelatedRows(RowSource[Any]):
         filtered_rows: Callable[[], QuerySet[Any]] | None = None,
     ) -> None:
         self.relation = relation
+        self.list_name = f"{type(parent).__name__}.{info.field_name}"
         self.upload = info.context.upload_of(parent)
         self._parent = parent
         self._budget = info.context.budget
@@ -77,10 +80,22 @@ class RelatedRows(RowSource[Any]):
         """
         # The same parent may occur several times.
         counts = {parent.pk: getattr(parent, self.relation.count_column) for parent in parents}
-        row_count = sum(counts.values())
-        if ranked and len(counts) > 1:
-            self._budget.rank_rows(row_count, joined="__" in self.relation.parent_path)
-        else:
+        self._charge(sum(counts.values()), ranked=ranked and len(counts) > 1)
+        return RowsByParent(self._all_rows(), self.relation.parent_path, list(counts))
+
+    def _charge(self, row_count: int, *, ranked: bool) -> None:
+        """Charge for reading ``row_count`` child rows."""
+        relation = self.relation
+        if not relation.has_index:
+            self._budget.read_rows(self.upload.deal_count)
+        if ranked:
+            self._budget.rank_rows(row_count, joined="__" in relation.parent_path)
+        elif relation.has_index:
             self._budget.fetch_rows(row_count)
-        rows = self._filtered_rows() if self._filtered_rows else self.relation.model._default_manager.all()
-        return RowsByParent(rows, self.relation.parent_path, list(counts))
+
+    def _all_rows(self) -> QuerySet[Any]:
+        """Return the rows from which those of the parents are selected, and charge for their filter."""
+        if self._filtered_rows:
+            return self._filtered_rows()
+        rows: SnapshotQuerySet[Any] = self.relation.model._default_manager.all()  # type: ignore[assignment]
+        return rows if self.relation.has_index else rows.in_pk_range(self.upload)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any, Final
 
 from graphql import GraphQLError, GraphQLSyntaxError
@@ -26,6 +27,13 @@ log = logging.getLogger(__name__)
 _MAX_ERRORS: Final = 5
 #: End of graphql-core's message about a document with too many tokens or levels.
 _PARSING_ABORTED: Final = "Parsing aborted."
+
+#: Values as Python writes them in messages of graphql-core, which also quotes texts of the request.
+_PYTHON_VALUES: Final = {"None": "null", "True": "true", "False": "false"}
+#: An unbalanced quote extends to the end of the message, so that the time is linear.
+_QUOTED_OR_PYTHON_VALUE: Final = re.compile(
+    r"""(?s)'(?:[^'\\]|\\.)*(?:'|\Z)|"(?:[^"\\]|\\.)*(?:"|\Z)|\b(?:None|True|False)\b"""
+)
 
 #: HTTP statuses of the domain errors that apply to the request as a whole.
 STATUS: Final = {TokenRequired: 401, NotAllowed: 403, TooManyRequests: 429, DatabaseBusy: 503}
@@ -93,10 +101,17 @@ def _format_error(error: GraphQLError) -> dict[str, Any]:
     raised = original_exception(error)
     if isinstance(raised, DealsError):
         formatted["message"] = raised.message
+    elif code == INVALID:
+        formatted["message"] = _in_json_terms(error.message)
     elif code == INTERNAL:
         formatted["message"] = INTERNAL_ERROR_MESSAGE
         formatted["extensions"]["requestId"] = get_request_context().request_id
     return formatted
+
+
+def _in_json_terms(message: str) -> str:
+    """Replace ``None``, ``True`` and ``False`` outside quoted texts."""
+    return _QUOTED_OR_PYTHON_VALUE.sub(lambda match: _PYTHON_VALUES.get(match[0], match[0]), message)
 
 
 def _error_code(error: GraphQLError) -> str:

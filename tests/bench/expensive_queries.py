@@ -77,6 +77,12 @@ def _relations() -> Iterator[str]:
     yield of_customers % times(20, "purchases(first: 1) {totalCount pageInfo {hasNextPage}}")
     yield of_customers % "gems(first: $n) {nodes {buyers(first: 2) {nodes {username}}}}"
     of_gems = "{gems(first: $n) {nodes {%s}}}"
+    for order in ("FILE_ASC", "DATE_DESC", "QUANTITY_ASC"):
+        yield of_gems % f"deals(first: 1, orderBy: {order}) {{nodes {{id}}}}"
+        yield (
+            of_gems % f"deals(first: 1, orderBy: {order}, filter: {{{_NAMES}, {_RANGES}}}) {{totalCount nodes {{id}}}}"
+        )
+    yield of_gems % times(20, "deals(first: 1) {pageInfo {hasNextPage}}")
     yield of_gems % "buyers(first: 2) {nodes {username}} purchases(first: 2) {nodes {id}}"
     yield of_gems % "buyers(first: $n) {nodes {gems(first: $n) {nodes {name}}}}"
     yield "{topClients(limit: $n) {gems customer {deals(first: 1) {nodes {id}}}}}"

@@ -12,9 +12,10 @@ import {
   type TopClientsQuery,
 } from "./gql/graphql.js";
 
-export type TopClient = TopClientsQuery["topClients"][number];
-export type Deal = PageOfDealsQuery["deals"]["nodes"][number];
-export type Month = MoneyByMonthQuery["dealStats"][number];
+type Page = NonNullable<PageOfDealsQuery["deals"]>;
+export type TopClient = NonNullable<TopClientsQuery["topClients"]>[number];
+export type Deal = Page["nodes"][number];
+export type Month = NonNullable<MoneyByMonthQuery["dealStats"]>[number];
 export type Upload = CurrentUploadQuery["currentUpload"];
 
 /** An error of the service: `code` is stable and meant for programs, `message` is a sentence for people. */
@@ -39,12 +40,18 @@ function readData<Data>({ data, error }: OperationResult<Data>): Data {
   return data;
 }
 
+/** Return a root field; it is null only in a response with errors, which `readData` throws. */
+function rootField<Field>(field: Field | null | undefined): Field {
+  if (field == null) throw new DealsError("no_response", "The response is incomplete.");
+  return field;
+}
+
 export async function topClients(client: Client, limit: number): Promise<TopClient[]> {
-  return readData(await client.query(TopClientsDocument, { limit })).topClients;
+  return rootField(readData(await client.query(TopClientsDocument, { limit })).topClients);
 }
 
 export async function moneyByMonth(client: Client): Promise<Month[]> {
-  return readData(await client.query(MoneyByMonthDocument, {})).dealStats;
+  return rootField(readData(await client.query(MoneyByMonthDocument, {})).dealStats);
 }
 
 export async function currentUpload(client: Client): Promise<Upload> {
@@ -70,7 +77,7 @@ export async function allDeals(client: Client, onPage: (deals: Deal[]) => unknow
 async function readAllPages(client: Client, onPage: (deals: Deal[]) => unknown): Promise<Deal[]> {
   const deals: Deal[] = [];
   for (let after: string | null = null; ; ) {
-    const page: PageOfDealsQuery["deals"] = readData(await client.query(PageOfDealsDocument, { after })).deals;
+    const page: Page = rootField(readData(await client.query(PageOfDealsDocument, { after })).deals);
     deals.push(...page.nodes);
     await onPage(page.nodes);
     if (!page.pageInfo.hasNextPage) return deals;
