@@ -105,7 +105,7 @@ ORDER_BY: Final = strawberry.argument(description="The sort order of the rows. A
 FILTER: Final = strawberry.argument(description="Return only the rows that meet these conditions.")
 
 
-class _PageArgumentsExtension(FieldExtension):
+class PageArgumentsExtension(FieldExtension):
     """Replace the resolver parameter ``page`` with Relay's pagination arguments in the schema."""
 
     def apply(self, field: StrawberryField) -> None:
@@ -123,7 +123,7 @@ class _PageArgumentsExtension(FieldExtension):
 
 def connection_field(description: str) -> Callable[[Any], Any]:
     """Return the decorator of a resolver that takes ``page: PageArguments`` and returns a connection."""
-    return strawberry.field(description=description, extensions=[_PageArgumentsExtension()])
+    return strawberry.field(description=description, extensions=[PageArgumentsExtension()])
 
 
 def read_page_arguments(first: int | None, after: str | None, last: int | None, before: str | None) -> PageArguments:

@@ -11,7 +11,8 @@ from deals_api.global_ids import read_upload_id
 from deals_api.security.permissions import require_write_permission
 from deals_api.snapshots import current as current_snapshot
 from graphql_schema.queries import Query
-from graphql_schema.types import Info, Upload
+from graphql_schema.types import Info
+from graphql_schema.uploads import Upload
 
 
 def _query() -> Query:

@@ -32,6 +32,7 @@ from graphql_schema.mutations import Mutation
 from graphql_schema.null_arguments import accept_null_for_defaults
 from graphql_schema.queries import Query
 from graphql_schema.scalars import SCALARS
+from graphql_schema.uploads import Upload
 
 
 def require_single_operation(document: DocumentNode) -> None:
@@ -91,7 +92,7 @@ class DealsSchema(strawberry.Schema):
 schema = DealsSchema(
     query=Query,
     mutation=Mutation,
-    types=[types.Customer, types.Gem, types.Purchase, types.Deal, types.Upload],
+    types=[types.Customer, types.Gem, types.Purchase, types.Deal, Upload],
     extensions=[DocumentCache, QueryLimits],
     execution_context_class=BoundedExecutor,
     config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),

@@ -152,7 +152,8 @@ def test_post_response_has_an_etag_and_is_never_304() -> None:
     ["{currentUpload {id dealCount isCurrent}}", "{topClients {username}}", "{dealStats(by: [DAY]) {total}}",
      "{__typename}", "{__schema {types {name}}}", "{upload(id: %(current)s) {dealCount}}",
      "{deals(upload: %(current)s) {totalCount}}", "{node(id: %(current)s) {id}}",
-     "{node(id: %(row)s) {... on Deal {total}}}"],
+     "{node(id: %(row)s) {... on Deal {total}}}", "{currentUpload {deals {nodes {id}}}}",
+     "{upload(id: %(current)s) {topClients {username}}}"],
 )  # fmt: skip
 def test_response_from_the_current_upload_is_cached(query: str, executed: list[str]) -> None:
     load(deal("old"))
@@ -199,6 +200,7 @@ def test_responses_from_other_uploads_are_never_cached(executed: list[str]) -> N
         "query ($id: ID) {deals(upload: $id) {totalCount}}",
         "query ($id: ID) {topClients(upload: $id) {username}}",
         "query ($id: ID) {deals {totalCount} repeated: deals(upload: $id) {totalCount}}",
+        "query ($id: ID!) {upload(id: $id) {deals {totalCount}}}",
     ):
         assert "errors" not in execute_twice_uncached(query, executed, id=id_of(old))
     assert execute_twice_uncached("query ($id: ID!) {node(id: $id) {id}}", executed, id=row)["data"]["node"] == {
@@ -426,6 +428,17 @@ def test_retained_upload_pruned_during_a_query_is_reported(limits: Any, caplog: 
     with run_before_statement('FROM "deals_api_customer"', lambda: replace_uploads("100001")):
         assert data(node, id=row) == {"node": None}
     assert service_log_records(caplog) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_upload_of_the_history_pruned_during_a_query_is_reported(limits: Any) -> None:
+    limits(keep_uploads=2)
+    replace_uploads("101", "1001")
+    oldest = "{uploads(last: 1) {nodes {fileName deals {nodes {customer {username} gem {name}}}}}}"
+    with run_before_statement('FROM "deals_api_gem"', lambda: replace_uploads("10001")):
+        response = execute_query(oldest)
+    assert [reported["extensions"]["code"] for reported in response["errors"]] == ["upload_not_retained"]
+    assert response["data"] == {"uploads": {"nodes": [{"fileName": "101", "deals": None}]}}
 
 
 @pytest.mark.django_db(transaction=True)

@@ -43,7 +43,7 @@ class OperationContext:
         self.upload = upload
 
     def get_upload(self, upload_id: strawberry.ID | None) -> Upload | None:
-        """Return the upload with this global id, or the current one if the id is None.
+        """Return the upload with this global id, or the current one if the id is None; its rows will be read.
 
         Raises: UploadNotRetained; BadInput if the id is not the id of an upload.
         """
@@ -52,6 +52,17 @@ class OperationContext:
         upload = self.find_readable("snapshot", read_upload_id(upload_id))
         if upload is None:
             raise UploadNotRetained
+        return upload
+
+    def read_upload(self, upload: Upload) -> Upload:
+        """Return an upload of the history, whose rows will be read.
+
+        Raises: UploadNotRetained.
+        """
+        if upload.state != Upload.State.LOADED:
+            raise UploadNotRetained
+        if upload not in self._other_uploads:
+            self._other_uploads.append(upload)
         return upload
 
     def find_readable(self, column: str, value: object) -> Upload | None:

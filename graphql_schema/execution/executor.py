@@ -14,10 +14,16 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
 
     response_bytes = 0
 
-    def execute_fields(self, *arguments: Any, **kwargs: Any) -> Any:
-        """Raises: ResponseTooLarge."""
+    def execute_fields(self, parent_type: Any, source_value: Any, path: Any, *arguments: Any) -> Any:
+        """Execute the fields of one object.
+
+        Raises: ResponseTooLarge, except for the root: an exception outside of its fields would replace the collected
+                errors, whose tracebacks refer to the rows.
+        """
+        if path is None:
+            return super().execute_fields(parent_type, source_value, path, *arguments)
         check_response_size(self.response_bytes)
-        fields: Any = super().execute_fields(*arguments, **kwargs)
+        fields: Any = super().execute_fields(parent_type, source_value, path, *arguments)
         self.response_bytes += sum(map(_text_bytes, fields)) + sum(map(_text_bytes, fields.values()))
         check_response_size(self.response_bytes)
         self.context_value.budget.write_text(self.response_bytes)

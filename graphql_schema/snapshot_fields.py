@@ -1,0 +1,282 @@
+"""The fields that read the rows of one upload: on ``Upload``, and with the argument ``upload`` on ``Query``."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from enum import Enum
+from typing import Annotated, Any, Final
+
+import strawberry
+from django.conf import settings
+from django.db.models import Q, QuerySet
+from graphql.pyutils import camel_to_snake
+from strawberry.annotation import StrawberryAnnotation
+from strawberry.extensions import FieldExtension
+from strawberry.types.arguments import StrawberryArgument
+from strawberry.types.field import StrawberryField
+
+from deals_api import models
+from deals_api.limits import Limits
+from deals_api.reports import top_clients as top_clients_report
+from deals_api.reports.deal_filter import DealSelection, customers_scan, gems_scan
+from deals_api.reports.deal_stats import DealStatsKey, Grouping, orders_by_name
+from deals_api.reports.top_clients import DEFAULT_LIMIT
+from graphql_schema.connections import (
+    FILTER,
+    ORDER_BY,
+    Connection,
+    PageArgumentsExtension,
+    check_range,
+    snapshot_connection,
+)
+from graphql_schema.execution.batching import link_peers
+from graphql_schema.execution.document_limits import fields_within
+from graphql_schema.execution.pagination import Order, PageArguments, QuerySetRows
+from graphql_schema.execution.snapshot_rows import DealRows, NameRows, select_deals
+from graphql_schema.inputs import (
+    CustomerFilter,
+    CustomerOrder,
+    DealFilter,
+    DealOrder,
+    DealStatsFilter,
+    DealStatsOrder,
+    GemFilter,
+    GemOrder,
+    clean_name,
+    needs_substring_search,
+)
+from graphql_schema.scalars import register_enum
+from graphql_schema.types import Customer, Deal, DealStats, Gem, Info, TopClient
+
+_LIMITS: Final = Limits()
+
+register_enum(
+    DealStatsKey,
+    {
+        "CUSTOMER": "The customer.",
+        "GEM": "The gem.",
+        "YEAR": "The year of the deal, in UTC.",
+        "MONTH": "The month of the deal, in UTC, with its year.",
+        "DAY": "The day of the deal, in UTC.",
+    },
+    description="The keys that deals can be grouped by.",
+)
+
+
+# Fields of two types
+
+#: The parameter of a resolver for the upload to read; None before the first upload.
+ReadUpload = strawberry.Parent[models.Upload | None]
+
+
+class _SelectedUpload(FieldExtension):
+    """Add the argument ``upload`` to a field of ``Query``, and read the upload that it selects."""
+
+    def apply(self, field: StrawberryField) -> None:
+        argument = StrawberryArgument(
+            "upload_id",
+            "upload",
+            StrawberryAnnotation(strawberry.ID | None),
+            description="The id of a retained upload, whose state is LOADED, to read instead of the current one.",
+            default=None,
+        )
+        field.arguments = [*field.arguments, argument]
+
+    def resolve(self, next_: Callable[..., Any], source: Any, info: Info, **kwargs: Any) -> Any:
+        upload = info.context.get_upload(kwargs.pop("upload_id", None))
+        return next_(source, info, **kwargs | {"upload": upload})
+
+
+class _OwnUpload(FieldExtension):
+    """Read the upload that has the field."""
+
+    def resolve(self, next_: Callable[..., Any], source: Any, info: Info, **kwargs: Any) -> Any:
+        return next_(source, info, **kwargs | {"upload": info.context.read_upload(source)})
+
+
+def snapshot_field(description: str, *extensions: FieldExtension) -> Callable[[Any], StrawberryField]:
+    """Return the decorator of a resolver with the parameter ``upload: ReadUpload``.
+
+    The field is nullable, so that an error, such as that of an upload that is not retained, affects this field only.
+    """
+    decorator: Any = strawberry.field(description=description, extensions=list(extensions))
+    return decorator
+
+
+def with_upload_argument(field: Any) -> Any:
+    """Return a snapshot field as a field of ``Query``."""
+    return _extend(field, _SelectedUpload())
+
+
+def of_own_upload(field: Any) -> Any:
+    """Return a snapshot field as a field of ``Upload``."""
+    return _extend(field, _OwnUpload())
+
+
+def _extend(field: StrawberryField, extension: FieldExtension) -> StrawberryField:
+    field = copy.copy(field)
+    field.extensions = [*field.extensions, extension]
+    return field
+
+
+# Rankings and lists
+
+
+def limit_argument(items: str, maximum: int) -> Any:
+    return strawberry.argument(description=f"Maximum number of {items}, 1 to {maximum}.")
+
+
+@snapshot_field("Clients by the sum of their deals, highest first; equal sums are sorted by username.")
+def top_clients(
+    upload: ReadUpload,
+    info: Info,
+    limit: Annotated[int, limit_argument("clients", _LIMITS.max_top_clients)] = DEFAULT_LIMIT,
+) -> list[TopClient] | None:
+    check_range("limit", limit, 1, settings.DEALS_LIMITS.max_top_clients)
+    if upload is None:
+        return []
+    ranking = top_clients_report.top_clients(
+        upload, limit, with_gems="gems" in requested_fields(info), charge=info.context.budget.list_names
+    )
+    return link_peers(map(TopClient.of, ranking))
+
+
+def requested_fields(info: Info) -> set[str]:
+    """Return the Python names of the fields that the document selects below this one."""
+    nodes, fragments = info._raw_info.field_nodes, info._raw_info.fragments
+    selected = fields_within((node.selection_set for node in nodes if node.selection_set), fragments)
+    return {camel_to_snake(node.name.value) for node in selected}
+
+
+@snapshot_field("The customers in the file.", PageArgumentsExtension())
+def customers(
+    upload: ReadUpload,
+    info: Info,
+    page: PageArguments,
+    order_by: Annotated[CustomerOrder, ORDER_BY] = CustomerOrder.SPENT_MONEY_DESC,
+    filter: Annotated[CustomerFilter | None, FILTER] = None,
+) -> Connection[Customer] | None:
+    return snapshot_connection(customer_rows(info, upload, filter), order_by, page, upload)
+
+
+def customer_rows(info: Info, upload: models.Upload | None, filter_: CustomerFilter | None) -> QuerySetRows[Any]:
+    if upload is None:
+        return QuerySetRows(models.Customer.objects.none())
+    condition = filter_.condition() if filter_ else Q()
+    scan = customers_scan(upload, search=filter_ is not None and needs_substring_search(filter_.username))
+    return NameRows(models.Customer.objects.for_upload(upload), condition, scan, info.context.budget)
+
+
+@snapshot_field("The gems in the file.", PageArgumentsExtension())
+def gems(
+    upload: ReadUpload,
+    info: Info,
+    page: PageArguments,
+    order_by: Annotated[GemOrder, ORDER_BY] = GemOrder.TOTAL_DESC,
+    filter: Annotated[GemFilter | None, FILTER] = None,
+) -> Connection[Gem] | None:
+    return snapshot_connection(gem_rows(info, upload, filter), order_by, page, upload)
+
+
+def gem_rows(info: Info, upload: models.Upload | None, filter_: GemFilter | None) -> QuerySetRows[Any]:
+    if upload is None:
+        return QuerySetRows(models.Gem.objects.none())
+    condition = filter_.condition() if filter_ else Q()
+    scan = gems_scan(upload, search=filter_ is not None and needs_substring_search(filter_.name))
+    return NameRows(models.Gem.objects.for_upload(upload), condition, scan, info.context.budget)
+
+
+@snapshot_field("The deals in the file.", PageArgumentsExtension())
+def deals(
+    upload: ReadUpload,
+    info: Info,
+    page: PageArguments,
+    order_by: Annotated[DealOrder, ORDER_BY] = DealOrder.FILE_ASC,
+    filter: Annotated[DealFilter | None, FILTER] = None,
+) -> Connection[Deal] | None:
+    return snapshot_connection(deal_rows(info, upload, filter, order_by), order_by, page, upload)
+
+
+def deal_rows(
+    info: Info, upload: models.Upload | None, filter_: DealFilter | None, order_by: Enum
+) -> QuerySetRows[models.Deal]:
+    if upload is None:
+        return QuerySetRows(models.Deal.objects.none())
+    selection = filter_.selection() if filter_ else DealSelection()
+    selected = select_deals(upload, selection, info.context.budget)
+    return DealRows(selected, Order.parse(order_by.value), info.context.budget)
+
+
+# Statistics
+
+
+@snapshot_field(
+    "Totals of the deals, grouped by any combination of customer, gem, year, month and day; "
+    "without keys, one group of all deals."
+)
+def deal_stats(
+    upload: ReadUpload,
+    info: Info,
+    by: Annotated[
+        list[DealStatsKey] | None,
+        strawberry.argument(description="The keys to group by; none for one group of all deals."),
+    ] = None,
+    filter: Annotated[
+        DealFilter | None, strawberry.argument(description="Aggregate only the deals that meet these conditions.")
+    ] = None,
+    having: Annotated[
+        DealStatsFilter | None,
+        strawberry.argument(description="Return only the groups whose totals meet these conditions."),
+    ] = None,
+    order_by: Annotated[
+        DealStatsOrder,
+        strawberry.argument(
+            description="Sort order of the groups. Ties are sorted by customer and gem, as in the file, and date."
+        ),
+    ] = DealStatsOrder.TOTAL_DESC,
+    limit: Annotated[int, limit_argument("groups", _LIMITS.max_page_size)] = 20,
+) -> list[DealStats] | None:
+    check_range("limit", limit, 1, settings.DEALS_LIMITS.max_page_size)
+    if upload is None:
+        return []
+    measures = requested_fields(info) | {order_by.value.removeprefix("-")} | (having.measures() if having else set())
+    selected = select_deals(upload, filter.selection() if filter else DealSelection(), info.context.budget)
+    grouping = Grouping(selected, set(by or ()), measures)
+    charge_for_groups(info, grouping, order_by.value)
+    groups = grouping.groups(having.condition() if having else Q(), order_by.value, limit)
+    return link_peers(map(DealStats.of, groups))
+
+
+def charge_for_groups(info: Info, grouping: Grouping, order: str) -> None:
+    selected, budget = grouping.selected, info.context.budget
+    budget.read_names(selected.names_to_search_again)
+    budget.group_rows(
+        grouping.rows, grouping.max_groups, sets=selected.lookup_set_sizes, by_period=bool(grouping.periods)
+    )
+    if orders_by_name(order):
+        budget.sort_groups_by_name(grouping.max_groups)
+
+
+# Single rows
+
+
+@snapshot_field("The customer with this username; null if there is none.")
+def customer(
+    upload: ReadUpload,
+    username: Annotated[str, strawberry.argument(description="The username, exactly as in the file.")],
+) -> Customer | None:
+    return find_row(models.Customer.objects.all(), upload, username=clean_name(username))
+
+
+@snapshot_field("The gem with this name; null if there is none.")
+def gem(
+    upload: ReadUpload,
+    name: Annotated[str, strawberry.argument(description="The name, exactly as in the file.")],
+) -> Gem | None:
+    return find_row(models.Gem.objects.all(), upload, name=clean_name(name))
+
+
+def find_row(rows: QuerySet[Any], upload: models.Upload | None, **lookup: Any) -> Any:
+    """Return the row of an upload that matches a unique lookup, or None."""
+    return None if upload is None else rows.filter(upload=upload, **lookup).first()
