@@ -35,13 +35,30 @@ def page(response: Any, status: int = 200) -> str:
     return html.unescape(response.content.decode())
 
 
-@pytest.mark.parametrize("accept", ["text/html", "text/*", "text/html, */*", "application/json;q=0.5, text/html"])
+@pytest.mark.parametrize(
+    "accept",
+    ["text/html", "text/*", "text/html, */*", "application/json;q=0.5, text/html", "application/json;q=0, */*"],
+)
 def test_accept_that_prefers_html_gets_the_page(client: Client, accept: str) -> None:
     load(deal())
     page(client.get(UPLOAD, headers={"Accept": accept}))
 
 
-@pytest.mark.parametrize("accept", ["image/png", "text/csv", "nonsense", "\xff;q=x,,,", ";", "text/html;q=0"])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "image/png",
+        "text/csv",
+        "nonsense",
+        "\xff;q=x,,,",
+        ";",
+        "text/html;q=0",
+        "application/json;q=0",
+        "application/json; Q=0.000",
+        "application/json;v=1;q=0, text/html;q=0",
+        "*/*;q=0",
+    ],
+)
 def test_accept_without_json_and_html_is_406_as_json(client: Client, accept: str) -> None:
     assert error_of(client.get(UPLOAD, headers={"Accept": accept}), 406)["Code"] == "not_acceptable"
 

@@ -93,10 +93,10 @@ def test_csv_body_is_stored_in_a_file_without_a_name_and_closed(
     files = []
     ingest = service.ingest_deals
 
-    def record(file: Any, *args: Any) -> Upload:
+    def record(file: Any, *args: Any, **kwargs: Any) -> Upload:
         files.append(file)
         assert os.fstat(file.fileno()).st_nlink == 0  # on disk, without a name
-        return ingest(file, *args)
+        return ingest(file, *args, **kwargs)
 
     monkeypatch.setattr(service, "ingest_deals", record)
     assert send(client, csv_of(deal(total="x" if rejected else "1"))).status_code == (400 if rejected else 200)
@@ -195,8 +195,8 @@ def test_missing_boundary_is_explained(client: Client, content_type: str) -> Non
 def test_text_instead_of_a_file_is_explained(client: Client) -> None:
     body = part(b"deals.csv", 'form-data; name="deals"') + b"--b--\r\n"
     assert error_of(multipart(client, body), 400)["Desc"] == (
-        "The field 'deals' is text; it must be a file: with curl, write @ before the file name, "
-        "as in -F deals=@deals.csv."
+        "The field 'deals' has no file name, so it is text, not a file: with curl, write @ before the file name, "
+        "as in -F deals=@deals.csv; in a program, give the file a name such as deals.csv."
     )
 
 

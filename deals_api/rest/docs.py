@@ -6,18 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
-from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import APIRootView
 from rest_framework.views import APIView
 
-from deals_api.rest.renderers import BrowserNegotiation, ExactJSONRenderer
+from deals_api.rest.renderers import BrowserNegotiation, ExactJSONRenderer, QualityNegotiation
 from deals_api.rest.serializers import reject_unknown
 
 
-class FormatParameterNegotiation(DefaultContentNegotiation):
+class FormatParameterNegotiation(QualityNegotiation):
     """Select the renderer by ``?format=`` first, then by ``Accept``."""
 
     def select_renderer(

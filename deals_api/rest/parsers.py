@@ -60,8 +60,8 @@ def get_uploaded_file(request: Request) -> UploadedFile[bytes]:
         raise ParseError(f"The file must be in the field {FIELD!r}, not in {other_field!r}.")
     if FIELD in fields:
         raise ParseError(
-            f"The field {FIELD!r} is text; it must be a file: with curl, write @ before the file name, "
-            f"as in -F {FIELD}=@deals.csv."
+            f"The field {FIELD!r} has no file name, so it is text, not a file: with curl, write @ before the file "
+            f"name, as in -F {FIELD}=@deals.csv; in a program, give the file a name such as deals.csv."
         )
     raise ParseError(f"The request has no file; {upload_instructions(request)}.")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRenderer
@@ -34,15 +35,32 @@ class DealsBrowsableAPIRenderer(BrowsableAPIRenderer):
         return None
 
 
-class BrowserNegotiation(DefaultContentNegotiation):
-    """Select the browsable API if ``Accept`` prefers HTML to JSON; DRF's negotiation ignores quality values."""
+#: A media range with the quality 0, such as ``application/json;q=0.0``.
+_EXCLUDED: Final = re.compile(r"([^;\s]*)\s*;(?:.*;)?\s*q=0(?:\.0{0,3})?\s*(?:;.*)?", re.IGNORECASE)
+
+
+class QualityNegotiation(DefaultContentNegotiation):
+    """Exclude media types with the quality 0; DRF's negotiation ignores quality values."""
+
+    def get_accept_list(self, request: Request) -> list[str]:
+        return [media_range for media_range in super().get_accept_list(request) if not _EXCLUDED.fullmatch(media_range)]
+
+    def excluded_types(self, request: Request) -> set[str]:
+        matches = map(_EXCLUDED.fullmatch, super().get_accept_list(request))
+        return {match[1].lower() for match in matches if match}
+
+
+class BrowserNegotiation(QualityNegotiation):
+    """Select the browsable API if ``Accept`` prefers HTML to JSON."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
-        preferred = request.get_preferred_type([ExactJSONRenderer.media_type, DealsBrowsableAPIRenderer.media_type])
+        excluded = self.excluded_types(request)
+        accepted = [renderer for renderer in renderers if renderer.media_type not in excluded]
+        preferred = request.get_preferred_type([str(renderer.media_type) for renderer in accepted])
         is_html = preferred == DealsBrowsableAPIRenderer.media_type and "format" not in request.query_params
-        candidates = [renderer for renderer in renderers if isinstance(renderer, DealsBrowsableAPIRenderer) == is_html]
+        candidates = [renderer for renderer in accepted if isinstance(renderer, DealsBrowsableAPIRenderer) == is_html]
         selected: tuple[BaseRenderer, str] = super().select_renderer(request, candidates, format_suffix)
         return selected
 
