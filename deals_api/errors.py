@@ -4,6 +4,7 @@
   - UnreadableUpload    the file is not CSV text with the required header
   - UploadHasProblems   at least one cell of the file is invalid
   - UploadTooLarge      the file, its rows or its names exceed a limit
+  - UploadChanged       the current upload is not the one that the client expects
   - UploadNotRetained   the upload does not exist, or its rows were deleted
   - BadInput            an argument of a GraphQL query is invalid
   - CursorOutdated      the cursor belongs to another list, upload or order
@@ -66,6 +67,13 @@ class UploadHasProblems(DealsError):
 
 class UploadTooLarge(DealsError):
     code = "upload_too_large"
+
+
+class UploadChanged(DealsError):
+    code = "upload_changed"
+
+    def __init__(self) -> None:
+        super().__init__("The current upload is not the one in If-Match.")
 
 
 class UploadNotRetained(DealsError):

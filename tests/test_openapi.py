@@ -186,6 +186,14 @@ def test_upload_accepts_the_described_media_types(client: Client, document: Any)
     assert options["parses"] == list(request["content"])
 
 
+def test_csv_is_described_as_text_and_ndjson_as_bytes(document: Any) -> None:
+    """Clients of openapi-generator raise an error for a text of the type application/x-ndjson."""
+    for path in FILES:
+        [(media_type, content)] = document["paths"][path]["get"]["responses"]["200"]["content"].items()
+        expected = {"type": "string", "format": "binary"} if path.endswith(".ndjson") else {"type": "string"}
+        assert (media_type.endswith("ndjson"), content["schema"]) == (path.endswith(".ndjson"), expected)
+
+
 # Examples and errors
 
 
@@ -247,6 +255,9 @@ class Requests:
         self.patch.setattr(views, "top_clients_json", lambda _: body)
         return self.send()
 
+    def upload_changed(self) -> Any:
+        return post(self.client, csv_of(deal()), self.path, headers={"If-Match": '"another"'})
+
     def upload_not_retained(self) -> Any:
         return self.send("?upload=00000000-0000-0000-0000-000000000000")
 
@@ -298,7 +309,7 @@ class Requests:
         return response
 
     def no_room(self) -> Any:
-        def fail(*_: object) -> None:
+        def fail(*_: object, **__: object) -> None:
             raise OSError(errno.ENOSPC, "no space left on device")
 
         self.patch.setattr(service, "ingest_deals", fail)

@@ -16,10 +16,16 @@ def not_modified(request: HttpRequest, key: str) -> HttpResponseNotModified | No
     header = request.META.get("HTTP_IF_NONE_MATCH")
     if header is None or request.method not in ("GET", "HEAD"):
         return None
+    return set_cache_headers(HttpResponseNotModified(), key) if matches(header, key) else None
+
+
+def matches(header: str, key: str) -> bool:
+    """Return whether ``If-Match`` or ``If-None-Match`` contains the ETag of a cache key, weak or strong, or is ``*``.
+
+    Proxies that compress a response make its ETag weak.
+    """
     etags = [tag.removeprefix("W/") for tag in parse_etags(header)]
-    if _etag(key) not in etags and etags != ["*"]:
-        return None
-    return set_cache_headers(HttpResponseNotModified(), key)
+    return _etag(key) in etags or etags == ["*"]
 
 
 def set_cache_headers(response: R, key: str) -> R:

@@ -15,12 +15,13 @@ from django.db import DatabaseError, connection, models, transaction
 from django.db.models.functions import Now
 
 from deals_api.db_vendor import analyze_tables, disable_statement_timeout
-from deals_api.errors import DatabaseBusy
+from deals_api.errors import DatabaseBusy, UploadChanged
 from deals_api.ingest.aggregates import DealAggregator, NameAggregates
 from deals_api.ingest.csv_reader import DealBatch
 from deals_api.limits import Limits
 from deals_api.models import (
     FORMAT_FIELDS,
+    CurrentUpload,
     Customer,
     Deal,
     Gem,
@@ -43,11 +44,17 @@ _ANALYZE_MIN_ROWS: Final = 1_000
 #: A column of database values: numbers, names, or dates as ISO 8601 in UTC.
 Column = Iterable[int] | Iterable[str]
 
+#: Returns whether the client expects this upload, or None, to be current.
+Expectation = Callable[[Upload | None], bool]
 
-def store_snapshot(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
+
+def store_snapshot(
+    upload: Upload, batches: Iterable[DealBatch], limits: Limits, is_expected: Expectation | None = None
+) -> None:
     """Store all deals of an upload and their sums, and move the pointer last, in one transaction.
 
-    Raises: any exception of ``batches``; nothing is stored then.
+    Raises: UploadChanged, if the current upload is not the expected one, or any exception of ``batches``; nothing is
+            stored then.
     """
     while True:
         intent = PointerChangeIntent()  # the committed row of a LOADING upload announces the change
@@ -57,11 +64,25 @@ def store_snapshot(upload: Upload, batches: Iterable[DealBatch], limits: Limits)
                 _load(upload, batches, limits)
                 intent.wait()
                 pointer = lock_pointer()
+                if is_expected is not None:
+                    _require_expected(pointer, upload, is_expected)
                 if upload.pk > pointer.highest_upload_id:
                     pointer.upload, pointer.highest_upload_id = upload, upload.pk
                     pointer.save()
                 return
         _announce_again(upload)
+
+
+def _require_expected(pointer: CurrentUpload, upload: Upload, is_expected: Expectation) -> None:
+    """Raises: UploadChanged, unless the file became current during the load.
+
+    An upload that arrived earlier than the current one would not replace it.
+    """
+    current = pointer.upload
+    if current is not None and current.sha256 == upload.sha256:
+        return
+    if not is_expected(current) or upload.pk <= pointer.highest_upload_id:
+        raise UploadChanged
 
 
 def _lock_loading(upload: Upload) -> bool:

@@ -12,10 +12,11 @@ from typing import IO
 from django.conf import settings
 
 from deals_api import request_context
-from deals_api.errors import DealsError, UploadTooLarge
+from deals_api.errors import DealsError, UploadChanged, UploadTooLarge
 from deals_api.ingest import loader
 from deals_api.ingest.aggregates import DealAggregator
 from deals_api.ingest.csv_reader import DealBatch, DealsReader
+from deals_api.ingest.loader import Expectation
 from deals_api.ingest.report import UploadReport, report_file
 from deals_api.limits import Limits
 from deals_api.models import Upload
@@ -26,25 +27,34 @@ from deals_api.snapshots import interruption
 Progress = Callable[[int, int], None]
 
 
-def ingest_deals(file: IO[bytes], file_name: str, uploaded_by: str = "", progress: Progress | None = None) -> Upload:
+def ingest_deals(
+    file: IO[bytes],
+    file_name: str,
+    uploaded_by: str = "",
+    progress: Progress | None = None,
+    is_expected: Expectation | None = None,
+) -> Upload:
     """Store all deals of a file and make them current, or store nothing.
 
     If the file is that of the current upload, nothing changes: the current upload is returned with ``is_duplicate``
-    set, and keeps the first uploader in ``uploaded_by``.
+    set, and keeps the first uploader in ``uploaded_by``. Otherwise, if ``is_expected`` is given, the file replaces only
+    an upload for which it is true.
 
     Raises: DealsError; only the rejection itself is then recorded.
     """
     limits: Limits = settings.DEALS_LIMITS
     size = _accepted_size(file, limits)
-    sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+    sha256 = _digest(file)
     if same := current_snapshot.confirm_current(sha256):
         same.is_duplicate = True
         request_context.get_request_context().upload_outcome = "duplicate"
         return same
+    _require_expected(sha256, is_expected)
     upload = Upload.objects.create(file_name=_clean(file_name), sha256=sha256, size=size, uploaded_by=uploaded_by)
     try:
         reader = DealsReader(file, limits)  # rejects an empty file at once
-        loader.store_snapshot(upload, _record_format(upload, reader, _batches(reader, file, progress)), limits)
+        batches = _record_format(upload, reader, _batches(reader, file, progress))
+        loader.store_snapshot(upload, batches, limits, is_expected)
     except DealsError as rejection:
         loader.mark_rejected(upload, rejection.message)
         request_context.get_request_context().upload_outcome = "refused"
@@ -57,13 +67,19 @@ def ingest_deals(file: IO[bytes], file_name: str, uploaded_by: str = "", progres
     return upload
 
 
-def check_deals(file: IO[bytes], progress: Progress | None = None) -> UploadReport:
-    """Read a file with all checks of ``ingest_deals``, but store nothing (dry run). Does not use the database.
+def check_deals(
+    file: IO[bytes], progress: Progress | None = None, is_expected: Expectation | None = None
+) -> UploadReport:
+    """Read a file with all checks of ``ingest_deals``, but store nothing (dry run).
+
+    Uses the database only for ``is_expected``.
 
     Raises: DealsError.
     """
     limits: Limits = settings.DEALS_LIMITS
     _accepted_size(file, limits)
+    if is_expected is not None:
+        _require_expected(_digest(file), is_expected)
     request_context.get_request_context().upload_outcome = "checked"
     reader, aggregator = DealsReader(file, limits), DealAggregator(limits)
     for batch in _batches(reader, file, progress):
@@ -81,6 +97,21 @@ def _accepted_size(file: IO[bytes], limits: Limits) -> int:
         raise UploadTooLarge(f"The file is over {limits.max_upload_bytes} bytes.")
     file.seek(0)
     return size
+
+
+def _digest(file: IO[bytes]) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+def _require_expected(sha256: str, is_expected: Expectation | None) -> None:
+    """Check the current upload before the file is read; the loader repeats the check when it moves the pointer.
+
+    Raises: UploadChanged, unless the file is already current.
+    """
+    if is_expected is not None:
+        current = Upload.objects.current()
+        if not is_expected(current) and (current is None or current.sha256 != sha256):
+            raise UploadChanged
 
 
 def _batches(reader: DealsReader, file: IO[bytes], progress: Progress | None) -> Iterator[DealBatch]:

@@ -48,6 +48,7 @@ DOMAIN_ERROR_STATUS: Final = {
     "unreadable_upload": HTTPStatus.BAD_REQUEST,
     "bad_cells": HTTPStatus.BAD_REQUEST,
     "upload_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "upload_changed": HTTPStatus.PRECONDITION_FAILED,
     "upload_not_retained": HTTPStatus.NOT_FOUND,
     "bad_input": HTTPStatus.BAD_REQUEST,
     "cursor_outdated": HTTPStatus.BAD_REQUEST,

@@ -12,7 +12,7 @@ from rest_framework import serializers
 
 from deals_api.rest.exception_handler import DOMAIN_ERROR_STATUS
 from deals_api.rest.openapi_examples import EXPORTS, TOP_CLIENTS
-from deals_api.rest.openapi_schemas import TEXT, components, ref
+from deals_api.rest.openapi_schemas import BINARY, TEXT, components, ref
 from deals_api.rest.preferences import REPRESENTATION
 from deals_api.rest.serializers import (
     CsvExportParameters,
@@ -85,6 +85,13 @@ _CONDITIONAL: Final = [
     _header("ETag", [200, 304], "Changes whenever the response changes."),
     _header("Cache-Control", [200, 304], "`no-cache`: store the response and revalidate it before each use."),
 ]
+_IF_MATCH: Final = OpenApiParameter(
+    "If-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The ETag of `GET /api/upload/`: replace this upload only, not another one that is current now; "
+    "`*`: replace any upload.",
+)
 _ATTACHMENT: Final = OpenApiParameter(
     "Content-Disposition",
     str,
@@ -124,20 +131,21 @@ top_clients: Final = _operation(
 upload: Final = _operation(
     _success(ref("Accepted"), "The file was loaded; every later response reads from it.", {"Status": "OK"}),
     CODES - {"limit_exceeded", "upload_not_retained"},
-    [UploadParameters, _ATTACHMENT, *_PREFERENCE],
+    [UploadParameters, _IF_MATCH, _ATTACHMENT, *_PREFERENCE],
     tags=["deals"],
     request={
         "multipart/form-data": OpenApiRequest(UploadForm, encoding={"deals": {"contentType": "text/csv"}}),
-        "text/csv": OpenApiRequest({"type": "string", "format": "binary"}),  # the encoding is detected
+        "text/csv": OpenApiRequest(BINARY),  # the encoding is detected
     },
 )
 
 
 def _export(file: str, parameters: type[serializers.Serializer[Any]]) -> Callable[[F], F]:
-    media_type = "text/csv" if file.endswith(".csv") else "application/x-ndjson"
+    # Generated clients know text, but return NDJSON only as bytes: openapi-generator raises an error for other formats.
+    media_type, schema = ("text/csv", TEXT) if file.endswith(".csv") else ("application/x-ndjson", BINARY)
     file_name = _header("Content-Disposition", [200], "`attachment`, with the date and the snapshot of the upload.")
     return _operation(
-        _success(TEXT, "A stream. An aborted stream ends without its last chunk.", EXPORTS[file], media_type),
+        _success(schema, "A stream. An aborted stream ends without its last chunk.", EXPORTS[file], media_type),
         _COMMON_CODES | {"invalid", "upload_not_retained"},
         [*_CONDITIONAL, parameters, file_name],
         tags=["exports"],

@@ -31,6 +31,7 @@ def _date(description: str) -> dict[str, Any]:
 
 
 TEXT: Final = {"type": "string"}
+BINARY: Final = {"type": "string", "format": "binary"}
 _MONEY: Final = {"type": "number", "minimum": 0, "description": "Exact, with at most two decimals."}
 _CLIENT: Final = _object(
     username=TEXT,

@@ -13,15 +13,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from deals_api.caching import response_cache
+from deals_api.caching import conditional, response_cache
 from deals_api.caching.response_cache import CacheableQuery, ResponseBody
 from deals_api.errors import TokenRequired
 from deals_api.formats import load_json
 from deals_api.ingest import service
+from deals_api.ingest.loader import Expectation
 from deals_api.ingest.report import report_upload
 from deals_api.models import Upload
 from deals_api.reports import exports
 from deals_api.reports import top_clients as top_clients_report
+from deals_api.reports.top_clients import DEFAULT_LIMIT
 from deals_api.response_size import check_response_size
 from deals_api.rest import openapi
 from deals_api.rest.parsers import get_uploaded_file
@@ -75,7 +77,7 @@ class UploadViewSet(ViewSet):
             check_response_size(len(body))
             return ResponseBody(body)
 
-        query = CacheableQuery("rest:top-clients", [limit], "application/json")
+        query = _top_clients_query(limit)
         if not isinstance(request.accepted_renderer, DealsBrowsableAPIRenderer):
             raw_request = _raw_request(request._request)
             return response_cache.respond(request._request, raw_request, query, current_upload, compute)
@@ -91,10 +93,12 @@ class UploadViewSet(ViewSet):
         is_dry_run = _validated(UploadParameters, request)["dry_run"] == "1"  # before the body is read
         prefers_report = prefers_representation(request.headers.get("Prefer", ""))
         headers = {"Preference-Applied": REPRESENTATION} if prefers_report else None
+        is_expected = _expectation(request)
         with get_uploaded_file(request) as file:
             if is_dry_run:
-                return Response(accepted_body(service.check_deals(file)), headers=headers)
-            upload = service.ingest_deals(file, file.name or "", holder)
+                report = service.check_deals(file, is_expected=is_expected)
+                return Response(accepted_body(report), headers=headers)
+            upload = service.ingest_deals(file, file.name or "", holder, is_expected=is_expected)
         return _UploadAccepted(accepted_body(report_upload(upload) if prefers_report else None), headers=headers)
 
 
@@ -108,6 +112,23 @@ def _find_cached(request: HttpRequest) -> HttpResponseBase | None:
 
 def _raw_request(request: HttpRequest) -> Hashable:
     return "rest", request.META.get("QUERY_STRING"), request.META.get("HTTP_ACCEPT")
+
+
+def _top_clients_query(limit: int) -> CacheableQuery:
+    return CacheableQuery("rest:top-clients", [limit], "application/json")
+
+
+def _expectation(request: Request) -> Expectation | None:
+    """Return whether an upload is the one whose ETag is in If-Match; ``*`` is any upload. None without this header."""
+    header = request.META.get("HTTP_IF_MATCH")
+    if header is None:
+        return None
+
+    def is_expected(upload: Upload | None) -> bool:
+        key = _top_clients_query(DEFAULT_LIMIT).key(upload)
+        return conditional.matches(header, key) and (upload is not None or header.strip() != "*")
+
+    return is_expected
 
 
 class _UploadAccepted(Response):
