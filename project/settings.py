@@ -157,7 +157,15 @@ SILENCED_SYSTEM_CHECKS = [
     "admin.E409",
     "admin.E410",
 ]
-CORS_ALLOW_HEADERS = ["authorization", "content-type", "if-none-match", "prefer", "x-request-id"]
+CORS_ALLOW_METHODS = ["GET", "HEAD", "POST"]
+CORS_ALLOW_HEADERS = [
+    "authorization", "content-type", "if-match", "if-none-match", "prefer", "x-request-id",
+    # Apollo Client
+    "apollo-require-preflight", "apollographql-client-name", "apollographql-client-version", "x-apollo-operation-id",
+    "x-apollo-operation-name",
+    # Trace context and baggage of the W3C
+    "baggage", "traceparent", "tracestate",
+]  # fmt: skip
 CORS_EXPOSE_HEADERS = [
     "Content-Disposition", "ETag", "Preference-Applied", "Retry-After", "Server-Timing", "X-Request-ID"
 ]  # fmt: skip

@@ -79,6 +79,22 @@ def test_both_apis_respond_as_without_the_proxy(proxy: Proxy, server: Server) ->
         assert re.sub(rb'value="\w+"', b"", through.content) == re.sub(rb'value="\w+"', b"", direct.content)
 
 
+def url_of(length: int) -> str:
+    return "/graphql/?query={__typename}%23".ljust(length, "x")
+
+
+def test_url_of_8000_characters_is_accepted(proxy: Proxy, server: Server) -> None:
+    for service in (proxy, server):
+        assert service.get(url_of(8_000)).json()["data"] == {"__typename": "Query"}
+
+
+def test_longer_url_is_json_from_nginx_and_html_from_gunicorn(proxy: Proxy, server: Server) -> None:
+    responses = [service.get(url_of(8_193)) for service in (proxy, server)]
+    assert [(response.status_code, response.headers["Content-Type"]) for response in responses] == [
+        (414, "application/json"), (414, "text/html"),
+    ]  # fmt: skip
+
+
 def test_chunked_upload_is_accepted(proxy: Proxy) -> None:
     """The service itself requires a length, which the proxy knows when it has received the body."""
     response = httpx.post(
