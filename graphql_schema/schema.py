@@ -15,7 +15,9 @@ from graphql import (
     OperationDefinitionNode,
     build_schema,
     lexicographic_sort_schema,
+    parse,
     print_schema,
+    validate,
 )
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
@@ -24,7 +26,7 @@ from strawberry.types import ExecutionContext
 from graphql_schema import types
 from graphql_schema.execution.context import OperationContext
 from graphql_schema.execution.cost import estimate_cost, query_timeout
-from graphql_schema.execution.document_cache import DocumentCache
+from graphql_schema.execution.document_cache import DocumentCache, cache_document, find_document
 from graphql_schema.execution.document_limits import check_document_size, check_values
 from graphql_schema.execution.errors import original_exception
 from graphql_schema.execution.executor import BoundedExecutor
@@ -97,6 +99,21 @@ schema = DealsSchema(
     execution_context_class=BoundedExecutor,
     config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
 )
+
+
+def require_valid_document(text: str) -> None:
+    """Check a document without executing it, and cache it for its execution.
+
+    Raises: GraphQLError, LimitExceeded.
+    """
+    if find_document(text) is not None:
+        return
+    document = parse(text, max_lexical_tokens=settings.DEALS_LIMITS.max_query_tokens)
+    check_document_size(document)
+    check_values(document, {})
+    for error in validate(schema._schema, document):
+        raise error
+    cache_document(text, document)
 
 
 @cache

@@ -28,6 +28,7 @@ from redis.retry import Retry
 
 from deals_api.limits import Limits, whole_number
 from deals_api.security.tokens import read_tokens
+from graphql_schema.persisted_documents import read_persisted_documents
 from project import __version__
 from project.build import build_digest
 
@@ -71,6 +72,13 @@ try:
     WEB_WORKERS = whole_number(os.environ, "WEB_WORKERS", minimum=1, maximum=64, default=2)
     WEB_THREADS = whole_number(os.environ, "WEB_THREADS", minimum=1, maximum=64, default=8)
     GRAPHIQL = bool(whole_number(os.environ, "GRAPHIQL", minimum=0, maximum=1, default=1))
+    _documents_file = os.environ.get("PERSISTED_DOCUMENTS", "").strip()
+    # Also the operations of the web page, which has to work.
+    PERSISTED_DOCUMENTS = (
+        read_persisted_documents(_documents_file, BASE_DIR / "project/frontend/static/frontend/operations.js")
+        if _documents_file
+        else None
+    )
     SECURE = whole_number(os.environ, "SECURE", minimum=0, maximum=1, default=0)
     API_TOKENS = read_tokens(os.environ.get("API_TOKENS", ""))
     READ_REQUIRES_TOKEN = bool(whole_number(os.environ, "READ_REQUIRES_TOKEN", minimum=0, maximum=1, default=0))
@@ -102,6 +110,8 @@ try:
     _values("OTEL_TRACES_SAMPLER_ARG", r"0*(\.[0-9]+)?|0+\.|0*1(\.0*)?", "a number from 0 to 1", "\n")
 except ValueError as error:
     raise ImproperlyConfigured(str(error)) from None
+# GraphiQL sends arbitrary documents.
+GRAPHIQL = GRAPHIQL and PERSISTED_DOCUMENTS is None
 if READ_REQUIRES_TOKEN and not API_TOKENS:
     raise ImproperlyConfigured("READ_REQUIRES_TOKEN requires API_TOKENS; without tokens, no client could read")
 # Empty variables mean the default, for the OpenTelemetry SDK too.

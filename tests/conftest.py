@@ -19,6 +19,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from deals_api.caching import local as local_cache
+from deals_api.caching import persisted_queries
 from deals_api.security.throttling import counters
 from deals_api.snapshots import current as current_snapshot
 from tests import services
@@ -36,6 +37,8 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
 def _clear_caches() -> None:
     backend.clear()
     local_cache.local_responses.clear()
+    persisted_queries.log.read()
+    persisted_queries.local_documents.clear()
     counters.clear()
     current_snapshot.current_upload.invalidate()
 

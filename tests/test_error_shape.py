@@ -107,7 +107,7 @@ def codes_of_graphql() -> set[str]:
     graph = imports()
     own = {module for module in graph.modules if module.startswith("graphql_schema")}
     imported = set().union(*(graph.find_modules_directly_imported_by(module) for module in own))
-    return codes_within(own | imported) | {errors.UNREADABLE, errors.INVALID, errors.INTERNAL}
+    return codes_within(own | imported) | errors.CODES
 
 
 def without_permission(client: Client) -> Any:

@@ -33,7 +33,7 @@ NUMBERS: dict[str, tuple[str, int, int, int]] = {
 OTHERS = {
     "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "API_TOKENS", "READ_REQUIRES_TOKEN", "CORS_ORIGINS",
     "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER",
-    "OTEL_TRACES_SAMPLER_ARG", "BASE_PATH", "BIND", "STATIC_FILES_DIR",
+    "OTEL_TRACES_SAMPLER_ARG", "BASE_PATH", "BIND", "STATIC_FILES_DIR", "PERSISTED_DOCUMENTS",
 }  # fmt: skip
 
 
@@ -247,6 +247,7 @@ def test_traces_require_a_nonempty_collector_endpoint() -> None:
 INVALID = {
     "BIND": ["localhost", "1.2.3", "127.0.0.1:8000"],
     "STATIC_FILES_DIR": ["/no such folder"],
+    "PERSISTED_DOCUMENTS": ["/no such file", "/", str(ROOT / "README.md"), str(ROOT / "tests/frontend/package.json")],
     "DATABASE_URL": [
         "mysql://db/deals", "oracle://db/deals", "postgis://db/deals", "http://db/deals", "/srv/deals.sqlite3",
         "nonsense", "postgres://db:port/deals", "postgres://db:99999/deals", "postgres://db",

@@ -8,7 +8,8 @@ A view first calls ``find``, which returns the response to a byte-identical requ
 parses the request and calls ``respond``, which looks for the response in this process and then in Redis, and computes
 it if neither has it. While Redis is unavailable, responses are slower, but correct.
 
-Memory of one process: ``local.LOCAL_CACHE_BYTES``, and ``document_cache.MAX_BYTES`` for parsed GraphQL documents.
+Memory of one process: ``local.LOCAL_CACHE_BYTES``, ``document_cache.MAX_BYTES`` for parsed GraphQL documents, and
+``persisted_queries.MAX_BYTES`` for automatic persisted queries.
 """
 
 from __future__ import annotations

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
-import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Final
+
+from deals_api.processes import ProcessLock
 
 _ROWS: Final = 4
 #: Cells of a row, a power of two; all rows together need 1 MiB.
@@ -28,16 +25,14 @@ class RateCounters:
         self._memory = mmap.mmap(-1, 4 * (1 + _ROWS * _COLUMNS))
         #: The minute in cell 0, then the rows.
         self._cells = memoryview(self._memory).cast("I")
-        self._thread_lock = threading.Lock()
-        with tempfile.TemporaryFile() as file:  # without a name, so that it is never left on disk
-            self._lock_file = os.dup(file.fileno())
+        self._lock = ProcessLock()
         self._seed = os.urandom(16)  # secret, so that attackers cannot prepare keys that collide
 
     def add(self, key: str, minute: int) -> int:
         """Count one request, and return the count of this minute."""
         digest = blake2b(key.encode(errors="replace"), digest_size=4 * _ROWS, key=self._seed).digest()
         cells = [1 + row * _COLUMNS + int.from_bytes(digest[4 * row : 4 * row + 4]) % _COLUMNS for row in range(_ROWS)]
-        with self._lock():
+        with self._lock:
             if self._cells[0] != minute:
                 self.clear()
                 self._cells[0] = minute
@@ -48,13 +43,3 @@ class RateCounters:
 
     def clear(self) -> None:
         self._memory[:] = bytes(len(self._memory))
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """Exclude other threads and processes; the kernel releases the lock of a process that is killed."""
-        with self._thread_lock:
-            fcntl.lockf(self._lock_file, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                fcntl.lockf(self._lock_file, fcntl.LOCK_UN)

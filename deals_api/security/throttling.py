@@ -16,6 +16,9 @@ from deals_api.security.rate_counters import RateCounters
 #: Login attempts of one client in the admin, successful or not.
 LOGINS_PER_MINUTE: Final = 10
 
+#: Documents of automatic persisted queries that one client may add to the cache.
+PERSISTED_QUERIES_PER_MINUTE: Final = 60
+
 #: Created before gunicorn forks its workers, so that they share it.
 counters: Final = RateCounters()
 
@@ -33,6 +36,18 @@ def count_computation(headers: Headers) -> None:
 def count_login(headers: Headers) -> None:
     """Count a login attempt; call this before the password is hashed, which takes 0.25 s. Raises: TooManyRequests."""
     _count("login", headers, LOGINS_PER_MINUTE)
+
+
+def may_persist_query(headers: Headers) -> bool:
+    """Count a document that a client adds to the cache, and return whether the cache may store it.
+
+    Otherwise one client could fill the cache in a moment, and evict the documents of all others.
+    """
+    try:
+        _count("persisted", headers, PERSISTED_QUERIES_PER_MINUTE)
+    except TooManyRequests:
+        return False
+    return True
 
 
 def _count(scope: str, headers: Headers, limit: int) -> None:

@@ -33,7 +33,7 @@ class DocumentCache(SchemaExtension):
 
     def on_parse(self) -> Iterator[None]:
         context = self.execution_context
-        if (document := documents.get(self._key())) is not None:
+        if (document := find_document(context.query or "")) is not None:
             context.graphql_document = document
             self.is_cached = True
         yield
@@ -45,10 +45,21 @@ class DocumentCache(SchemaExtension):
         yield
         document = context.graphql_document
         if not self.is_cached and document is not None and context.pre_execution_errors == []:
-            documents.put(self._key(), document, memory_of(document))
+            cache_document(context.query or "", document)
 
-    def _key(self) -> tuple[str, int]:
-        return self.execution_context.query or "", settings.DEALS_LIMITS.max_query_tokens
+
+def find_document(text: str) -> DocumentNode | None:
+    """Return a document that is valid with the present limits, or None."""
+    return documents.get(_key(text))
+
+
+def cache_document(text: str, document: DocumentNode) -> None:
+    """Cache a valid document."""
+    documents.put(_key(text), document, memory_of(document))
+
+
+def _key(text: str) -> tuple[str, int]:
+    return text, settings.DEALS_LIMITS.max_query_tokens
 
 
 def memory_of(document: DocumentNode) -> int:

@@ -41,6 +41,11 @@ STATUS: Final = {TokenRequired: 401, NotAllowed: 403, TooManyRequests: 429, Data
 UNREADABLE: Final = "graphql_unreadable"
 INVALID: Final = "graphql_invalid"
 INTERNAL: Final = "internal_error"
+NOT_PERSISTED: Final = "document_not_persisted"
+#: The name that the protocol of automatic persisted queries requires.
+PERSISTED_QUERY_NOT_FOUND: Final = "PERSISTED_QUERY_NOT_FOUND"
+#: Codes of this package, in addition to those of ``deals_api.errors``.
+CODES: Final = {UNREADABLE, INVALID, INTERNAL, NOT_PERSISTED, PERSISTED_QUERY_NOT_FOUND}
 
 
 class RequestError(Exception):

@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from graphql_schema.http.media_types import GRAPHQL_RESPONSE, JSON
+from graphql_schema.http.parsing import DOCUMENT_PARAMETERS
 
 _HTML: Final = "text/html"
 _EXAMPLE_QUERIES: Final = Path(__file__).parent.parent / "example_queries"
@@ -42,12 +43,12 @@ _TABS: Final = json.dumps(example_queries(), ensure_ascii=False)
 
 
 def is_preferred(request: HttpRequest) -> bool:
-    """Return whether the request prefers HTML, as browsers do, and contains no query."""
+    """Return whether the request prefers HTML, as browsers do, and names no document."""
     return (
         settings.GRAPHIQL
         and request.method in ("GET", "HEAD")
         and request.get_preferred_type([JSON, GRAPHQL_RESPONSE, _HTML]) == _HTML
-        and "query" not in request.GET
+        and DOCUMENT_PARAMETERS.isdisjoint(request.GET)
     )
 
 

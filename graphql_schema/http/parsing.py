@@ -18,7 +18,9 @@ from deals_api.query_parameters import first_error
 from graphql_schema.http.errors import RequestError
 from graphql_schema.http.media_types import JSON
 
-_PARAMETERS: Final = ("query", "operationName", "variables", "extensions")
+_PARAMETERS: Final = ("query", "documentId", "operationName", "variables", "extensions")
+#: URL parameters that name or contain a document.
+DOCUMENT_PARAMETERS: Final = {"query", "documentId", "extensions"}
 _UTF8: Final = ("utf-8", "utf8")
 #: Longest Content-Length that is parsed as a number.
 _MAX_CONTENT_LENGTH_DIGITS: Final = 18
@@ -35,9 +37,14 @@ _NAMED_OPERATION: Final = re.compile(rf"\b(?:query|mutation)\s+({_NAME.pattern})
 class GraphQLRequest:
     """The document of a request, the name of the operation to execute, and its variables."""
 
+    #: The text of the document; empty if the request only names it.
     query: str
     operation_name: str | None
     variables: dict[str, Any] | None
+    #: The id of a persisted document (``documentId``).
+    document_id: str | None = None
+    #: The digest of an automatic persisted query (``extensions.persistedQuery.sha256Hash``).
+    digest: str | None = None
 
     @property
     def may_be_mutation(self) -> bool:
@@ -87,14 +94,39 @@ def parse_request(request: HttpRequest, body: bytes) -> GraphQLRequest:
     params: Any = _parse_json(body, "The body") if request.method == "POST" else _parse_url(request)
     if not isinstance(params, dict):
         raise RequestError(400, "The body must be a JSON object; batches are not supported.")
-    query, name, variables = params.get("query"), params.get("operationName"), params.get("variables")
-    if not isinstance(query, str) or not query.strip():
-        raise RequestError(400, "query is missing: a string with a GraphQL document.")
+    name, variables, extensions = params.get("operationName"), params.get("variables"), params.get("extensions")
     if not isinstance(name, str | None):
         raise RequestError(400, "operationName must be a string.")
-    if not isinstance(variables, dict | None) or not isinstance(params.get("extensions"), dict | None):
+    if not isinstance(variables, dict | None) or not isinstance(extensions, dict | None):
         raise RequestError(400, "variables and extensions must be objects.")
-    return GraphQLRequest(query, name or None, variables)
+    document_id, digest = params.get("documentId"), _persisted_query(extensions or {})
+    query = _parse_query(params.get("query"), is_required=document_id is None and digest is None)
+    if not isinstance(document_id, str | None):
+        raise RequestError(400, "documentId must be a string.")
+    if query and document_id is not None:
+        raise RequestError(400, "Use either query or documentId, not both.")
+    return GraphQLRequest(query, name or None, variables, document_id, digest)
+
+
+def _parse_query(query: Any, *, is_required: bool) -> str:
+    if query is None and not is_required:
+        return ""
+    if not isinstance(query, str) or not query.strip():
+        raise RequestError(400, "query is missing: a string with a GraphQL document.")
+    return query
+
+
+def _persisted_query(extensions: dict[str, Any]) -> str | None:
+    """Return the digest of an automatic persisted query; None without this extension."""
+    persisted = extensions.get("persistedQuery")
+    if persisted is None:
+        return None
+    if not isinstance(persisted, dict) or not isinstance(persisted.get("sha256Hash"), str):
+        raise RequestError(400, "persistedQuery must be an object with version and sha256Hash.")
+    if persisted.get("version") != 1:
+        raise RequestError(400, "The version of persistedQuery must be 1.")
+    digest: str = persisted["sha256Hash"]
+    return digest
 
 
 def url_parameters(request: HttpRequest, known: Collection[str] = ()) -> QueryDict:

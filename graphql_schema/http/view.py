@@ -22,6 +22,7 @@ from deals_api.security.permissions import require_read_permission
 from deals_api.snapshots.current import current_upload
 from deals_api.snapshots.lease import SnapshotGone
 from graphql_schema.http import graphiql
+from graphql_schema.http.documents import with_document
 from graphql_schema.http.errors import INTERNAL, RequestError
 from graphql_schema.http.media_types import JSON, negotiate_media_type
 from graphql_schema.http.parsing import parse_request, read_body, url_parameters
@@ -60,7 +61,7 @@ class GraphQLView(View):
         cached = response_cache.find(request, current_upload(), raw_request)
         if cached is not None:
             return cached
-        params = parse_request(request, body)
+        params = with_document(parse_request(request, body), request.META)
         get_request_context().operation = params.label()
         compute = partial(execute, request, params, media_type)
         if params.may_be_mutation:

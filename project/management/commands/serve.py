@@ -22,6 +22,7 @@ from deals_api.management.terminal import ExitCode
 from deals_api.models import Installation
 from deals_api.schema_check import SchemaMismatch, migrate_database
 from deals_api.snapshots.retention import apply_retention_safely
+from graphql_schema.http.documents import check_persisted_documents
 from project.server import static_files
 from project.server.gunicorn_conf import make_metrics_folder
 
@@ -42,6 +43,7 @@ class Command(BaseCommand):
         parser.usage = "PORT=8000 manage.py serve"  # Also printed with the error for --port.
 
     def handle(self, *args: Any, **options: Any) -> None:
+        check_persisted_documents()
         check_port(settings.BIND, settings.PORT)
         settings.SECRET_KEY = self.prepare_database()
         apply_retention_safely(settings.DEALS_LIMITS)
