@@ -460,6 +460,7 @@ def test_session_is_valid_after_a_restart(tmp_path: Path, environment: dict[str,
         assert is_logged_in(third, log_in(third))
 
 
+@pytest.mark.database_independent
 def test_each_installation_has_its_own_secret_key(tmp_path: Path) -> None:
     keys = []
     for name in ("one", "two"):

@@ -232,6 +232,7 @@ def test_closed_standard_output_does_not_fail_requests(monkeypatch: pytest.Monke
 # Threads and processes
 
 
+@pytest.mark.database_independent
 def test_lines_of_concurrent_processes_are_not_interleaved(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         send_concurrent_requests(server, 200)

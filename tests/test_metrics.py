@@ -102,6 +102,7 @@ def test_metrics_require_read_permission_and_can_be_disabled() -> None:
         assert Client().get("/metrics").status_code == 404
 
 
+@pytest.mark.database_independent
 def test_metrics_sum_all_processes_and_are_deleted_at_exit(tmp_path: Path) -> None:
     with serving(tmp_path, WEB_WORKERS="2") as server:
         assert server.upload(REAL_FILE.read_bytes()).status_code == 200
@@ -128,6 +129,7 @@ def metrics_folders(server: Server) -> list[Path]:
     return [path for parent in ("/dev/shm", gettempdir()) for path in Path(parent).glob(pattern)]  # noqa: S108
 
 
+@pytest.mark.database_independent
 def test_next_start_removes_metrics_of_a_killed_service(tmp_path: Path) -> None:
     """A service of another test that starts at the same time may also remove the folder."""
     with serving(tmp_path) as server:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,10 @@ def document(client: Client) -> Any:
     return client.get("/api/schema/", {"format": "json"}).json()
 
 
+@pytest.mark.database_independent
 def test_document_does_not_depend_on_hash_randomization() -> None:
     command = [sys.executable, "manage.py", "spectacular"]
-    environments = [os.environ | {"PYTHONHASHSEED": seed} for seed in ("1", "2", "3", "4")]
+    environments = [os.environ | {"PYTHONHASHSEED": seed} for seed in ("1", "2")]
     documents = {subprocess.check_output(command, cwd=ROOT, env=environment) for environment in environments}
     assert len(documents) == 1
 
@@ -283,10 +285,10 @@ class Requests:
         return self.client.post(self.path, {}, content_type="application/json")
 
     def too_many_requests(self) -> Any:
-        limits = self.settings.DEALS_LIMITS
-        count, limit = count_computation, limits.computations_per_minute
-        if self.method == "post":
-            count, limit = count_upload, limits.uploads_per_minute
+        limit = 3
+        limits = {"computations_per_minute": limit, "uploads_per_minute": limit}
+        self.settings.DEALS_LIMITS = replace(self.settings.DEALS_LIMITS, **limits)
+        count = count_upload if self.method == "post" else count_computation
         minute = int(time.time() // 60)
         self.patch.setattr(time, "time", lambda: 60.0 * minute + 30)
         for _ in range(limit):

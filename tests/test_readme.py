@@ -43,6 +43,8 @@ from tests.test_error_shape import codes_of_graphql, statuses_of_rest
 from tests.test_logs import FIELDS
 from tests.test_settings import defaults_read, variables_read
 
+pytestmark = pytest.mark.database_independent
+
 
 def read_document(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")

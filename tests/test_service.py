@@ -67,6 +67,7 @@ def test_upload_of_real_file_returns_the_documented_top_clients(
             assert server.get(path).json() == TOP_CLIENTS
 
 
+@pytest.mark.database_independent
 def test_services_with_other_limits_do_not_share_cached_responses(tmp_path: Path, database_url: str) -> None:
     """Two services share a database and a Redis, at the same time and after a restart with other limits."""
     query = "/graphql/?query=%7Bdeals%7Bnodes%7Bid%7D%7D%7D"
@@ -255,6 +256,7 @@ def test_stop_finishes_an_upload_in_progress(tmp_path: Path, environment: dict[s
         assert uploading.result().json() == {"Status": "OK"}
 
 
+@pytest.mark.database_independent
 @pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])
 def test_stopping_service_refuses_connections_while_it_finishes_a_request(
     tmp_path: Path, stop_signal: signal.Signals

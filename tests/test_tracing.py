@@ -54,6 +54,7 @@ def attributes(source: Any) -> dict[str, Any]:
     return {pair.key: pair.value.string_value or pair.value.int_value for pair in source.attributes}
 
 
+@pytest.mark.database_independent
 def test_upload_and_query_are_traced_to_their_sql_statements(tmp_path: Path) -> None:
     with collector() as (url, received):
         variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_SERVICE_NAME": "gems", "OTEL_TRACES_SAMPLER": "",
@@ -103,6 +104,7 @@ def test_http_route_is_the_path_template(path: str, template: str) -> None:
     assert tracing.path_template(resolve(path).route) == template
 
 
+@pytest.mark.database_independent
 def test_unreachable_collector_does_not_affect_the_service(tmp_path: Path) -> None:
     with serving(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9", OTEL_EXPORTER_OTLP_TIMEOUT="1") as server:
         assert server.get().status_code == 200
