@@ -50,7 +50,8 @@ ActivateUploadResult = Annotated[
 @strawberry.type(description="The mutations of the service.")
 class Mutation:
     @strawberry.mutation(
-        description="Makes a retained upload current again (rollback). Every request after the response reads it."
+        description="Makes a retained upload current again (rollback). Every request after the response reads it. "
+        "Null if the mutation is rejected with an error."
     )
     def activate_upload(
         self,
@@ -58,7 +59,7 @@ class Mutation:
         id: Annotated[
             strawberry.ID, strawberry.argument(description="The id of a retained upload, whose state is LOADED.")
         ],
-    ) -> ActivateUploadResult:
+    ) -> ActivateUploadResult | None:
         require_write_permission(info.context.headers)
         try:
             with info.context.budget.query_limits_paused():

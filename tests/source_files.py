@@ -10,7 +10,7 @@ from tests.servers import ROOT
 PACKAGES = ("project", "deals_api", "graphql_schema", "tests")
 _FOLDERS = (*PACKAGES, ".ci", ".github")
 #: Not committed, or not text.
-_IGNORED_PARTS = {"node_modules", "__pycache__", "build", "gql", "collected"}
+_IGNORED_PARTS = {"node_modules", "__pycache__", "build", "gql", "__generated__", "collected"}
 _IGNORED_SUFFIXES = {".pyc", ".sqlite3", ".png"}
 
 

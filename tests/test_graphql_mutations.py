@@ -42,6 +42,13 @@ def test_query_after_a_failed_mutation_reads_the_unchanged_state() -> None:
     assert result == {"code": "upload_not_retained", **state(upload, "1")}
 
 
+def test_rejected_mutation_keeps_the_results_of_the_others() -> None:
+    old, _ = load(deal(total="1")), load(deal(total="2"))
+    response = execute_query(f'mutation {{a: activateUpload(id: "x") {{__typename}} b: {activate(old)}}}')
+    assert [problem["path"] for problem in response["errors"]] == [["a"]]
+    assert response["data"] == {"a": None, "b": state(old, "1")}
+
+
 def test_query_after_a_mutation_is_not_cached() -> None:
     old, _ = load(deal(total="1")), load(deal(total="2"))
     response = post(f"mutation {{{activate(old)}}}")

@@ -203,7 +203,8 @@ def test_wrong_output_in_a_document_is_detected(server: Server, folder: Path, en
 
 @pytest.mark.django_db
 def test_documented_pagination_reads_one_upload_to_its_end() -> None:
-    current_upload, deals = [text for _, text in blocks_of(section(GRAPHQL, "Pagination"))]
+    blocks = blocks_of(section(GRAPHQL, "Pagination"))
+    current_upload, deals = [text for language, text in blocks if language == "graphql"]
     load(*many(250))
     upload = data(current_upload)["currentUpload"]["id"]
     nodes: list[Any] = []

@@ -233,13 +233,13 @@ NULLABLE_FIELDS = {
 
 
 def test_every_root_field_is_nullable_so_that_errors_stay_separate() -> None:
-    query = NAMED_TYPES["Query"]
-    assert isinstance(query, GraphQLObjectType)
-    assert [name for name, field in query.fields.items() if isinstance(field.type, GraphQLNonNull)] == []
+    roots = [NAMED_TYPES[name] for name in ("Query", "Mutation")]
+    root_fields = [field for root in roots if isinstance(root, GraphQLObjectType) for field in root.fields.values()]
+    assert [field for field in root_fields if isinstance(field.type, GraphQLNonNull)] == []
     nullable = {
         f"{type_name}.{name}"
         for type_name, named_type in NAMED_TYPES.items()
-        if isinstance(named_type, GraphQLObjectType) and type_name != "Query"
+        if isinstance(named_type, GraphQLObjectType) and named_type not in roots
         for name, field in named_type.fields.items()
         if not isinstance(field.type, GraphQLNonNull)
     }

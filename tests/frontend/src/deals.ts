@@ -87,7 +87,7 @@ async function readAllPages(client: Client, onPage: (deals: Deal[]) => unknown):
 
 /** Make a retained upload current. The result is a union, and the compiler checks that every type is handled. */
 export async function activateUpload(client: Client, id: string): Promise<string> {
-  const { activateUpload: result } = readData(await client.mutation(ActivateUploadDocument, { id }));
+  const result = rootField(readData(await client.mutation(ActivateUploadDocument, { id })).activateUpload);
   switch (result.__typename) {
     case "UploadActivated":
       return result.upload.id;
