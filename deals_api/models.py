@@ -7,6 +7,7 @@ rows once and nothing edits them, so the stored sums stay correct. One row point
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from django.core.management.utils import get_random_secret_key
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Count, Exists, F, Q, Window
+from django.db.models import Count, Exists, F, Q, Window, lookups
 from django.db.models.functions import Now
 
 from deals_api.errors import UploadNotRetained
@@ -23,8 +24,9 @@ from deals_api.limits import MAX_HOLDER_LENGTH
 if TYPE_CHECKING:
     MoneyColumn = models.BigIntegerField[Decimal, Decimal]
     NameColumn = models.CharField[str, str]
+    QuantityColumn = models.IntegerField[int, int]
 else:
-    MoneyColumn, NameColumn = models.BigIntegerField, models.CharField
+    MoneyColumn, NameColumn, QuantityColumn = models.BigIntegerField, models.CharField, models.IntegerField
 
 #: The high half of a row's id is the upload's id, the low half the row number.
 _ROWS_PER_UPLOAD = 2**32
@@ -48,6 +50,24 @@ def upload_id_of(pk: int) -> int:
 def row_number_of(pk: int) -> int:
     """Return the number of a row in its upload, from 1; for a deal, its position in the file."""
     return pk % _ROWS_PER_UPLOAD
+
+
+class QuantityField(QuantityColumn):
+    """An integer of 32 bits that can be compared with integers of 64 bits.
+
+    Django omits a statement whose condition compares a column with an integer out of its range. The range depends on
+    the database, so the same query had different costs.
+    """
+
+    def deconstruct(self) -> tuple[str, str, Sequence[Any], dict[str, Any]]:
+        name, _, arguments, keywords = super().deconstruct()
+        return name, "django.db.models.IntegerField", arguments, keywords
+
+
+for _lookup in (
+    lookups.Exact, lookups.LessThan, lookups.LessThanOrEqual, lookups.GreaterThan, lookups.GreaterThanOrEqual
+):  # fmt: skip
+    QuantityField.register_lookup(_lookup)
 
 
 class MoneyField(MoneyColumn):
@@ -358,7 +378,7 @@ class Deal(SnapshotRow):
     customer = models.ForeignKey(Customer, models.DO_NOTHING, related_name="deals", db_constraint=False, db_index=False)
     gem = models.ForeignKey(Gem, models.DO_NOTHING, related_name="deals", db_constraint=False, db_index=False)
     total = MoneyField()
-    quantity = models.IntegerField()
+    quantity = QuantityField()
     date = models.DateTimeField()
 
     objects = SnapshotQuerySet["Deal"].as_manager()

@@ -347,6 +347,21 @@ def test_each_statement_costs_nodes() -> None:
     assert cost(f"{{{three}}}") - cost(f"{{{one}}}") >= 2 * STATEMENT_COST
 
 
+@pytest.mark.parametrize("operator", ["eq", "gte", "lte"])
+def test_cost_does_not_depend_on_the_range_of_the_column(operator: str) -> None:
+    """Of a column of 32 bits on PostgreSQL, Django omits statements with larger numbers."""
+    load(deal(quantity="5"))
+    costs = {
+        cost(f"{{deals(filter: {{quantity: {{{operator}: {number}}}}}) {{totalCount nodes {{id}}}}}}")
+        for number in (5, 2**31, 2**63 - 1, -(2**63) + 1)
+    }
+    groups = {
+        cost(f"{{dealStats(by: [YEAR], having: {{dealCount: {{{operator}: {number}}}}}) {{total}}}}")
+        for number in (5, 2**31, 2**63 - 1)
+    }
+    assert (len(costs), len(groups)) == (1, 1)
+
+
 def test_each_alias_costs_nodes_per_row_and_in_the_document() -> None:
     load(deal())
     page = "{customers(first: %d) {nodes {%s}}}"

@@ -102,10 +102,13 @@ class _Period(Func):
 
 
 def _measures(deal_count: Sum | Count, *, extremes: bool) -> dict[str, Any]:
-    """Return the expressions of the measures by alias."""
+    """Return the expressions of the measures by alias.
+
+    Counts have 64 bits, because Django omits a statement whose HAVING compares a smaller column with a larger number.
+    """
     measures: dict[str, Any] = {
-        "deals_counted": deal_count,
-        "quantity_sum": Sum("quantity", output_field=BigIntegerField()),  # otherwise HAVING compares 32-bit integers
+        "deals_counted": ExpressionWrapper(deal_count, output_field=BigIntegerField()),
+        "quantity_sum": Sum("quantity", output_field=BigIntegerField()),
         "total_sum": Sum("total"),
         "total_average": _average(deal_count),
     }
