@@ -75,8 +75,10 @@ class Limits:
     max_sql_queries: int = _limit(50, "MAX_SQL_QUERIES", "statements")
     #: Total time of the statements of one operation; on SQLite, their CPU time.
     max_query_seconds: int = _limit(5, "MAX_QUERY_SECONDS", "seconds", maximum=3_600)
-    #: Upper bound of the groups of one ``dealStats``.
+    #: Upper bound of the groups that one ``dealStats`` computes.
     max_groups: int = _limit(150_000, "MAX_GROUPS", "groups")
+    #: Groups on one page of ``dealStats``.
+    max_stats_groups: int = _limit(1_000, "MAX_STATS_GROUPS", "groups", maximum=10_000)
 
     @property
     def max_body_bytes(self) -> int:

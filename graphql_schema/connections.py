@@ -16,6 +16,7 @@ from strawberry.types.field import StrawberryField
 from deals_api.errors import BadInput, LimitExceeded
 from deals_api.limits import Limits
 from deals_api.models import Upload
+from graphql_schema.execution.cost import SIZE_LIMIT
 from graphql_schema.execution.pagination import (
     CursorScope,
     Order,
@@ -110,7 +111,14 @@ class PageArgumentsExtension(FieldExtension):
 
     def apply(self, field: StrawberryField) -> None:
         page_arguments = [
-            StrawberryArgument(name, None, StrawberryAnnotation(type_), description=description, default=None)
+            StrawberryArgument(
+                name,
+                None,
+                StrawberryAnnotation(type_),
+                description=description,
+                default=None,
+                metadata={SIZE_LIMIT: "max_page_size"} if type_ == int | None else {},
+            )
             for name, (type_, description) in _PAGE_ARGUMENTS.items()
         ]
         other_arguments = [argument for argument in field.arguments if argument.python_name != "page"]
@@ -119,6 +127,13 @@ class PageArgumentsExtension(FieldExtension):
     def map_arguments(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         others = {name: value for name, value in kwargs.items() if name not in _PAGE_ARGUMENTS}
         return {**others, "page": read_page_arguments(**{name: kwargs.get(name) for name in _PAGE_ARGUMENTS})}
+
+
+def limit_argument(items: str, limit: str) -> Any:
+    """Return the argument ``limit`` of a field; ``limit`` is the name of the setting that bounds it."""
+    return strawberry.argument(
+        description=f"Maximum number of {items}, 1 to {getattr(_LIMITS, limit)}.", metadata={SIZE_LIMIT: limit}
+    )
 
 
 def connection_field(description: str) -> Callable[[Any], Any]:

@@ -214,7 +214,8 @@ class DealOrder(Enum):
 
 
 @strawberry.enum(
-    description="Sort orders of groups. CUSTOMER, GEM and DATE require that the deals are grouped by them."
+    description="Sort orders of groups. CUSTOMER, GEM and DATE require that the deals are grouped by them; DATE is the "
+    "first day of the shortest period."
 )
 class DealStatsOrder(Enum):
     TOTAL_DESC = "-total"

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final
 import strawberry
 from django.conf import settings
 from django.db.models import Q, QuerySet
-from graphql.pyutils import camel_to_snake
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.extensions import FieldExtension
 from strawberry.types.arguments import StrawberryArgument
@@ -20,7 +19,7 @@ from deals_api import models
 from deals_api.limits import Limits
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.reports.deal_filter import DealSelection, customers_scan, gems_scan
-from deals_api.reports.deal_stats import DealStatsKey, Grouping, orders_by_name
+from deals_api.reports.deal_stats import DealStatsKey
 from deals_api.reports.top_clients import DEFAULT_LIMIT
 from graphql_schema.connections import (
     FILTER,
@@ -28,10 +27,10 @@ from graphql_schema.connections import (
     Connection,
     PageArgumentsExtension,
     check_range,
+    limit_argument,
     snapshot_connection,
 )
 from graphql_schema.execution.batching import link_peers
-from graphql_schema.execution.document_limits import fields_within
 from graphql_schema.execution.pagination import Order, PageArguments, QuerySetRows
 from graphql_schema.execution.snapshot_rows import DealRows, NameRows, select_deals
 from graphql_schema.inputs import (
@@ -46,23 +45,10 @@ from graphql_schema.inputs import (
     clean_name,
     needs_substring_search,
 )
-from graphql_schema.scalars import register_enum
-from graphql_schema.types import Customer, Deal, DealStats, Gem, Info, TopClient
+from graphql_schema.statistics import DealGroups, DealStatsPage, requested_fields
+from graphql_schema.types import Customer, Deal, Gem, Info, TopClient
 
 _LIMITS: Final = Limits()
-
-register_enum(
-    DealStatsKey,
-    {
-        "CUSTOMER": "The customer.",
-        "GEM": "The gem.",
-        "YEAR": "The year of the deal, in UTC.",
-        "MONTH": "The month of the deal, in UTC, with its year.",
-        "DAY": "The day of the deal, in UTC.",
-    },
-    description="The keys that deals can be grouped by.",
-)
-
 
 # Fields of two types
 
@@ -123,15 +109,11 @@ def _extend(field: StrawberryField, extension: FieldExtension) -> StrawberryFiel
 # Rankings and lists
 
 
-def limit_argument(items: str, maximum: int) -> Any:
-    return strawberry.argument(description=f"Maximum number of {items}, 1 to {maximum}.")
-
-
 @snapshot_field("Clients by the sum of their deals, highest first; equal sums are sorted by username.")
 def top_clients(
     upload: ReadUpload,
     info: Info,
-    limit: Annotated[int, limit_argument("clients", _LIMITS.max_top_clients)] = DEFAULT_LIMIT,
+    limit: Annotated[int, limit_argument("clients", "max_top_clients")] = DEFAULT_LIMIT,
 ) -> list[TopClient] | None:
     check_range("limit", limit, 1, settings.DEALS_LIMITS.max_top_clients)
     if upload is None:
@@ -140,13 +122,6 @@ def top_clients(
         upload, limit, with_gems="gems" in requested_fields(info), charge=info.context.budget.list_names
     )
     return link_peers(map(TopClient.of, ranking))
-
-
-def requested_fields(info: Info) -> set[str]:
-    """Return the Python names of the fields that the document selects below this one."""
-    nodes, fragments = info._raw_info.field_nodes, info._raw_info.fragments
-    selected = fields_within((node.selection_set for node in nodes if node.selection_set), fragments)
-    return {camel_to_snake(node.name.value) for node in selected}
 
 
 @snapshot_field("The customers in the file.", PageArgumentsExtension())
@@ -212,8 +187,8 @@ def deal_rows(
 
 
 @snapshot_field(
-    "Totals of the deals, grouped by any combination of customer, gem, year, month and day; "
-    "without keys, one group of all deals."
+    "Totals of the deals, grouped by any combination of customer, gem and periods; without keys, one group of all "
+    "deals. The order is total, so the pages of one upload do not overlap."
 )
 def deal_stats(
     upload: ReadUpload,
@@ -232,30 +207,23 @@ def deal_stats(
     order_by: Annotated[
         DealStatsOrder,
         strawberry.argument(
-            description="Sort order of the groups. Ties are sorted by customer and gem, as in the file, and date."
+            description="Sort order of the groups. Ties are sorted by customer and gem, as in the file, and periods."
         ),
     ] = DealStatsOrder.TOTAL_DESC,
-    limit: Annotated[int, limit_argument("groups", _LIMITS.max_page_size)] = 20,
-) -> list[DealStats] | None:
-    check_range("limit", limit, 1, settings.DEALS_LIMITS.max_page_size)
+    limit: Annotated[int, limit_argument("groups", "max_stats_groups")] = 20,
+    offset: Annotated[
+        int, strawberry.argument(description=f"Number of groups before the page, 0 to {_LIMITS.max_groups}.")
+    ] = 0,
+) -> DealStatsPage | None:
+    limits = settings.DEALS_LIMITS
+    check_range("limit", limit, 1, limits.max_stats_groups)
+    check_range("offset", offset, 0, limits.max_groups)
+    page = slice(offset, offset + limit)
     if upload is None:
-        return []
-    measures = requested_fields(info) | {order_by.value.removeprefix("-")} | (having.measures() if having else set())
+        return DealStatsPage(groups=None, rows=page)
     selected = select_deals(upload, filter.selection() if filter else DealSelection(), info.context.budget)
-    grouping = Grouping(selected, set(by or ()), measures)
-    charge_for_groups(info, grouping, order_by.value)
-    groups = grouping.groups(having.condition() if having else Q(), order_by.value, limit)
-    return link_peers(map(DealStats.of, groups))
-
-
-def charge_for_groups(info: Info, grouping: Grouping, order: str) -> None:
-    selected, budget = grouping.selected, info.context.budget
-    budget.read_names(selected.names_to_search_again)
-    budget.group_rows(
-        grouping.rows, grouping.max_groups, sets=selected.lookup_set_sizes, by_period=bool(grouping.periods)
-    )
-    if orders_by_name(order):
-        budget.sort_groups_by_name(grouping.max_groups)
+    groups = DealGroups(selected, set(by or ()), having, order_by.value, info.context.budget)
+    return DealStatsPage(groups=groups, rows=page)
 
 
 # Single rows

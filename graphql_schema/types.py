@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any, Final
@@ -14,7 +13,6 @@ from django.db.models import QuerySet
 
 from deals_api import models
 from deals_api.global_ids import write_row_id, write_upload_id
-from deals_api.reports import deal_stats
 from deals_api.reports import top_clients as top_clients_report
 from graphql_schema.connections import FILTER, ORDER_BY, Connection, connection_field, related_connection
 from graphql_schema.execution.batching import related_object
@@ -188,32 +186,3 @@ class TopClient:
             username=client.username,
             spent_money=client.spent_money,
         )
-
-
-@strawberry.type(description="Totals of one group of deals. A key that the deals are not grouped by is null.")
-class DealStats:
-    customer_id: strawberry.Private[int | None]
-    gem_id: strawberry.Private[int | None]
-    year: int | None = strawberry.field(description="The year, in UTC; null if the deals are not grouped by it.")
-    month: date | None = strawberry.field(
-        description="The first day of the month, in UTC; null if the deals are not grouped by it."
-    )
-    day: date | None = strawberry.field(description="The day, in UTC; null if the deals are not grouped by it.")
-    deal_count: BigInt = strawberry.field(description="Number of deals.")
-    quantity: BigInt = strawberry.field(description="Total quantity of all deals.")
-    total: Decimal = strawberry.field(description="Sum of all deals, exact.")
-    min_total: Decimal = strawberry.field(description="Sum of the smallest deal.")
-    max_total: Decimal = strawberry.field(description="Sum of the largest deal.")
-    average_total: Decimal = strawberry.field(description="Average sum of a deal, rounded half up to two decimals.")
-
-    @strawberry.field(description="The customer; null if the deals are not grouped by it.")
-    def customer(self) -> Customer | None:
-        return None if self.customer_id is None else related_object(self, "customer_id", models.Customer)
-
-    @strawberry.field(description="The gem; null if the deals are not grouped by it.")
-    def gem(self) -> Gem | None:
-        return None if self.gem_id is None else related_object(self, "gem_id", models.Gem)
-
-    @classmethod
-    def of(cls, group: deal_stats.DealStats) -> DealStats:
-        return cls(**asdict(group))

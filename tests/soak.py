@@ -36,7 +36,7 @@ THREADS: Final = 8
 QUERIES: Final = (
     "topClients(limit: 1) {username spentMoney}",
     "deals(first: 20, orderBy: TOTAL_DESC) {nodes {total customer {username} gem {name}}}",
-    "dealStats(by: [GEM, MONTH], limit: 50) {gem {name} month total}",
+    "dealStats(by: [GEM, MONTH], limit: 50) {nodes {gem {name} month total}}",
     "customers(first: 5) {nodes {username gems(first: 3) {nodes {name}}}}",
 )
 

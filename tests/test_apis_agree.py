@@ -88,7 +88,7 @@ SUMS = """{
         deals(first: 40) {totalCount nodes {total}}
     }}
 }"""
-STATS = "query ($by: [DealStatsKey!]) {dealStats(by: $by, limit: 100) {%s total quantity dealCount}}"
+STATS = "query ($by: [DealStatsKey!]) {dealStats(by: $by, limit: 100) {nodes {%s total quantity dealCount}}}"
 
 
 @pytest.mark.django_db
@@ -131,7 +131,7 @@ def test_stored_sums_equal_the_sums_of_groups(seed: int) -> None:
 def groups(by: list[str], fields: str) -> dict[tuple[str, ...], tuple[Any, ...]]:
     """Return total, quantity and deal count of each group, by the names of its keys."""
     totals = {}
-    for group in data(STATS % fields, by=by)["dealStats"]:
+    for group in data(STATS % fields, by=by)["dealStats"]["nodes"]:
         names = tuple(next(iter(group[key.lower()].values())) for key in by)
         totals[names] = (group["total"], group["quantity"], group["dealCount"])
     return totals

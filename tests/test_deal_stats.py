@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import operator
+import random
 import re
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from itertools import combinations, product
 from typing import Any
 
@@ -16,29 +18,44 @@ from deals_api.models import MoneyField
 from graphql_schema.inputs import DealStatsOrder
 from tests import reference_parser
 from tests.builders import csv_of, deal, load, many
-from tests.graphql import code, data, error
+from tests.graphql import code, count_row_queries, data, error
 from tests.reference_parser import Deal
 
 pytestmark = pytest.mark.django_db
 
-#: Ends of years, months and the calendar, with and without offsets.
+#: Ends of years, months, weeks and the calendar, with and without offsets.
 DATES = [
     "2019-12-31 23:59:59.999999", "2020-01-01 00:00:00", "2020-01-01 00:30:00+01:00", "2019-12-31 23:30:00-01:00",
     "2020-02-29 12:00:00", "2020-02-29 23:59:59.999999Z", "2020-03-01 00:00:00", "2020-03-01 02:59:59 +03:00",
     "2021-02-28 00:00:00", "2020-02-28 23:59:59.5", "0001-01-01 00:00:00", "0001-01-01 23:59:59.999999",
     "9999-12-31 23:59:59.999999", "9999-12-31 00:00:00", "0999-06-30 12:00:00", "2020-12-31 23:59:59.999999",
+    "2020-12-27 23:59:59.999999", "2020-12-28 00:00:00", "2021-01-03 23:59:59.999999", "2021-01-04 00:00:00",
+    "2018-12-31 00:00:00", "2016-01-01 00:00:00", "2020-09-30 23:59:59.999999",
 ]  # fmt: skip
 TOTALS = ["0.01", "0.02", "10", "10", "999999999999.99", "0", "3.33"]
 #: The orders by first appearance, by code point and by collation differ.
 NAMES = ["bob", "Zoe", "ann", "ёлка", "Яна", "b-1"]
 QUANTITIES = ["1", "2", "999999999"]
 ROWS = [
-    deal(NAMES[n * 5 % 7 % 6], NAMES[n * 3 % 4], TOTALS[n % 7], QUANTITIES[n % 3], DATES[n % 16]) for n in range(44)
+    deal(NAMES[n * 5 % 7 % 6], NAMES[n * 3 % 4], TOTALS[n % 7], QUANTITIES[n % 3], DATES[n % 23]) for n in range(50)
 ]
 DEALS = reference_parser.read(csv_of(*ROWS).decode())
 
-KEYS = ["CUSTOMER", "GEM", "YEAR", "MONTH", "DAY"]
-KEY_COMBINATIONS = [by for size in range(6) for by in combinations(KEYS, size)]
+#: The first day of the period of a date.
+PERIODS: dict[str, Callable[[date], date]] = {
+    "YEAR": lambda day: day.replace(month=1, day=1),
+    "QUARTER": lambda day: day.replace(month=1 + (day.month - 1) // 3 * 3, day=1),
+    "MONTH": lambda day: day.replace(day=1),
+    "WEEK": lambda day: date.fromisocalendar(*day.isocalendar()[:2], 1),
+    "DAY": lambda day: day,
+}
+NAME_KEYS = [(), ("CUSTOMER",), ("GEM",), ("CUSTOMER", "GEM")]
+PERIOD_KEYS = [
+    (), ("YEAR",), ("QUARTER",), ("MONTH",), ("WEEK",), ("DAY",), ("YEAR", "MONTH"), ("YEAR", "DAY"), ("YEAR", "WEEK"),
+    ("QUARTER", "WEEK"), ("MONTH", "WEEK"), ("WEEK", "DAY"), ("YEAR", "MONTH", "DAY"), tuple(PERIODS),
+]  # fmt: skip
+KEYS = ["CUSTOMER", "GEM", *PERIODS]
+KEY_COMBINATIONS = [names + periods for names in NAME_KEYS for periods in PERIOD_KEYS]
 MEASURES: dict[str, Callable[[list[Deal]], Any]] = {
     "dealCount": len,
     "quantity": lambda deals: sum(row.quantity for row in deals),
@@ -49,9 +66,16 @@ MEASURES: dict[str, Callable[[list[Deal]], Any]] = {
 }
 ORDERS = [order.name for order in DealStatsOrder]
 QUERY = """
-    query ($by: [DealStatsKey!], $filter: DealFilter, $having: DealStatsFilter, $order: DealStatsOrder!, $limit: Int!) {
-        dealStats(by: $by, filter: $filter, having: $having, orderBy: $order, limit: $limit) {
-            customer {username} gem {name} year month day dealCount quantity total averageTotal %s
+    query (
+        $by: [DealStatsKey!], $filter: DealFilter, $having: DealStatsFilter, $order: DealStatsOrder!,
+        $limit: Int!, $offset: Int! = 0
+    ) {
+        dealStats(by: $by, filter: $filter, having: $having, orderBy: $order, limit: $limit, offset: $offset) {
+            totalCount
+            nodes {
+                customer {username} gem {name} year quarter month week day
+                dealCount quantity total share averageTotal %s
+            }
         }
     }
 """
@@ -64,95 +88,154 @@ def average(totals: list[Decimal]) -> Decimal:
     return (sum(totals, Decimal(0)) / len(totals)).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
+def share(total: Decimal, whole: Decimal) -> float:
+    """Round half up to six decimals, in fractions."""
+    return int(Fraction(total) / Fraction(whole) * 10**6 + Fraction(1, 2)) / 10**6 if whole else 0.0
+
+
 class Group(dict[str, Any]):
-    """Keys and measures of one group, by their names in GraphQL."""
+    """Keys and measures of one group, by their names in GraphQL; ``whole`` is the total of all groups."""
 
-    def __init__(self, keys: dict[str, Any], deals: list[Deal]) -> None:
+    def __init__(self, keys: dict[str, Any], deals: list[Deal], whole: Decimal) -> None:
         super().__init__(keys, **{name: measure(deals) for name, measure in MEASURES.items()})
+        self["share"] = share(self["total"], whole)
 
 
-def grouped(deals: Iterable[Deal], by: Iterable[str]) -> list[Group]:
-    """Return the groups by customer and gem in the order of their first deals, and by date."""
+def grouped(deals: Iterable[Deal], by: Iterable[str], lines: Sequence[Deal] = DEALS) -> list[Group]:
+    """Return the groups by customer and gem in the order of their first lines in the file, and by periods."""
     deals_by_keys: dict[Any, list[Deal]] = {}
     for row in deals:
-        day = row.date.date().isoformat()
-        values = (row.customer, row.item, row.date.year, f"{day[:7]}-01", day)
-        keys = tuple(value if key in by else None for key, value in zip(KEYS, values, strict=True))
-        deals_by_keys.setdefault(keys, []).append(row)
-    groups = [Group(dict(zip(map(str.lower, KEYS), keys, strict=True)), deals) for keys, deals in deals_by_keys.items()]
-    customers = [row.customer for row in DEALS]
-    gems = [row.item for row in DEALS]
-    return sorted(
-        groups,
-        key=lambda group: (
-            customers.index(group["customer"]) if group["customer"] else 0,
-            gems.index(group["gem"]) if group["gem"] else 0,
-            date_of(group),
-        ),
-    )
+        periods = {key: first_day(row.date.date()) for key, first_day in PERIODS.items()}
+        values = {"CUSTOMER": row.customer, "GEM": row.item, **periods}
+        deals_by_keys.setdefault(tuple(values[key] if key in by else None for key in KEYS), []).append(row)
+    whole = sum((row.total for rows in deals_by_keys.values() for row in rows), Decimal(0))
+    customers, gems = [row.customer for row in lines], [row.item for row in lines]
+
+    def position(keys: tuple[Any, ...]) -> Any:
+        customer, gem, *periods = keys
+        return (customers.index(customer) if customer else 0, gems.index(gem) if gem else 0, list(map(str, periods)))
+
+    names = [key.lower() for key in KEYS]
+    return [
+        Group(dict(zip(names, keys, strict=True)), deals_by_keys[keys], whole)
+        for keys in sorted(deals_by_keys, key=position)
+    ]
 
 
-def date_of(group: Group) -> str:
-    return f"{group['year'] or 0:04} {group['month']} {group['day']}"
+def shortest_period(group: Group) -> Any:
+    return next(group[key.lower()] for key in reversed(PERIODS) if group[key.lower()])
 
 
 def ordered(groups: list[Group], order: str) -> list[Group]:
     column, direction = order.rsplit("_", 1)
     first, *rest = column.lower().split("_")
     name = first + "".join(map(str.title, rest))
-    return sorted(groups, key=date_of if column == "DATE" else operator.itemgetter(name), reverse=direction == "DESC")
+    key: Any = shortest_period if column == "DATE" else operator.itemgetter(name)
+    return sorted(groups, key=key, reverse=direction == "DESC")
 
 
 def is_allowed(order: str, by: Iterable[str]) -> bool:
     column = order.rsplit("_", 1)[0]
-    return bool({"YEAR", "MONTH", "DAY"} & set(by)) if column == "DATE" else column in by or column not in KEYS
+    return bool(PERIODS.keys() & set(by)) if column == "DATE" else column in by or column not in KEYS
 
 
-def deal_stats(by: Iterable[str], order: str = "TOTAL_DESC", limit: int = 100, **conditions: Any) -> list[Any]:
-    """Return the groups of the response, and check that those computed from stored sums are equal."""
-    variables = {"by": list(by), "order": order, "limit": limit, **conditions}
-    groups: list[Any] = data(QUERY_WITH_EXTREMES, **variables)["dealStats"]
-    without_extremes = [{name: value for name, value in group.items() if name not in EXTREMES} for group in groups]
-    assert {"YEAR", "MONTH", "DAY"} & set(by) or data(QUERY % "", **variables)["dealStats"] == without_extremes
-    for group in groups:
+def deal_stats_page(by: Iterable[str], order: str = "TOTAL_DESC", limit: int = 1000, **arguments: Any) -> Any:
+    """Return a page of groups, and check that those computed from stored sums are equal."""
+    variables = {"by": list(by), "order": order, "limit": limit, **arguments}
+    page = data(QUERY_WITH_EXTREMES, **variables)["dealStats"]
+    groups = [{name: value for name, value in group.items() if name not in EXTREMES} for group in page["nodes"]]
+    assert PERIODS.keys() & set(by) or data(QUERY % "", **variables)["dealStats"] == {**page, "nodes": groups}
+    for group in page["nodes"]:
         group["customer"] = group["customer"] and group["customer"]["username"]
         group["gem"] = group["gem"] and group["gem"]["name"]
+    return page
+
+
+def deal_stats(by: Iterable[str], order: str = "TOTAL_DESC", **arguments: Any) -> list[Any]:
+    """Return all groups."""
+    page = deal_stats_page(by, order, **arguments)
+    assert page["totalCount"] == len(page["nodes"])
+    groups: list[Any] = page["nodes"]
     return groups
 
 
 def to_json(groups: list[Group]) -> list[Any]:
-    """Convert money to strings with the fewest digits."""
-    return [{name: to_json_value(value) for name, value in group.items()} for group in groups]
+    """Convert money to strings with the fewest digits, dates to strings, and years to integers."""
+    return [
+        {name: value.year if name == "year" and value else to_json_value(value) for name, value in group.items()}
+        for group in groups
+    ]
 
 
 def to_json_value(value: Any) -> Any:
+    if isinstance(value, date):
+        return value.isoformat()
     return re.sub(r"\.?0*$", "", f"{value:.2f}") if isinstance(value, Decimal) else value
 
 
-@pytest.mark.parametrize(
-    "date_keys", [by for by in KEY_COMBINATIONS if not {"CUSTOMER", "GEM"} & set(by)], ids="-".join
-)
-def test_groups_equal_those_of_the_file_in_every_order(date_keys: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("period_keys", PERIOD_KEYS, ids="-".join)
+def test_groups_equal_those_of_the_file_in_every_order(period_keys: tuple[str, ...]) -> None:
     load(*ROWS)
-    for name_keys in ((), ("CUSTOMER",), ("GEM",), ("CUSTOMER", "GEM")):
-        by = name_keys + date_keys
+    for name_keys in NAME_KEYS:
+        by = name_keys + period_keys
         groups = grouped(DEALS, by)
         for order in ORDERS:
             if is_allowed(order, by):
                 assert deal_stats(by, order) == to_json(ordered(groups, order)), (by, order)
 
 
-def test_limit_also_separates_groups_with_equal_values() -> None:
+@pytest.mark.parametrize("by", [("CUSTOMER", "GEM"), ("GEM", "WEEK"), ("DAY",)], ids="-".join)
+def test_pages_are_parts_of_one_list_also_between_equal_groups(by: tuple[str, ...]) -> None:
     load(*ROWS)
-    by = ["CUSTOMER", "GEM"]
-    for order, limit in product(("MIN_TOTAL_ASC", "MAX_TOTAL_DESC", "DEAL_COUNT_DESC", "GEM_ASC"), (1, 2, 5, 17)):
-        groups = to_json(ordered(grouped(DEALS, by), order))
-        assert deal_stats(by, order, limit) == groups[:limit], (order, limit)
+    for order in ("MIN_TOTAL_ASC", "MAX_TOTAL_DESC", "DEAL_COUNT_DESC", "GEM_ASC", "DATE_DESC"):
+        if is_allowed(order, by):
+            groups = to_json(ordered(grouped(DEALS, by), order))
+            for limit, offset in product((1, 2, 5, 17), (0, 1, 4, len(groups) - 1, len(groups), 150_000)):
+                page = deal_stats_page(by, order, limit, offset=offset)
+                assert page == {"totalCount": len(groups), "nodes": groups[offset : offset + limit]}, (
+                    order,
+                    limit,
+                    offset,
+                )
+
+
+def test_limit_and_offset_are_bounded(limits: Any) -> None:
+    load(*ROWS)
+    limits(max_stats_groups=3, max_groups=40)
+    query = "query ($n: Int!, $m: Int!) {dealStats(by: [CUSTOMER], limit: $n, offset: $m) {nodes {total}}}"
+    assert [len(data(query, n=n, m=m)["dealStats"]["nodes"]) for n, m in ((1, 0), (3, 0), (3, 4), (1, 40))] == [
+        1,
+        3,
+        2,
+        0,
+    ]
+    for n, m, message in (
+        (0, 0, "limit may be 1 to 3, not 0."), (4, 0, "limit may be 1 to 3, not 4."),
+        (1, -1, "offset may be 0 to 40, not -1."), (1, 41, "offset may be 0 to 40, not 41."),
+    ):  # fmt: skip
+        rejection = error(query, n=n, m=m)
+        assert (rejection["message"], rejection["extensions"]) == (message, {"code": "limit_exceeded"})
+
+
+def test_a_thousand_groups_are_returned_with_their_customers_in_one_page() -> None:
+    load(*(deal(f"c{number}", total=str(number)) for number in range(1_001)))
+    query = """{dealStats(by: [CUSTOMER], limit: 1000) {totalCount nodes {total customer {username}}}}"""
+    page = data(query)["dealStats"]
+    expected = [{"total": str(number), "customer": {"username": f"c{number}"}} for number in range(1_000, 0, -1)]
+    assert page == {"totalCount": 1_001, "nodes": expected}
+    assert count_row_queries(query) == 3
+
+
+def test_groups_are_counted_and_read_only_if_they_are_selected() -> None:
+    load(*ROWS)
+    counts = {"totalCount": 1, "nodes {total}": 1, "nodes {share}": 2, "totalCount nodes {share customer {id}}": 4}
+    for selection, count in counts.items():
+        assert count_row_queries(f"{{dealStats(by: [CUSTOMER]) {{{selection}}}}}") == count, selection
 
 
 def test_order_by_a_missing_key_is_rejected() -> None:
     load(*ROWS)
-    for by, order in product(KEY_COMBINATIONS, ORDERS):
+    for by, order in product(NAME_KEYS + PERIOD_KEYS, ORDERS):
         if not is_allowed(order, by):
             rejection = error(QUERY_WITH_EXTREMES, by=by, order=order, limit=1)
             assert rejection["extensions"] == {"code": "bad_input"}
@@ -182,6 +265,31 @@ def test_sums_include_selected_deals_only(filter_: Any, holds: Callable[[Deal], 
     for by in KEY_COMBINATIONS:
         expected = to_json(ordered(grouped(filter(holds, DEALS), by), "TOTAL_DESC"))
         assert deal_stats(by, filter=filter_) == expected, by
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_questions_about_random_files_have_the_answers_of_the_file(seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311
+    base = rng.choice([date(1, 1, 1), date(9999, 12, 1), date(2019, 12, 15), date(2024, 2, 20)])
+    days = [base + timedelta(number) for number in range(31)]
+    totals, times = ["0", "0.01", "9.99", "70000.50", "3"], ["00:00:00", "12:30:00.5", "23:59:59.999999"]
+    rows = [
+        deal(*map(rng.choice, (NAMES, NAMES, totals, QUANTITIES, [f"{day} {time}" for day in days for time in times])))
+        for _ in range(80)
+    ]
+    load(*rows)
+    lines = reference_parser.read(csv_of(*rows).decode())
+    for _ in range(25):
+        by = rng.choice(KEY_COMBINATIONS)
+        order = rng.choice([order for order in ORDERS if is_allowed(order, by)])
+        customers, least = rng.sample(NAMES, 4), rng.randrange(4)
+        limit, offset = rng.choice([1, 7, 1000]), rng.choice([0, 0, 3])
+        arguments = {"filter": {"customer": {"in": customers}}, "having": {"dealCount": {"gte": least}}}
+        selected = [line for line in lines if line.customer in customers]
+        groups = [group for group in grouped(selected, by, lines) if group["dealCount"] >= least]
+        nodes = to_json(ordered(groups, order))[offset : offset + limit]
+        page = deal_stats_page(by, order, limit, offset=offset, **arguments)
+        assert page == {"totalCount": len(groups), "nodes": nodes}, (by, order, arguments, limit, offset)
 
 
 @pytest.mark.parametrize("name", MEASURES)
@@ -215,7 +323,7 @@ def test_having_requires_all_of_its_conditions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("date", "day"),
+    ("moment", "day"),
     [
         ("2019-12-31 23:59:59.999999", "2019-12-31"),
         ("2019-12-31 23:59:59.999999-00:01", "2020-01-01"),
@@ -226,10 +334,43 @@ def test_having_requires_all_of_its_conditions() -> None:
         ("9999-12-31 23:59:59.999999", "9999-12-31"),
     ],
 )
-def test_years_months_and_days_are_those_of_utc(date: str, day: str) -> None:
-    load(deal(date=date))
+def test_years_months_and_days_are_those_of_utc(moment: str, day: str) -> None:
+    load(deal(date=moment))
     (group,) = deal_stats(["YEAR", "MONTH", "DAY"])
     assert (group["year"], group["month"], group["day"]) == (int(day[:4]), f"{day[:7]}-01", day)
+
+
+@pytest.mark.parametrize(
+    ("day", "week", "quarter"),
+    [("0001-01-01", "0001-01-01", "0001-01-01"), ("0001-01-07", "0001-01-01", "0001-01-01"),
+     ("0001-01-08", "0001-01-08", "0001-01-01"), ("9999-12-31", "9999-12-27", "9999-10-01"),
+     ("9999-12-26", "9999-12-20", "9999-10-01"), ("2019-12-29", "2019-12-23", "2019-10-01"),
+     ("2019-12-30", "2019-12-30", "2019-10-01"), ("2020-01-01", "2019-12-30", "2020-01-01"),
+     ("2021-01-03", "2020-12-28", "2021-01-01"), ("2021-03-31", "2021-03-29", "2021-01-01"),
+     ("2021-04-01", "2021-03-29", "2021-04-01"), ("2021-06-30", "2021-06-28", "2021-04-01"),
+     ("2021-07-01", "2021-06-28", "2021-07-01"), ("2021-09-30", "2021-09-27", "2021-07-01")],
+)  # fmt: skip
+def test_weeks_begin_on_monday_and_quarters_in_their_first_month(day: str, week: str, quarter: str) -> None:
+    load(deal(date=f"{day} 00:00:00"), deal(date=f"{day} 23:59:59.999999"))
+    (group,) = deal_stats(["WEEK", "QUARTER"])
+    assert (group["week"], group["quarter"]) == (week, quarter)
+
+
+@pytest.mark.parametrize(
+    ("totals", "shares"),
+    [(["1", "2"], [0.666667, 0.333333]), (["0", "0"], [0.0, 0.0]), (["0", "5"], [1.0, 0.0]),
+     (["0.01", "999999999999.99"], [1.0, 0.0]), (["1", "1999999"], [1.0, 0.000001]), (["1", "2000000"], [1.0, 0.0])],
+)  # fmt: skip
+def test_share_is_rounded_half_up_to_six_decimals(totals: list[str], shares: list[float]) -> None:
+    load(*(deal(f"c{number}", total=total) for number, total in enumerate(totals)))
+    assert [group["share"] for group in deal_stats(["CUSTOMER"])] == shares
+
+
+def test_share_is_of_all_deals_that_the_filter_selects() -> None:
+    load(deal("ann", total="30"), deal("bob", total="60"), deal("cid", total="10"), deal("dan", total="900"))
+    arguments: Any = {"filter": {"customer": {"in": ["ann", "bob", "cid"]}}, "having": {"total": {"lte": "30"}}}
+    page = deal_stats_page(["CUSTOMER"], limit=1, offset=1, **arguments)
+    assert [(group["customer"], group["share"]) for group in page["nodes"]] == [("cid", 0.1)]
 
 
 @pytest.mark.parametrize(
@@ -245,11 +386,11 @@ def test_average_is_rounded_half_up(totals: list[str], average: str) -> None:
 def test_measures_are_selected_in_fragments_and_repeated_fields() -> None:
     load(deal("ann", "ruby", "1"), deal("ann", "ruby", "3"))
     query = """
-        {dealStats(by: [GEM]) {...A} dealStats(by: [GEM]) {__typename ... on DealStats {low: minTotal}}}
+        {dealStats(by: [GEM]) {nodes {...A}} dealStats(by: [GEM]) {nodes {__typename ... on DealStats {low: minTotal}}}}
         fragment A on DealStats {total ... {...B}} fragment B on DealStats {high: maxTotal gem {name}}
     """
     expected = {"total": "4", "high": "3", "gem": {"name": "ruby"}, "__typename": "DealStats", "low": "1"}
-    assert data(query) == {"dealStats": [expected]}
+    assert data(query) == {"dealStats": {"nodes": [expected]}}
 
 
 def test_repeated_key_has_no_effect() -> None:
@@ -270,6 +411,10 @@ def test_number_of_groups_is_estimated_before_grouping(limits: Any) -> None:
         (["CUSTOMER", "GEM"], 12),
         (["DAY"], 11),
         (["YEAR"], 2),
+        (["QUARTER"], 2),
+        (["WEEK"], 3),
+        (["WEEK", "MONTH"], 4),
+        (["WEEK", "DAY"], 11),
         (["YEAR", "MONTH"], 2),
         (["CUSTOMER", "GEM", "DAY"], 24),
     ):
@@ -298,15 +443,16 @@ def test_filter_reduces_the_estimated_number_of_groups(limits: Any) -> None:
 
 def test_estimated_number_of_groups_is_never_too_low(limits: Any) -> None:
     """The dates are at the ends of periods, where two deals a second apart are in two groups."""
-    dates = ["2019-12-31 23:59:59", "2020-01-01 00:00:00", "2020-12-31 00:00:00", "2021-01-01 00:00:00"]
+    dates = ["2019-12-29 23:59:59", "2019-12-30 00:00:00", "2019-12-31 23:59:59", "2020-01-01 00:00:00"]
+    dates += ["2020-12-31 00:00:00", "2021-01-01 00:00:00", "2021-01-03 23:59:59", "2021-01-04 00:00:00"]
     for first, last in combinations(dates, 2):
-        load(deal(date=first), deal(date=last), *many(20))
-        for key in ("YEAR", "MONTH", "DAY"):
-            group_count = len(deal_stats([key], filter={"date": {"gte": first, "lte": last}}))
+        load(deal(date=first), deal(date=last), *(deal(date=date) for date in dates if first < date < last), *many(20))
+        for by in (*PERIOD_KEYS[1:6], ("YEAR", "WEEK"), ("MONTH", "WEEK")):
+            group_count = len(deal_stats(by, filter={"date": {"gte": first, "lte": last}}))
             if group_count > 1:
                 limits(max_groups=group_count - 1)
-                rejection = code(QUERY_WITH_EXTREMES, by=[key], order="TOTAL_DESC", limit=1)
-                assert rejection == "limit_exceeded", (first, last, key)
+                rejection = code(QUERY_WITH_EXTREMES, by=by, order="TOTAL_DESC", limit=1)
+                assert rejection == "limit_exceeded", (first, last, by)
                 limits(max_groups=200_000)
 
 

@@ -37,9 +37,9 @@ from tests.servers import TIMEOUT, Server, serving, wait_until
 SECONDS = float(os.environ.get("DEALS_TEST_SECONDS", "0"))
 #: Deals of an interrupted upload: enough to observe ``COPY`` in progress.
 ROWS: Final = 40_000
-SUMMARY: Final = (
-    "{currentUpload {dealCount} deals {totalCount} dealStats {dealCount total} topClients {username spentMoney}}"
-)
+SUMMARY: Final = """{
+    currentUpload {dealCount} deals {totalCount} dealStats {nodes {dealCount total}} topClients {username spentMoney}
+}"""
 WAITING_FOR_LOCK: Final = "SELECT 1 FROM pg_locks WHERE NOT granted"
 
 
@@ -136,7 +136,7 @@ class Deployment:
         assert result["data"] == {
             "currentUpload": {"dealCount": rows},
             "deals": {"totalCount": rows},
-            "dealStats": [{"dealCount": rows, "total": str(rows)}],
+            "dealStats": {"nodes": [{"dealCount": rows, "total": str(rows)}]},
             "topClients": [{"username": name, "spentMoney": str(rows)}],
         }
         return name, rows

@@ -207,11 +207,12 @@ def test_first_example_query_returns_the_top_five_clients(execute_query: Any) ->
 
 @pytest.mark.usefixtures("_real_deals")
 def test_second_example_query_groups_by_gem_and_month(execute_query: Any) -> None:
-    groups = execute_query(2)["dealStats"]
+    groups = execute_query(2)["dealStats"]["nodes"]
     assert groups[0] == {
         "gem": {"name": "Сапфир"},
         "month": "2019-05-01",
         "total": "86813",
+        "share": 0.240305,
         "dealCount": 12,
         "averageTotal": "7234.42",
     }

@@ -149,7 +149,7 @@ def test_post_response_has_an_etag_and_is_never_304() -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["{currentUpload {id dealCount isCurrent}}", "{topClients {username}}", "{dealStats(by: [DAY]) {total}}",
+    ["{currentUpload {id dealCount isCurrent}}", "{topClients {username}}", "{dealStats(by: [DAY]) {nodes {total}}}",
      "{__typename}", "{__schema {types {name}}}", "{upload(id: %(current)s) {dealCount}}",
      "{deals(upload: %(current)s) {totalCount}}", "{node(id: %(current)s) {id}}",
      "{node(id: %(row)s) {... on Deal {total}}}", "{currentUpload {deals {nodes {id}}}}",
@@ -347,7 +347,7 @@ EVERYTHING = """{
     customers(first: 4) {totalCount nodes {username spentMoney gems {nodes {name buyers {nodes {username}}}}}}
     gems(first: 4) {totalCount nodes {name purchases(first: 4) {nodes {total customer {username} gem {name}}}}}
     deals {totalCount nodes {total customer {username} gem {name}}}
-    dealStats(by: [CUSTOMER, GEM]) {total customer {username} gem {name}}
+    dealStats(by: [CUSTOMER, GEM]) {nodes {total customer {username} gem {name}}}
     currentUpload {fileName}
 }"""
 

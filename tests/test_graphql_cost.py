@@ -116,7 +116,7 @@ def test_lists_are_limited_in_documents_and_variables(limits: Any) -> None:
         variable = "query ($x: CustomerFilter) {customers(filter: $x) {totalCount}}"
         check(variable, x={"username": {"in": ["a"] * count}})
         keys = ", ".join(["GEM"] * count)
-        check(f"{{dealStats(by: [{keys}]) {{total}}}}")
+        check(f"{{dealStats(by: [{keys}]) {{nodes {{total}}}}}}")
 
 
 def rejects(message: str) -> Callable[..., None]:
@@ -150,11 +150,11 @@ def test_strings_are_limited_in_documents_and_variables(limits: Any) -> None:
 
 def test_page_sizes_follow_the_configured_limits(limits: Any) -> None:
     load(*many(9))
-    limits(page_size=4, max_page_size=6)
+    limits(page_size=4, max_page_size=6, max_stats_groups=8)
     for size, rows in {"": 4, "(first: 6)": 6, "(last: 6)": 6}.items():
         assert len(data(f"{{deals{size} {{nodes {{id}}}}}}")["deals"]["nodes"]) == rows
     assert_rejected("{deals(first: 7) {nodes {id}}}", "first may be 0 to 6, not 7.")
-    assert_rejected("{dealStats(limit: 7) {total}}", "limit may be 1 to 6, not 7.")
+    assert_rejected("{dealStats(limit: 9) {nodes {total}}}", "limit may be 1 to 8, not 9.")
     limits(page_size=8)
     clear_caches()
     assert len(data("{deals {nodes {id}}}")["deals"]["nodes"]) == 6
@@ -212,6 +212,17 @@ def test_cost_assumes_full_pages_of_the_requested_size(limits: Any) -> None:
     assert 1.8 < response_cost("{deals {nodes {id}}}") / of_20 < 2.1
 
 
+def test_cost_assumes_full_pages_up_to_the_limit_of_each_argument(limits: Any) -> None:
+    load(deal())
+    limits(max_stats_groups=2_000, max_top_clients=500, max_nodes=10**6)
+    stats, clients = "{dealStats(limit: %d) {nodes {total}}}", "{topClients(limit: %d) {username}}"
+    assert response_cost(stats % 2_000) - response_cost(stats % 100) > 1_900
+    assert response_cost(clients % 500) - response_cost(clients % 100) > 400
+    for query, maximum in ((stats, 2_000), (clients, 500), ("{deals(first: %d) {nodes {id}}}", 100)):
+        assert_rejected(query % 10**9, f"{'first' if maximum == 100 else 'limit'} may be")
+        assert cost(query % 10**9) < cost(query % maximum) + 100
+
+
 def test_long_arguments_cost_nodes_in_documents_and_variables() -> None:
     """Each argument is read again for every row."""
     load(deal())
@@ -258,15 +269,22 @@ def test_reading_deals_costs_nodes() -> None:
     assert by_date <= one_customer < by_total <= filtered
     counted = response_cost('{deals(first: 1, filter: {gem: {contains: "x"}}) {totalCount nodes {id}}}')
     assert counted > filtered
-    assert response_cost("{dealStats {total}}") > by_total
+    assert response_cost("{dealStats {nodes {total}}}") > by_total
 
 
 def test_cost_of_sums_depends_on_grouping_and_filters() -> None:
     load(*many(4000, [f"c{number}" for number in range(1000)]))
-    ungrouped = cost("{dealStats {minTotal}}")
-    by_gem = cost("{dealStats(by: [GEM]) {minTotal}}")
-    assert ungrouped - 1 <= by_gem < cost("{dealStats(by: [MONTH]) {minTotal}}") - 4
-    assert by_gem + 50 < cost("{dealStats(by: [CUSTOMER]) {minTotal}}")
+    ungrouped = cost("{dealStats {nodes {minTotal}}}")
+    by_gem = cost("{dealStats(by: [GEM]) {nodes {minTotal}}}")
+    assert ungrouped - 1 <= by_gem < cost("{dealStats(by: [MONTH]) {nodes {minTotal}}}") - 4
+    assert by_gem + 50 < cost("{dealStats(by: [CUSTOMER]) {nodes {minTotal}}}")
+    page, counted = (
+        cost("{dealStats(by: [CUSTOMER]) {nodes {total}}}"),
+        cost("{dealStats(by: [CUSTOMER]) {totalCount}}"),
+    )
+    assert counted > 80 + 35 + 1000 // 18
+    both = cost("{dealStats(by: [CUSTOMER]) {totalCount nodes {total share}}}")
+    assert both > page + (counted - 80) + 50
     by_name = cost('{deals(first: 0, filter: {customer: {contains: "c"}}) {totalCount}}')
     by_number = cost("{deals(first: 0, filter: {quantity: {gte: 1}}) {totalCount}}")
     assert by_name > by_number + 5
@@ -280,7 +298,7 @@ def test_cost_of_a_name_search_grows_with_name_length() -> None:
     long, equal = cost(search), cost('{customers(first: 1, filter: {username: {eq: "x"}}) {nodes {id}}}')
     assert long - short == 200 * 255 // 7_000 > 0 == equal - short
     by_customer = "filter: {customer: {%s}}"
-    for field in (f"deals(first: 1, {by_customer}) {{nodes {{id}}}}", f"dealStats({by_customer}) {{total}}"):
+    for field in (f"deals(first: 1, {by_customer}) {{nodes {{id}}}}", f"dealStats({by_customer}) {{nodes {{total}}}}"):
         searched, compared = (cost(f"{{{field % condition}}}") for condition in ('contains: "x"', 'eq: "x"'))
         assert searched - compared == 200 * 255 // 7_000
     Upload.objects.update(customer_characters=None)
@@ -593,7 +611,7 @@ def test_time_limit_ends_with_the_operation(limits: Any) -> None:
 
 def test_groups_ordered_by_name_cost_more_than_by_sum() -> None:
     load(*(deal(item=f"gem {number}") for number in range(90)))
-    query = "query ($order: DealStatsOrder!) {dealStats(by: [GEM], orderBy: $order) {total}}"
+    query = "query ($order: DealStatsOrder!) {dealStats(by: [GEM], orderBy: $order) {nodes {total}}}"
     by_sum, by_name = (
         execute_query(query, order=order)["extensions"]["cost"]["requested"] for order in ("TOTAL_ASC", "GEM_ASC")
     )

@@ -50,7 +50,7 @@ CLIENT_ERRORS = [
     ('{deals(after: "x") {totalCount}}', "bad_input", "Invalid cursor"),
     ('{node(id: "x") {id}}', "bad_input", "Invalid id."),
     (f'{{upload(id: "{GEM_ID}") {{id}}}}', "bad_input", "Expected the id of an Upload, not of a Gem."),
-    ("{dealStats(orderBy: GEM_ASC) {total}}", "bad_input", "The groups can be ordered by gem only if"),
+    ("{dealStats(orderBy: GEM_ASC) {nodes {total}}}", "bad_input", "The groups can be ordered by gem only if"),
     (f'{{deals(upload: "{NUMBERED_UPLOAD}") {{totalCount}}}}', "bad_input", "Invalid id."),
 ]  # fmt: skip
 
@@ -108,7 +108,7 @@ def test_error_of_one_field_keeps_the_other_fields() -> None:
         'customers(after: "x") {totalCount}',
         "gems(first: 101) {totalCount}",
         'deals(before: "x") {totalCount}',
-        "dealStats(orderBy: GEM_ASC) {total}",
+        "dealStats(orderBy: GEM_ASC) {totalCount}",
         'uploads(after: "x") {totalCount}',
         'upload(id: "x") {id}',
         'node(id: "x") {id}',

@@ -317,7 +317,7 @@ FIELD_BY_TYPE: dict[str, str] = {
     "String": "deals(after: $v) { nodes { id } }",
     "DateTime": "deals(filter: {date: {gte: $v}}) { totalCount }",
     "DealFilter": "deals(filter: $v) { totalCount }",
-    "[DealStatsKey!]": "dealStats(by: $v) { total }",
+    "[DealStatsKey!]": "dealStats(by: $v) { nodes { total } }",
 }
 VALUES = [
     "9" * 4300, "-" + "9" * 300, "1e308", "1e999", "9223372036854775808", "2147483648", "0.5", "-0", "true", "null",

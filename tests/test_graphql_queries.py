@@ -44,15 +44,14 @@ def test_top_clients_return_the_ranking_and_its_customers() -> None:
     ]
 
 
-def test_top_clients_and_deal_stats_accept_limits_from_1_to_100() -> None:
+def test_top_clients_accept_limits_from_1_to_100() -> None:
     load(*ROWS)
-    for field in ("topClients(limit: $n) {spentMoney}", "dealStats(limit: $n, by: [CUSTOMER]) {total}"):
-        query = f"query ($n: Int!) {{result: {field}}}"
-        assert [len(data(query, n=limit)["result"]) for limit in (1, 2, 100)] == [1, 2, 2]
-        for limit in (0, -1, 101):
-            problem = error(query, n=limit)
-            assert problem["message"] == f"limit may be 1 to 100, not {limit}."
-            assert problem["extensions"]["code"] == "limit_exceeded"
+    query = "query ($n: Int!) {topClients(limit: $n) {spentMoney}}"
+    assert [len(data(query, n=limit)["topClients"]) for limit in (1, 2, 100)] == [1, 2, 2]
+    for limit in (0, -1, 101):
+        problem = error(query, n=limit)
+        assert problem["message"] == f"limit may be 1 to 100, not {limit}."
+        assert problem["extensions"]["code"] == "limit_exceeded"
 
 
 def test_customers_and_customer_by_username() -> None:
@@ -124,22 +123,26 @@ def deal_values(node: dict[str, Any]) -> tuple[Any, ...]:
 
 def test_deal_stats_return_totals_of_all_deals_and_groups() -> None:
     load(*ROWS)
-    fields = "year month day dealCount quantity total minTotal maxTotal averageTotal customer {username} gem {name}"
-    (overall,) = data(f"{{dealStats {{{fields}}}}}")["dealStats"]
+    fields = """year quarter month week day dealCount quantity total share minTotal maxTotal averageTotal
+        customer {username} gem {name}"""
+    (overall,) = data(f"{{dealStats {{nodes {{{fields}}}}}}}")["dealStats"]["nodes"]
     assert overall == {
         "year": None,
+        "quarter": None,
         "month": None,
+        "week": None,
         "day": None,
         "dealCount": 4,
         "quantity": 7,
         "total": "18.75",
+        "share": 1.0,
         "minTotal": "0.25",
         "maxTotal": "10.5",
         "averageTotal": "4.69",
         "customer": None,
         "gem": None,
     }
-    by_month = data(f"{{dealStats(by: [MONTH, GEM], limit: 1) {{{fields}}}}}")["dealStats"]
+    by_month = data(f"{{dealStats(by: [MONTH, GEM], limit: 1) {{nodes {{{fields}}}}}}}")["dealStats"]["nodes"]
     assert [(group["month"], group["gem"], group["customer"]) for group in by_month] == [
         ("2020-01-01", {"name": "ruby"}, None)
     ]
@@ -258,8 +261,10 @@ def test_lists_are_empty_and_objects_null_before_the_first_upload() -> None:
     for name in ("customers", "gems", "deals", "uploads"):
         for size in ("", "(first: 3)", "(last: 3)"):
             assert data(f"{{{name}{size} {page}}}") == {name: empty}
-    for name in ("topClients {username}", "dealStats {total}", "dealStats(by: [CUSTOMER, DAY]) {total}"):
-        assert data(f"{{{name}}}") == {name.partition(" ")[0].partition("(")[0]: []}
+    assert data("{topClients {username}}") == {"topClients": []}
+    for arguments in ("", "(by: [CUSTOMER, DAY], offset: 5)"):
+        stats = data(f"{{dealStats{arguments} {{totalCount nodes {{total share}}}}}}")
+        assert stats == {"dealStats": {"totalCount": 0, "nodes": []}}
     for name in ('customer(username: "ann") {id}', 'gem(name: "ruby") {id}', "currentUpload {id}"):
         assert data(f"{{{name}}}") == {name.partition(" ")[0].partition("(")[0]: None}
     assert data(NODE, id=write_row_id("Deal", 5 << 32, uuid.uuid4())) == {"node": None}
@@ -277,7 +282,7 @@ UPLOAD_QUERIES = [
         "gems(upload: $id) {nodes {name}}",
         'gem(name: "old", upload: $id) {name}',
         "deals(upload: $id) {nodes {customer {username}}}",
-        "dealStats(by: [GEM], upload: $id) {gem {name}}",
+        "dealStats(by: [GEM], upload: $id) {nodes {gem {name}}}",
     )
 ]
 
@@ -332,7 +337,7 @@ def test_money_is_exact_in_every_field() -> None:
 def test_sums_over_many_large_deals_are_exact() -> None:
     load(*[deal(total="999999999999.99", quantity="999999999")] * 901)
     measures = "{quantity total minTotal maxTotal averageTotal}"
-    (group,) = data(f"{{dealStats {measures}}}")["dealStats"]
+    (group,) = data(f"{{dealStats {{nodes {measures}}}}}")["dealStats"]["nodes"]
     assert group == {
         "quantity": 901 * 999_999_999,
         "total": "900999999999990.99",
@@ -341,9 +346,9 @@ def test_sums_over_many_large_deals_are_exact() -> None:
         "averageTotal": "999999999999.99",
     }
     for having in ("{quantity: {eq: 900999999099}}", '{total: {gte: "900999999999990.99"}}'):
-        assert data(f"{{dealStats(having: {having}) {measures}}}")["dealStats"] == [group]
+        assert data(f"{{dealStats(having: {having}) {{nodes {measures}}}}}")["dealStats"]["nodes"] == [group]
     for having in ("{quantity: {gte: 900999999100}}", '{total: {gte: "900999999999991"}}'):
-        assert data(f"{{dealStats(having: {having}) {measures}}}")["dealStats"] == []
+        assert data(f"{{dealStats(having: {having}) {{nodes {measures}}}}}")["dealStats"]["nodes"] == []
     purchase = data("{customers {nodes {purchases {nodes {quantity total}}}}}")["customers"]["nodes"][0]["purchases"]
     assert purchase["nodes"] == [{"quantity": group["quantity"], "total": group["total"]}]
 
@@ -562,8 +567,8 @@ def test_filters_select_few_or_many_names() -> None:
     every_customer, every_gem, some_gems = {"contains": "c"}, {"contains": "g"}, {"contains": "g1"}
     query = """query ($filter: DealFilter) {
         deals(filter: $filter) {totalCount}
-        dealStats(filter: $filter) {dealCount total}
-        with_maximum: dealStats(filter: $filter) {dealCount total maxTotal}
+        dealStats(filter: $filter) {nodes {dealCount total}}
+        with_maximum: dealStats(filter: $filter) {nodes {dealCount total maxTotal}}
     }"""
     combinations = product((None, every_customer, {"eq": "c7"}), (None, every_gem, some_gems), (None, {"gte": 99}))
     for customers, gems, totals in combinations:
@@ -575,8 +580,8 @@ def test_filters_select_few_or_many_names() -> None:
         result = data(query, filter={"customer": customers, "gem": gems, "total": totals})
         assert result["deals"]["totalCount"] == len(totals_found)
         sums = [{"dealCount": len(totals_found), "total": str(sum(totals_found))}] if totals_found else []
-        assert result["dealStats"] == sums
-        assert result["with_maximum"] == [{**group, "maxTotal": str(max(totals_found))} for group in sums]
+        assert result["dealStats"]["nodes"] == sums
+        assert result["with_maximum"]["nodes"] == [{**group, "maxTotal": str(max(totals_found))} for group in sums]
 
 
 def test_filter_applies_to_the_deals_of_each_customer() -> None:

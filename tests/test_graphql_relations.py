@@ -32,10 +32,10 @@ SINGLE_RELATIONS = {
     "customers(%s) {nodes {purchases {nodes {customer {id}}}}}": 3,
     "gems(%s) {nodes {purchases {nodes {gem {id}}}}}": 3,
     "topClients(%s) {customer {id}}": 1 + 1,
-    "dealStats(%s, by: [CUSTOMER]) {customer {id}}": 2,
-    "dealStats(%s, by: [GEM]) {gem {id}}": 2,
-    "dealStats(%s, by: [CUSTOMER, GEM]) {customer {id} gem {id}}": 3,
-    "dealStats(%s, by: [CUSTOMER, DAY]) {customer {id}}": 2 + 1,
+    "dealStats(%s, by: [CUSTOMER]) {nodes {customer {id}}}": 2,
+    "dealStats(%s, by: [GEM]) {nodes {gem {id}}}": 2,
+    "dealStats(%s, by: [CUSTOMER, GEM]) {nodes {customer {id} gem {id}}}": 3,
+    "dealStats(%s, by: [CUSTOMER, DAY]) {nodes {customer {id}}}": 2 + 1,
 }
 NESTED_RELATIONS = {
     "customers(%s) {nodes {deals(first: 3) {nodes {gem {buyers(first: 3) {nodes {username}}}}}}}": 4,
@@ -43,7 +43,7 @@ NESTED_RELATIONS = {
     "customers(%s) {nodes {gems(first: 3) {nodes {deals(first: 3) {nodes {customer {username}}}}}}}": 4,
     "deals(%s) {nodes {customer {gems(first: 3) {nodes {purchases(first: 3) {nodes {id}}}}}}}": 4,
     "topClients(%s) {customer {deals(first: 3) {nodes {gem {purchases(first: 3) {nodes {id}}}}}}}": 1 + 4,
-    "dealStats(%s, by: [GEM]) {gem {buyers(first: 3) {nodes {deals(first: 3) {nodes {id}}}}}}": 4,
+    "dealStats(%s, by: [GEM]) {nodes {gem {buyers(first: 3) {nodes {deals(first: 3) {nodes {id}}}}}}}": 4,
 }
 ALIASES = {
     "customers(%s) {nodes {a: deals(first: 1) {nodes {id}} b: deals(last: 2) {nodes {id}}}}": 3,

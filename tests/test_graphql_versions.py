@@ -20,7 +20,7 @@ FIELDS = [
     "customers(orderBy: USERNAME_DESC, first: 2 %s) {totalCount edges {cursor node {id gems {nodes {name}}}}}",
     'gems(filter: {name: {contains: "b"}} %s) {totalCount nodes {id name buyers {nodes {username}}}}',
     'deals(last: 3, filter: {customer: {in: ["ann", "bob"]}} %s) {totalCount nodes {id total gem {id name}}}',
-    "dealStats(by: [CUSTOMER, DAY], orderBy: CUSTOMER_ASC %s) {total day minTotal customer {id username}}",
+    "dealStats(by: [CUSTOMER, DAY], orderBy: CUSTOMER_ASC %s) {nodes {total day minTotal customer {id username}}}",
     'customer(username: "ann" %s) {id spentMoney purchases {nodes {id total}}}',
     'gem(name: "ruby" %s) {id buyers {nodes {id username}}}',
 ]

@@ -160,8 +160,9 @@ FIELDS_WITH_DEFAULTS = {
     "customers(orderBy: %s) {nodes {username}}": "CustomerOrder",
     "gems(orderBy: %s) {nodes {name}}": "GemOrder",
     "deals(orderBy: %s) {nodes {rowNumber}}": "DealOrder",
-    "dealStats(by: [GEM], orderBy: %s) {total}": "DealStatsOrder",
-    "dealStats(by: [GEM], limit: %s) {total}": "Int",
+    "dealStats(by: [GEM], orderBy: %s) {nodes {total}}": "DealStatsOrder",
+    "dealStats(by: [GEM], limit: %s) {nodes {total}}": "Int",
+    "dealStats(by: [GEM], offset: %s) {nodes {total}}": "Int",
     'customer(username: "c1") {deals(orderBy: %s) {nodes {rowNumber}}}': "DealOrder",
     'customer(username: "c1") {purchases(orderBy: %s) {nodes {total}}}': "PurchaseOrder",
     'customer(username: "c1") {gems(orderBy: %s) {nodes {name}}}': "GemOrder",
@@ -176,8 +177,7 @@ FIELDS_WITH_DEFAULTS = {
 def test_explicit_null_means_the_default(field: str) -> None:
     load(*(deal(f"c{number % 7}", f"g{number % 5}", str(number)) for number in range(40)))
     type_name = FIELDS_WITH_DEFAULTS[field]
-    name = "limit" if type_name == "Int" else "orderBy"
-    omitted = data("{" + re.sub(rf",? ?{name}: %s", "", field).replace("()", "") + "}")
+    omitted = data("{" + re.sub(r",? ?\w+: %s", "", field).replace("()", "") + "}")
     assert data(f"{{{field % 'null'}}}") == omitted
     query = f"query ($value: {type_name}) {{{field % '$value'}}}"
     assert data(query) == data(query, value=None) == omitted
@@ -225,7 +225,7 @@ def test_fields_are_nullable_exactly_where_their_columns_are() -> None:
 
 #: Fields of objects that are null for some rows, apart from columns.
 NULLABLE_FIELDS = {
-    *(f"DealStats.{name}" for name in ("customer", "gem", "year", "month", "day")),
+    *(f"DealStats.{name}" for name in ("customer", "gem", "year", "quarter", "month", "week", "day")),
     *("PageInfo.startCursor", "PageInfo.endCursor"),
     # for uploads that are not retained
     *(f"Upload.{name}" for name in ("topClients", "customers", "gems", "deals", "dealStats", "customer", "gem")),

@@ -161,7 +161,7 @@ BROAD_QUERY = """{
     topClients {username spentMoney gems customer {gems {nodes {name}}}}
     customers {nodes {username spentMoney deals {nodes {total gem {name}}}}}
     gems {nodes {name buyers {nodes {username spentMoney}}}}
-    dealStats(by: [CUSTOMER, GEM]) {total customer {username} gem {name}}
+    dealStats(by: [CUSTOMER, GEM]) {nodes {total customer {username} gem {name}}}
 }"""
 
 

@@ -34,7 +34,9 @@ EVERYTHING: Final = """query ($upload: ID) {
   }
   gems(upload: $upload) { totalCount nodes { name total dealCount buyerCount buyers(first: 5) { nodes { username } } } }
   deals(upload: $upload) { totalCount nodes { customer { username } gem { name } total quantity date } }
-  dealStats(upload: $upload, by: [GEM, MONTH]) { gem { name } month dealCount quantity total averageTotal }
+  dealStats(upload: $upload, by: [GEM, MONTH]) {
+    nodes { gem { name } month dealCount quantity total averageTotal }
+  }
 }"""
 
 

@@ -1,8 +1,8 @@
-"""Sums of deals by customer, gem, year, month and day in any combination; equal on SQLite and PostgreSQL."""
+"""Sums of deals by customer, gem and period in any combination; equal on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -42,7 +42,10 @@ class DealStatsKey(Enum):
     CUSTOMER = "customer"
     GEM = "gem"
     YEAR = "year"
+    QUARTER = "quarter"
     MONTH = "month"
+    #: ISO 8601: the week begins on Monday.
+    WEEK = "week"
     DAY = "day"
 
 
@@ -50,13 +53,16 @@ class DealStatsKey(Enum):
 class DealStats:
     """The sums of one group. Keys that are not grouped by are None, and extremes that were not requested may be None.
 
-    Sums are exact; ``average_total`` is rounded half up to hundredths.
+    ``quarter``, ``month`` and ``week`` are the first day of the period. Sums are exact; ``average_total`` is rounded
+    half up to hundredths.
     """
 
     customer_id: int | None
     gem_id: int | None
     year: int | None
+    quarter: date | None
     month: date | None
+    week: date | None
     day: date | None
     deal_count: int
     quantity: int
@@ -77,14 +83,29 @@ MEASURE_COLUMNS: Final = {
 }
 #: Measures that are computed from deals; the others are also stored by customer and gem.
 _EXTREMES: Final = {"min_total", "max_total"}
-#: Length of the beginning of an ISO 8601 date that identifies the period.
-_PERIOD_LENGTHS: Final = {DealStatsKey.YEAR: 4, DealStatsKey.MONTH: 7, DealStatsKey.DAY: 10}
-#: Minimum number of days in a period.
-_PERIOD_DAYS: Final = {DealStatsKey.YEAR: 365, DealStatsKey.MONTH: 28, DealStatsKey.DAY: 1}
+_MILLION: Final = 1_000_000
+#: Minimum number of days in a period, in descending order.
+_PERIOD_DAYS: Final = {
+    DealStatsKey.YEAR: 365,
+    DealStatsKey.QUARTER: 90,
+    DealStatsKey.MONTH: 28,
+    DealStatsKey.WEEK: 7,
+    DealStatsKey.DAY: 1,
+}
+#: Expressions of SQLite for the beginning of the period in ISO 8601, without its time, day or month of 1.
+_SQLITE_PERIODS: Final = {
+    DealStatsKey.YEAR: "SUBSTR(%(expressions)s, 1, 4)",
+    DealStatsKey.QUARTER: "SUBSTR(%(expressions)s, 1, 5)"
+    " || SUBSTR('01040710', (SUBSTR(%(expressions)s, 6, 2) - 1) / 3 * 2 + 1, 2)",
+    DealStatsKey.MONTH: "SUBSTR(%(expressions)s, 1, 7)",
+    # 'weekday 1' is the next Monday, or the same day. The time is removed, because SQLite rounds 23:59:59.9999 up.
+    DealStatsKey.WEEK: "DATE(SUBSTR(%(expressions)s, 1, 10), '-6 days', 'weekday 1')",
+    DealStatsKey.DAY: "SUBSTR(%(expressions)s, 1, 10)",
+}
 
 
 class _Period(Func):
-    """The year, month or day of a date in UTC: the beginning of its ISO 8601 form, on PostgreSQL a timestamp."""
+    """The period of a date in UTC: the beginning of its first day in ISO 8601, on PostgreSQL a timestamp."""
 
     output_field = CharField()
 
@@ -93,8 +114,7 @@ class _Period(Func):
         self.key = key
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        template = f"SUBSTR(%(expressions)s, 1, {_PERIOD_LENGTHS[self.key]})"
-        return self.as_sql(compiler, connection, template=template, **extra)
+        return self.as_sql(compiler, connection, template=_SQLITE_PERIODS[self.key], **extra)
 
     def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
         template = f"DATE_TRUNC('{self.key.value}', %(expressions)s AT TIME ZONE 'UTC')"
@@ -123,23 +143,38 @@ def _average(deal_count: Sum | Count) -> ExpressionWrapper[CombinedExpression]:
 
 
 class Grouping:
-    """Groups of selected deals; ``rows`` and ``max_groups`` estimate the cost before the groups are computed.
+    """Groups of selected deals; ``rows_to_read`` and ``max_groups`` estimate the cost before they are computed.
 
-    ``measures``: names of the measures that are returned, ordered by or compared.
+    The parameter ``measures`` contains the names of the measures that are returned, ordered by or compared.
     """
 
-    def __init__(self, selected: SelectedDeals, by: Collection[DealStatsKey], measures: Collection[str]) -> None:
+    def __init__(self, selected: SelectedDeals, by: Collection[DealStatsKey]) -> None:
         self.selected = selected
         self.periods = [key for key in _PERIOD_DAYS if key in by]
         self.names = [key.value for key in (DealStatsKey.CUSTOMER, DealStatsKey.GEM) if key in by]
-        #: Whether the stored sums by customer and gem suffice (measured: 50 times faster for groups by gem).
-        self.from_purchases = selected.selection.names_only and not self.periods and _EXTREMES.isdisjoint(measures)
 
-    @property
-    def rows(self) -> int:
-        """The number of rows that the database reads."""
+    def check(self, order: str) -> None:
+        """Check that the groups can be computed and ordered.
+
+        Raises: LimitExceeded, if there could be more than ``MAX_GROUPS`` groups; BadInput, if ``order`` is a key that
+                is not grouped by.
+        """
+        max_groups: int = settings.DEALS_LIMITS.max_groups
+        if self.max_groups > max_groups:
+            raise LimitExceeded(
+                f"These deals could make more than {max_groups} groups; select fewer customers, gems or days, "
+                "or group by fewer keys."
+            )
+        name = order.removeprefix("-")
+        if (name in _NAME_SUBQUERIES and name not in self.names) or (name == "date" and not self.periods):
+            raise BadInput(f"The groups can be ordered by {name} only if they are grouped by it.")
+
+    def rows_to_read(self, measures: Collection[str]) -> int:
+        """Return the number of rows that the database reads."""
         rows = self.selected.rows_to_read
-        return min(rows, self.selected.customer_count * self.selected.gem_count) if self.from_purchases else rows
+        if not self._from_purchases(measures):
+            return rows
+        return min(rows, self.selected.customer_count * self.selected.gem_count)
 
     @cached_property
     def max_groups(self) -> int:
@@ -150,8 +185,16 @@ class Grouping:
         if "gem" in self.names:
             groups *= self.selected.gem_count
         if self.periods:
-            groups *= self._days() // min(_PERIOD_DAYS[key] for key in self.periods) + 2
+            groups *= self._max_periods()
         return min(groups, self.selected.upload.deal_count)
+
+    def _max_periods(self) -> int:
+        """Return an upper bound of the combinations of periods: those of the shortest one, and divided weeks."""
+        days, shortest = self._days(), self.periods[-1]
+        periods = days // _PERIOD_DAYS[shortest] + 2
+        if shortest is DealStatsKey.WEEK and len(self.periods) > 1:
+            periods += days // _PERIOD_DAYS[self.periods[-2]] + 1
+        return periods
 
     def _days(self) -> int:
         """Return the number of days between the first and the last deal that the selection can match."""
@@ -162,44 +205,48 @@ class Grouping:
         days: int = (until.date() - since.date()).days
         return max(0, days)
 
-    def groups(self, having: Q, order: str, limit: int) -> list[DealStats]:
-        """Return the groups, read in one statement.
+    def groups(self, measures: Collection[str], having: Q, order: str, page: slice) -> list[DealStats]:
+        """Return a page of the groups, read in one statement.
 
-        Shape:  at most ``limit`` groups by ``order``: a measure, ``customer``, ``gem`` or ``date``, descending after
-                ``-``. Equal groups are ordered by the first deal of the customer and of the gem in the file, and by
-                date. Without keys, one group of all deals, or no group if no deal is selected.
-        Raises: LimitExceeded, if there could be more than ``MAX_GROUPS`` groups; BadInput, if ``order`` is a key that
-                is not grouped by.
+        Shape:  the groups by ``order``, which ``check`` accepts: a measure, ``customer``, ``gem`` or ``date``,
+                descending after ``-``. Equal groups are ordered by the first deal of the customer and of the gem in
+                the file, and by periods. Without keys, one group of all deals, or no group if no deal is selected.
         """
-        max_groups: int = settings.DEALS_LIMITS.max_groups
-        if self.max_groups > max_groups:
-            raise LimitExceeded(
-                f"These deals could make more than {max_groups} groups; select fewer customers, gems or days, "
-                "or group by fewer keys."
-            )
-        ordering = self._ordering(order)
-        keys = [f"{name}_id" for name in self.names] + [f"in_{key.value}" for key in self.periods]
-        # Without other keys, the constant makes one group of all rows.
-        groups = self._rows().annotate(constant=Value(1)).values("constant", *keys).annotate(**self._measures())
-        groups = groups.filter(having).filter(deals_counted__gt=0)
+        groups = self._groups(measures, having)
         if orders_by_name(order):  # A subquery is evaluated for each group, a join for each deal.
             groups = groups.annotate(group_name=_NAME_SUBQUERIES[order.removeprefix("-")])
-        return [_to_deal_stats(group) for group in groups.order_by(ordering, *keys)[:limit]]
+        return [_to_deal_stats(group) for group in groups.order_by(self._ordering(order), *self._keys())[page]]
 
-    def _rows(self) -> QuerySet[Any]:
-        if self.from_purchases:
+    def count(self, measures: Collection[str], having: Q) -> int:
+        """Return the number of groups, counted in the database."""
+        groups = self._groups(measures, having)
+        return groups.count() if self._keys() else len(groups)  # Django does not count rows without columns.
+
+    def _groups(self, measures: Collection[str], having: Q) -> QuerySet[Any]:
+        # Without other keys, the constant makes one group of all rows.
+        groups: QuerySet[Any] = self._rows(measures).annotate(constant=Value(1)).values("constant", *self._keys())
+        groups = groups.annotate(**self._measures(measures)).filter(having)
+        return groups.filter(deals_counted__gt=0)
+
+    def _keys(self) -> list[str]:
+        return [f"{name}_id" for name in self.names] + [f"in_{key.value}" for key in self.periods]
+
+    def _from_purchases(self, measures: Collection[str]) -> bool:
+        """Return whether the stored sums by customer and gem suffice (measured: 50 times faster for groups by gem)."""
+        return self.selected.selection.names_only and not self.periods and _EXTREMES.isdisjoint(measures)
+
+    def _rows(self, measures: Collection[str]) -> QuerySet[Any]:
+        if self._from_purchases(measures):
             return self.selected.purchases()
         return self.selected.deals().annotate(**{f"in_{key.value}": _Period("date", key) for key in self.periods})
 
-    def _measures(self) -> dict[str, Any]:
-        if self.from_purchases:
+    def _measures(self, measures: Collection[str]) -> dict[str, Any]:
+        if self._from_purchases(measures):
             return _measures(Sum("deal_count"), extremes=False)
         return _measures(Count("pk"), extremes=True)
 
     def _ordering(self, order: str) -> OrderBy:
         name = order.removeprefix("-")
-        if (name in _NAME_SUBQUERIES and name not in self.names) or (name == "date" and not self.periods):
-            raise BadInput(f"The groups can be ordered by {name} only if they are grouped by it.")
         if name == "date":
             column = f"in_{self.periods[-1].value}"
         else:
@@ -220,16 +267,25 @@ def orders_by_name(order: str) -> bool:
 
 def _to_deal_stats(row: dict[str, Any]) -> DealStats:
     measures: dict[str, Any] = {name: row.get(column) for name, column in MEASURE_COLUMNS.items()}
+    periods: dict[str, Any] = {key.value: _first_day(row.get(f"in_{key.value}")) for key in _PERIOD_DAYS}
+    year = periods.pop("year")
     return DealStats(
         customer_id=row.get("customer_id"),
         gem_id=row.get("gem_id"),
-        year=_convert_period(row.get("in_year"), lambda text: int(text[:4])),
-        month=_convert_period(row.get("in_month"), lambda text: date.fromisoformat(f"{text[:7]}-01")),
-        day=_convert_period(row.get("in_day"), lambda text: date.fromisoformat(text[:10])),
+        year=None if year is None else year.year,
+        **periods,
         **measures,
     )
 
 
-def _convert_period(period: str | datetime | None, parse: Callable[[str], Any]) -> Any:
+def _first_day(period: str | datetime | None) -> date | None:
     """Convert a period that the database returned: a string on SQLite, a datetime on PostgreSQL."""
-    return None if period is None else parse(period if isinstance(period, str) else period.isoformat())
+    if period is None:
+        return None
+    return date.fromisoformat(f"{period}-01-01"[:10]) if isinstance(period, str) else period.date()
+
+
+def share(total: Decimal, whole: Decimal) -> float:
+    """Return the part of ``total`` in ``whole``, rounded half up to six decimals; 0 if ``whole`` is 0."""
+    millionths = (total * 2 * _MILLION + whole) // (whole * 2) if whole else 0
+    return int(millionths) / _MILLION

@@ -31,6 +31,7 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLArgument,
     GraphQLEnumType,
     GraphQLInputObjectType,
     GraphQLInterfaceType,
@@ -50,6 +51,7 @@ from graphql import (
     get_named_type,
     get_nullable_type,
 )
+from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from deals_api.db_vendor import StatementsTimedOut, StatementTimer
 from deals_api.errors import LimitExceeded
@@ -125,7 +127,8 @@ _RANK_JOINED: Final = 27_000
 #: files too, and takes longer.
 _MAX_ROWS: Final = 1_000_000
 
-_SIZE_ARGUMENTS: Final = {"first", "last", "limit"}
+#: Metadata of an argument that sets a number of objects: the name of the limit that bounds it.
+SIZE_LIMIT: Final = "size_limit"
 _IDS_ARGUMENT: Final = "ids"
 _TYPES_WITH_FIELDS: Final = (GraphQLObjectType, GraphQLInterfaceType)
 _INTROSPECTION_FIELDS: Final = {"__schema": SchemaMetaFieldDef, "__type": TypeMetaFieldDef}
@@ -246,21 +249,23 @@ class CostVisitor:
         return own + sum(map(self.argument_size, values))
 
     def requested_page_size(self, node: FieldNode, arguments: dict[str, Any]) -> int | None:
-        """Return the rows requested by ``first``, ``last``, ``limit`` or ``ids``; None for a field without them."""
+        """Return the rows requested by ``first``, ``last``, ``limit`` or ``ids``; None for a field without them.
+
+        The field rejects a size above its limit, with a clearer error than that of the cost.
+        """
         if _IDS_ARGUMENT in arguments:
             return self.list_length(node)
-        names = _SIZE_ARGUMENTS & arguments.keys()
-        if not names:
+        maximums = {name: maximum for name, argument in arguments.items() if (maximum := _maximum_size(argument))}
+        if not maximums:
             return None
-        limits = settings.DEALS_LIMITS
         sizes = [
-            self.integer_value(argument.value) for argument in node.arguments or () if argument.name.value in names
+            self.integer_value(argument.value) for argument in node.arguments or () if argument.name.value in maximums
         ]
         size = next((number for number in sizes if number is not None), None)
         if size is None:
-            default = next((arguments[name].default_value for name in names), None)
-            size = default if isinstance(default, int) else limits.page_size
-        return min(max(size, 0), limits.max_page_size)
+            default = next((arguments[name].default_value for name in maximums), None)
+            size = default if isinstance(default, int) else settings.DEALS_LIMITS.page_size
+        return min(max(size, 0), max(maximums.values()))
 
     def list_length(self, node: FieldNode) -> int:
         """Return the length of the argument ``ids``; a single value is a list of one."""
@@ -281,6 +286,13 @@ class CostVisitor:
                 return int(number) if is_integer else None  # The specification accepts 5.0 as an Int.
             value = self.defaults.get(name)
         return int(value.value) if isinstance(value, IntValueNode) else None
+
+
+def _maximum_size(argument: GraphQLArgument) -> int | None:
+    """Return the limit of an argument that sets a number of objects; None for other arguments."""
+    definition = argument.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    limit = definition and definition.metadata.get(SIZE_LIMIT)
+    return limit and getattr(settings.DEALS_LIMITS, limit)
 
 
 @cache

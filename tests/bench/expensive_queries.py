@@ -9,7 +9,7 @@ from graphql import get_introspection_query
 
 from tests.bench.documents import Query, SampleValues
 
-_ALL_FIELDS: Final = "{customer {username} gem {name} dealCount quantity total minTotal maxTotal averageTotal}"
+_ALL_FIELDS: Final = "{customer {username} gem {name} dealCount quantity total share minTotal maxTotal averageTotal}"
 #: Conditions that every generated deal meets, so that all of them are evaluated.
 _RANGES: Final = 'total: {gte: 1, lte: 9000}, quantity: {gte: 1, lte: 60}, date: {gte: "2017-01-01T00:00:00Z"}'
 _NAMES: Final = 'customer: {contains: "e"}, gem: {contains: "а"}'
@@ -29,7 +29,7 @@ def _searches(values: SampleValues) -> Iterator[Query]:
     customers = f"customers(first: 1, {condition % 'username'}) {{totalCount nodes {{username}}}}"
     deals = f"deals(first: 1, {condition % 'customer'}) {{totalCount nodes {{id}}}}"
     for text in values.substrings:
-        for field in (customers, deals, f"dealStats(by: [GEM], {condition % 'customer'}) {{total}}"):
+        for field in (customers, deals, f"dealStats(by: [GEM], {condition % 'customer'}) {{nodes {{total}}}}"):
             for count in (1, 3, 20):
                 yield Query(f"query ($text: String!) {{{times(count, field)}}}", {"text": text})
 
@@ -43,14 +43,15 @@ def _stats() -> Iterator[str]:
     for by, order in (
         ("CUSTOMER", "CUSTOMER_ASC"), ("GEM", "GEM_DESC"), ("CUSTOMER, GEM", "GEM_ASC"),
         ("CUSTOMER, MONTH", "DATE_ASC"), ("GEM, MONTH", "MIN_TOTAL_ASC"), ("DAY", "AVERAGE_TOTAL_DESC"),
-        ("CUSTOMER, GEM, YEAR", "TOTAL_DESC"), ("", "TOTAL_ASC"),
+        ("CUSTOMER, GEM, YEAR", "TOTAL_DESC"), ("WEEK", "DATE_DESC"), ("QUARTER, WEEK", "TOTAL_ASC"), ("", "TOTAL_ASC"),
     ):  # fmt: skip
         for conditions in ("", _RANGES, _NAMES, f"{_NAMES}, {_RANGES}", 'customer: {contains: "1"}'):
             arguments = f"by: [{by}], orderBy: {order}, {_HAVING}, filter: {{{conditions}}}, limit: $n"
-            yield f"{{dealStats({arguments}) {_ALL_FIELDS}}}"
+            yield f"{{dealStats({arguments}) {{nodes {_ALL_FIELDS}}}}}"
+            yield f"{{dealStats({arguments}, offset: 500) {{totalCount nodes {{customer {{username}} gem {{name}}}}}}}}"
     for by in ("MONTH", "DAY", "GEM"):
-        yield "{%s}" % times(2, f"dealStats(by: [{by}]) {_ALL_FIELDS}")
-    yield "{%s}" % times(20, "dealStats(by: [CUSTOMER, GEM]) {total}")
+        yield "{%s}" % times(2, f"dealStats(by: [{by}]) {{nodes {_ALL_FIELDS}}}")
+    yield "{%s}" % times(20, "dealStats(by: [CUSTOMER, GEM]) {nodes {total}}")
 
 
 def _lists() -> Iterator[str]:
@@ -89,7 +90,7 @@ def _relations() -> Iterator[str]:
     yield "{topClients(limit: 100) {%s}}" % times(20, "gems")
     # Each nullable row reports its own error.
     for rejected in ("deals(first: 100) {nodes {gem {name}}}", 'deals(after: "x") {totalCount}'):
-        yield "{dealStats(by: [CUSTOMER], limit: $n) {%s}}" % times(10, "customer {%s}" % rejected)
+        yield "{dealStats(by: [CUSTOMER], limit: $n) {nodes {%s}}}" % times(10, "customer {%s}" % rejected)
 
 
 def _rows() -> Iterator[str]:

@@ -104,10 +104,10 @@ def bench_ends_of_list(environment: BenchEnvironment, name: str, order: str) -> 
 def bench_stats(environment: BenchEnvironment) -> None:
     measures = "{total dealCount quantity minTotal maxTotal averageTotal}"
     queries = {
-        "`dealStats` by gem": "{dealStats(by: [GEM]) {gem {name} total dealCount averageTotal}}",
-        "`dealStats` by month": f"{{dealStats(by: [MONTH], orderBy: DATE_ASC, limit: 100) {measures}}}",
-        "`dealStats` by gem and month": f"{{dealStats(by: [GEM, MONTH], limit: 100) {measures}}}",
-        "`dealStats` by customer and gem": f"{{dealStats(by: [CUSTOMER, GEM]) {measures}}}",
+        "`dealStats` by gem": "{dealStats(by: [GEM]) {nodes {gem {name} total dealCount averageTotal}}}",
+        "`dealStats` by month": f"{{dealStats(by: [MONTH], orderBy: DATE_ASC, limit: 100) {{nodes {measures}}}}}",
+        "`dealStats` by gem and month": f"{{dealStats(by: [GEM, MONTH], limit: 100) {{nodes {measures}}}}}",
+        "`dealStats` by customer and gem": f"{{dealStats(by: [CUSTOMER, GEM]) {{nodes {measures}}}}}",
         "`totalCount` of a filter": '{deals(filter: {gem: {contains: "-2"}, total: {gte: 4500}}) {totalCount}}',
         "dashboard": DASHBOARD,
     }
@@ -130,8 +130,8 @@ def bench_stats(environment: BenchEnvironment) -> None:
 #: The query of a typical dashboard page.
 DASHBOARD = """{
     topClients(limit: 10) {username spentMoney gems}
-    months: dealStats(by: [MONTH], orderBy: DATE_ASC, limit: 100) {month total dealCount minTotal maxTotal}
-    gems: dealStats(by: [GEM], limit: 100) {gem {name} total dealCount averageTotal}
+    months: dealStats(by: [MONTH], orderBy: DATE_ASC, limit: 100) {nodes {month total dealCount minTotal maxTotal}}
+    gems: dealStats(by: [GEM], limit: 100) {nodes {gem {name} total dealCount averageTotal}}
     customers {nodes {username spentMoney dealCount} totalCount pageInfo {hasNextPage endCursor}}
     allGems: gems {nodes {name total buyerCount} totalCount pageInfo {hasNextPage endCursor}}
     deals(orderBy: DATE_DESC) {

@@ -12,7 +12,7 @@ const connect = () =>
     url: endpoint,
     exchanges: [
       cacheExchange({
-        keys: { TopClient: () => null, DealStats: () => null },
+        keys: { TopClient: () => null, DealStats: () => null, DealStatsPage: () => null },
         resolvers: { Query: { deals: relayPagination() } },
       }),
       fetchExchange,
@@ -42,14 +42,14 @@ for (const [size, side, ahead, cursor] of [
 const EVERYTHING = gql`
   query Everything {
     topClients { username gems customer { id username } }
-    dealStats(by: [GEM, YEAR], limit: 3) { total year gem { id name } }
+    dealStats(by: [GEM, YEAR], limit: 3) { nodes { total year gem { id name } } }
     uploads(first: 1) { edges { cursor node { id state } } pageInfo { hasNextPage } }
     customers(first: 2) { totalCount nodes { id deals(first: 1) { edges { node { id } } } } }
   }
 `;
 const client = connect();
 const { data, error } = await client.query(EVERYTHING, {});
-check("every kind of object is read", [error, data.topClients.length, data.dealStats.length, data.customers.totalCount], [undefined, 5, 3, 18]);
+check("every kind of object is read", [error, data.topClients.length, data.dealStats.nodes.length, data.customers.totalCount], [undefined, 5, 3, 18]);
 const repeated = await client.query(EVERYTHING, {}, { requestPolicy: "cache-only" });
 check("the cache contains the whole answer", repeated.data, data);
 check("no type needs another key", warnings, []);

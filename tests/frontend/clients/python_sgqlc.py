@@ -50,11 +50,11 @@ def run(name: str, endpoint: Any, schema: Any) -> None:
     deals.total_count()
     deals.nodes.date()
     deals.nodes.row_number()
-    operation.deal_stats(by=["MONTH"], limit=1).month()
+    operation.deal_stats(by=["MONTH"], limit=1).nodes.month()
     result = operation + endpoint(operation)
     check(f"{name}: typed fields", (result.deals.total_count, len(result.deals.nodes)), (767, 2))
     check(f"{name}: DateTime is a datetime", type(result.deals.nodes[0].date), datetime.datetime)
-    check(f"{name}: Date is a date", type(result.deal_stats[0].month), datetime.date)
+    check(f"{name}: Date is a date", type(result.deal_stats.nodes[0].month), datetime.date)
     errors = endpoint("{deals(first: 1000) {totalCount}}")["errors"]
     check(f"{name}: an error has a code", errors[0]["extensions"]["code"], "limit_exceeded")
 

@@ -8,7 +8,7 @@ export function connect(service) {
     url: `${service}/graphql/`,
     exchanges: [
       cacheExchange({
-        keys: { TopClient: () => null, DealStats: () => null },
+        keys: { TopClient: () => null, DealStats: () => null, DealStatsPage: () => null },
         resolvers: { Query: { deals: relayPagination() } },
       }),
       fetchExchange,

@@ -15,7 +15,7 @@ import {
 type Page = NonNullable<PageOfDealsQuery["deals"]>;
 export type TopClient = NonNullable<TopClientsQuery["topClients"]>[number];
 export type Deal = Page["nodes"][number];
-export type Month = NonNullable<MoneyByMonthQuery["dealStats"]>[number];
+export type Month = NonNullable<MoneyByMonthQuery["dealStats"]>["nodes"][number];
 export type Upload = CurrentUploadQuery["currentUpload"];
 
 /** An error of the service: `code` is stable and meant for programs, `message` is a sentence for people. */
@@ -51,7 +51,7 @@ export async function topClients(client: Client, limit: number): Promise<TopClie
 }
 
 export async function moneyByMonth(client: Client): Promise<Month[]> {
-  return rootField(readData(await client.query(MoneyByMonthDocument, {})).dealStats);
+  return rootField(readData(await client.query(MoneyByMonthDocument, {})).dealStats).nodes;
 }
 
 export async function currentUpload(client: Client): Promise<Upload> {

@@ -82,14 +82,14 @@ async function makeCurrent(upload, onChange) {
 }
 
 async function showComparison(selected, current) {
-  const data = await query(COMPARE, { selected: selected.id, current: current.id });
+  const versions = await query(COMPARE, { selected: selected.id, current: current.id });
   const headers = ["", `${messages.selected}: ${selected.fileName}`, `${messages.current}: ${current.fileName}`, messages.difference];
   const rows = [
-    countRow(messages.deals, data, (upload) => upload.dealCount),
-    countRow(messages.customers, data, (upload) => upload.customerCount),
-    countRow(messages.gems, data, (upload) => upload.gemCount),
-    moneyRow(messages.sum, data.selectedTotal[0]?.total ?? "0", data.currentTotal[0]?.total ?? "0"),
-    ...clientRows(data.selectedClients, data.currentClients),
+    countRow(messages.deals, versions, (upload) => upload.dealCount),
+    countRow(messages.customers, versions, (upload) => upload.customerCount),
+    countRow(messages.gems, versions, (upload) => upload.gemCount),
+    moneyRow(messages.sum, totalOf(versions.selected), totalOf(versions.current)),
+    ...clientRows(versions.selected.topClients, versions.current.topClients),
   ];
   const headerRow = element("tr", {}, ...headers.map((text, index) => headerCell(text, index ? "numeric" : null)));
   const table = element("table", {}, element("thead", {}, headerRow), element("tbody", {}, ...rows));
@@ -98,6 +98,8 @@ async function showComparison(selected, current) {
   show("comparison", heading, element("div", { class: "scroll" }, table), close);
   heading.focus();
 }
+
+const totalOf = (upload) => upload.dealStats.nodes[0]?.total ?? "0";
 
 function comparisonRow(name, ...cells) {
   const row = element("tr", {}, element("th", { scope: "row" }, name));

@@ -35,13 +35,13 @@ function clientItem({ username, spentMoney, gems }) {
 }
 
 async function moneyByMonth() {
-  const { dealStats } = await query(MONEY_BY_MONTH);
-  return verticalBars(dealStats.reverse().map((stats) => ({ ...stats, label: formatMonth(stats.month) })));
+  const { nodes } = (await query(MONEY_BY_MONTH)).dealStats;
+  return verticalBars(nodes.reverse().map((stats) => ({ ...stats, label: formatMonth(stats.month) })));
 }
 
 async function moneyByGem() {
-  const { dealStats } = await query(MONEY_BY_GEM);
-  return horizontalBars(dealStats.map((stats) => ({ ...stats, label: stats.gem.name })));
+  const { nodes } = (await query(MONEY_BY_GEM)).dealStats;
+  return horizontalBars(nodes.map((stats) => ({ ...stats, label: stats.gem.name })));
 }
 
 const fact = (name, value) => element("div", {}, element("dt", {}, name), element("dd", {}, formatNumber(value)));

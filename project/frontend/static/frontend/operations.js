@@ -9,11 +9,11 @@ export const TOP_CLIENTS = `query TopClients {
 }`;
 
 export const MONEY_BY_MONTH = `query MoneyByMonth {
-  dealStats(by: [MONTH], orderBy: DATE_DESC, limit: 36) { month total dealCount }
+  dealStats(by: [MONTH], orderBy: DATE_DESC, limit: 36) { nodes { month total dealCount } }
 }`;
 
 export const MONEY_BY_GEM = `query MoneyByGem {
-  dealStats(by: [GEM], orderBy: TOTAL_DESC, limit: 12) { gem { name } total dealCount }
+  dealStats(by: [GEM], orderBy: TOTAL_DESC, limit: 12) { nodes { gem { name } total dealCount } }
 }`;
 
 export const CUSTOMERS = `query Customers($orderBy: CustomerOrder!, $filter: CustomerFilter, $after: String) {
@@ -47,14 +47,15 @@ export const UPLOADS = `query Uploads($after: String) {
   }
 }`;
 
-// Reads two uploads in one request; each root field selects its upload.
+// Reads two uploads in one request.
 export const COMPARE = `query Compare($selected: ID!, $current: ID!) {
-  selected: upload(id: $selected) { dealCount customerCount gemCount }
-  current: upload(id: $current) { dealCount customerCount gemCount }
-  selectedTotal: dealStats(upload: $selected) { total }
-  currentTotal: dealStats(upload: $current) { total }
-  selectedClients: topClients(limit: 5, upload: $selected) { username spentMoney }
-  currentClients: topClients(limit: 5, upload: $current) { username spentMoney }
+  selected: upload(id: $selected) { ...Version }
+  current: upload(id: $current) { ...Version }
+}
+fragment Version on Upload {
+  dealCount customerCount gemCount
+  dealStats { nodes { total } }
+  topClients(limit: 5) { username spentMoney }
 }`;
 
 export const MAKE_CURRENT = `mutation MakeCurrent($id: ID!) {
