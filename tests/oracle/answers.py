@@ -198,8 +198,6 @@ class Oracle:
         groups = statistics(upload, deals, by, arguments.get("having"), order)
         limit, offset = arguments.get("limit") or 20, arguments.get("offset") or 0
         whole = sum(deal.total for deal in deals)
-        if "DealStatsPage" not in SCHEMA.type_map:
-            return [self.group(group, field, upload, whole) for group in groups[:limit]]
         return self.object(StatsPage(groups, limit, offset, whole), field, upload)
 
     # Objects
