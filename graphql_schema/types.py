@@ -89,10 +89,18 @@ class Customer(Node):
         return related_connection(RelatedRows(_CUSTOMER_GEMS, root, info), order_by, page)
 
 
-def filtered_deals(info: Info, row: models.SnapshotRow, filter_: DealFilter) -> QuerySet[models.Deal]:
-    """Charge for reading the names that the filter compares, and return the matching deals of the row's upload."""
+def filtered_deals(
+    info: Info, row: models.SnapshotRow, filter_: DealFilter, *, scans: bool = False
+) -> QuerySet[models.Deal]:
+    """Charge for reading the names that the filter compares, and return the matching deals of the row's upload.
+
+    ``scans``: all deals of the upload are read. PostgreSQL may look up each of them in the sets of matching names
+    before it compares the parent.
+    """
     upload, selection = info.context.upload_of(row), filter_.selection()
     info.context.budget.read_names(selection.names_to_read(upload))
+    if scans:
+        info.context.budget.read_rows(upload.deal_count, sets=selection.max_lookup_set_sizes(upload))
     return selection.deals_of(upload)
 
 
@@ -134,7 +142,7 @@ class Gem(Node):
         order_by: Annotated[DealOrder, ORDER_BY] = DealOrder.DATE_DESC,
         filter: Annotated[DealFilter | None, FILTER] = None,
     ) -> Connection[Deal]:
-        filtered_rows = None if filter is None else partial(filtered_deals, info, root, filter)
+        filtered_rows = None if filter is None else partial(filtered_deals, info, root, filter, scans=True)
         return related_connection(RelatedRows(_GEM_DEALS, root, info, filtered_rows), order_by, page)
 
 

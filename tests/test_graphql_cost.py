@@ -457,6 +457,8 @@ def test_deals_of_gems_cost_as_much_as_all_deals_of_the_upload() -> None:
         cost(page % (4, f"deals(first: 0{filter_}) {{totalCount}}")) for filter_ in ("", ", filter: {total: {gte: 0}}")
     )
     assert by_filter - counted >= 4000 * 2_000 // 1_000_000 + STATEMENT_COST
+    by_name = cost(page % (4, 'deals(first: 0, filter: {customer: {eq: "x"}}) {totalCount}'))
+    assert by_name - by_filter >= 4000 * 1_500 // 1_000_000 - 1  # each deal may be looked up in the set of customers
 
 
 # Number and time of SQL statements

@@ -190,3 +190,23 @@ def test_related_rows_are_found_through_an_index(relation: str) -> None:
     with connection.execute_wrapper(explain):
         data(f"{{{relation}(first: 2, orderBy: DEAL_COUNT_DESC) {{totalCount nodes {{id}}}}}}}}}}")
     assert scans == []
+
+
+@pytest.mark.usefixtures("sqlite_only")
+def test_deals_of_gems_are_searched_in_one_upload_only() -> None:
+    """Without a range of ids, the database would scan the deals of all retained uploads."""
+    load(*many(50))
+    steps: list[str] = []
+
+    def explain(execute: Any, sql: str, params: Any, *arguments: Any) -> Any:
+        if 'FROM "deals_api_deal"' in sql:
+            plan = execute(f"EXPLAIN QUERY PLAN {sql}", params, *arguments).fetchall()
+            steps.extend(step for *_, step in plan if "deals_api_deal" in step)
+        return execute(sql, params, *arguments)
+
+    with connection.execute_wrapper(explain):
+        data("{gems {nodes {deals {nodes {id}} counted: deals(filter: {total: {gte: 0}}) {totalCount}}}}")
+    assert len(steps) == 2
+    assert all(
+        step.startswith("SEARCH deals_api_deal USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)") for step in steps
+    )

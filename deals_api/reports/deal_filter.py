@@ -78,6 +78,11 @@ class DealSelection:
         """Return the scan of names in each statement with these conditions."""
         return self.customers_to_read(upload) + self.gems_to_read(upload)
 
+    def max_lookup_set_sizes(self, upload: Upload) -> list[int]:
+        """Return the maximum numbers of matching names in whose sets each deal is looked up."""
+        conditions = ((self.customers, upload.customer_count), (self.gems, upload.gem_count))
+        return [count for names, count in conditions if names]
+
     def customers_to_read(self, upload: Upload) -> NameScan:
         return customers_scan(upload, search=self.search_customers) if self.customers else NameScan()
 

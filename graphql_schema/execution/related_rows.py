@@ -34,7 +34,7 @@ class RelatedRows(RowSource[Any]):
     """The child rows of one parent.
 
     ``filtered_rows`` returns the child rows that match the filter of the list. It is called before each statement,
-    because it charges for the filter.
+    because it charges for the filter, and for the scan of a relation without an index.
     """
 
     def __init__(
@@ -84,18 +84,19 @@ class RelatedRows(RowSource[Any]):
         return RowsByParent(self._all_rows(), self.relation.parent_path, list(counts))
 
     def _charge(self, row_count: int, *, ranked: bool) -> None:
-        """Charge for reading ``row_count`` child rows."""
+        """Charge for reading ``row_count`` child rows, which are found through an index or by a scan."""
         relation = self.relation
-        if not relation.has_index:
-            self._budget.read_rows(self.upload.deal_count)
         if ranked:
             self._budget.rank_rows(row_count, joined="__" in relation.parent_path)
         elif relation.has_index:
             self._budget.fetch_rows(row_count)
 
     def _all_rows(self) -> QuerySet[Any]:
-        """Return the rows from which those of the parents are selected, and charge for their filter."""
+        """Return the rows from which those of the parents are selected, and charge for a filter or a scan."""
         if self._filtered_rows:
             return self._filtered_rows()
         rows: SnapshotQuerySet[Any] = self.relation.model._default_manager.all()  # type: ignore[assignment]
-        return rows if self.relation.has_index else rows.in_pk_range(self.upload)
+        if self.relation.has_index:
+            return rows
+        self._budget.read_rows(self.upload.deal_count)
+        return rows.in_pk_range(self.upload)
