@@ -1,5 +1,7 @@
-// Apollo Client: fetchMore, GET, errors, data beside errors, interfaces, unions, `query` after a mutation.
+// Apollo Client: fetchMore, GET, errors, data beside errors, interfaces, unions, `query` after a mutation, persisted queries.
+import { createHash } from "node:crypto";
 import { ApolloClient, CombinedGraphQLErrors, HttpLink, InMemoryCache, gql } from "@apollo/client";
+import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
 import { relayStylePagination } from "@apollo/client/utilities";
 import { check, endpoint, errorOf, upload as uploadFile } from "../scenario.mjs";
 
@@ -82,3 +84,24 @@ await uploadFile(7, 2);
 const { data: next } = await client.query({ query: CURRENT, fetchPolicy: "network-only" });
 check("the list of another upload", await firstTotals({ upload: next.currentUpload.id }), ["7", "7"]);
 check("the list of the first upload is kept", await firstTotals({ upload: id }), before);
+
+// Automatic persisted queries; the comment makes the document new to the service.
+const requests = [];
+const recordingFetch = (url, options) => {
+  const { searchParams } = new URL(url);
+  requests.push(`${options.method} ${searchParams.has("query") || options.body?.includes('"query"') ? "document" : "digest"}`);
+  return fetch(url, options);
+};
+const persisted = new ApolloClient({
+  link: new PersistedQueryLink({
+    sha256: (text) => createHash("sha256").update(text).digest("hex"),
+    useGETForHashedQueries: true,
+  }).concat(new HttpLink({ uri: endpoint, fetch: recordingFetch })),
+  cache: new InMemoryCache(),
+});
+const UNIQUE = gql(`query Unique { a${Date.now()}: gems { totalCount } }`);
+for (let attempt = 0; attempt < 2; attempt++) {
+  const { data } = await persisted.query({ query: UNIQUE, fetchPolicy: "no-cache" });
+  check("a persisted query", Object.values(data).map(({ totalCount }) => totalCount), [1]);
+}
+check("the document is sent once", requests, ["GET digest", "POST document", "GET digest"]);

@@ -1,5 +1,6 @@
-// urql: GET by default, the document cache, errors, data beside errors, mutations.
+// urql: GET by default, the document cache, errors, data beside errors, mutations, persisted queries.
 import { Client, cacheExchange, fetchExchange, gql } from "@urql/core";
+import { persistedExchange } from "@urql/exchange-persisted";
 import { check, endpoint } from "../scenario.mjs";
 
 const methods = [];
@@ -32,3 +33,22 @@ const activated = await client.mutation(ACTIVATE, { id });
 check("query after a mutation", activated.data.activateUpload.query.currentUpload.id, id);
 const rejected = await client.mutation(ACTIVATE, { id: btoa(`Upload:${"0".repeat(32)}`) });
 check("a union", rejected.data.activateUpload, { __typename: "UploadNotRetained", code: "upload_not_retained" });
+
+// Automatic persisted queries, with a document that is new to the service.
+const requests = [];
+const recordingFetch = (url, options) => {
+  const isDocument = new URL(url).searchParams.has("query") || options.body?.includes('"query"');
+  requests.push(`${options.method} ${isDocument ? "document" : "digest"}`);
+  return fetch(url, options);
+};
+const persisted = new Client({
+  url: endpoint,
+  exchanges: [persistedExchange({ preferGetForPersistedQueries: true }), fetchExchange],
+  fetch: recordingFetch,
+});
+const UNIQUE = gql(`query Unique { a${Date.now()}: gems { totalCount } }`);
+for (let attempt = 0; attempt < 2; attempt++) {
+  const { data } = await persisted.query(UNIQUE, {});
+  check("a persisted query", Object.values(data).map((gems) => gems.totalCount), [25]);
+}
+check("the document is sent once", requests, ["GET digest", "GET document", "GET digest"]);
