@@ -247,6 +247,21 @@ def test_every_root_field_is_nullable_so_that_errors_stay_separate() -> None:
     assert nullable == NULLABLE_FIELDS | columns
 
 
+def test_readme_lists_the_types_without_an_id() -> None:
+    """urql's normalised cache needs a key resolver for each of them, except the types of connections and mutations."""
+    listed = re.search(r"keys: \{(.*?)\}", (ROOT / "graphql_schema" / "README.md").read_text())
+    assert listed is not None
+    without_id = {
+        name
+        for name, named_type in NAMED_TYPES.items()
+        if isinstance(named_type, GraphQLObjectType)
+        and "id" not in named_type.fields
+        and not name.endswith(("Connection", "Edge", "PageInfo"))
+        and "query" not in named_type.fields  # results of mutations
+    }
+    assert set(re.findall(r"(\w+): ", listed[1])) == without_id - {"Query", "Mutation"}
+
+
 def test_only_results_of_nodes_are_nullable_inside_lists() -> None:
     nullable = [
         f"{type_name}.{name}"

@@ -1,17 +1,26 @@
-// urql's normalised cache: pagination in both directions, and types without an id need no more keys than documented.
+// urql's normalised cache with the schema, which interfaces and unions need: pagination in both directions, mutations,
+// and no more keys than documented.
 import { Client, fetchExchange, gql } from "@urql/core";
 import { cacheExchange } from "@urql/exchange-graphcache";
 import { relayPagination } from "@urql/exchange-graphcache/extras";
+import { getIntrospectionQuery } from "graphql";
 import { check, endpoint } from "../scenario.mjs";
 
 const warnings = [];
 console.warn = (...text) => warnings.push(text.join(" "));
 console.error = console.warn;
+const introspection = await fetch(endpoint, {
+  method: "POST",
+  headers: { "Content-Type": "application/json" },
+  body: JSON.stringify({ query: getIntrospectionQuery() }),
+});
+const { data: schema } = await introspection.json();
 const connect = () =>
   new Client({
     url: endpoint,
     exchanges: [
       cacheExchange({
+        schema,
         keys: { TopClient: () => null, DealStats: () => null, DealStatsPage: () => null },
         resolvers: { Query: { deals: relayPagination() } },
       }),
@@ -52,8 +61,10 @@ const { data, error } = await client.query(EVERYTHING, {});
 check("every kind of object is read", [error, data.topClients.length, data.dealStats.nodes.length, data.customers.totalCount], [undefined, 5, 3, 18]);
 const repeated = await client.query(EVERYTHING, {}, { requestPolicy: "cache-only" });
 check("the cache contains the whole answer", repeated.data, data);
-check("no type needs another key", warnings, []);
 
-const ACTIVATE = gql`mutation Activate($id: ID!) { activateUpload(id: $id) { ... on UploadActivated { upload { id isCurrent } } } }`;
+const ACTIVATE = gql`mutation Activate($id: ID!) { activateUpload(id: $id) { ... on UploadActivated { upload { id isCurrent } } ... on Problem { code } } }`;
 const activated = await client.mutation(ACTIVATE, { id: upload });
+const rejected = await client.mutation(ACTIVATE, { id: btoa(`Upload:${"0".repeat(32)}`) });
+check("a union", rejected.data.activateUpload.code, "upload_not_retained");
 check("a mutation", activated.data.activateUpload.upload.isCurrent, true);
+check("no type needs another key", warnings, []);
