@@ -18,7 +18,7 @@ PROGRAMS = {
     "curl": "curl",
     "LibreOffice": "soffice",
     "node": "node",
-    "npm packages of tests/frontend": str(NPM_PACKAGES / ".bin" / "tsc"),
+    "npm packages of tests/frontend": str(NPM_PACKAGES / ".bin" / "relay-compiler"),  # not in those of version 1.0.0
     "PgBouncer": "pgbouncer",
 }
 
