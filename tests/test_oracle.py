@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from tests import services
 from tests.oracle import answers, model
-from tests.oracle.documents import ROOTS, SCHEMA
+from tests.oracle.documents import QUERY, ROOTS
 from tests.oracle.runner import Run
 from tests.servers import ROOT, TIMEOUT
 
@@ -43,8 +43,7 @@ def test_random_documents_have_the_predicted_responses_and_equal_costs(tmp_path:
 
 def test_every_root_field_is_queried() -> None:
     """To repair it, add the field to ``ROOTS`` and to ``Oracle``."""
-    query: Any = SCHEMA.type_map["Query"]
-    assert ROOTS.keys() == query.fields.keys()
+    assert QUERY.fields.keys() <= ROOTS.keys()
 
 
 # The oracle finds errors: with another rule in the oracle, predictions and responses differ

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from graphql import GraphQLNonNull
 
-from tests.oracle.documents import SCHEMA, Cursor, Document, Field, Known, effective_order, list_name, meaning
-from tests.oracle.model import Deal, File, Group, matches, normalize, sort_key, statistics
+from tests.oracle.documents import KINDS, SCHEMA, Cursor, Document, Field, Known, effective_order, list_name, meaning
+from tests.oracle.model import Change, Deal, File, Group, UploadComparison, matches, normalize, sort_key, statistics
 
 
 class Rejected(Exception):
@@ -34,7 +35,7 @@ class RowId:
 
 @dataclass(frozen=True)
 class RowCursor:
-    upload: File | None
+    upload: Any
     list_name: str
     order: str
     row: Any
@@ -46,6 +47,8 @@ class Rows:
 
     type_name: str
     rows: Sequence[Any]
+    #: The uploads that are compared.
+    compared: tuple[File, File] | None = None
 
 
 @dataclass
@@ -55,7 +58,7 @@ class Page:
     order: str
     type_name: str
     #: What its cursors have in common; the list of uploads belongs to no upload.
-    upload: File | None
+    upload: Any
     list_name: str
     has_next: bool
     has_previous: bool
@@ -76,8 +79,9 @@ class StatsPage:
 
 
 def money(hundredths: int) -> str:
-    whole, cents = divmod(hundredths, 100)
-    return f"{whole}.{cents:02}".rstrip("0").rstrip(".") if cents else str(whole)
+    whole, cents = divmod(abs(hundredths), 100)
+    text = f"{whole}.{cents:02}".rstrip("0").rstrip(".") if cents else str(whole)
+    return f"-{text}" if hundredths < 0 else text
 
 
 def time_text(time: datetime) -> str:
@@ -113,6 +117,24 @@ SIMPLE: dict[str, Callable[[Any], Any]] = {
     "Upload.state": lambda upload: "LOADED",
     "Upload.error": lambda upload: "",
 }
+SIMPLE |= {
+    "CustomerChange.change": lambda change: change.kind,
+    "CustomerChange.username": lambda change: change.name,
+    "CustomerChange.spentMoneyDifference": lambda change: money(change.difference("total")),
+    "CustomerChange.dealCountDifference": lambda change: change.difference("deal_count"),
+    "CustomerChange.gemCountDifference": lambda change: change.difference("gem_count"),
+    "GemChange.change": lambda change: change.kind,
+    "GemChange.name": lambda change: change.name,
+    "GemChange.totalDifference": lambda change: money(change.difference("total")),
+    "GemChange.dealCountDifference": lambda change: change.difference("deal_count"),
+    "GemChange.buyerCountDifference": lambda change: change.difference("buyer_count"),
+    "UploadComparison.dealCountDifference": lambda both: both.difference(lambda upload: len(upload.deals)),
+    "UploadComparison.customerCountDifference": lambda both: both.difference(lambda upload: len(upload.customers)),
+    "UploadComparison.gemCountDifference": lambda both: both.difference(lambda upload: len(upload.gems)),
+    "UploadComparison.totalDifference": lambda both: money(
+        both.difference(lambda upload: sum(deal.total for deal in upload.deals))
+    ),
+}
 for type_ in ("Customer", "Gem", "Purchase", "DealStats"):
     SIMPLE[f"{type_}.dealCount"] = lambda row: row.deal_count
 for type_ in ("Customer", "Gem"):
@@ -131,6 +153,7 @@ class Oracle:
         self.known = Known()
         #: The root fields with an error, and its code.
         self.errors: set[tuple[str, str]] = set()
+        self.comparisons: dict[tuple[File, File], UploadComparison] = {}
 
     def predict(self, document: Document) -> tuple[dict[str, Any], set[tuple[str, str]]]:
         """Return the data, with placeholders for ids and cursors, and the root fields with an error, and its code."""
@@ -159,6 +182,10 @@ class Oracle:
             return self.object(self.current, root, self.current)
         if root.name == "upload":
             return self.object(arguments["id"], root, arguments["id"])
+        if root.name == "compare":
+            pair: tuple[File, File] = arguments["base"], arguments.get("head") or upload
+            comparison = self.comparisons.setdefault(pair, UploadComparison(*pair))
+            return self.object(comparison, root, comparison.head)
         if root.name == "node":
             return self.node(arguments["id"], root)
         if root.name == "nodes":
@@ -230,6 +257,12 @@ class Oracle:
                 return [self.group(group, field, upload, value.whole) for group in page]
             case File():
                 return self.upload_field(value, field)
+            case UploadComparison():
+                return self.comparison_field(value, field)
+            case Change():
+                assert field.name in ("base", "head"), name
+                row, owner = getattr(value, field.name), getattr(self.compared, field.name)
+                return None if row is None else self.object(row, field, owner)
             case TopClient():
                 return self.object(value.customer, field, upload)
             case Deal() | Group():
@@ -241,6 +274,26 @@ class Oracle:
             return upload is self.current
         arguments = {name: meaning(value) for name, value in field.arguments.items()}
         return self.snapshot_field(field, arguments, upload)
+
+    def comparison_field(self, both: UploadComparison, field: Field) -> Any:
+        if field.name in ("base", "head"):
+            return self.object(getattr(both, field.name), field, getattr(both, field.name))
+        if field.name in ("customerCounts", "gemCounts"):
+            changes = both.customers if field.name == "customerCounts" else both.gems
+            kinds = [change.kind for change in changes]
+            return {
+                inner.key: "ChangeCounts" if inner.name == "__typename" else kinds.count(inner.name.upper())
+                for inner in field.selection
+            }
+        assert field.name in ("customers", "gems"), field.name
+        requested = meaning(field.arguments.get("change"))
+        accepted = KINDS if requested is None else requested
+        changes = [change for change in getattr(both, field.name) if change.kind in accepted]
+        type_name = "CustomerChange" if field.name == "customers" else "GemChange"
+        self.compared = both
+        return self.object(
+            self.page(field, Rows(type_name, changes, (both.base, both.head)), both.head), field, both.head
+        )
 
     def relation(self, type_name: str, row: Any, field: Field, upload: File) -> Any:
         name = f"{type_name}.{field.name}"
@@ -289,9 +342,11 @@ class Oracle:
         key = sort_key(rows.type_name, order)
         if rows.type_name == "Upload":
             key = Newest(self.uploads)
+        elif rows.compared:
+            key = attrgetter("name")
         whole = sorted((row for row in rows.rows if matches(row, arguments.get("filter"))), key=key)
         after, before = arguments.get("after"), arguments.get("before")
-        owner = None if rows.type_name == "Upload" else upload
+        owner = None if rows.type_name == "Upload" else rows.compared or upload
         name = list_name(field.on or field.type_name, field.name)
         for cursor in (after, before):
             if cursor is not None and (cursor.upload, cursor.list_name, cursor.order) != (owner, name, order):
@@ -376,11 +431,11 @@ class Oracle:
             found: Any = self.known.upload_ids.setdefault(actual, expected.upload)
             return [] if found is expected.upload else [f"{path}: {actual} is the id of another upload"]
         row = expected.upload, expected.type_name, expected.number
-        return [] if self.known.ids.setdefault(actual, row) == row else [f"{path}: {actual} is the id of another row"]
+        return [] if self.known.remember_id(actual, row) == row else [f"{path}: {actual} is the id of another row"]
 
     def compare_cursor(self, expected: RowCursor, actual: Any, path: str) -> list[str]:
         cursor = Cursor(actual, expected.upload, expected.list_name, expected.order, expected.row)
-        known = self.known.cursors.setdefault(actual, cursor)
+        known = self.known.remember_cursor(cursor)
         same = (known.list_name, known.order) == (cursor.list_name, cursor.order) and known.row is cursor.row
         return [] if same else [f"{path}: {actual} is the cursor of another row"]
 

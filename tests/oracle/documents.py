@@ -30,6 +30,7 @@ from tests.oracle.model import File
 from tests.servers import ROOT
 
 SCHEMA: GraphQLSchema = build_schema((ROOT / "graphql_schema" / "schema.graphql").read_text("utf-8"))
+QUERY: Any = SCHEMA.type_map["Query"]
 #: Fields whose values the oracle does not know, with the reason.
 UNPREDICTED = {
     "Upload.arrivedAt": "a time of the database",
@@ -43,8 +44,12 @@ UNPREDICTED = {
 #: Weights of the root fields.
 ROOTS = {
     "deals": 6, "customers": 5, "gems": 5, "dealStats": 6, "topClients": 2, "customer": 1, "gem": 1, "node": 2,
-    "nodes": 2, "upload": 1, "currentUpload": 2, "uploads": 1,
+    "nodes": 2, "upload": 1, "currentUpload": 2, "uploads": 1, "compare": 3,
 }  # fmt: skip
+OTHER_ARGUMENTS = (
+    "having", "by", "limit", "offset", "upload", "username", "name", "id", "ids", "base", "head", "change",
+)  # fmt: skip
+KINDS = ("ADDED", "REMOVED", "CHANGED")
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,8 @@ class Cursor:
     """A cursor that an earlier response contained, and the row at which it points."""
 
     text: str
-    upload: File | None
+    #: One upload, two for their comparison, or none for the list of uploads.
+    upload: Any
     list_name: str
     order: str
     row: Any
@@ -103,6 +109,26 @@ class Known:
         self.ids: dict[str, tuple[File, str, int]] = {}
         self.upload_ids: dict[str, File] = {}
         self.cursors: dict[str, Cursor] = {}
+        #: The cursors by upload, list and order.
+        self.cursors_of: dict[tuple[Any, str, str], list[Cursor]] = {}
+        #: The same ids and cursors, from which one can be chosen quickly.
+        self.all_ids: list[Value] = []
+        self.all_cursors: list[Cursor] = []
+
+    def remember_id(self, text: str, row: tuple[File, str, int]) -> tuple[File, str, int]:
+        """Return the row that was known by this id before, or the given one."""
+        if text not in self.ids:
+            self.ids[text] = row
+            self.all_ids.append(Value(text, text))
+        return self.ids[text]
+
+    def remember_cursor(self, cursor: Cursor) -> Cursor:
+        """Return the cursor that was known by this text before, or the given one."""
+        if cursor.text not in self.cursors:
+            self.cursors[cursor.text] = cursor
+            self.cursors_of.setdefault((cursor.upload, cursor.list_name, cursor.order), []).append(cursor)
+            self.all_cursors.append(cursor)
+        return self.cursors[cursor.text]
 
 
 class Generator:
@@ -113,7 +139,8 @@ class Generator:
 
     def document(self, current: File) -> Document:
         self.current = current
-        names = self.rng.choices(list(ROOTS), list(ROOTS.values()), k=self.rng.choice([1, 1, 2, 3]))
+        weights = {name: weight for name, weight in ROOTS.items() if name in QUERY.fields}
+        names = self.rng.choices(list(weights), list(weights.values()), k=self.rng.choice([1, 1, 2, 3]))
         roots = [self.root(name, f"r{number}") for number, name in enumerate(names)]
         renderer = Renderer(self.rng)
         body = renderer.selection(roots, "Query")
@@ -123,13 +150,15 @@ class Generator:
     # Selections
 
     def root(self, name: str, alias: str) -> Field:
-        selected = self.field(SCHEMA.type_map["Query"], name, lists=3)  # type: ignore[arg-type]
+        selected = self.field(QUERY, name, lists=3)
         selected.alias = alias
         return selected
 
     def field(self, parent: GraphQLObjectType, name: str, lists: int) -> Field:
         definition = parent.fields[name]
         arguments = self.arguments(parent, name, definition)
+        if name == "compare":
+            self.compared = arguments["base"].meaning, getattr(arguments.get("head"), "meaning", self.current)
         named = get_named_type(definition.type)
         return Field(name, parent.name, None, arguments, self.selection(named, lists))
 
@@ -172,7 +201,7 @@ class Generator:
             values |= self.page(list_name(parent.name, field_name), definition, values)
         if "filter" in names and self.rng.random() < 0.6:
             values["filter"] = self.filter(names["filter"].type, 2)
-        for name in ("having", "by", "limit", "offset", "upload", "username", "name", "id", "ids"):
+        for name in OTHER_ARGUMENTS:
             if name in names:
                 values |= self.other(parent.name, field_name, name, names[name].type)
         return values
@@ -190,18 +219,15 @@ class Generator:
         if side:
             page[side] = self.rng.randint(0, 7)
         order = effective_order(definition, values)
-        known = list(self.known.cursors.values())
-        usable = [
-            cursor
-            for cursor in known
-            if (cursor.list_name, cursor.order) == (name, order) and cursor.upload in (self.current, None)
-        ]
+        upload = None if name == "uploads" else self.compared if name.startswith("changed") else self.current
+        usable = self.known.cursors_of.get((upload, name, order), [])
         if self.rng.random() < 0.03:
-            usable = known  # also those of other lists, uploads and orders, which are rejected
+            usable = self.known.all_cursors  # those of other lists, uploads and orders are rejected
         for argument in ("after", "before"):
             chance = self.rng.random()
             if usable and chance < 0.25:
-                page[argument] = Value(cursor := self.rng.choice(usable).text, self.known.cursors[cursor])
+                cursor = self.rng.choice(usable)
+                page[argument] = Value(cursor.text, cursor)
             elif chance > 0.95:
                 page[argument] = None
         return page
@@ -218,16 +244,24 @@ class Generator:
                 return {name: rng.randint(1, 30)} if rng.random() < 0.7 else {}
             case "offset":
                 return {name: rng.randint(0, 5)} if rng.random() < 0.4 else {}
+            case "change":
+                return {name: [Name(rng.choice(KINDS)) for _ in range(rng.randint(0, 3))]} if rng.random() < 0.7 else {}
+            case "base":
+                return {name: rng.choice(self.upload_ids())}
+            case "head":
+                return {name: rng.choice([*self.upload_ids(), None])} if rng.random() < 0.7 else {}
             case "upload":
                 return {name: rng.choice([*self.upload_ids(), None])} if rng.random() < 0.2 else {}
             case "username" | "name":
                 return {name: self.name_value(field_name)}
             case "id":
-                ids = [Value(text, text) for text in self.known.ids] if field_name == "node" else []
-                return {name: rng.choice([*(ids[-200:] or []), *self.upload_ids()])}
+                ids = self.known.all_ids[-200:] if field_name == "node" else []
+                return {name: rng.choice([*ids, *self.upload_ids()])}
             case "ids":
-                ids = [Value(text, text) for text in self.known.ids] + self.upload_ids()
-                return {name: [rng.choice(ids) for _ in range(rng.randint(0, 8))]}
+                ids = self.known.all_ids or self.upload_ids()
+                return {
+                    name: [rng.choice([*self.upload_ids(), *rng.choices(ids, k=8)]) for _ in range(rng.randint(0, 8))]
+                }
         raise AssertionError(name)
 
     def upload_ids(self) -> list[Value]:
@@ -306,6 +340,8 @@ class Generator:
 
 def list_name(parent: str, field_name: str) -> str:
     """Return the name of a list: its cursors are valid for every parent, but not in another list."""
+    if parent == "UploadComparison":
+        return f"changed {field_name}"
     return f"{parent}.{field_name}" if parent in ("Customer", "Gem") else field_name
 
 

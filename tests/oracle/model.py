@@ -137,6 +137,59 @@ def _grouped(kind: type[Any], deals: Iterable[Deal], key: Callable[[Deal], Any])
     return groups
 
 
+# Comparisons
+
+#: Columns of customers and gems, which differ if any of them does.
+COLUMNS = ("total", "deal_count", "gem_count", "buyer_count", "first_deal", "last_deal")
+
+
+@dataclass(eq=False)
+class Change:
+    """A customer or gem of one upload, and the one of the same name in another upload."""
+
+    base: Any
+    head: Any
+
+    @property
+    def name(self) -> str:
+        return str((self.head or self.base).name)
+
+    @property
+    def kind(self) -> str:
+        if self.base is None or self.head is None:
+            return "ADDED" if self.base is None else "REMOVED"
+        differs = any(getattr(self.base, column) != getattr(self.head, column) for column in COLUMNS)
+        return "CHANGED" if differs else "UNCHANGED"
+
+    def difference(self, column: str) -> int:
+        values = [0 if row is None else getattr(row, column) for row in (self.base, self.head)]
+        return int(values[1] - values[0])
+
+
+class CustomerChange(Change):
+    pass
+
+
+class GemChange(Change):
+    pass
+
+
+class UploadComparison:
+    """The customers and gems of two uploads, by name."""
+
+    def __init__(self, base: File, head: File) -> None:
+        self.base, self.head = base, head
+        self.customers = _changes(CustomerChange, base.customers, head.customers)
+        self.gems = _changes(GemChange, base.gems, head.gems)
+
+    def difference(self, count: Callable[[File], int]) -> int:
+        return count(self.head) - count(self.base)
+
+
+def _changes(kind: type[Any], base: dict[str, Any], head: dict[str, Any]) -> list[Any]:
+    return [kind(base.get(name), head.get(name)) for name in sorted({*base, *head})]
+
+
 # Orders
 
 
