@@ -32,6 +32,9 @@ else:
 _ROWS_PER_UPLOAD = 2**32
 
 MAX_NAME_LENGTH = 255
+#: A character folds to at most four characters with nine bytes in UTF-8, so a folded name has at most 2,295 bytes, and
+#: fits the 2,704 bytes of an index entry of PostgreSQL.
+MAX_FOLDED_LENGTH = 4 * MAX_NAME_LENGTH
 
 #: Fields of ``Upload`` with the detected format of the file.
 FORMAT_FIELDS = ("encoding", "delimiter", "decimal_separator", "date_format")
@@ -113,6 +116,18 @@ class NameField(NameColumn):
         return parameters
 
 
+class FoldedNameField(NameField):
+    """A name as ``names.fold_name`` returns it.
+
+    With the database default, processes of the previous release can insert rows during an upgrade. Readers compute the
+    missing names; see ``snapshots.folding``.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        options = {"max_length": MAX_FOLDED_LENGTH, "default": "", "db_default": "", "editable": False}
+        super().__init__(*args, **{**options, **kwargs})
+
+
 # Upload history
 
 
@@ -176,9 +191,14 @@ class Upload(models.Model):
     customer_count = models.BigIntegerField(default=0, help_text="Different customers in the file.")
     gem_count = models.BigIntegerField(default=0, help_text="Different gems in the file.")
     customer_characters = models.BigIntegerField(
-        null=True, help_text="Total length of the customers' names in characters."
+        null=True, help_text="Total length of the customers' names in characters, folded if that is longer."
     )
-    gem_characters = models.BigIntegerField(null=True, help_text="Total length of the gems' names in characters.")
+    gem_characters = models.BigIntegerField(
+        null=True, help_text="Total length of the gems' names in characters, folded if that is longer."
+    )
+    names_folded = models.BooleanField(
+        default=False, db_default=False, editable=False, help_text="Whether all folded names are stored."
+    )
     state = models.CharField(max_length=16, choices=State.choices, default=State.LOADING)
     error = models.TextField(blank=True, help_text="Why the file was rejected.")
     #: With database defaults, processes of the previous release can insert rows during an upgrade.
@@ -304,6 +324,7 @@ class Customer(SnapshotRow):
     """A customer in one upload."""
 
     username = NameField()
+    username_folded = FoldedNameField()
     spent_money = MoneyField()
     deal_count = models.BigIntegerField()
     gem_count = models.BigIntegerField(help_text="Different gems bought.")
@@ -316,7 +337,10 @@ class Customer(SnapshotRow):
         constraints = [
             models.UniqueConstraint(fields=["upload", "username"], name="a_username_is_unique_in_an_upload"),
         ]
-        indexes = [models.Index(fields=["upload", "-spent_money", "username"], name="customer_by_spending")]
+        indexes = [
+            models.Index(fields=["upload", "-spent_money", "username"], name="customer_by_spending"),
+            models.Index(fields=["upload", "username_folded"], name="customer_by_folded_name"),
+        ]
 
     def __str__(self) -> str:
         return self.username
@@ -326,6 +350,7 @@ class Gem(SnapshotRow):
     """A gem in one upload."""
 
     name = NameField()
+    name_folded = FoldedNameField()
     total = MoneyField()
     deal_count = models.BigIntegerField()
     buyer_count = models.BigIntegerField(help_text="Different customers who bought it.")
@@ -336,6 +361,7 @@ class Gem(SnapshotRow):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["upload", "name"], name="a_gem_is_unique_in_an_upload")]
+        indexes = [models.Index(fields=["upload", "name_folded"], name="gem_by_folded_name")]
 
     def __str__(self) -> str:
         return self.name

@@ -55,5 +55,16 @@ def query(database_url: str, sql: str) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
+def execute(database_url: str, statement: str) -> None:
+    """Execute a statement in the database of a server without the service."""
+    opened: Any = (
+        sqlite3.connect(database_url.removeprefix("sqlite:///"))
+        if database_url.startswith("sqlite")
+        else psycopg2.connect(database_url)
+    )
+    with contextlib.closing(opened), opened:
+        opened.cursor().execute(statement)
+
+
 def is_loading(database_url: str) -> bool:
     return bool(query(database_url, "SELECT id FROM deals_api_upload WHERE state = 'loading'"))

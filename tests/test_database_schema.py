@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
-import psycopg2
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
@@ -24,6 +20,7 @@ from deals_api.management.terminal import ExitCode
 from project import health
 from tests.builders import deal, load
 from tests.graphql import clear_caches
+from tests.server_actions import execute
 from tests.servers import ROOT, TIMEOUT
 from tests.services import free_port
 from tests.test_migrations import migrate
@@ -111,16 +108,6 @@ def test_commands_report_the_missing_table_and_the_remedy(missing: str) -> None:
 
 
 # At the start
-
-
-def execute(database_url: str, statement: str) -> None:
-    opened: Any = (
-        sqlite3.connect(database_url.removeprefix("sqlite:///"))
-        if database_url.startswith("sqlite")
-        else psycopg2.connect(database_url)
-    )
-    with contextlib.closing(opened), opened:
-        opened.cursor().execute(statement)
 
 
 def start(database_url: str, *command: str) -> subprocess.CompletedProcess[str]:

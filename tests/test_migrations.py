@@ -6,10 +6,11 @@ import contextlib
 import os
 import subprocess
 import sys
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psycopg2
 import pytest
@@ -19,7 +20,7 @@ from django.db import connection
 
 from deals_api.models import Upload
 from tests.builders import csv_of, deal
-from tests.server_actions import query
+from tests.server_actions import execute, query
 from tests.servers import ROOT, TIMEOUT, Server, serving, wait_until
 
 MIGRATIONS: Final = ROOT / "deals_api" / "migrations"
@@ -34,6 +35,9 @@ LANDED: Final = {
     "0007_rename_upload_rows.py": "2fd4fd164a9809a013153c55e0b48fbbcd7213a8c9ef8850c7672263d12ef599",
     "0008_detected_format.py": "0b941ff58fedef8764a04233d8ffff6c92d362465ea8c1c60b9c411a14648cac",
     "0009_rename_pointer_fields.py": "66557d66fbdd721519a71deeac93fdec0b28b31f682f275955536df468b649fc",
+    "0010_folded_names.py": "5b83d2e79c719b3ea8719af108314e214bd2abd836f7c17231fce555918c0e23",
+    "0011_fill_folded_names.py": "27a35002d2da1e60605c59cedab6d5f0c23ca2192dabc44f731d08e8cee5cf26",
+    "0012_folded_name_indexes.py": "bb996461353d5937c01d435b8d545c8511bff40bcf08da712426fd4e3f2c7bf7",
 }
 
 
@@ -128,3 +132,54 @@ def test_server_waits_while_another_process_creates_a_table(tmp_path: Path, envi
 
 def is_waiting_for_a_lock(database_url: str) -> bool:
     return bool(query(database_url, "SELECT 1 FROM pg_locks WHERE NOT granted"))
+
+
+# Folded names
+
+
+def migrated_to_0009_with_rows(database_url: str) -> None:
+    """Create uploads in every state as the release before the folded names stored them."""
+    migrate(database_url, "deals_api", "0009")
+    states = ("loading", "loaded", "loaded", "refused", "interrupted", "retired", "pruned")
+    for number, state in enumerate(states, 1):
+        insert(
+            database_url, "upload", id=number, snapshot=uuid.UUID(int=number).hex, file_name="a.csv", sha256="", size=1,
+            rows=2, customer_count=2, gem_count=1, state=state, error="", arrived_at="2026-01-01 00:00:00",
+            customer_characters=7,
+        )  # fmt: skip
+        if state in ("loaded", "retired"):
+            for row, name in enumerate(("Straße", "ΣΊΣΥΦΟΣ"), number * 2**32 + 1):
+                insert_customer(database_url, row, name, upload_id=number)
+
+
+def insert_customer(database_url: str, pk: int, username: str, upload_id: int) -> None:
+    insert(
+        database_url, "customer", id=pk, username=username, spent_money=0, deal_count=1, gem_count=1,
+        first_deal="2020-01-01 00:00:00", last_deal="2020-01-01 00:00:00", upload_id=upload_id,
+    )  # fmt: skip
+
+
+def insert(database_url: str, table: str, **values: Any) -> None:
+    literals = (str(value) if isinstance(value, int) else f"'{value}'" for value in values.values())
+    columns = ", ".join(values)
+    execute(database_url, f"INSERT INTO deals_api_{table} ({columns}) VALUES ({', '.join(literals)})")  # noqa: S608
+
+
+def test_migration_folds_stored_names_and_keeps_the_data(database_url: str) -> None:
+    migrated_to_0009_with_rows(database_url)
+    kept = "SELECT id, upload_id, username, spent_money, first_deal FROM deals_api_customer ORDER BY id"
+    before = query(database_url, kept)
+    migrate(database_url)
+    assert query(database_url, kept) == before
+    folded = "SELECT DISTINCT username_folded FROM deals_api_customer WHERE upload_id IN (2, 3) ORDER BY 1"
+    assert query(database_url, folded) == [("strasse",), ("σίσυφοσ",)]
+    flags = "SELECT id, names_folded, customer_characters FROM deals_api_upload ORDER BY id"
+    assert [(pk, bool(flag), count) for pk, flag, count in query(database_url, flags)] == [
+        (pk, pk in (2, 3), 14 if pk in (2, 3) else 7) for pk in range(1, 8)
+    ]
+
+
+def test_previous_release_can_insert_rows_after_the_migration(database_url: str) -> None:
+    migrate(database_url)
+    insert_customer(database_url, 1, "Ann", upload_id=1)
+    assert query(database_url, "SELECT username_folded FROM deals_api_customer") == [("",)]

@@ -7,7 +7,7 @@ customer and gem, but not with the number of deals.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
@@ -16,6 +16,7 @@ from typing import Final
 from deals_api.errors import UploadTooLarge
 from deals_api.ingest.csv_reader import DealBatch
 from deals_api.limits import Limits
+from deals_api.names import fold_name
 
 #: Pairs in the dictionary before they are sorted and packed into a run (external merge).
 _MAX_BUFFERED_PAIRS: Final = 150_000
@@ -33,11 +34,13 @@ class Interner(dict[str, int]):
 class NameAggregates:
     """Sums of the customers, or of the gems, of one file, in the order of first appearance.
 
-    Units: ``totals`` are hundredths.
+    Units: ``totals`` are hundredths; ``characters`` is the total length of the names that ``fold`` has read, each in
+           its longer form, unchanged or folded.
     """
 
     def __init__(self) -> None:
         self.numbers = Interner()
+        self.characters = 0
         self.totals: list[int] = []
         self.deal_counts: list[int] = []
         self.purchase_counts: list[int] = []
@@ -48,9 +51,11 @@ class NameAggregates:
     def names(self) -> list[str]:
         return list(self.numbers)
 
-    @property
-    def characters(self) -> int:
-        return sum(map(len, self.numbers))
+    def fold(self, names: Sequence[str]) -> list[str]:
+        """Return the folded form of names, and count their characters."""
+        folded = list(map(fold_name, names))
+        self.characters += sum(max(map(len, forms)) for forms in zip(names, folded, strict=True))
+        return folded
 
     def number(self, names: list[str], dates: list[str], most: int) -> list[int]:
         """Return the number of each name, from 0, and record the first and the last date of each."""

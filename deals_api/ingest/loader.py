@@ -112,12 +112,13 @@ def _load(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
     upload.gem_count = len(aggregator.gems.numbers)
     upload.customer_characters = aggregator.customers.characters
     upload.gem_characters = aggregator.gems.characters
+    upload.names_folded = True
     upload.state = Upload.State.LOADED
     upload.finished_at = Now()
     upload.save(
         update_fields=[
-            "deal_count", "customer_count", "gem_count", "customer_characters", "gem_characters", *FORMAT_FIELDS,
-            "state", "finished_at",
+            "deal_count", "customer_count", "gem_count", "customer_characters", "gem_characters", "names_folded",
+            *FORMAT_FIELDS, "state", "finished_at",
         ]
     )  # fmt: skip
     upload.refresh_from_db(fields=["finished_at"])
@@ -167,17 +168,21 @@ def _purchase_columns(upload: Upload, aggregator: DealAggregator) -> Iterator[li
 
 
 def _name_columns(upload: Upload, names: NameAggregates) -> Iterator[list[Column]]:
-    first = row_id(upload.pk, 1)
-    yield [
-        range(first, first + len(names.numbers)),
-        repeat(upload.pk, len(names.numbers)),
-        names.names,
-        names.totals,
-        names.deal_counts,
-        names.purchase_counts,
-        names.first_deals,
-        names.last_deals,
-    ]
+    listed = names.names
+    for start in range(0, len(listed), _CHUNK_ROWS):
+        chunk = slice(start, start + _CHUNK_ROWS)
+        first = row_id(upload.pk, start + 1)
+        yield [
+            range(first, first + len(listed[chunk])),
+            repeat(upload.pk, len(listed[chunk])),
+            listed[chunk],
+            names.fold(listed[chunk]),
+            names.totals[chunk],
+            names.deal_counts[chunk],
+            names.purchase_counts[chunk],
+            names.first_deals[chunk],
+            names.last_deals[chunk],
+        ]
 
 
 def _ids(upload: Upload, numbers: Sequence[int]) -> list[int]:
