@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NewType
 
 import simplejson
 
+#: An integer of 64 bits, a scalar of GraphQL.
+BigInt = NewType("BigInt", int)
+
+_MIN: Final = -(2**63)
+#: Greatest integer of 64 bits, and greatest amount in hundredths.
+_MAX: Final = 2**63 - 1
+_MONEY: Final = re.compile(r"[0-9]{1,17}(?:\.[0-9]{1,2})?")
 #: Columns of a deals file.
 COLUMNS: Final = ("customer", "item", "total", "quantity", "date")
 _ISO_DATE: Final = re.compile(
@@ -44,6 +51,30 @@ def parse_iso_date(text: str) -> datetime | None:
         return local + distance if sign == "-" else local - distance
     except OverflowError as error:
         raise ValueError("The date is not a year from 1 to 9999 in UTC.") from error
+
+
+def parse_money(value: Any) -> Decimal:
+    """Convert a string or an integer of JSON. Raises: ValueError."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not (isinstance(text, str) and _MONEY.fullmatch(text)) or Decimal(text) * 100 > _MAX:
+        raise ValueError('Expected an amount such as "612" or "100.50".')
+    return Decimal(text)
+
+
+def parse_big_int(value: Any) -> int:
+    """Check an integer of JSON. Raises: ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int) or not _MIN <= value <= _MAX:
+        raise ValueError("Expected a whole number of up to 64 bits.")
+    return value
+
+
+def parse_datetime(value: Any) -> datetime:
+    """Convert a string of JSON; without an offset, the time is in UTC. Raises: ValueError."""
+    # RFC 3339 allows ``t`` and ``z``.
+    moment = parse_iso_date(value.strip().upper()) if isinstance(value, str) else None
+    if moment is None:
+        raise ValueError('Expected a date and time such as "2018-12-14T08:29:52Z".')
+    return moment.replace(tzinfo=UTC)
 
 
 def format_money(money: Decimal) -> Decimal:

@@ -67,6 +67,8 @@ class Limits:
     max_page_size: int = _limit(100, "MAX_PAGE_SIZE", "rows", maximum=1_000)
     #: Values in one list of a filter.
     max_list_argument: int = _limit(100, "MAX_LIST_ARGUMENT", "values")
+    #: Comparisons in one filter, those of nested filters included. SQLite's expressions have up to 1,000 levels.
+    max_filter_conditions: int = _limit(100, "MAX_FILTER_CONDITIONS", "conditions", maximum=400)
     #: Length of one string in the arguments.
     max_string_length: int = _limit(1_000, "MAX_STRING_LENGTH", "characters")
     #: Cost of one operation in nodes of about 100 µs of CPU time; see ``graphql_schema/execution/cost.py``.

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final, NewType
+from typing import Any, Final
 
 import strawberry
 from graphql import ValueNode, print_ast, value_from_ast_untyped
 from strawberry.exceptions import StrawberryInputCoercionError
 from strawberry.types.scalar import ScalarDefinition
 
-from deals_api.formats import format_money, parse_iso_date
+from deals_api.formats import BigInt as BigInt
+from deals_api.formats import format_money, parse_big_int, parse_datetime, parse_money
 
-BigInt = NewType("BigInt", int)
-
-_MONEY: Final = re.compile(r"[0-9]{1,17}(?:\.[0-9]{1,2})?")
-_MIN: Final = -(2**63)
-_MAX: Final = 2**63 - 1
 _RFC_3339: Final = "https://www.rfc-editor.org/rfc/rfc3339#section-5.6"
 
 
@@ -46,27 +42,6 @@ def _scalar(parse: Callable[[Any], Any], expected: str, **options: Any) -> Scala
     return definition
 
 
-def _parse_money(value: Any) -> Decimal:
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not (isinstance(text, str) and _MONEY.fullmatch(text)) or Decimal(text) * 100 > _MAX:
-        raise ValueError
-    return Decimal(text)
-
-
-def _parse_big_int(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not _MIN <= value <= _MAX:
-        raise ValueError
-    return value
-
-
-def _parse_datetime(value: Any) -> datetime:
-    # RFC 3339 allows ``t`` and ``z``.
-    moment = parse_iso_date(value.strip().upper()) if isinstance(value, str) else None
-    if moment is None:
-        raise ValueError
-    return moment.replace(tzinfo=UTC)
-
-
 def _parse_date(value: Any) -> date:
     if not (isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value)):
         raise ValueError
@@ -83,7 +58,7 @@ def _serialize_datetime(value: datetime) -> str:
 
 SCALARS: Final[dict[object, ScalarDefinition]] = {
     Decimal: _scalar(
-        _parse_money,
+        parse_money,
         'an amount such as "612" or "100.50"',
         name="Money",
         description="An exact amount in the currency of the file: a decimal without a sign and with at most two "
@@ -93,7 +68,7 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         serialize=_serialize_money,
     ),
     BigInt: _scalar(
-        _parse_big_int,
+        parse_big_int,
         "a whole number of up to 64 bits",
         name="BigInt",
         description="A signed 64-bit integer as a JSON number. No count or quantity in a file exceeds "
@@ -102,7 +77,7 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         serialize=int,
     ),
     datetime: _scalar(
-        _parse_datetime,
+        parse_datetime,
         'a date and time such as "2018-12-14T08:29:52Z"',
         name="DateTime",
         description="A date-time of RFC 3339, in UTC, with six decimals or none: 2018-12-14T08:29:52.506166Z. Input "

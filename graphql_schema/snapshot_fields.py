@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import strawberry
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from strawberry.annotation import StrawberryAnnotation
 from strawberry.extensions import FieldExtension
 from strawberry.types.arguments import StrawberryArgument
@@ -17,8 +17,10 @@ from strawberry.types.field import StrawberryField
 
 from deals_api import models
 from deals_api.limits import Limits
+from deals_api.names import clean_name
 from deals_api.reports import top_clients as top_clients_report
-from deals_api.reports.deal_filter import DealSelection, customers_scan, gems_scan
+from deals_api.reports.conditions import EVERYTHING
+from deals_api.reports.deal_filter import CUSTOMERS, GEMS, DealSelection, NameTable
 from deals_api.reports.deal_stats import DealStatsKey
 from deals_api.reports.top_clients import DEFAULT_LIMIT
 from graphql_schema.connections import (
@@ -42,8 +44,6 @@ from graphql_schema.inputs import (
     DealStatsOrder,
     GemFilter,
     GemOrder,
-    clean_name,
-    needs_substring_search,
 )
 from graphql_schema.statistics import DealGroups, DealStatsPage, requested_fields
 from graphql_schema.types import Customer, Deal, Gem, Info, TopClient
@@ -132,15 +132,17 @@ def customers(
     order_by: Annotated[CustomerOrder, ORDER_BY] = CustomerOrder.SPENT_MONEY_DESC,
     filter: Annotated[CustomerFilter | None, FILTER] = None,
 ) -> Connection[Customer] | None:
-    return snapshot_connection(customer_rows(info, upload, filter), order_by, page, upload)
+    return snapshot_connection(name_rows(CUSTOMERS, info, upload, filter), order_by, page, upload)
 
 
-def customer_rows(info: Info, upload: models.Upload | None, filter_: CustomerFilter | None) -> QuerySetRows[Any]:
+def name_rows(
+    table: NameTable, info: Info, upload: models.Upload | None, filter_: CustomerFilter | GemFilter | None
+) -> QuerySetRows[Any]:
     if upload is None:
-        return QuerySetRows(models.Customer.objects.none())
-    condition = filter_.condition() if filter_ else Q()
-    scan = customers_scan(upload, search=filter_ is not None and needs_substring_search(filter_.username))
-    return NameRows(models.Customer.objects.for_upload(upload), condition, scan, info.context.budget)
+        return QuerySetRows(table.model._default_manager.none())
+    budget = info.context.budget
+    condition = filter_.condition(upload, budget.read_names) if filter_ else EVERYTHING
+    return NameRows(table, upload, condition, budget)
 
 
 @snapshot_field("The gems in the file.", PageArgumentsExtension())
@@ -151,15 +153,7 @@ def gems(
     order_by: Annotated[GemOrder, ORDER_BY] = GemOrder.TOTAL_DESC,
     filter: Annotated[GemFilter | None, FILTER] = None,
 ) -> Connection[Gem] | None:
-    return snapshot_connection(gem_rows(info, upload, filter), order_by, page, upload)
-
-
-def gem_rows(info: Info, upload: models.Upload | None, filter_: GemFilter | None) -> QuerySetRows[Any]:
-    if upload is None:
-        return QuerySetRows(models.Gem.objects.none())
-    condition = filter_.condition() if filter_ else Q()
-    scan = gems_scan(upload, search=filter_ is not None and needs_substring_search(filter_.name))
-    return NameRows(models.Gem.objects.for_upload(upload), condition, scan, info.context.budget)
+    return snapshot_connection(name_rows(GEMS, info, upload, filter), order_by, page, upload)
 
 
 @snapshot_field("The deals in the file.", PageArgumentsExtension())

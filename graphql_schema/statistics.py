@@ -13,6 +13,7 @@ from graphql.pyutils import camel_to_snake
 
 from deals_api import models
 from deals_api.reports import deal_stats
+from deals_api.reports.conditions import EVERYTHING
 from deals_api.reports.deal_filter import SelectedDeals
 from deals_api.reports.deal_stats import DealStatsKey, Grouping, orders_by_name
 from graphql_schema.execution.batching import link_peers, related_object
@@ -94,7 +95,7 @@ class DealGroups:
         self._selected = selected
         self._grouping = Grouping(selected, by)
         self._grouping.check(order)
-        self._having = having.condition() if having else Q()
+        self._having = having.condition() if having else EVERYTHING
         self._having_measures = having.measures() if having else set()
         self._order = order
         self._budget = budget
@@ -105,11 +106,11 @@ class DealGroups:
         self._charge(self._grouping, measures)
         if orders_by_name(self._order):
             self._budget.sort_groups_by_name(self._grouping.max_groups)
-        return self._grouping.groups(measures, self._having, self._order, rows)
+        return self._grouping.groups(measures, self._having.q, self._order, rows)
 
     def count(self) -> int:
         self._charge(self._grouping, self._having_measures)
-        return self._grouping.count(self._having_measures, self._having)
+        return self._grouping.count(self._having_measures, self._having.q)
 
     def total(self) -> Decimal:
         """Return the total of all selected deals, including those of groups without the conditions of ``having``."""
@@ -125,6 +126,8 @@ class DealGroups:
             sets=self._selected.lookup_set_sizes,
             by_period=bool(grouping.periods),
         )
+        self._budget.compare(grouping.rows_to_read(measures), self._selected.selection.comparisons)
+        self._budget.compare(grouping.max_groups, self._having.comparisons)
 
 
 @strawberry.type(description="A page of groups of deals.")

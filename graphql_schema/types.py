@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from functools import partial
 from typing import Annotated, Any, Final
 
 import strawberry
 import strawberry_django
-from django.db.models import QuerySet
 
 from deals_api import models
 from deals_api.global_ids import write_row_id, write_upload_id
 from deals_api.reports import top_clients as top_clients_report
+from deals_api.reports.deal_filter import CUSTOMERS, GEMS, DealSelection
 from graphql_schema.connections import FILTER, ORDER_BY, Connection, connection_field, related_connection
 from graphql_schema.execution.batching import related_object
 from graphql_schema.execution.context import OperationContext
+from graphql_schema.execution.filtered_rows import filtered_names, filtered_rows
 from graphql_schema.execution.pagination import PageArguments
 from graphql_schema.execution.related_rows import RelatedRows, Relation
 from graphql_schema.fields import column, foreign_key
-from graphql_schema.inputs import CustomerOrder, DealFilter, DealOrder, GemOrder, PurchaseOrder
+from graphql_schema.inputs import (
+    CustomerFilter,
+    CustomerOrder,
+    DealFilter,
+    DealOrder,
+    GemFilter,
+    GemOrder,
+    PurchaseFilter,
+    PurchaseOrder,
+)
 from graphql_schema.scalars import BigInt
 
 Info = strawberry.Info[OperationContext, None]
@@ -65,8 +74,8 @@ class Customer(Node):
         order_by: Annotated[DealOrder, ORDER_BY] = DealOrder.DATE_DESC,
         filter: Annotated[DealFilter | None, FILTER] = None,
     ) -> Connection[Deal]:
-        filtered_rows = None if filter is None else partial(filtered_deals, info, root, filter)
-        return related_connection(RelatedRows(_CUSTOMER_DEALS, root, info, filtered_rows), order_by, page)
+        rows = RelatedRows(_CUSTOMER_DEALS, root, info, filtered_rows(info, root, filter, DealSelection.deals_of))
+        return related_connection(rows, order_by, page)
 
     @connection_field("The customer's purchases: one for each gem.")
     @staticmethod
@@ -75,8 +84,10 @@ class Customer(Node):
         info: Info,
         page: PageArguments,
         order_by: Annotated[PurchaseOrder, ORDER_BY] = PurchaseOrder.TOTAL_DESC,
+        filter: Annotated[PurchaseFilter | None, FILTER] = None,
     ) -> Connection[Purchase]:
-        return related_connection(RelatedRows(_CUSTOMER_PURCHASES, root, info), order_by, page)
+        filtered = filtered_rows(info, root, filter, DealSelection.purchases_of)
+        return related_connection(RelatedRows(_CUSTOMER_PURCHASES, root, info, filtered), order_by, page)
 
     @connection_field("The gems that the customer bought.")
     @staticmethod
@@ -85,23 +96,10 @@ class Customer(Node):
         info: Info,
         page: PageArguments,
         order_by: Annotated[GemOrder, ORDER_BY] = GemOrder.NAME_ASC,
+        filter: Annotated[GemFilter | None, FILTER] = None,
     ) -> Connection[Gem]:
-        return related_connection(RelatedRows(_CUSTOMER_GEMS, root, info), order_by, page)
-
-
-def filtered_deals(
-    info: Info, row: models.SnapshotRow, filter_: DealFilter, *, scans: bool = False
-) -> QuerySet[models.Deal]:
-    """Charge for reading the names that the filter compares, and return the matching deals of the row's upload.
-
-    ``scans``: all deals of the upload are read. PostgreSQL may look up each of them in the sets of matching names
-    before it compares the parent.
-    """
-    upload, selection = info.context.upload_of(row), filter_.selection()
-    info.context.budget.read_names(selection.names_to_read(upload))
-    if scans:
-        info.context.budget.read_rows(upload.deal_count, sets=selection.max_lookup_set_sizes(upload))
-    return selection.deals_of(upload)
+        rows = RelatedRows(_CUSTOMER_GEMS, root, info, filtered_names(info, root, filter, GEMS))
+        return related_connection(rows, order_by, page)
 
 
 @strawberry_django.type(models.Gem, name="Gem", description="A gem in one upload.")
@@ -120,8 +118,10 @@ class Gem(Node):
         info: Info,
         page: PageArguments,
         order_by: Annotated[CustomerOrder, ORDER_BY] = CustomerOrder.SPENT_MONEY_DESC,
+        filter: Annotated[CustomerFilter | None, FILTER] = None,
     ) -> Connection[Customer]:
-        return related_connection(RelatedRows(_GEM_BUYERS, root, info), order_by, page)
+        rows = RelatedRows(_GEM_BUYERS, root, info, filtered_names(info, root, filter, CUSTOMERS))
+        return related_connection(rows, order_by, page)
 
     @connection_field("The purchases of the gem: one for each customer.")
     @staticmethod
@@ -130,8 +130,10 @@ class Gem(Node):
         info: Info,
         page: PageArguments,
         order_by: Annotated[PurchaseOrder, ORDER_BY] = PurchaseOrder.TOTAL_DESC,
+        filter: Annotated[PurchaseFilter | None, FILTER] = None,
     ) -> Connection[Purchase]:
-        return related_connection(RelatedRows(_GEM_PURCHASES, root, info), order_by, page)
+        filtered = filtered_rows(info, root, filter, DealSelection.purchases_of)
+        return related_connection(RelatedRows(_GEM_PURCHASES, root, info, filtered), order_by, page)
 
     @connection_field("The deals for the gem. The database reads all deals of the upload to find them.")
     @staticmethod
@@ -142,8 +144,10 @@ class Gem(Node):
         order_by: Annotated[DealOrder, ORDER_BY] = DealOrder.DATE_DESC,
         filter: Annotated[DealFilter | None, FILTER] = None,
     ) -> Connection[Deal]:
-        filtered_rows = None if filter is None else partial(filtered_deals, info, root, filter, scans=True)
-        return related_connection(RelatedRows(_GEM_DEALS, root, info, filtered_rows), order_by, page)
+        rows = RelatedRows(
+            _GEM_DEALS, root, info, filtered_rows(info, root, filter, DealSelection.deals_of, scans=True)
+        )
+        return related_connection(rows, order_by, page)
 
 
 @strawberry_django.type(models.Purchase, name="Purchase", description="All deals of one customer for one gem.")

@@ -72,6 +72,8 @@ def node_types(upload: Upload) -> dict[str, NodeType]:
                 "USERNAME": name,
                 "SPENT_MONEY": sum(line.total for line in deals),
                 "DEAL_COUNT": len(deals),
+                "GEM_COUNT": len({line.item for line in deals}),
+                "FIRST_DEAL": min(line.date for line in deals),
                 "LAST_DEAL": max(line.date for line in deals),
             },
         )
@@ -86,6 +88,8 @@ def node_types(upload: Upload) -> dict[str, NodeType]:
                 "TOTAL": sum(line.total for line in deals),
                 "DEAL_COUNT": len(deals),
                 "BUYER_COUNT": len({line.customer for line in deals}),
+                "FIRST_DEAL": min(line.date for line in deals),
+                "LAST_DEAL": max(line.date for line in deals),
             },
         )
         for name, deals in deals_by(lambda line: line.item)
@@ -98,6 +102,8 @@ def node_types(upload: Upload) -> dict[str, NodeType]:
                 "TOTAL": sum(line.total for line in deals),
                 "QUANTITY": sum(line.quantity for line in deals),
                 "DEAL_COUNT": len(deals),
+                "CUSTOMER": pair[0],
+                "GEM": pair[1],
             },
         )
         for pair, deals in deals_by(lambda line: (line.customer, line.item))
@@ -106,7 +112,14 @@ def node_types(upload: Upload) -> dict[str, NodeType]:
         Row(
             {"id": write_row_id("Deal", row_id(upload.pk, row_number), upload.snapshot)},
             [line],
-            {"FILE": row_number, "DATE": line.date, "TOTAL": line.total, "QUANTITY": line.quantity},
+            {
+                "FILE": row_number,
+                "DATE": line.date,
+                "TOTAL": line.total,
+                "QUANTITY": line.quantity,
+                "CUSTOMER": line.customer,
+                "GEM": line.item,
+            },
         )
         for row_number, line in enumerate(DEALS, 1)
     ]

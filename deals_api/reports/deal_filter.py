@@ -1,123 +1,230 @@
-"""Conditions on deals, customers and gems, and estimates of the rows that the database reads for them.
+"""Selections of deals and purchases, and estimates of the rows that the database reads for them.
 
 The statistics of PostgreSQL cover all uploads together, so its planner may expect a few deals of one upload where there
 are a million, and fetch them one by one (measured: 1.6 s instead of 0.2 s). Therefore the names are looked up first. A
 few names are listed in the statement of the deals; for many, it contains a subquery, whose result is hashed.
+
+Conditions on the same table are combined into one. Only OR and NOT of conditions on different tables are evaluated for
+each deal, with names that were looked up in the same way.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import and_, or_
 from typing import Any, Final
 
 from django.db.models import Q
 
-from deals_api.models import MAX_NAME_LENGTH, Customer, Deal, Gem, Purchase, SnapshotQuerySet, Upload
+from deals_api.models import Customer, Deal, Gem, Purchase, SnapshotQuerySet, Upload
+from deals_api.reports.conditions import EVERYTHING, NOTHING, Condition, NameScan
+from deals_api.snapshots.folding import ensure_names_folded
 
 #: Names that a statement lists.
 _MAX_INLINE_NAMES: Final = 200
 #: Rows that a sequential scan reads in the time of one row fetched through an index (measured).
 RANDOM_ACCESS_COST: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class NameScan:
-    """The number of names that a statement reads, and the names among them that it searches for a substring."""
-
-    names: int = 0
-    searched: int = 0
-    #: Of the searched names.
-    characters: int = 0
-
-    @classmethod
-    def of(cls, names: int, characters: int | None, *, search: bool) -> NameScan:
-        """Assume names of the maximum length if ``characters`` is None, as in uploads of an old release."""
-        if not search:
-            return cls(names)
-        return cls(names, names, names * MAX_NAME_LENGTH if characters is None else characters)
-
-    def __add__(self, other: NameScan) -> NameScan:
-        return NameScan(self.names + other.names, self.searched + other.searched, self.characters + other.characters)
+#: Rows that a query is charged for: a query accepted for a million deals is accepted for larger files too, and takes
+#: longer.
+MAX_CHARGED_ROWS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class DealSelection:
-    """Conditions on the deals of an upload; ``None`` means no condition.
+    """Conditions on the deals of an upload, or on its purchases, all of which must hold.
 
-    ``since`` and ``until`` are inclusive. ``search_customers`` and ``search_gems`` are true if a condition searches the
-    names for a substring, which takes CPU time in proportion to their length.
+    ``since`` and ``until`` are inclusive bounds of the dates; ``deals`` contains them too. ``alternatives`` are the
+    conditions that compare names with other names or values by OR or NOT.
     """
 
-    customers: Q | None = None
-    gems: Q | None = None
-    deals: Q | None = None
+    customers: Condition = EVERYTHING
+    gems: Condition = EVERYTHING
+    deals: Condition = EVERYTHING
     since: datetime | None = None
     until: datetime | None = None
-    search_customers: bool = False
-    search_gems: bool = False
+    alternatives: tuple[Alternatives, ...] = ()
 
-    def customers_of(self, upload: Upload) -> SnapshotQuerySet[Customer]:
-        return Customer.objects.for_upload(upload).filter(self.customers or Q())
+    def __bool__(self) -> bool:
+        return bool(self._tables or self.alternatives)
 
-    def gems_of(self, upload: Upload) -> SnapshotQuerySet[Gem]:
-        return Gem.objects.for_upload(upload).filter(self.gems or Q())
+    def __and__(self, other: DealSelection) -> DealSelection:
+        return DealSelection(
+            self.customers & other.customers,
+            self.gems & other.gems,
+            self.deals & other.deals,
+            max(filter(None, (self.since, other.since)), default=None),
+            min(filter(None, (self.until, other.until)), default=None),
+            self.alternatives + other.alternatives,
+        )
 
-    def deals_of(self, upload: Upload) -> SnapshotQuerySet[Deal]:
-        """Return the deals in one statement, without looking up the names first."""
-        deals = self.filter_deals(upload, by_date=False)
+    def __invert__(self) -> DealSelection:
+        if not self:
+            return DealSelection(deals=NOTHING)
+        if (table := _single_table([self])) is not None:
+            return _selection_on(table, ~getattr(self, table))
+        return DealSelection(alternatives=(Alternatives((self,), negated=True),))
+
+    @classmethod
+    def any_of(cls, selections: Sequence[DealSelection]) -> DealSelection:
+        """Return the disjunction; that of no selections matches nothing."""
+        if not all(selections):
+            return cls()
+        if not selections:
+            return cls(deals=NOTHING)
+        if (table := _single_table(selections)) is not None:
+            return _selection_on(table, Condition.any_of(getattr(selection, table) for selection in selections))
+        return cls(alternatives=(Alternatives(tuple(selections)),))
+
+    @property
+    def _tables(self) -> set[str]:
+        """The names of the fields with a condition on one table."""
+        return {name for name in ("customers", "gems", "deals") if getattr(self, name)}
+
+    @property
+    def names_only(self) -> bool:
+        """Whether there are only conditions on names, so that the stored sums by customer and gem suffice."""
+        return not self.deals and all(
+            selection.names_only for choice in self.alternatives for selection in choice.selections
+        )
+
+    @property
+    def comparisons(self) -> int:
+        """The comparisons for each deal, without those of names that are looked up first."""
+        return self.deals.comparisons + sum(choice.comparisons for choice in self.alternatives)
+
+    def names(self) -> Iterator[tuple[NameTable, Condition]]:
+        """Yield each condition on names, those in ``alternatives`` included."""
         if self.customers:
-            deals = deals.filter(_in_subquery("customer", self.customers_of(upload)))
+            yield CUSTOMERS, self.customers
         if self.gems:
-            deals = deals.filter(_in_subquery("gem", self.gems_of(upload)))
-        return deals
+            yield GEMS, self.gems
+        yield from self.names_of_alternatives()
+
+    def names_of_alternatives(self) -> Iterator[tuple[NameTable, Condition]]:
+        for choice in self.alternatives:
+            for selection in choice.selections:
+                yield from selection.names()
 
     def names_to_read(self, upload: Upload) -> NameScan:
         """Return the scan of names in each statement with these conditions."""
-        return self.customers_to_read(upload) + self.gems_to_read(upload)
+        return sum((table.scan(upload, condition) for table, condition in self.names()), NameScan())
 
     def max_lookup_set_sizes(self, upload: Upload) -> list[int]:
         """Return the maximum numbers of matching names in whose sets each deal is looked up."""
-        conditions = ((self.customers, upload.customer_count), (self.gems, upload.gem_count))
-        return [count for names, count in conditions if names]
+        return [table.count(upload) for table, _ in self.names()]
 
-    def customers_to_read(self, upload: Upload) -> NameScan:
-        return customers_scan(upload, search=self.search_customers) if self.customers else NameScan()
+    def deals_of(self, upload: Upload) -> SnapshotQuerySet[Deal]:
+        """Return the deals in one statement, without looking up the names first."""
+        return Deal.objects.in_pk_range(upload).filter(self.condition(_names_in_subquery(upload)))
 
-    def gems_to_read(self, upload: Upload) -> NameScan:
-        return gems_scan(upload, search=self.search_gems) if self.gems else NameScan()
+    def purchases_of(self, upload: Upload) -> SnapshotQuerySet[Purchase]:
+        """Return the purchases in one statement, without looking up the names first."""
+        return Purchase.objects.in_pk_range(upload).filter(self.condition(_names_in_subquery(upload)))
+
+    def condition(self, look_up: NameLookup) -> Q:
+        """Return the condition on deals or purchases; ``look_up`` translates the conditions on names."""
+        condition = self.deals.q
+        if self.customers:
+            condition &= look_up(CUSTOMERS, self.customers)
+        if self.gems:
+            condition &= look_up(GEMS, self.gems)
+        return condition & self.condition_of_alternatives(look_up)
+
+    def condition_of_alternatives(self, look_up: NameLookup) -> Q:
+        return reduce(and_, (choice.condition(look_up) for choice in self.alternatives), Q())
 
     def filter_deals(self, upload: Upload, *, by_date: bool) -> SnapshotQuerySet[Deal]:
         """Return the deals without conditions on names; ``by_date`` allows the index on the upload and the date."""
         deals = Deal.objects.in_pk_range(upload)
         if by_date:
             deals = deals.for_upload(upload)
-        if self.since:
-            deals = deals.filter(date__gte=self.since)
-        if self.until:
-            deals = deals.filter(date__lte=self.until)
-        return deals.filter(self.deals or Q())
+        return deals.filter(self.deals.q)
+
+
+ALL_DEALS: Final = DealSelection()
+
+
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """Deals that at least one of the selections matches; if ``negated``, that none of them matches."""
+
+    selections: tuple[DealSelection, ...]
+    negated: bool = False
 
     @property
-    def names_only(self) -> bool:
-        """Whether there are only conditions on names, so that the stored sums by customer and gem suffice."""
-        return not (self.deals or self.since or self.until)
+    def comparisons(self) -> int:
+        """The comparisons for each deal; each lookup of a name counts as one."""
+        return sum(
+            selection.comparisons + bool(selection.customers) + bool(selection.gems) for selection in self.selections
+        )
 
-    def __bool__(self) -> bool:
-        return bool(self.customers or self.gems or not self.names_only)
-
-
-def customers_scan(upload: Upload, *, search: bool) -> NameScan:
-    return NameScan.of(upload.customer_count, upload.customer_characters, search=search)
-
-
-def gems_scan(upload: Upload, *, search: bool) -> NameScan:
-    return NameScan.of(upload.gem_count, upload.gem_characters, search=search)
+    def condition(self, look_up: NameLookup) -> Q:
+        condition = reduce(or_, (selection.condition(look_up) for selection in self.selections))
+        return ~condition if self.negated else condition
 
 
-def _in_subquery(column: str, names: SnapshotQuerySet[Any]) -> Q:
+def _selection_on(table: str, condition: Condition) -> DealSelection:
+    fields: dict[str, Any] = {table: condition}
+    return DealSelection(**fields)
+
+
+def _single_table(selections: Sequence[DealSelection]) -> str | None:
+    """Return the name of the field with all conditions, or None if there are several."""
+    tables = set().union(*(selection._tables for selection in selections))
+    is_single = len(tables) == 1 and not any(selection.alternatives for selection in selections)
+    return tables.pop() if is_single else None
+
+
+# Names
+
+
+@dataclass(frozen=True, slots=True)
+class NameTable:
+    """The customers, or the gems, of an upload."""
+
+    #: The column of deals and purchases that refers to the table.
+    column: str
+    model: type[Customer] | type[Gem]
+    #: Fields of ``Upload``.
+    count_field: str
+    characters_field: str
+
+    def count(self, upload: Upload) -> int:
+        return int(getattr(upload, self.count_field))
+
+    def scan(self, upload: Upload, condition: Condition) -> NameScan:
+        """Return the work of evaluating a condition on all names."""
+        characters = getattr(upload, self.characters_field)
+        purchases = min(upload.deal_count, upload.customer_count * upload.gem_count, MAX_CHARGED_ROWS)
+        return NameScan.of(self.count(upload), characters, condition, purchases)
+
+    def scan_of(self, names: int, upload: Upload, condition: Condition) -> NameScan:
+        """Return the work of evaluating a condition on some of the names, which may be the longest."""
+        purchases = names * max(upload.customer_count, upload.gem_count)
+        return NameScan.of(names, None, condition, purchases)
+
+    def select(self, upload: Upload, condition: Condition) -> SnapshotQuerySet[Any]:
+        if condition.is_folded:
+            ensure_names_folded(upload)
+        rows: SnapshotQuerySet[Any] = self.model._default_manager.filter(upload=upload)
+        return rows.filter(condition.q)
+
+
+CUSTOMERS: Final = NameTable("customer", Customer, "customer_count", "customer_characters")
+GEMS: Final = NameTable("gem", Gem, "gem_count", "gem_characters")
+#: Translates a condition on names to a condition on deals or purchases.
+NameLookup = Callable[[NameTable, Condition], Q]
+
+
+def _names_in_subquery(upload: Upload) -> NameLookup:
+    return lambda table, condition: in_subquery(table.column, table.select(upload, condition))
+
+
+def in_subquery(column: str, names: SnapshotQuerySet[Any]) -> Q:
     """Match rows with one of these names. The double negation forces a hashed subplan instead of a join."""
     return ~Q(~Q((f"{column}__in", names.values("pk"))))
 
@@ -126,10 +233,11 @@ class SelectedNames:
     """The selected customers or gems of an upload.
 
     If they ``are_few``, ``condition`` lists them, and ``deal_count`` is the number of all their deals. Several names
-    with more than ``max_deals`` deals are not few, because a scan is faster.
+    with more than ``max_deals`` deals are not few, because a scan is faster. ``scan`` describes the search for them.
     """
 
-    def __init__(self, column: str, names: SnapshotQuerySet[Any], max_deals: float) -> None:
+    def __init__(self, column: str, names: SnapshotQuerySet[Any], scan: NameScan, max_deals: float) -> None:
+        self.scan = scan
         first = list(names.values_list("pk", "deal_count")[: _MAX_INLINE_NAMES + 1])
         first_are_all = len(first) <= _MAX_INLINE_NAMES
         self.count = len(first) if first_are_all else names.count()
@@ -138,7 +246,7 @@ class SelectedNames:
         if self.are_few:
             self.condition = Q((f"{column}__in", [pk for pk, _ in first]))
         else:
-            self.condition = _in_subquery(column, names)
+            self.condition = in_subquery(column, names)
 
 
 class SelectedDeals:
@@ -150,15 +258,21 @@ class SelectedDeals:
 
     @cached_property
     def customers(self) -> SelectedNames | None:
-        if not self.selection.customers:
-            return None
-        return SelectedNames(
-            "customer", self.selection.customers_of(self.upload), self.upload.deal_count / RANDOM_ACCESS_COST
-        )
+        condition = self.selection.customers
+        max_deals = self.upload.deal_count / RANDOM_ACCESS_COST
+        return self._look_up(CUSTOMERS, condition, max_deals) if condition else None
 
     @cached_property
     def gems(self) -> SelectedNames | None:
-        return SelectedNames("gem", self.selection.gems_of(self.upload), math.inf) if self.selection.gems else None
+        return self._look_up(GEMS, self.selection.gems) if self.selection.gems else None
+
+    @cached_property
+    def _names_of_alternatives(self) -> list[SelectedNames]:
+        return [self._look_up(table, condition) for table, condition in self.selection.names_of_alternatives()]
+
+    def _look_up(self, table: NameTable, condition: Condition, max_deals: float = math.inf) -> SelectedNames:
+        scan = table.scan(self.upload, condition)
+        return SelectedNames(table.column, table.select(self.upload, condition), scan, max_deals)
 
     @property
     def customer_count(self) -> int:
@@ -184,20 +298,20 @@ class SelectedDeals:
         return rows
 
     @property
+    def _many_names(self) -> list[SelectedNames]:
+        """The names that statements select by a subquery."""
+        selected = [self.customers, self.gems, *self._names_of_alternatives]
+        return [names for names in selected if names and not names.are_few]
+
+    @property
     def lookup_set_sizes(self) -> list[int]:
         """The numbers of names in the hashed subqueries in which each deal is looked up."""
-        return [names.count for names in (self.customers, self.gems) if names and not names.are_few]
+        return [names.count for names in self._many_names]
 
     @property
     def names_to_search_again(self) -> NameScan:
-        """The names that each further statement searches again, because it contains the subquery."""
-        customers, gems, selection = self.customers, self.gems, self.selection
-        scan = NameScan()
-        if selection.search_customers and customers and not customers.are_few:
-            scan += selection.customers_to_read(self.upload)
-        if selection.search_gems and gems and not gems.are_few:
-            scan += selection.gems_to_read(self.upload)
-        return scan
+        """The names that each further statement reads again, because it contains the subquery."""
+        return sum((names.scan for names in self._many_names), NameScan())
 
     def deals(self, *, by_date: bool = False) -> SnapshotQuerySet[Deal]:
         """Return the deals, which the caller orders by date if ``by_date``.
@@ -218,4 +332,5 @@ class SelectedDeals:
         for names in (self.customers, self.gems):
             if names:
                 condition &= names.condition
-        return condition
+        looked_up = iter(self._names_of_alternatives)  # in the order in which the conditions are translated
+        return condition & self.selection.condition_of_alternatives(lambda *_: next(looked_up).condition)

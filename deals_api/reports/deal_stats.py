@@ -34,6 +34,7 @@ from django.db.models.functions import Cast
 from deals_api.errors import BadInput, LimitExceeded
 from deals_api.models import Customer, Gem, MoneyField
 from deals_api.reports.deal_filter import SelectedDeals
+from deals_api.reports.filters import MEASURE_COLUMNS
 
 
 class DealStatsKey(Enum):
@@ -72,15 +73,6 @@ class DealStats:
     average_total: Decimal
 
 
-#: Aliases of the measures in the query, which must differ from the names of the model's fields.
-MEASURE_COLUMNS: Final = {
-    "deal_count": "deals_counted",
-    "quantity": "quantity_sum",
-    "total": "total_sum",
-    "min_total": "total_min",
-    "max_total": "total_max",
-    "average_total": "total_average",
-}
 #: Measures that are computed from deals; the others are also stored by customer and gem.
 _EXTREMES: Final = {"min_total", "max_total"}
 _MILLION: Final = 1_000_000

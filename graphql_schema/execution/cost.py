@@ -55,7 +55,8 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 from deals_api.db_vendor import StatementsTimedOut, StatementTimer
 from deals_api.errors import LimitExceeded
-from deals_api.reports.deal_filter import RANDOM_ACCESS_COST, NameScan
+from deals_api.reports.conditions import NameScan
+from deals_api.reports.deal_filter import MAX_CHARGED_ROWS, RANDOM_ACCESS_COST
 from graphql_schema.execution.document_limits import (
     count_overlapping_fields,
     count_selections,
@@ -75,6 +76,11 @@ _FIELD_PAIRS_PER_NODE: Final = 15
 STATEMENT_COST: Final = 15
 #: Build a statement with groups and aggregates: 3 to 4 ms more.
 _GROUPING_COST: Final = 35
+#: Build a statement that joins rows with their names: 1 ms more.
+_JOIN_COST: Final = 15
+
+#: Build one condition of a filter: 0.1 to 0.3 ms in each statement.
+_CONDITION_COST: Final = 2
 
 # Costs of the response
 
@@ -110,8 +116,16 @@ _NAMED_GROUPS_PER_NODE: Final = 6
 _READ: Final = 2_000
 #: Keep the first names in an order without an index; long names with a common prefix: 0.9 s.
 _SORT_NAMES: Final = 10_000
+#: Join a row with its name, and keep the first rows in the order of names: 0.4 s, 0.6 s if there are 100,000 names.
+_SORT_BY_NAME: Final = 6_000
 #: Convert a name to bytes for a substring search: 200 ms.
 _CONVERT: Final = 3_000
+#: Compare one more value, or look for a name in a list: 10 to 25 ms.
+_COMPARE: Final = 250
+#: Look up a purchase by its customer and gem.
+_PURCHASE_LOOKUP: Final = 10_000
+#: Read a purchase of a customer or gem, and look its name up in a set.
+_PURCHASE: Final = 10_000
 #: Look up a name in a set: 100 ms if the set has thousands of names, 250 ms if it has 100,000.
 _LOOKUP: Final = 1_500
 #: Size of the set in which a lookup costs twice as much as in a small one.
@@ -123,9 +137,6 @@ _PERIOD: Final = 1_500
 #: Sort a row within its parent: 0.8 to 1 s; 2 s by a column of another table.
 _RANK: Final = 13_000
 _RANK_JOINED: Final = 27_000
-#: Maximum number of rows that a field is charged for: a query accepted for a million deals is accepted for larger
-#: files too, and takes longer.
-_MAX_ROWS: Final = 1_000_000
 
 #: Metadata of an argument that sets a number of objects: the name of the limit that bounds it.
 SIZE_LIMIT: Final = "size_limit"
@@ -357,14 +368,31 @@ class CostBudget:
         self._consume_rows(rows, _READ + _lookup_cost(sets))
 
     def read_names(self, scan: NameScan) -> None:
-        """Charge for reading names, and for searching some of them for a substring."""
+        """Charge for reading and comparing names, and for searching some of them for a substring."""
         self.read_rows(scan.names)
-        self._consume_rows(scan.searched, _CONVERT)
+        self.consume(scan.conditions * _CONDITION_COST)
+        for operations, cost_per_million in (
+            (scan.comparisons, _COMPARE),
+            (scan.searched, _CONVERT),
+            (scan.purchase_lookups, _PURCHASE_LOOKUP),
+            (scan.purchases, _PURCHASE),
+        ):
+            self.consume(operations * cost_per_million // 1_000_000)
         self.consume(scan.characters // _CHARACTERS_PER_NODE)
+
+    def compare(self, rows: int, comparisons: int) -> None:
+        """Charge for building comparisons, and evaluating them for each row."""
+        self.consume(comparisons * _CONDITION_COST)
+        self.consume(min(rows, MAX_CHARGED_ROWS) * comparisons * _COMPARE // 1_000_000)
 
     def sort_names(self, names: int) -> None:
         """Charge for finding the first names in an order without an index."""
         self._consume_rows(names, _SORT_NAMES)
+
+    def sort_by_name(self, rows: int) -> None:
+        """Charge for finding the first rows in the order of the names of their customers or gems."""
+        self.consume(_JOIN_COST)
+        self._consume_rows(rows, _SORT_BY_NAME)
 
     def fetch_rows(self, rows: int) -> None:
         """Charge for fetching rows through an index."""
@@ -395,7 +423,7 @@ class CostBudget:
         self.consume(added)
 
     def _consume_rows(self, rows: int, cost_per_million: int) -> None:
-        self.consume(min(rows, _MAX_ROWS) * cost_per_million // 1_000_000)
+        self.consume(min(rows, MAX_CHARGED_ROWS) * cost_per_million // 1_000_000)
 
     @contextmanager
     def enforce_query_limits(self) -> Iterator[None]:

@@ -196,39 +196,42 @@ def count_overlapping_fields(document: DocumentNode) -> int:
 
 
 def check_values(document: DocumentNode, variables: dict[str, Any]) -> None:
-    """Check the lists, strings and numbers of the document and of its variables.
+    """Check the lists, strings, numbers and nesting of the values in a document and in its variables.
 
     Raises: LimitExceeded.
     """
     limits = settings.DEALS_LIMITS
-    pending: list[Any] = [variables]
-    visit(document, _ValueCollector(pending))
+    collector = _ValueCollector()
+    visit(document, collector)
+    pending = [(value, 0) for value in (*collector.values, *variables.values())]
     while pending:
-        value = pending.pop()
+        value, level = pending.pop()
         if isinstance(value, str) and len(value) > limits.max_string_length:
             raise LimitExceeded(f"A string is over {limits.max_string_length} characters.")
-        if isinstance(value, list | tuple):
-            if len(value) > limits.max_list_argument:
-                raise LimitExceeded(f"A list has more than {limits.max_list_argument} values.")
-            pending.extend(value)
-        elif isinstance(value, dict):
-            pending.extend(value.values())
+        if isinstance(value, list) and len(value) > limits.max_list_argument:
+            raise LimitExceeded(f"A list has more than {limits.max_list_argument} values.")
+        if isinstance(value, list | dict):
+            _check_levels(level + 1)
+            parts = value.values() if isinstance(value, dict) else value
+            pending.extend((part, level + 1) for part in parts)
+
+
+def _check_levels(levels: int) -> None:
+    """Limit the nesting of values, which graphql-core and the filters read recursively."""
+    _check_limit("levels of values", levels, settings.DEALS_LIMITS.max_query_depth)
 
 
 class _ValueCollector(Visitor):
-    """Collects the strings and lists of a document, and limits their nesting.
+    """Collects the strings and lists of a document, and limits their nesting."""
 
-    graphql-core compares values recursively; deeper ones would exceed Python's recursion limit.
-    """
-
-    def __init__(self, values: list[Any]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.values = values
+        self.values: list[Any] = []
         self.levels = 0
 
     def open_level(self, *_: Any) -> None:
         self.levels += 1
-        _check_limit("levels of values", self.levels, settings.DEALS_LIMITS.max_query_depth)
+        _check_levels(self.levels)
 
     def close_level(self, *_: Any) -> None:
         self.levels -= 1

@@ -12,7 +12,8 @@ from django.db.models import QuerySet
 from deals_api.models import SnapshotQuerySet, SnapshotRow
 from graphql_schema.execution.batching import peers_of
 from graphql_schema.execution.context import OperationContext
-from graphql_schema.execution.pagination import CursorSide, PageSpec, RowsByParent, RowSource
+from graphql_schema.execution.filtered_rows import FilteredRows
+from graphql_schema.execution.pagination import CursorSide, Order, PageSpec, RowsByParent, RowSource
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ class RelatedRows(RowSource[Any]):
         relation: Relation,
         parent: SnapshotRow,
         info: strawberry.Info[OperationContext, None],
-        filtered_rows: Callable[[], QuerySet[Any]] | None = None,
+        filtered_rows: FilteredRows | None = None,
     ) -> None:
         self.relation = relation
         self.list_name = f"{type(parent).__name__}.{info.field_name}"
@@ -55,7 +56,7 @@ class RelatedRows(RowSource[Any]):
 
     def read_page(self, spec: PageSpec[Any]) -> list[Any]:
         def load(parents: list[Any]) -> dict[int, list[Any]]:
-            return self._read_rows(parents, ranked=True).pages(spec)
+            return self._read_rows(parents, spec.order).pages(spec)
 
         return self._load_once("page", load)[self._parent.pk]
 
@@ -73,28 +74,34 @@ class RelatedRows(RowSource[Any]):
     def _load_once(self, part: Hashable, load: Callable[[list[Any]], T]) -> T:
         return peers_of(self._parent).load_once((self._field_key, part), load)
 
-    def _read_rows(self, parents: list[Any], *, ranked: bool = False) -> RowsByParent[Any]:
+    def _read_rows(self, parents: list[Any], order: Order | None = None) -> RowsByParent[Any]:
         """Charge for reading the child rows of these parents, and return them.
 
-        ``ranked``: the statement sorts the rows of each parent.
+        ``order``: the order in which the statement sorts the rows of each parent.
         """
         # The same parent may occur several times.
         counts = {parent.pk: getattr(parent, self.relation.count_column) for parent in parents}
-        self._charge(sum(counts.values()), ranked=ranked and len(counts) > 1)
-        return RowsByParent(self._all_rows(), self.relation.parent_path, list(counts))
+        self._charge(sum(counts.values()), order if len(counts) > 1 else None, order)
+        return RowsByParent(self._all_rows(sum(counts.values())), self.relation.parent_path, list(counts))
 
-    def _charge(self, row_count: int, *, ranked: bool) -> None:
-        """Charge for reading ``row_count`` child rows, which are found through an index or by a scan."""
-        relation = self.relation
-        if ranked:
-            self._budget.rank_rows(row_count, joined="__" in relation.parent_path)
-        elif relation.has_index:
+    def _charge(self, row_count: int, ranked_by: Order | None, order: Order | None) -> None:
+        """Charge for reading ``row_count`` child rows, which are found through an index or by a scan, and sorting them.
+
+        ``ranked_by``: the order in which the rows of each parent are ranked.
+        """
+        relation, is_joined = self.relation, order is not None and order.is_joined
+        if ranked_by:
+            self._budget.rank_rows(row_count, joined=is_joined or "__" in relation.parent_path)
+            return
+        if relation.has_index:
             self._budget.fetch_rows(row_count)
+        if is_joined:
+            self._budget.sort_by_name(row_count)
 
-    def _all_rows(self) -> QuerySet[Any]:
+    def _all_rows(self, row_count: int) -> QuerySet[Any]:
         """Return the rows from which those of the parents are selected, and charge for a filter or a scan."""
         if self._filtered_rows:
-            return self._filtered_rows()
+            return self._filtered_rows(row_count)
         rows: SnapshotQuerySet[Any] = self.relation.model._default_manager.all()  # type: ignore[assignment]
         if self.relation.has_index:
             return rows

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from django.db.models import Q
-
-from deals_api.models import Deal, SnapshotQuerySet, Upload
-from deals_api.reports.deal_filter import DealSelection, NameScan, SelectedDeals
+from deals_api.models import Deal, Upload
+from deals_api.reports.conditions import Condition
+from deals_api.reports.deal_filter import DealSelection, NameTable, SelectedDeals
 from graphql_schema.execution.cost import CostBudget
 from graphql_schema.execution.pagination import Order, QuerySetRows
 
@@ -26,12 +25,13 @@ _INDEXED_ORDERS: Final = {
 
 
 class NameRows(QuerySetRows[Any]):
-    """The customers or gems of one upload that meet a condition; ``scan`` describes reading all of them."""
+    """The customers or gems of one upload that meet a condition."""
 
-    def __init__(self, rows: SnapshotQuerySet[Any], condition: Q, scan: NameScan, budget: CostBudget) -> None:
-        super().__init__(rows.filter(condition))
+    def __init__(self, table: NameTable, upload: Upload, condition: Condition, budget: CostBudget) -> None:
+        super().__init__(table.select(upload, condition))
         self._is_filtered = bool(condition)
-        self._scan = scan
+        self._scan = table.scan(upload, condition)
+        self._count = table.count(upload)
         self._budget = budget
 
     def charge(self, order: Order) -> None:
@@ -39,11 +39,11 @@ class NameRows(QuerySetRows[Any]):
         if self._is_filtered or not is_indexed:
             self._budget.read_names(self._scan)
         if not is_indexed:
-            self._budget.sort_names(self._scan.names)
+            self._budget.sort_names(self._count)
 
     def count(self) -> int:
         if not self._is_filtered:
-            return self._scan.names
+            return self._count
         self._budget.read_names(self._scan)
         return super().count()
 
@@ -59,6 +59,8 @@ class DealRows(QuerySetRows[Deal]):
     def charge(self, order: Order) -> None:
         if self._selected.selection or order.name not in _INDEXED_ORDERS:
             self._charge_for_all()
+        if order.is_joined:
+            self._budget.sort_by_name(self._selected.rows_to_read)
 
     def count(self) -> int:
         if not self._selected.selection:
@@ -68,7 +70,9 @@ class DealRows(QuerySetRows[Deal]):
 
     def _charge_for_all(self) -> None:
         self._budget.read_names(self._selected.names_to_search_again)
-        self._budget.read_rows(self._selected.rows_to_read, sets=self._selected.lookup_set_sizes)
+        rows = self._selected.rows_to_read
+        self._budget.read_rows(rows, sets=self._selected.lookup_set_sizes)
+        self._budget.compare(rows, self._selected.selection.comparisons)
 
 
 def select_deals(upload: Upload, selection: DealSelection, budget: CostBudget) -> SelectedDeals:

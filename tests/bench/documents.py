@@ -32,6 +32,11 @@ _SIZE_ARGUMENTS: Final = ("first", "last", "limit")
 _OMITTED_ARGUMENTS: Final = ("after", "before", "upload")
 #: Maximum depth of objects; a page has two levels.
 _MAX_DEPTH: Final = 9
+#: Conditions that search for a text, and that compare names.
+_SEARCHES: Final = ("contains", "startsWith", "iContains", "iStartsWith")
+#: Fields of filters with nested filters, and the maximum nesting.
+_COMBINATIONS: Final = ("AND", "OR", "NOT")
+_MAX_COMBINATIONS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -154,22 +159,36 @@ class _Generator:
             return f"${variable}"
         return to_literal(value)
 
-    def value(self, type_: Any, name: str) -> Any:
-        """Return a value for the argument or input field with this name."""
+    def value(self, type_: Any, name: str, level: int = 0) -> Any:
+        """Return a value for the argument or input field with this name; ``level`` counts nested filters."""
         type_ = get_nullable_type(type_)
         if is_list_type(type_):
-            return [self.value(type_.of_type, name) for _ in range(self.draw(st.sampled_from([1, 2, 4, 30])))]
+            sizes = [0, 1, 2, 3, 8] if name in _COMBINATIONS else [1, 2, 4, 30]
+            return [self.value(type_.of_type, name, level) for _ in range(self.draw(st.sampled_from(sizes)))]
         if isinstance(type_, GraphQLEnumType):
             return EnumValue(self.draw(st.sampled_from(sorted(type_.values))))
         if isinstance(type_, GraphQLInputObjectType):
-            keys = self.draw(st.lists(st.sampled_from(sorted(type_.fields)), min_size=1, max_size=3, unique=True))
-            # ``eq`` and ``in`` of a NameFilter take the names of the field that has the filter.
-            inherited = name if type_.name == "NameFilter" else None
-            return {key: self.value(type_.fields[key].type, (key != "contains" and inherited) or key) for key in keys}
+            return self.input_object(type_, name, level)
         return self.draw(st.sampled_from(list(self.scalars(type_.name, name))))
 
+    def input_object(self, type_: GraphQLInputObjectType, name: str, level: int) -> dict[str, Any]:
+        names = [key for key in sorted(type_.fields) if key not in _COMBINATIONS]
+        keys = self.draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True))
+        if "AND" in type_.fields and level < _MAX_COMBINATIONS and self.one_in(2):
+            keys.append(self.draw(st.sampled_from(_COMBINATIONS)))
+        # Comparisons of a NameFilter take the names of the field that has the filter.
+        inherited = name if type_.name == "NameFilter" else None
+        return {
+            key: self.value(
+                type_.fields[key].type,
+                (key not in _SEARCHES and inherited) or key,
+                level + (key in _COMBINATIONS),
+            )
+            for key in keys
+        }
+
     def scalars(self, type_name: str, name: str) -> Sequence[Any]:
-        if type_name == "String" and name == "contains":
+        if type_name == "String" and name in _SEARCHES:
             return self.values.substrings
         if type_name == "String":
             return self.values.names.get(name, ["", "e", "а", "1", "-2", "resplendent", "нет такого"])

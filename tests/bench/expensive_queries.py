@@ -17,7 +17,15 @@ _HAVING: Final = "having: {averageTotal: {gte: 1}, minTotal: {gte: 0}}"
 
 
 def expensive_queries(values: SampleValues) -> Iterator[Query]:
-    for text in (*_stats(), *_lists(), *_relations(), *_rows(), *_large_documents(), *_introspection()):
+    for text in (
+        *_stats(),
+        *_lists(),
+        *_combinations(),
+        *_relations(),
+        *_rows(),
+        *_large_documents(),
+        *_introspection(),
+    ):
         yield Query(f"query ($n: Int! = 20) {text}" if "$n" in text else text)
     yield from _filters(values)
     yield from _searches(values)
@@ -67,6 +75,47 @@ def _lists() -> Iterator[str]:
         'gems(first: 1, orderBy: BUYER_COUNT_ASC, filter: {name: {contains: "а"}}) {totalCount nodes {id}}',
     ):
         yield "{%s}" % times(20, field)
+
+
+#: Alternatives that no generated deal meets, so that all of them are evaluated.
+_UNMET: Final = ("total: {gt: 90000}", "quantity: {lt: 1}", 'date: {lt: "2001-01-01T00:00:00Z"}', "total: {in: [0]}")
+
+
+def _combinations() -> Iterator[str]:
+    """Yield filters with many comparisons for each row, deep ones, and those that look for purchases."""
+    comparisons = [f"{{{_UNMET[number % len(_UNMET)]}}}" for number in range(64)]
+    either = f'{_NAMES}, OR: [{{customer: {{iContains: "E"}}, total: {{gt: 1}}}}, {{gem: {{startsWith: "Р"}}}}]'
+    for count in (2, 8, 24, 64):
+        some = ", ".join(comparisons[:count])
+        for conditions in (
+            f"OR: [{some}]",
+            f"NOT: {{AND: [{{NOT: {{OR: [{some}]}}}}]}}",
+            f"{either}, NOT: {{OR: [{some}]}}",
+        ):
+            yield "{deals(first: 1, orderBy: TOTAL_ASC, filter: {%s}) {totalCount nodes {id}}}" % conditions
+            yield "{dealStats(by: [MONTH], limit: $n, filter: {%s}) {nodes %s}}" % (conditions, _ALL_FIELDS)
+    deep = '{total: {gt: 90000}, gem: {contains: "а"}}'
+    for name in ("OR", "AND", "OR", "AND"):
+        deep = '{%s: [%s, {customer: {contains: "1"}}, {NOT: {gem: {iEq: "x"}}}]}' % (name, deep)
+    yield "{deals(first: 1, orderBy: DATE_ASC, filter: %s) {totalCount nodes {id}}}" % deep
+    searches = ", ".join('{username: {iContains: "%s"}}' % (str(number) * 4) for number in range(20))
+    yield "{customers(first: 1, filter: {OR: [%s]}) {totalCount nodes {id}}}" % searches
+    for bought in ('{contains: "а"}', '{contains: "1"}', '{iStartsWith: "р"}', '{eq: "Рубин"}', '{contains: "-2"}'):
+        for condition in ("%s", "NOT: {%s}", "OR: [{%s}, {dealCount: {lt: 1}}]"):
+            customers = condition % ("boughtGem: %s" % bought)
+            gems = condition % 'boughtBy: {contains: "1"}'
+            yield "{customers(first: 1, orderBy: GEM_COUNT_ASC, filter: {%s}) {totalCount nodes {id}}}" % customers
+            yield "{gems(first: 1, orderBy: FIRST_DEAL_ASC, filter: {%s}) {totalCount nodes {id}}}" % gems
+            yield "{gems(first: $n) {nodes {buyers(first: 1, filter: {%s}) {totalCount nodes {id}}}}}" % customers
+    for order in ("CUSTOMER_ASC", "CUSTOMER_DESC", "GEM_ASC", "GEM_DESC"):
+        for conditions in ("", "total: {gt: 1}", 'customer: {contains: "1"}'):
+            page = "deals(first: $n, orderBy: %s, filter: {%s}) {edges {cursor node {id}}}" % (order, conditions)
+            yield "{%s}" % page
+        yield "{customers(first: $n) {nodes {deals(first: 1, orderBy: %s) {nodes {id}}}}}" % order
+        yield "{gems(first: $n) {nodes {purchases(first: 1, orderBy: %s) {nodes {id}}}}}" % order
+    purchases = 'filter: {OR: [{customer: {contains: "1"}}, {gem: {iContains: "Р"}, total: {lt: 1}}]}'
+    yield "{customers(first: $n) {nodes {purchases(first: 1, %s) {totalCount nodes {id}}}}}" % purchases
+    yield "{gems(first: $n) {nodes {purchases(first: 1, %s) {totalCount nodes {id}}}}}" % purchases
 
 
 def _relations() -> Iterator[str]:

@@ -113,10 +113,13 @@ def sample_values(client: Client) -> SampleValues:
     half, quarter = longest[: len(longest) // 2], longest[: len(longest) // 4]
     near_misses = (f"x{half}", f"{half}x", f"{quarter}x{quarter}", f"{longest[:1]}x")
     return SampleValues(
-        names={"username": usernames, "customer": usernames, "name": gems, "gem": gems},
+        names={
+            **dict.fromkeys(("username", "customer", "boughtBy"), usernames),
+            **dict.fromkeys(("name", "gem", "boughtGem"), gems),
+        },
         dates=[first["date"], "2019-07-01T00:00:00Z", last["date"]],
         ids=[customers[0]["id"], data["gems"]["nodes"][0]["id"], first["id"], data["currentUpload"]["id"]],
-        substrings=("", "e", "а", "1", longest[:1], half, longest, *near_misses, "x" * 255, "x" * 256),
+        substrings=("", "e", "а", "1", longest[:1], half, longest, *near_misses, "x" * 255, "x" * 256, longest.upper()),
     )
 
 
