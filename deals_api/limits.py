@@ -45,6 +45,9 @@ class Limits:
     #: Largest response with data; exports are exempt, because they are streamed.
     max_response_bytes: int = _limit(8 * 1024 * 1024, "MAX_RESPONSE_BYTES", "bytes")
 
+    #: Time to select and sort the deals of an export with a filter or an order; on SQLite, CPU time.
+    max_export_seconds: int = _limit(30, "MAX_EXPORT_SECONDS", "seconds", maximum=3_600)
+
     # Limits of one GraphQL operation
 
     #: Largest accepted request body. The maximum is that of Django's ``DATA_UPLOAD_MAX_MEMORY_SIZE``.

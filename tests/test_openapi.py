@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -253,6 +255,10 @@ class Requests:
         return self.send(Origin="https://evil.example")
 
     def limit_exceeded(self) -> Any:
+        if "exports" in self.path:
+            compared = [{"total": {"gt": number}} for number in range(80)]
+            conditions = json.dumps({"OR": compared, "NOT": {"OR": compared}})
+            return self.send(f"?filter={quote(conditions)}")
         body = b" " * (self.settings.DEALS_LIMITS.max_response_bytes + 1)
         self.patch.setattr(views, "top_clients_json", lambda _: body)
         return self.send()

@@ -15,8 +15,8 @@ from deals_api.rest.openapi_examples import EXPORTS, TOP_CLIENTS
 from deals_api.rest.openapi_schemas import BINARY, TEXT, components, ref
 from deals_api.rest.preferences import REPRESENTATION
 from deals_api.rest.serializers import (
-    CsvExportParameters,
-    ExportParameters,
+    DealsCsvExportParameters,
+    DealsExportParameters,
     TopClientsCsvExportParameters,
     TopClientsExportParameters,
     TopClientsParameters,
@@ -140,20 +140,20 @@ upload: Final = _operation(
 )
 
 
-def _export(file: str, parameters: type[serializers.Serializer[Any]]) -> Callable[[F], F]:
+def _export(file: str, parameters: type[serializers.Serializer[Any]], *codes: str) -> Callable[[F], F]:
     # Generated clients know text, but return NDJSON only as bytes: openapi-generator raises an error for other formats.
     media_type, schema = ("text/csv", TEXT) if file.endswith(".csv") else ("application/x-ndjson", BINARY)
     file_name = _header("Content-Disposition", [200], "`attachment`, with the date and the snapshot of the upload.")
     return _operation(
         _success(schema, "A stream. An aborted stream ends without its last chunk.", EXPORTS[file], media_type),
-        _COMMON_CODES | {"invalid", "upload_not_retained"},
+        _COMMON_CODES | {"invalid", "upload_not_retained", *codes},
         [*_CONDITIONAL, parameters, file_name],
         tags=["exports"],
         operation_id=file.replace(".", "_").replace("-", "_"),
     )
 
 
-deals_csv: Final = _export("deals.csv", CsvExportParameters)
-deals_ndjson: Final = _export("deals.ndjson", ExportParameters)
+deals_csv: Final = _export("deals.csv", DealsCsvExportParameters, "limit_exceeded")
+deals_ndjson: Final = _export("deals.ndjson", DealsExportParameters, "limit_exceeded")
 top_clients_csv: Final = _export("top-clients.csv", TopClientsCsvExportParameters)
 top_clients_ndjson: Final = _export("top-clients.ndjson", TopClientsExportParameters)

@@ -17,6 +17,10 @@ from deals_api.formats import dump_json, format_money
 from deals_api.global_ids import parse_snapshot
 from deals_api.ingest.report import UploadReport
 from deals_api.query_parameters import first_error
+from deals_api.reports.deal_filter import DealSelection
+from deals_api.reports.filter_json import InvalidFilter, parse_filter
+from deals_api.reports.filters import DealFilter
+from deals_api.reports.orders import DealOrder
 from deals_api.reports.top_clients import DEFAULT_LIMIT, TopClient
 
 # Query parameters and form
@@ -58,6 +62,27 @@ class SnapshotField(_QueryParameterField):
         return parse_snapshot(data)
 
 
+@extend_schema_field({"type": "string"})
+class DealFilterField(_QueryParameterField):
+    """A filter of deals in JSON; the text is kept, because it identifies the response."""
+
+    def to_internal_value(self, data: str) -> tuple[str, DealSelection]:
+        try:
+            return data, parse_filter(data, DealFilter).selection()
+        except InvalidFilter as error:
+            raise serializers.ValidationError(str(error)) from None
+
+
+@extend_schema_field({"type": "string", "enum": [order.name for order in DealOrder]})
+class DealOrderField(_QueryParameterField):
+    """The name of an order of deals."""
+
+    def to_internal_value(self, data: str) -> DealOrder:
+        if data not in DealOrder.__members__:
+            raise serializers.ValidationError(f"Expected one of {', '.join(DealOrder.__members__)}.")
+        return DealOrder[data]
+
+
 def reject_unknown(parameters: MultiValueDict[str, Any], known: Container[str] = (), kind: str = "parameter") -> None:
     """Raises: ValidationError for the first unknown or repeated name."""
     if error := first_error(parameters, known, kind):
@@ -89,6 +114,17 @@ class ExportParameters(QueryParameters):
     )
 
 
+class DealsExportParameters(ExportParameters):
+    filter = DealFilterField(
+        required=False,
+        help_text="Only the deals that meet these conditions: the JSON of the GraphQL input `DealFilter`, such as "
+        '`{"gem": {"iStartsWith": "руб"}, "total": {"gte": 1000}}`.',
+    )
+    orderBy = DealOrderField(  # noqa: N815, the name of the argument in GraphQL
+        required=False, help_text="Sort order: a value of the GraphQL enum `DealOrder`. Default: `FILE_ASC`."
+    )
+
+
 class CsvExportParameters(ExportParameters):
     raw = FlagField(
         default="0",
@@ -98,6 +134,10 @@ class CsvExportParameters(ExportParameters):
         "(`\ufe66`, `\ufe62`, `\ufe63`, `\ufe6b`), tab and carriage return, at the beginning of a name or after a "
         "semicolon, also after blanks.",
     )
+
+
+class DealsCsvExportParameters(DealsExportParameters, CsvExportParameters):
+    pass
 
 
 class TopClientsExportParameters(TopClientsParameters, ExportParameters):

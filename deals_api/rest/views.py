@@ -23,6 +23,8 @@ from deals_api.ingest.report import report_upload
 from deals_api.models import Upload
 from deals_api.reports import exports
 from deals_api.reports import top_clients as top_clients_report
+from deals_api.reports.deal_filter import ALL_DEALS
+from deals_api.reports.orders import DealOrder
 from deals_api.reports.top_clients import DEFAULT_LIMIT
 from deals_api.response_size import check_response_size
 from deals_api.rest import openapi
@@ -35,8 +37,8 @@ from deals_api.rest.renderers import (
     FixedRendererNegotiation,
 )
 from deals_api.rest.serializers import (
-    CsvExportParameters,
-    ExportParameters,
+    DealsCsvExportParameters,
+    DealsExportParameters,
     QueryParameters,
     TopClientsCsvExportParameters,
     TopClientsExportParameters,
@@ -140,7 +142,7 @@ class _UploadAccepted(Response):
 
 
 class ExportViewSet(ViewSet):
-    """Download complete tables of any retained upload."""
+    """Download tables of any retained upload."""
 
     renderer_classes = [ExactJSONRenderer]
     content_negotiation_class = FixedRendererNegotiation
@@ -151,14 +153,14 @@ class ExportViewSet(ViewSet):
 
     @openapi.deals_csv
     def deals_csv(self, request: Request) -> HttpResponseBase:
-        """Download all deals as CSV, in the columns and the order of the uploaded file."""
-        params = _validated(CsvExportParameters, request)
+        """Download all or selected deals as CSV, in the columns and by default in the order of the uploaded file."""
+        params = _validated(DealsCsvExportParameters, request)
         return stream(request._request, _deals(params), _csv_format(params))
 
     @openapi.deals_ndjson
     def deals_ndjson(self, request: Request) -> HttpResponseBase:
-        """Download all deals in the order of the uploaded file, one JSON object per line."""
-        return stream(request._request, _deals(_validated(ExportParameters, request)), NDJSON)
+        """Download all or selected deals, by default in the order of the uploaded file, one JSON object per line."""
+        return stream(request._request, _deals(_validated(DealsExportParameters, request)), NDJSON)
 
     @openapi.top_clients_csv
     def top_clients_csv(self, request: Request) -> HttpResponseBase:
@@ -177,8 +179,9 @@ def _csv_format(params: dict[str, Any]) -> Format:
 
 
 def _deals(params: dict[str, Any]) -> Export:
-    upload = _requested_upload(params)
-    return Export("deals", upload, [], exports.deals(upload))
+    upload, order = _requested_upload(params), params.get("orderBy", DealOrder.FILE_ASC)
+    text, selection = params.get("filter", ("", ALL_DEALS))
+    return Export("deals", upload, [text, order.name], exports.deals(upload, selection, order))
 
 
 def _top_clients(params: dict[str, Any]) -> Export:
