@@ -450,6 +450,24 @@ def test_combinations_of_deal_filters(conditions: str, count: int) -> None:
     assert data(f"{{deals(filter: {conditions}) {{totalCount}}}}") == {"deals": {"totalCount": count}}
 
 
+@pytest.mark.parametrize(
+    ("conditions", "count"),
+    [
+        ("{NOT: {}}", 0),
+        ("{NOT: {NOT: {}}}", 2),
+        ("{OR: []}", 0),
+        ('{OR: [{}, {username: {eq: "ann"}}]}', 2),
+        ('{OR: [{OR: []}, {username: {eq: "ann"}}]}', 1),
+        ('{NOT: {OR: [{OR: []}, {username: {eq: "ann"}}]}}', 1),
+        ('{NOT: {boughtGem: {contains: "x"}}, boughtGem: {}}', 2),
+        ('{boughtGem: {eq: "ruby"}, AND: [{boughtGem: {eq: "opal"}}]}', 1),
+    ],
+)
+def test_combinations_of_customer_filters(conditions: str, count: int) -> None:
+    load(deal("ann", "ruby"), deal("ann", "opal"), deal("bob", "opal"))
+    assert data(f"{{customers(filter: {conditions}) {{totalCount}}}}") == {"customers": {"totalCount": count}}
+
+
 def test_bounds_are_exclusive_or_inclusive() -> None:
     load(*(deal(total=str(number), date=f"2020-01-0{number} 00:00:00") for number in range(1, 6)))
     for bounds, expected_totals in {

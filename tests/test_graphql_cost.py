@@ -353,6 +353,29 @@ def test_order_by_a_column_of_another_table_costs_more() -> None:
     assert cost(relation % "gems") > 1.5 * (cost(relation % "purchases") - cost("{customers {nodes {id}}}"))
 
 
+def test_order_of_deals_by_name_costs_more() -> None:
+    load(*many(4000))
+    page = "{deals(first: 1, orderBy: %s) {nodes {id}}}"
+    by_total, by_gem = (response_cost(page % order) for order in ("TOTAL_ASC", "GEM_ASC"))
+    assert by_gem >= by_total + 4 * 6  # Per thousand deals, the sort costs 6 nodes.
+
+
+def test_each_condition_costs_nodes_for_each_row_and_statement() -> None:
+    load(*many(4000, [f"c{number}" for number in range(2000)]))
+    queries = {
+        "deals": "{deals(first: 1, filter: {OR: [%s]}) {nodes {id}}}",
+        "customers": "{customers(first: 1, filter: {OR: [%s]}) {nodes {id}}}",
+        "stats": "{dealStats(filter: {OR: [%s]}) {nodes {total}}}",
+    }
+    for name, query in queries.items():
+        column = "dealCount" if name == "customers" else "quantity"
+        few, many_ = (
+            response_cost(query % ", ".join(f"{{{column}: {{eq: {number}}}}}" for number in range(count)))
+            for count in (2, 22)
+        )
+        assert many_ - few >= 20 * (1 + 2), name  # An input object, and a condition in the statement.
+
+
 def test_every_operation_has_a_base_cost() -> None:
     assert OPERATION_COST < cost("{__typename}") < OPERATION_COST + 5
 
