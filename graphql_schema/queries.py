@@ -12,6 +12,7 @@ from deals_api import models
 from deals_api.global_ids import RowId, read_id, read_upload_id, snapshot_prefix
 from deals_api.limits import Limits
 from graphql_schema import snapshot_fields
+from graphql_schema.comparison import UploadComparison, compare_uploads
 from graphql_schema.connections import Connection, connection_field
 from graphql_schema.execution.batching import link_peers
 from graphql_schema.execution.pagination import CursorScope, Order, Page, PageArguments, PageSpec, QuerySetRows
@@ -75,6 +76,22 @@ class Query:
         found: dict[Any, Any] = find_uploads(info, {key for key in decoded if isinstance(key, uuid.UUID)})
         found |= find_rows(info, {key for key in decoded if isinstance(key, RowId)})
         return [found.get(key) for key in decoded]
+
+    @strawberry.field(
+        description="The differences between two retained uploads: customers and gems that were added, removed or "
+        "changed."
+    )
+    def compare(
+        self,
+        info: Info,
+        base: Annotated[strawberry.ID, strawberry.argument(description="The id of the upload to compare with.")],
+        head: Annotated[
+            strawberry.ID | None,
+            strawberry.argument(description="The id of the other upload; null for the current one."),
+        ] = None,
+    ) -> UploadComparison | None:
+        get_upload = info.context.get_upload
+        return compare_uploads(get_upload(base), get_upload(head), info.context.budget)
 
     @strawberry.field(description="The object with this id; null if it does not exist or is no longer retained.")
     def node(

@@ -61,9 +61,9 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         parse_money,
         'an amount such as "612" or "100.50"',
         name="Money",
-        description="An exact amount in the currency of the file: a decimal without a sign and with at most two "
-        'decimal places, such as "451731" or "100.5", from 0 to 92233720368547758.07. A string, because '
-        "floating-point numbers are inexact. An integer is also accepted as input.",
+        description="An exact amount in the currency of the file: a decimal with at most two decimal places, such as "
+        '"451731" or "100.5", from 0 to 92233720368547758.07. Only a difference may have a sign: "-100.5". A string, '
+        "because floating-point numbers are inexact. An integer is also accepted as input.",
         specified_by_url="https://www.w3.org/TR/xmlschema-2/#decimal",
         serialize=_serialize_money,
     ),

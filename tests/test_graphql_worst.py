@@ -83,9 +83,10 @@ class InProcessClient:
 @pytest.fixture
 def client(tmp_path: Path, limits: Any) -> InProcessClient:
     path = tmp_path / "deals.csv"
-    write_deals(path, ROWS, customers=CUSTOMERS, gems=GEMS, shuffled=True, long_names=True)
-    with path.open("rb") as file:
-        ingest_deals(file, path.name)
+    for seed in (2, 1):
+        write_deals(path, ROWS, customers=CUSTOMERS, gems=GEMS, shuffled=True, long_names=True, seed=seed)
+        with path.open("rb") as file:
+            ingest_deals(file, path.name)
     limits(max_nodes=MAX_NODES)
     return InProcessClient()
 

@@ -101,7 +101,8 @@ def examples_of(document: str) -> Iterator[Example]:
 def run_example(example: Example, server: Server, folder: Path, environment: dict[str, str]) -> str:
     """Return the output of the command, or the body of the response."""
     if example.language == "graphql":
-        return httpx.post(f"{server.url}/graphql/", json={"query": example.text}, timeout=TIMEOUT).text
+        variables = {"base": oldest_upload(server)} if "$base" in example.text else {}
+        return post_query(server, example.text, variables).text
     command = example.text.replace(URL, server.url)
     process = subprocess.run(
         ["sh", "-ec", command], cwd=folder, env=os.environ | environment,
@@ -109,6 +110,16 @@ def run_example(example: Example, server: Server, folder: Path, environment: dic
     )  # fmt: skip
     assert process.returncode == 0, f"{command}\n{process.stderr}"
     return process.stdout
+
+
+def post_query(server: Server, query: str, variables: dict[str, Any]) -> httpx.Response:
+    return httpx.post(f"{server.url}/graphql/", json={"query": query, "variables": variables}, timeout=TIMEOUT)
+
+
+def oldest_upload(server: Server) -> str:
+    """Return the id that documents call ``$base``."""
+    (upload,) = post_query(server, "{uploads(last: 1) {nodes {id}}}", {}).json()["data"]["uploads"]["nodes"]
+    return str(upload["id"])
 
 
 def parse(language: str, text: str) -> Any:

@@ -103,7 +103,8 @@ _TEXT_BYTES_PER_NODE: Final = 4_000
 
 #: Names that Python reads from the database.
 _NAMES_PER_NODE: Final = 40
-#: Characters of names that are searched for a substring of any length: 10 to 12 ns each if nearly all of them match.
+#: Characters of names that are searched for a substring of any length, or in another upload: 10 to 13 ns each if nearly
+#: all of them match.
 _CHARACTERS_PER_NODE: Final = 7_000
 #: Groups that the database creates and sorts: 100,000 in 0.4 to 0.7 s.
 _GROUPS_PER_NODE: Final = 18
@@ -130,6 +131,8 @@ _PURCHASE: Final = 10_000
 _LOOKUP: Final = 1_500
 #: Size of the set in which a lookup costs twice as much as in a small one.
 _DOUBLE_COST_SET_SIZE: Final = 100_000
+#: Look up a row by its name in another upload: 0.5 to 0.8 s, and more for long names.
+_MATCH: Final = 6_000
 #: Add a row to its group: 60 to 80 ms.
 _GROUP: Final = 1_000
 #: Truncate a date to its period: 90 to 110 ms.
@@ -384,6 +387,11 @@ class CostBudget:
         """Charge for building comparisons, and evaluating them for each row."""
         self.consume(comparisons * _CONDITION_COST)
         self.consume(min(rows, MAX_CHARGED_ROWS) * comparisons * _COMPARE // 1_000_000)
+
+    def match_names(self, names: int, characters: int) -> None:
+        """Charge for looking up the names of two uploads in each other, and comparing the rows."""
+        self._consume_rows(names, _MATCH)
+        self.consume(characters // _CHARACTERS_PER_NODE)
 
     def sort_names(self, names: int) -> None:
         """Charge for finding the first names in an order without an index."""

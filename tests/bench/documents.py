@@ -63,6 +63,8 @@ class SampleValues:
     names: dict[str, Sequence[str]]
     dates: Sequence[str]
     ids: Sequence[str]
+    #: Ids of uploads that can be read.
+    uploads: Sequence[str] = ()
     #: For ``contains``: substrings of names, and near misses.
     substrings: Sequence[str] = ("e", "а", "1", "нет такого")
 
@@ -190,6 +192,8 @@ class _Generator:
     def scalars(self, type_name: str, name: str) -> Sequence[Any]:
         if type_name == "String" and name in _SEARCHES:
             return self.values.substrings
+        if name in ("base", "head"):
+            return self.values.uploads
         if type_name == "String":
             return self.values.names.get(name, ["", "e", "а", "1", "-2", "resplendent", "нет такого"])
         by_type: dict[str, Sequence[Any]] = {

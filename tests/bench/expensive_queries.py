@@ -29,6 +29,29 @@ def expensive_queries(values: SampleValues) -> Iterator[Query]:
         yield Query(f"query ($n: Int! = 20) {text}" if "$n" in text else text)
     yield from _filters(values)
     yield from _searches(values)
+    yield from _versions(values)
+
+
+def _versions(values: SampleValues) -> Iterator[Query]:
+    """Yield comparisons of each retained upload with the current one, and lists of several uploads."""
+    page = "{totalCount pageInfo {hasNextPage} nodes {change base {id} head {id} dealCountDifference}}"
+    lists = [
+        f"{name}({size}, change: [{kinds}]) {page}"
+        for name in ("customers", "gems")
+        for size in ("first: 1", "last: $n")
+        for kinds in ("ADDED", "CHANGED", "REMOVED", "ADDED, CHANGED, REMOVED")
+    ]
+    summary = "totalDifference customerCounts {added unchanged} gemCounts {changed}"
+    for base in values.uploads:
+        for fields in (summary, *lists, *(times(count, lists[3]) for count in (5, 20))):
+            yield Query(f"query ($n: Int! = 20, $base: ID!) {{compare(base: $base) {{{fields}}}}}", {"base": base})
+        yield Query(f"query ($base: ID!) {{{times(20, f'compare(base: $base) {{{summary}}}')}}}", {"base": base})
+    for fields in (
+        "topClients(limit: 100) {gems}",
+        "dealStats(by: [DAY]) {nodes {share}}",
+        times(20, 'customer(username: "") {id}'),
+    ):
+        yield Query(f"query ($n: Int! = 20) {{uploads(first: $n) {{nodes {{id {fields}}}}}}}")
 
 
 def _searches(values: SampleValues) -> Iterator[Query]:

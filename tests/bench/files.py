@@ -20,6 +20,7 @@ DATASETS: Final[dict[str, dict[str, Any]]] = {
     "skewed": {"skewed": True, "shuffled": True},
     "many names": {"customers": 100_000, "gems": 100_000},
     "long names": {"customers": 100_000, "long_names": True},
+    "many names, half changed": {"customers": 100_000, "gems": 100_000, "half_changed": True},
     "many gems per customer": {"customers": 100, "gems": 10_000},
 }
 
@@ -37,12 +38,14 @@ def write_deals(
     skewed: bool = False,
     shuffled: bool = False,
     long_names: bool = False,
+    half_changed: bool = False,
     seed: int = 1,
 ) -> None:
     """Write ``rows`` deals in the order of their dates, or in random order if ``shuffled``.
 
     ``equal_dates``: all dates are equal. ``skewed``: one customer and one gem have nearly all deals.
     ``long_names``: usernames have the maximum length in characters and in bytes, and differ in their last characters.
+    ``half_changed``: the totals of every second customer are higher by 1.
     """
     rng = random.Random(seed)  # noqa: S311
     gem_count = min(rows, gems)
@@ -59,7 +62,9 @@ def write_deals(
             position = rng.randrange(rows) if shuffled else number
             seconds = 0 if equal_dates else position * 97 + rng.random() * 90
             date = _FIRST_DATE + timedelta(seconds=seconds)
-            file.write(f"{username()},{gem()},{rng.randrange(1, 9000)},{rng.randrange(1, 50)},{date.isoformat(' ')}\n")
+            name, item, total = username(), gem(), rng.randrange(1, 9000)
+            total += half_changed and int(name[-1]) % 2
+            file.write(f"{name},{item},{total},{rng.randrange(1, 50)},{date.isoformat(' ')}\n")
 
 
 def _uniform(rng: random.Random, names: Sequence[str]) -> Callable[[], str]:

@@ -26,6 +26,7 @@ def bench(environment: BenchEnvironment) -> None:
     for name, order in (("in file order", "FILE_ASC"), ("by date", "DATE_ASC")):
         bench_ends_of_list(environment, name, order)
     bench_stats(environment)
+    bench_compare(environment)
     environment.activate("equal dates")
     bench_ends_of_list(environment, "by date, all dates equal", "DATE_ASC")
     bench_cached(environment)
@@ -125,6 +126,46 @@ def bench_stats(environment: BenchEnvironment) -> None:
         median_of(partial(environment.data, get_introspection_query())),
     )
     print_row("introspection by a new text", ms(introspection), f"`{{__typename}}`: {ms(baseline)}", "", "< 1 s")
+
+
+#: Every second customer of the base has other totals in the head.
+COMPARE = """query ($base: ID!) {compare(base: $base) {
+    customerCounts {added removed changed unchanged} totalDifference
+    customers(first: 100) {totalCount nodes {change username spentMoneyDifference} pageInfo {hasNextPage endCursor}}
+}}"""
+COMPARE_IN_SQL = """
+    SELECT count(*) FILTER (WHERE base.id IS NULL), count(*) FILTER (WHERE head.id IS NULL),
+        count(*) FILTER (WHERE (base.spent_money, base.deal_count, base.gem_count, base.first_deal, base.last_deal)
+            <> (head.spent_money, head.deal_count, head.gem_count, head.first_deal, head.last_deal))
+    FROM (SELECT * FROM deals_api_customer WHERE upload_id = %s) base
+    FULL JOIN (SELECT * FROM deals_api_customer WHERE upload_id = %s) head USING (username)
+"""
+
+
+def bench_compare(environment: BenchEnvironment) -> None:
+    environment.activate("many names")
+    base = environment.data("{currentUpload {id customerCount}}")["currentUpload"]
+    environment.activate("many names, half changed")
+    counts = environment.data(COMPARE, base=base["id"])["compare"]["customerCounts"]
+    assert counts["changed"] + counts["unchanged"] == base["customerCount"]
+    assert abs(counts["changed"] - counts["unchanged"]) < base["customerCount"] / 10
+
+    def compare_in_sql() -> None:
+        with environment.cursor() as cursor:
+            cursor.execute("SELECT id FROM deals_api_upload WHERE state = 'loaded' ORDER BY id DESC LIMIT 2")
+            head_id, base_id = (row[0] for row in cursor.fetchall())
+            cursor.execute(COMPARE_IN_SQL, [base_id, head_id])
+            assert cursor.fetchone() == (0, 0, counts["changed"])
+
+    baseline, result = interleaved_medians(
+        median_of(compare_in_sql, 3), median_of(lambda: environment.data(COMPARE, base=base["id"]), 3)
+    )
+    cost = environment.post(COMPARE, {"base": base["id"]}).json()["extensions"]["cost"]["requested"]
+    print_row(
+        f"`compare` of two uploads of {environment.rows:,} deals, {base['customerCount']:,} customers, half of them "
+        f"changed: first page and counts, uncached (cost {cost:,})", ms(result),
+        f"counts by a full join in SQL: {ms(baseline)}", f"{result / baseline:.1f}×", "< 1 s",
+    )  # fmt: skip
 
 
 #: The query of a typical dashboard page.

@@ -103,6 +103,7 @@ def sample_values(client: Client) -> SampleValues:
             customers(first: 10) {nodes {id username}} poorest: customers(last: 10) {nodes {id username}}
             gems(first: 10) {nodes {id name}}
             deals(first: 1) {nodes {id date}} latest: deals(last: 1) {nodes {date}} currentUpload {id}
+            uploads(first: 3) {nodes {id state}}
         }"""
     )
     customers = [*data["customers"]["nodes"], *data["poorest"]["nodes"]]
@@ -119,6 +120,7 @@ def sample_values(client: Client) -> SampleValues:
         },
         dates=[first["date"], "2019-07-01T00:00:00Z", last["date"]],
         ids=[customers[0]["id"], data["gems"]["nodes"][0]["id"], first["id"], data["currentUpload"]["id"]],
+        uploads=[upload["id"] for upload in data["uploads"]["nodes"] if upload["state"] == "LOADED"],
         substrings=("", "e", "а", "1", longest[:1], half, longest, *near_misses, "x" * 255, "x" * 256, longest.upper()),
     )
 

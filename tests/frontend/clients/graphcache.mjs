@@ -21,7 +21,15 @@ const connect = () =>
     exchanges: [
       cacheExchange({
         schema,
-        keys: { TopClient: () => null, DealStats: () => null, DealStatsPage: () => null },
+        keys: {
+          TopClient: () => null,
+          DealStats: () => null,
+          DealStatsPage: () => null,
+          UploadComparison: () => null,
+          ChangeCounts: () => null,
+          CustomerChange: () => null,
+          GemChange: () => null,
+        },
         resolvers: { Query: { deals: relayPagination() } },
       }),
       fetchExchange,

@@ -8,7 +8,15 @@ export function connect(service) {
     url: `${service}/graphql/`,
     exchanges: [
       cacheExchange({
-        keys: { TopClient: () => null, DealStats: () => null, DealStatsPage: () => null },
+        keys: {
+          TopClient: () => null,
+          DealStats: () => null,
+          DealStatsPage: () => null,
+          UploadComparison: () => null,
+          ChangeCounts: () => null,
+          CustomerChange: () => null,
+          GemChange: () => null,
+        },
         resolvers: { Query: { deals: relayPagination() } },
       }),
       fetchExchange,
