@@ -73,3 +73,9 @@ def test_another_order_of_ties_is_found(monkeypatch: pytest.MonkeyPatch) -> None
 def test_another_rounding_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "round_half_up", int)
     assert finds_a_difference()
+
+
+@pytest.mark.django_db
+def test_another_folding_of_names_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "fold", str)
+    assert finds_a_difference()

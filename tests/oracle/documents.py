@@ -49,6 +49,8 @@ ROOTS = {
 OTHER_ARGUMENTS = (
     "having", "by", "limit", "offset", "upload", "username", "name", "id", "ids", "base", "head", "change",
 )  # fmt: skip
+#: Conditions on names, which are chosen more often than those on numbers.
+NAME_CONDITIONS = ("username", "name", "customer", "gem")
 KINDS = ("ADDED", "REMOVED", "CHANGED")
 
 
@@ -277,6 +279,8 @@ class Generator:
             return None
         names = [name for name in input_type.fields if levels or name not in ("AND", "OR", "NOT")]
         chosen = self.rng.sample(names, min(len(names), self.rng.choice([0, 1, 1, 1, 2, 3])))
+        if self.rng.random() < 0.3:
+            chosen += [name for name in NAME_CONDITIONS if name in names and name not in chosen]
         return {name: self.condition(input_type, name, levels) for name in chosen}
 
     def condition(self, input_type: GraphQLInputObjectType, name: str, levels: int) -> Any:
@@ -289,7 +293,10 @@ class Generator:
             return self.filter(type_, levels - 1) or {}
         comparisons = get_named_type(type_)
         assert isinstance(comparisons, GraphQLInputObjectType)
-        operators = self.rng.sample(list(comparisons.fields), self.rng.choice([0, 1, 1, 1, 2]))
+        names = [operator for operator in comparisons.fields if operator[0] != "i" or operator == "in"]
+        if self.rng.random() < 0.5:
+            names = [operator for operator in comparisons.fields if operator not in names] or names  # ignore the case
+        operators = self.rng.sample(names, self.rng.choice([0, 1, 1, 1, 2]))
         return {
             operator: self.operand(comparisons.fields[operator].type, input_type.name, name) for operator in operators
         }
