@@ -52,7 +52,10 @@ class DealRows(QuerySetRows[Deal]):
     """The selected deals of one upload."""
 
     def __init__(self, selected: SelectedDeals, order: Order, budget: CostBudget) -> None:
-        super().__init__(selected.deals(by_date="date" in order.fields))
+        deals = selected.deals(by_date="date" in order.fields)
+        if order.is_joined:  # PostgreSQL would join the deals with the names of all uploads
+            deals = deals.filter((f"{order.fields[0].partition('__')[0]}__upload", selected.upload))
+        super().__init__(deals)
         self._selected = selected
         self._budget = budget
 
