@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -70,8 +71,10 @@ def parse_big_int(value: Any) -> int:
 
 def parse_datetime(value: Any) -> datetime:
     """Convert a string of JSON; without an offset, the time is in UTC. Raises: ValueError."""
-    # RFC 3339 allows ``t`` and ``z``.
-    moment = parse_iso_date(value.strip().upper()) if isinstance(value, str) else None
+    moment = None
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):  # Its message is that of Python's datetime.
+            moment = parse_iso_date(value.strip().upper())  # RFC 3339 allows ``t`` and ``z``.
     if moment is None:
         raise ValueError('Expected a date and time such as "2018-12-14T08:29:52Z".')
     return moment.replace(tzinfo=UTC)

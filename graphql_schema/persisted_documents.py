@@ -53,7 +53,8 @@ def read_persisted_documents(path: str, script: Path) -> PersistedDocuments:
     try:
         by_id = json.loads(Path(path).read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"PERSISTED_DOCUMENTS must be a JSON file in UTF-8, not {path!r}: {error}") from None
+        reason = f": {error.strerror}" if isinstance(error, OSError) else ""
+        raise ValueError(f"PERSISTED_DOCUMENTS must be a JSON file in UTF-8, which {path!r} is not{reason}") from None
     if not isinstance(by_id, dict) or not by_id or not all(isinstance(text, str) for text in by_id.values()):
         raise ValueError(f"PERSISTED_DOCUMENTS must be a JSON object of documents by id, which {path!r} is not")
     for document_id, text in by_id.items():

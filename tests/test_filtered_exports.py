@@ -20,7 +20,7 @@ from deals_api.reports.orders import DealOrder
 from deals_api.snapshots.lease import SnapshotGone
 from tests.builders import deal, load, many
 from tests.graphql import clear_caches, data, id_of
-from tests.test_exports import DEALS, chunks_of, download, get, objects_of, prune_all_but_the_newest, rows_of
+from tests.test_exports import DEALS, chunks_of, download, file_name, get, objects_of, prune_all_but_the_newest, rows_of
 from tests.test_filters import DEAL, Filters, Model
 from tests.test_graphql_cost import SLOW
 from tests.test_rest import error_of
@@ -81,6 +81,14 @@ def test_filtered_csv_has_columns_and_neutral_names(client: Client) -> None:
     assert download(client, NDJSON, filter=nothing) == b""
 
 
+def test_file_name_states_that_deals_are_filtered(client: Client) -> None:
+    load(deal("ann"), deal("bob"))
+    names = [
+        file_name(get(client, CSV, {"filter": conditions})) for conditions in ("{}", '{"customer": {"eq": "ann"}}')
+    ]
+    assert [name.startswith("deals-filtered-") for name in names] == [False, True]
+
+
 def test_older_upload_is_filtered(client: Client) -> None:
     older = load(deal("ann"), deal("bob"))
     load(deal("ann"))
@@ -95,7 +103,8 @@ def test_older_upload_is_filtered(client: Client) -> None:
         ("{", "Expected a filter in JSON."),
         ("[" * 100_000, "Expected a filter in JSON."),
         ('{"total": {"eq": NaN}}', "Expected a filter in JSON."),
-        ('{"total": null, "total": null}', "Expected a filter in JSON."),
+        ('{"total": null, "total": null}', "The field 'total' occurs twice in one object."),
+        ('{"date": {"gte": "2019-13-01T00:00:00Z"}}', "date.gte: Expected a date and time such as"),
         (r'{"gem": {"eq": "\ud800"}}', "Expected a filter in JSON."),
         ("null", "Expected a JSON object."),
         ("[]", "Expected a JSON object."),
@@ -126,12 +135,13 @@ def test_filter_is_limited_like_those_of_graphql(client: Client, limits: Any) ->
     load(deal())
     limits(max_query_depth=3, max_list_argument=2, max_string_length=3, max_filter_conditions=2)
     for conditions, message in {
-        '{"OR": [{"gem": {"eq": "a"}}]}': "filter: The filter has more than 3 levels.",
-        '{"gem": {"in": ["a", "b", "c"]}}': "filter: gem.in: The list has more than 2 values.",
-        '{"gem": {"eq": "abcd"}}': "filter: gem.eq: A string is over 3 characters.",
+        '{"OR": [{"gem": {"eq": "a"}}]}': "The filter has more than 3 levels.",
+        '{"gem": {"in": ["a", "b", "c"]}}': "gem.in: The list has more than 2 values.",
+        '{"gem": {"eq": "abcd"}}': "A string is over 3 characters.",
         '{"gem": {"eq": "a"}, "total": {"gt": 1, "lt": 2}}': "The filter has more than 2 conditions.",
     }.items():
-        assert error_of(client.get(NDJSON, {"filter": conditions}), 400)["Desc"] == message
+        body = error_of(client.get(NDJSON, {"filter": conditions}), 400)
+        assert (body["Code"], body["Desc"]) == ("limit_exceeded", message)
     assert exported(client, filter='{"gem": {"in": ["abc", "a"]}, "NOT": {"total": {"eq": 1}}}') == []
 
 

@@ -540,7 +540,7 @@ def test_nesting_of_filters_is_limited_in_documents_and_variables(nested: str, l
             if accepted:
                 data(query, **variables)
             else:
-                assert error(query, **variables)["message"] == "The document has more than 5 levels of values."
+                assert error(query, **variables)["message"] == "A value has more than 5 levels."
 
 
 def test_filter_at_the_limits_is_executed_on_every_database(limits: Any) -> None:

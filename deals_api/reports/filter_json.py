@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 from django.conf import settings
 
+from deals_api.errors import LimitExceeded
 from deals_api.formats import BigInt, parse_big_int, parse_datetime, parse_money
 from deals_api.reports.filters import external_name
 
@@ -24,11 +25,13 @@ class InvalidFilter(ValueError):
 
 
 def parse_filter(text: str, filter_type: type[F]) -> F:
-    """Raises: InvalidFilter."""
+    """Raises: InvalidFilter, LimitExceeded."""
     try:
         value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_reject_constant)
         text.encode()
         json.dumps(value, ensure_ascii=False).encode()  # Unpaired surrogates cannot be stored.
+    except InvalidFilter:
+        raise
     except (ValueError, RecursionError):
         raise InvalidFilter("Expected a filter in JSON.") from None
     if not isinstance(value, dict):
@@ -38,9 +41,11 @@ def parse_filter(text: str, filter_type: type[F]) -> F:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    unique = dict(pairs)
-    if len(unique) < len(pairs):
-        raise ValueError("Duplicate key.")
+    unique: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in unique:
+            raise InvalidFilter(f"The field {name!r} occurs twice in one object.")
+        unique[name] = value
     return unique
 
 
@@ -53,7 +58,7 @@ def _parse_text(value: Any) -> str:
         raise ValueError("Expected a string.")
     maximum: int = settings.DEALS_LIMITS.max_string_length
     if len(value) > maximum:
-        raise ValueError(f"A string is over {maximum} characters.")
+        raise LimitExceeded(f"A string is over {maximum} characters.")
     return value
 
 
@@ -68,7 +73,7 @@ _SCALARS: Final[dict[Any, Callable[[Any], Any]]] = {
 def _parse(value: Any, type_: Any, path: str, levels: int) -> Any:
     """Convert a value to a type; ``levels`` is the number of nested lists and objects that it may have.
 
-    Raises: InvalidFilter.
+    Raises: InvalidFilter, LimitExceeded.
     """
     if value is None:
         return None
@@ -78,7 +83,7 @@ def _parse(value: Any, type_: Any, path: str, levels: int) -> Any:
         except ValueError as error:
             raise _invalid(path, str(error)) from None
     if not levels:
-        raise InvalidFilter(f"The filter has more than {settings.DEALS_LIMITS.max_query_depth} levels.")
+        raise LimitExceeded(f"The filter has more than {settings.DEALS_LIMITS.max_query_depth} levels.")
     if get_origin(type_) is list:
         return _parse_list(value, get_args(type_)[0], path, levels)
     return _parse_object(value, type_, path, levels)
@@ -89,7 +94,7 @@ def _parse_list(value: Any, item_type: Any, path: str, levels: int) -> list[Any]
     items = value if isinstance(value, list) else [value]
     maximum: int = settings.DEALS_LIMITS.max_list_argument
     if len(items) > maximum:
-        raise _invalid(path, f"The list has more than {maximum} values.")
+        raise LimitExceeded(f"{path}: The list has more than {maximum} values.")
     if None in items:
         raise _invalid(path, "The list contains null.")
     return [_parse(item, item_type, f"{path}[{index}]", levels - 1) for index, item in enumerate(items)]

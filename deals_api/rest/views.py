@@ -181,7 +181,8 @@ def _csv_format(params: dict[str, Any]) -> Format:
 def _deals(params: dict[str, Any]) -> Export:
     upload, order = _requested_upload(params), params.get("orderBy", DealOrder.FILE_ASC)
     text, selection = params.get("filter", ("", ALL_DEALS))
-    return Export("deals", upload, [text, order.name], exports.deals(upload, selection, order))
+    name = "deals-filtered" if selection else "deals"
+    return Export(name, upload, [text, order.name], exports.deals(upload, selection, order))
 
 
 def _top_clients(params: dict[str, Any]) -> Export:

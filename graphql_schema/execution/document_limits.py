@@ -218,7 +218,9 @@ def check_values(document: DocumentNode, variables: dict[str, Any]) -> None:
 
 def _check_levels(levels: int) -> None:
     """Limit the nesting of values, which graphql-core and the filters read recursively."""
-    _check_limit("levels of values", levels, settings.DEALS_LIMITS.max_query_depth)
+    maximum = settings.DEALS_LIMITS.max_query_depth
+    if levels > maximum:
+        raise LimitExceeded(f"A value has more than {maximum} levels.")
 
 
 class _ValueCollector(Visitor):
