@@ -15,7 +15,7 @@ from typing import IO
 import pytest
 
 from tests import services
-from tests.requires import PROGRAMS, find
+from tests.requires import PROGRAMS, TWO_RUNS, find
 
 MINUTES = 13
 
@@ -23,7 +23,8 @@ MINUTES = 13
 def start(arguments: list[str], output: IO[bytes] | None, **environment: str) -> subprocess.Popen[bytes]:
     inherited = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     command = [sys.executable, "-m", "pytest", "-rs", *arguments]
-    return subprocess.Popen(command, env=inherited | environment, stdout=output, stderr=output)
+    variables = inherited | {TWO_RUNS: "1"} | environment
+    return subprocess.Popen(command, env=variables, stdout=output, stderr=output)
 
 
 def print_title(text: str) -> None:

@@ -23,6 +23,7 @@ from deals_api.caching import persisted_queries
 from deals_api.security.throttling import counters
 from deals_api.snapshots import current as current_snapshot
 from tests import services
+from tests.requires import TWO_RUNS
 from tests.servers import REAL_FILE, TIMEOUT, Server, serving
 
 
@@ -108,19 +109,23 @@ def sqlite_only() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests that belong to the run on the other database, and the long form unless it is selected."""
-    on_postgres = django_settings.DATABASES["default"]["ENGINE"].endswith("postgresql")
-    markers = {"database_independent"} if on_postgres else set()
-    if "DEALS_TEST_SECONDS" not in os.environ:
-        markers.add("long_form")
-    fixture = "sqlite_only" if on_postgres else "postgresql_only"
+    """Deselect tests of the other run, and the long form unless it is selected."""
+    is_long = "DEALS_TEST_SECONDS" in os.environ
     deselected = [
-        item
-        for item in items
-        if fixture in getattr(item, "fixturenames", ()) or any(map(item.get_closest_marker, markers))
+        item for item in items if belongs_to_other_run(item) or (item.get_closest_marker("long_form") and not is_long)
     ]
     config.hook.pytest_deselected(items=deselected)
     items[:] = [item for item in items if item not in deselected]
+
+
+def belongs_to_other_run(item: pytest.Item) -> bool:
+    """Return whether a test belongs to the run on the other database, or runs once, in that run."""
+    on_postgres: bool = django_settings.DATABASES["default"]["ENGINE"].endswith("postgresql")
+    if ("sqlite_only" if on_postgres else "postgresql_only") in getattr(item, "fixturenames", ()):
+        return True
+    if item.get_closest_marker("second_run") and TWO_RUNS in os.environ:
+        return not on_postgres
+    return on_postgres and item.get_closest_marker("database_independent") is not None
 
 
 @contextlib.contextmanager

@@ -10,6 +10,9 @@ from typing import NoReturn
 
 import pytest
 
+#: Environment variable of both runs of ``python -m tests``.
+TWO_RUNS = "DEALS_TEST_TWO_RUNS"
+
 NPM_PACKAGES = Path(__file__).parent / "frontend" / "node_modules"
 
 #: Name in messages, and the executable whose presence shows that it is installed.

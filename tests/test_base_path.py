@@ -23,7 +23,7 @@ from tests.servers import REAL_FILE, TIMEOUT, Server, serving
 from tests.test_admin import PASSWORD, create_admin
 from tests.test_tracing import attributes, collector
 
-pytestmark = pytest.mark.database_independent
+pytestmark = [pytest.mark.database_independent, pytest.mark.second_run]
 
 #: A client of a service at the root, and a client of one below the path, with the same data.
 Clients = tuple[httpx.Client, httpx.Client]

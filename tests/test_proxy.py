@@ -31,7 +31,7 @@ from tests.services import Service, free_port, nginx_binary
 from tests.slow_clients import PARTIAL_HEAD, PARTIAL_QUERY, PARTIAL_UPLOAD, clients
 from tests.smoke import TOP_CLIENTS
 
-pytestmark = pytest.mark.database_independent
+pytestmark = [pytest.mark.database_independent, pytest.mark.second_run]
 
 MAX_UPLOAD_BYTES = 20_000_000
 QUERY = {"query": "{topClients(limit: 1) {username}}"}

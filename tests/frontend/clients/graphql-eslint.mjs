@@ -20,8 +20,8 @@ const EXCEPTIONS = {
   "@graphql-eslint/no-root-type": "off", // a mutation exists
   "@graphql-eslint/no-typename-prefix": "off", // Upload.uploadedBy
   "@graphql-eslint/strict-id-in-types": "off", // reports and results are no nodes
-  // Connections also have `nodes`.
-  "@graphql-eslint/relay-edge-types": ["error", { listTypeCanWrapOnlyEdgeType: false }],
+  // Connections also have `nodes`; differences between two uploads have no id.
+  "@graphql-eslint/relay-edge-types": ["error", { listTypeCanWrapOnlyEdgeType: false, shouldImplementNode: false }],
 };
 
 /** Return what the rules report in the text of a file. */
@@ -36,6 +36,10 @@ async function lint(filePath, text, rules) {
 
 const rulesOf = (...names) => Object.assign({}, ...names.map((name) => plugin.configs[`flat/${name}`].rules));
 const schemaRules = { ...rulesOf("schema-recommended", "schema-all", "schema-relay"), ...EXCEPTIONS };
+const NAMES = "@graphql-eslint/naming-convention";
+const [severity, conventions] = schemaRules[NAMES];
+const input = { style: "camelCase", ignorePattern: "^(AND|OR|NOT)$" };
+schemaRules[NAMES] = [severity, { ...conventions, InputValueDefinition: input }];
 const text = readFileSync(schema, "utf8");
 check("the schema follows all rules, those of Relay included", await lint(schema, text, schemaRules), []);
 const strict = await lint(schema, text.replace("): DealConnection\n", "): DealConnection!\n"), schemaRules);
