@@ -17,7 +17,7 @@ import pytest
 from tests import services
 from tests.requires import PROGRAMS, TWO_RUNS, find
 
-MINUTES = 13
+MINUTES = 20
 
 
 def start(arguments: list[str], output: IO[bytes] | None, **environment: str) -> subprocess.Popen[bytes]:
