@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -15,11 +14,10 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 
 from deals_api.models import Upload, row_number_of
+from deals_api.reports.filters import NameFilter
 
 #: Maximum number of rows in a filtered list, because counting a million rows takes seconds.
 MAX_FILTERED_ROWS: Final = 10_000
-#: A prefix followed by this text is not less than any name that starts with the prefix.
-_GREATEST_SUFFIX: Final = "\U0010ffff" * 255
 
 
 class AtLeast(int):
@@ -108,5 +106,4 @@ class UploadFilter(admin.SimpleListFilter):
 
 def prefix_filter(field: str, text: str) -> Q:
     """Match names that start with this text, case-sensitively, by an index on every database."""
-    prefix = unicodedata.normalize("NFC", text.strip())
-    return Q((f"{field}__gte", prefix), (f"{field}__lte", prefix + _GREATEST_SUFFIX))
+    return NameFilter(starts_with=text.strip()).condition(field).q
