@@ -26,7 +26,7 @@ from deals_api.db_vendor import StatementTimer, disable_statement_timeout
 from deals_api.ingest.service import ingest_deals
 from deals_api.models import CurrentUpload
 from tests.builders import csv_of, deal, load
-from tests.server_actions import GRAPHQL, REST, query, upload
+from tests.server_actions import GRAPHQL, REST, upload
 from tests.servers import TIMEOUT, serving, wait_until
 from tests.test_settings import settings_of
 
@@ -242,12 +242,13 @@ def test_service_opens_one_connection_per_thread_and_one_per_process(tmp_path: P
     done = threading.Event()
     with (
         serving(tmp_path, DATABASE_URL=database_url, **workers) as server,
-        contextlib.closing(psycopg2.connect(database_url)) as lock_holder,
+        contextlib.closing(psycopg2.connect(database_url, application_name="test")) as lock_holder,
+        contextlib.closing(psycopg2.connect(database_url, application_name="test")) as observer,
         ThreadPoolExecutor(12) as pool,
     ):
         upload(server, "ann")
         cursor = lock_holder.cursor()
-        cursor.execute("SET application_name = 'test'")
+        observer.autocommit = True
 
         def announce_and_lock() -> bool:
             """Leave the pointer as a killed roll-back does, so that each process starts a sweep, and lock it."""
@@ -257,10 +258,6 @@ def test_service_opens_one_connection_per_thread_and_one_per_process(tmp_path: P
             return bool(cursor.fetchall())
 
         wait_until(announce_and_lock)  # retention after the upload may sweep in between
-        opened = (
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name <> 'test'"
-            " AND pid <> pg_backend_pid()"
-        )
 
         def read(number: int) -> None:
             for api in itertools.cycle((REST, GRAPHQL, f"{REST}?limit={number + 1}", "/health/ready")):
@@ -269,7 +266,12 @@ def test_service_opens_one_connection_per_thread_and_one_per_process(tmp_path: P
                 server.get(api)
 
         def connections() -> int:
-            return int(query(database_url, opened)[0][0])
+            with observer.cursor() as statistics:
+                statistics.execute(
+                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                    " AND backend_type = 'client backend' AND application_name <> 'test'"
+                )
+                return int(statistics.fetchone()[0])
 
         readers = [pool.submit(read, number) for number in range(12)]
         try:
