@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import strawberry
 
 from deals_api import models
+from deals_api.errors import BadInput
 from deals_api.global_ids import RowId, read_id, read_upload_id, snapshot_prefix
 from deals_api.limits import Limits
 from graphql_schema import snapshot_fields
@@ -62,7 +63,7 @@ class Query:
 
     @strawberry.field(
         description="The objects with these ids, in the same order; null in place of an object that does not exist or "
-        "is no longer retained."
+        "is no longer retained, and null with an error in place of a malformed id."
     )
     def nodes(
         self,
@@ -72,10 +73,12 @@ class Query:
             strawberry.argument(description=f"The ids of any objects, at most {_LIMITS.max_list_argument}."),
         ],
     ) -> list[Node | None] | None:
-        decoded = list(map(read_id, ids))
+        decoded = list(map(_read_id_or_error, ids))
         found: dict[Any, Any] = find_uploads(info, {key for key in decoded if isinstance(key, uuid.UUID)})
         found |= find_rows(info, {key for key in decoded if isinstance(key, RowId)})
-        return [found.get(key) for key in decoded]
+        # graphql-core reports an exception in a list as the error of its item.
+        nodes: list[Any] = [key if isinstance(key, BadInput) else found.get(key) for key in decoded]
+        return nodes
 
     @strawberry.field(
         description="The differences between two retained uploads: customers and gems that were added, removed or "
@@ -93,7 +96,10 @@ class Query:
         get_upload = info.context.get_upload
         return compare_uploads(get_upload(base), get_upload(head), info.context.budget)
 
-    @strawberry.field(description="The object with this id; null if it does not exist or is no longer retained.")
+    @strawberry.field(
+        description="The object with this id; null if it does not exist or is no longer retained, and null with an "
+        "error if the id is malformed."
+    )
     def node(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="The id of any object.")]
     ) -> Node | None:
@@ -101,6 +107,13 @@ class Query:
         if isinstance(decoded, RowId):
             return find_rows(info, {decoded}).get(decoded)
         return find_upload(info, decoded)
+
+
+def _read_id_or_error(text: str) -> uuid.UUID | RowId | BadInput:
+    try:
+        return read_id(text)
+    except BadInput as error:
+        return error
 
 
 def find_rows(info: Info, ids: Collection[RowId]) -> dict[RowId, Any]:

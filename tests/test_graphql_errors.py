@@ -112,7 +112,6 @@ def test_error_of_one_field_keeps_the_other_fields() -> None:
         'uploads(after: "x") {totalCount}',
         'upload(id: "x") {id}',
         'node(id: "x") {id}',
-        'nodes(ids: ["x"]) {id}',
         'customer(username: "ann", upload: "x") {id}',
         'gem(name: "ruby", upload: "x") {id}',
     ],

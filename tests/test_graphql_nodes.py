@@ -56,7 +56,7 @@ def test_nodes_are_in_the_order_of_the_ids() -> None:
     assert data(NODES, ids=ids[0])["nodes"] == deals[:1]  # GraphQL coerces a single value to a list
 
 
-def test_unknown_ids_are_null_and_malformed_ids_are_rejected(limits: Any) -> None:
+def test_unknown_ids_are_null(limits: Any) -> None:
     limits(keep_uploads=2)
     pruned, retained, current = load(deal("a")), load(deal("b")), load(deal("c"))
     old_ids = [row_global_id(rows_of(pruned, Customer)[0]), row_global_id(rows_of(retained, Customer)[0])]
@@ -66,8 +66,21 @@ def test_unknown_ids_are_null_and_malformed_ids_are_rejected(limits: Any) -> Non
     ids = [missing, foreign, *old_ids, id_of(Upload()), id_of(pruned)]
     found = data(NODES, ids=ids)["nodes"]
     assert [node and node["id"] for node in found] == [None, None, None, old_ids[1], None, id_of(pruned)]
-    for invalid in ("", "x", write_row_id("Upload", 1, current.snapshot)):
-        assert code(NODES, ids=[ids[3], invalid]) == "bad_input"
+
+
+def test_each_malformed_id_is_null_with_an_error_like_in_node() -> None:
+    upload = load(deal())
+    malformed = ["", "x", write_row_id("Upload", 1, upload.snapshot)]
+    response = execute_query(NODES, ids=[malformed[0], id_of(upload), *malformed[1:], id_of(Upload())])
+    assert [node and node["id"] for node in response["data"]["nodes"]] == [None, id_of(upload), None, None, None]
+    assert [(reported["path"], reported["message"], reported["extensions"]) for reported in response["errors"]] == [
+        (["nodes", index], "Invalid id.", {"code": "bad_input"}) for index in (0, 2, 3)
+    ]
+    for invalid in malformed:
+        single = execute_query("query ($id: ID!) {node(id: $id) {id}}", id=invalid)
+        (reported,) = single["errors"]
+        assert single["data"] == {"node": None}
+        assert (reported["path"], reported["message"]) == (["node"], "Invalid id.")
 
 
 def test_nodes_take_one_statement_for_each_type_and_upload() -> None:
