@@ -31,6 +31,7 @@ pytestmark = pytest.mark.django_db
 
 GEM_ID = write_row_id("Gem", 1, uuid.UUID(int=0))
 NUMBERED_UPLOAD = base64.b64encode(b"Upload:5").decode()
+MONEY_FILTER = "query ($f: MoneyFilter) {customers(filter: {spentMoney: $f}) {totalCount}}"
 NODES = "{deals {nodes {customer {username} gem {name}}}}"
 
 #: A query, the code of its error and the beginning of the error message.
@@ -38,12 +39,12 @@ CLIENT_ERRORS = [
     ("", "graphql_unreadable", "query is missing: a string"),
     ("{", "graphql_unreadable", "Syntax Error: Expected Name, found <EOF>."),
     ('{customer(username: "\\ud800") {id}}', "graphql_unreadable", "Syntax Error: Invalid Unicode escape sequence"),
-    ("{nothing}", "graphql_invalid", "Cannot query field 'nothing' on type 'Query'."),
-    ("{deals}", "graphql_invalid", "Field 'deals' of type 'DealConnection' must have a selection of subfields."),
-    ("query ($a: Int!) {topClients(limit: $a) {username}}", "graphql_invalid", "Variable '$a'"),
+    ("{nothing}", "graphql_invalid", 'Cannot query field "nothing" on type "Query".'),
+    ("{deals}", "graphql_invalid", 'Field "deals" of type "DealConnection" must have a selection of subfields.'),
+    ("query ($a: Int!) {topClients(limit: $a) {username}}", "graphql_invalid", 'Variable "$a"'),
     ('{topClients(limit: "5") {username}}', "graphql_invalid", "Int cannot represent non-integer value"),
-    ("{deals(orderBy: NAME) {totalCount}}", "graphql_invalid", "Value 'NAME' does not exist in 'DealOrder' enum."),
-    ("{deals(filter: {nothing: 1}) {totalCount}}", "graphql_invalid", "Expected value of type 'DealFilter' not to"),
+    ("{deals(orderBy: NAME) {totalCount}}", "graphql_invalid", 'Value "NAME" does not exist in "DealOrder" enum.'),
+    ("{deals(filter: {nothing: 1}) {totalCount}}", "graphql_invalid", 'Expected value of type "DealFilter" not to'),
     ("{deals(first: 101) {totalCount}}", "limit_exceeded", "first may be 0 to 100, not 101."),
     ("{topClients(limit: 0) {username}}", "limit_exceeded", "limit may be 1 to 100, not 0."),
     ("{deals(first: 1, last: 1) {totalCount}}", "bad_input", "Use either first or last, not both."),
@@ -73,15 +74,14 @@ def test_client_error_is_reported_and_not_logged(
         ("query ($f: Int!) {deals(first: $f) {totalCount}}", {"f": True}, "non-integer value: true"),
         ("query ($f: DealFilter) {deals(filter: $f) {totalCount}}", {"f": [None, False]}, "found: [null, false]."),
         ("{customer(username: null) {id}}", {}, "not to be null."),
-        ("{None}", {}, "Cannot query field 'None' on type 'Query'."),
+        ("{None}", {}, 'Cannot query field "None" on type "Query".'),
         ('{deals(filter: {total: {eq: "None"}}) {totalCount}}', {}, 'such as "612" or "100.50", not "None".'),
-        ("query ($f: MoneyFilter) {customers(filter: {spentMoney: $f}) {totalCount}}", {"f": "True"}, "found: 'True'."),
+        (MONEY_FILTER, {"f": "True"}, 'found: "True".'),
+        (MONEY_FILTER, {"f": "it's \"\0"}, r"""found: "it's \"\u0000"."""),
     ],
 )
-def test_error_messages_write_null_and_booleans_as_json_does(
-    query: str, variables: dict[str, Any], message: str
-) -> None:
-    """Only outside texts of the request, which are quoted."""
+def test_error_messages_write_values_as_json_does(query: str, variables: dict[str, Any], message: str) -> None:
+    """``None``, ``True`` and ``False`` in texts of the request are unchanged."""
     load(deal())
     assert error(query, **variables)["message"].endswith(message)
 

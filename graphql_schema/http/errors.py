@@ -32,8 +32,11 @@ _PARSING_ABORTED: Final = "Parsing aborted."
 _PYTHON_VALUES: Final = {"None": "null", "True": "true", "False": "false"}
 #: An unbalanced quote extends to the end of the message, so that the time is linear.
 _QUOTED_OR_PYTHON_VALUE: Final = re.compile(
-    r"""(?s)'(?:[^'\\]|\\.)*(?:'|\Z)|"(?:[^"\\]|\\.)*(?:"|\Z)|\b(?:None|True|False)\b"""
+    r"""(?s)'((?:[^'\\]|\\.)*)'|'.*|"(?:[^"\\]|\\.)*(?:"|\Z)|\b(?:None|True|False)\b"""
 )
+_PYTHON_ESCAPE: Final = re.compile(r'\\.|"')
+#: Escape sequences in a text in single quotes that JSON writes differently.
+_JSON_ESCAPES: Final = {"\\'": "'", "\\x": r"\u00", '"': r"\""}
 
 #: HTTP statuses of the domain errors that apply to the request as a whole.
 STATUS: Final = {TokenRequired: 401, NotAllowed: 403, TooManyRequests: 429, DatabaseBusy: 503}
@@ -115,8 +118,15 @@ def _format_error(error: GraphQLError) -> dict[str, Any]:
 
 
 def _in_json_terms(message: str) -> str:
-    """Replace ``None``, ``True`` and ``False`` outside quoted texts."""
-    return _QUOTED_OR_PYTHON_VALUE.sub(lambda match: _PYTHON_VALUES.get(match[0], match[0]), message)
+    """Write values and quoted texts as JSON does: ``{'a': None}`` becomes ``{"a": null}``."""
+    return _QUOTED_OR_PYTHON_VALUE.sub(_json_term, message)
+
+
+def _json_term(match: re.Match[str]) -> str:
+    if match[1] is None:
+        return _PYTHON_VALUES.get(match[0], match[0])
+    text = _PYTHON_ESCAPE.sub(lambda escape: _JSON_ESCAPES.get(escape[0], escape[0]), match[1])
+    return f'"{text}"'
 
 
 def _error_code(error: GraphQLError) -> str:
