@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from deals_api.caching.bounded_cache import BoundedCache
 from deals_api.caching.local import local_responses
 from deals_api.caching.response_cache import CacheableQuery, ResponseBody
 from deals_api.limits import Limits
+from deals_api.snapshots import lease as lease_module
 from deals_api.snapshots.lease import LEASE_TTL_SECONDS, Lease, SnapshotGone
 from project.settings import redis_cache
 from tests import services
@@ -458,6 +459,84 @@ def test_lease_counts_from_the_start_of_its_read() -> None:
     lease()
     pointer.snapshot = B
     assert lease() == B
+
+
+class BlockingPointer(Pointer):
+    """A pointer whose first read blocks until ``finish_first_read`` is set, and then fails if there is an error."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__()
+        self.error = error
+        self.first_read_started, self.finish_first_read = threading.Event(), threading.Event()
+
+    def __call__(self) -> tuple[FakeSnapshot, bool]:
+        result = super().__call__()
+        if not self.first_read_started.is_set():
+            self.first_read_started.set()
+            assert self.finish_first_read.wait(TIMEOUT)
+            if self.error is not None:
+                raise self.error
+        return result
+
+
+def waiting_leases(pointer: BlockingPointer, pool: ThreadPoolExecutor, count: int) -> list[Future[Any]]:
+    """Start a read of the pointer, and further ``count`` threads that need a lease meanwhile; return all results."""
+    lease = Lease(pointer)
+    first = pool.submit(lease)
+    assert pointer.first_read_started.wait(TIMEOUT)
+    return [first, *(pool.submit(lease) for _ in range(count))]
+
+
+@pytest.fixture
+def _long_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "LEASE_TTL_SECONDS", TIMEOUT)
+
+
+@pytest.mark.usefixtures("_long_lease")
+def test_concurrent_threads_share_one_read_of_the_pointer() -> None:
+    pointer = BlockingPointer()
+    with ThreadPoolExecutor(8) as pool:
+        results = waiting_leases(pointer, pool, 7)
+        time.sleep(0.05)
+        pointer.finish_first_read.set()
+        assert [result.result(TIMEOUT) for result in results] == [A] * 8
+    assert pointer.reads == 1
+
+
+@pytest.mark.usefixtures("_long_lease")
+def test_failed_read_of_the_pointer_fails_no_other_thread() -> None:
+    pointer = BlockingPointer(OSError())
+    with ThreadPoolExecutor(8) as pool:
+        first, *others = waiting_leases(pointer, pool, 7)
+        pointer.finish_first_read.set()
+        assert [other.result(TIMEOUT) for other in others] == [A] * 7
+    assert isinstance(first.exception(), OSError)
+
+
+def test_hanging_read_of_the_pointer_delays_other_threads_briefly() -> None:
+    pointer = BlockingPointer()
+    with ThreadPoolExecutor(8) as pool:
+        first, *others = waiting_leases(pointer, pool, 7)
+        assert [other.result(TIMEOUT) for other in others] == [A] * 7
+        assert not first.done()
+        pointer.finish_first_read.set()
+
+
+@pytest.mark.usefixtures("_long_lease")
+def test_each_thread_reads_the_pointer_while_a_change_is_announced() -> None:
+    pointer = BlockingPointer()
+    pointer.change_announced = True
+    pointer.first_read_started.set()
+    lease = Lease(pointer)
+    lease()
+    pointer.first_read_started.clear()
+    with ThreadPoolExecutor(2) as pool:
+        old = pool.submit(lease)
+        assert pointer.first_read_started.wait(TIMEOUT)
+        pointer.snapshot = B
+        assert lease() == B
+        pointer.finish_first_read.set()
+        assert old.result(TIMEOUT) == A
 
 
 # Single flight

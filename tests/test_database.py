@@ -271,7 +271,7 @@ def test_service_opens_one_connection_per_thread_and_one_per_process(tmp_path: P
                     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
                     " AND backend_type = 'client backend' AND application_name <> 'test'"
                 )
-                return int(statistics.fetchone()[0])
+                return int(statistics.fetchall()[0][0])
 
         readers = [pool.submit(read, number) for number in range(12)]
         try:

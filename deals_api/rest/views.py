@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from functools import wraps
 from typing import Any
 
 from django.conf import settings
@@ -61,11 +62,6 @@ class UploadViewSet(ViewSet):
     content_negotiation_class = BrowserNegotiation
     serializer_class = UploadForm  # for the form of the browsable API
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Return the cached response to a byte-identical request before DRF parses it."""
-        cached = _find_cached(request) if request.method == "GET" else None
-        return super().dispatch(request, *args, **kwargs) if cached is None else cached
-
     @openapi.top_clients
     def list(self, request: Request) -> HttpResponseBase:
         """List the clients who spent most over the whole period."""
@@ -102,6 +98,16 @@ class UploadViewSet(ViewSet):
                 return Response(accepted_body(report), headers=headers)
             upload = service.ingest_deals(file, file.name or "", holder, is_expected=is_expected)
         return _UploadAccepted(accepted_body(report_upload(upload) if prefers_report else None), headers=headers)
+
+
+def cached_first(view: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Return the cached response to a byte-identical GET, before DRF creates a view and parses the request."""
+
+    @wraps(view)
+    def cached_or_view(request: HttpRequest) -> HttpResponseBase:
+        return (_find_cached(request) if request.method == "GET" else None) or view(request)
+
+    return cached_or_view
 
 
 def _find_cached(request: HttpRequest) -> HttpResponseBase | None:

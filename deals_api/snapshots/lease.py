@@ -22,6 +22,7 @@ because the writer then only waits longer.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Final, Generic, Protocol, TypeVar
@@ -59,7 +60,9 @@ class SnapshotGone(Exception):
 class Lease(Generic[S]):
     """The reader: a call returns the current snapshot, or None before the first upload.
 
-    ``read`` returns the current snapshot and whether a change of the pointer is announced. While a change is announced,
+    ``read`` returns the current snapshot and whether a change of the pointer is announced. When a lease has expired,
+    one thread reads the pointer. The others wait for its lease, at most ``LEASE_TTL_SECONDS``; without a lease, because
+    the read is slow or failed, each reads the pointer itself. So do all threads while a change is announced. Meanwhile,
     ``check_announcement`` is called every ``ANNOUNCEMENT_CHECK_SECONDS``, because the process that announced the change
     may have been killed. The callback must neither block nor fail.
     """
@@ -70,13 +73,28 @@ class Lease(Generic[S]):
         self._read = read
         self._check_announcement = check_announcement
         self._snapshot_and_expiry: tuple[S | None, float] = (None, 0.0)
+        #: Not None while a change is announced.
         self._next_check: float | None = None
+        self._renewal = threading.Lock()
 
     def __call__(self) -> S | None:
-        now = time.clock_gettime(_LEASE_CLOCK)
         snapshot, expiry = self._snapshot_and_expiry
-        if now < expiry:
+        if time.clock_gettime(_LEASE_CLOCK) < expiry:
             return snapshot
+        if self._next_check is not None:
+            return self._read_pointer()
+        if self._renewal.acquire(blocking=False):
+            try:
+                return self._read_pointer()
+            finally:
+                self._renewal.release()
+        if self._renewal.acquire(timeout=LEASE_TTL_SECONDS):
+            self._renewal.release()
+        snapshot, expiry = self._snapshot_and_expiry
+        return snapshot if time.clock_gettime(_LEASE_CLOCK) < expiry else self._read_pointer()
+
+    def _read_pointer(self) -> S | None:
+        now = time.clock_gettime(_LEASE_CLOCK)
         snapshot, change_announced = self._read()
         if not change_announced:
             self._snapshot_and_expiry = (snapshot, now + LEASE_TTL_SECONDS)
