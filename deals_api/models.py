@@ -199,6 +199,12 @@ class Upload(models.Model):
     names_folded = models.BooleanField(
         default=False, db_default=False, editable=False, help_text="Whether all folded names are stored."
     )
+    #: Like the next two fields, null in an upload of the previous release, whose sums are computed from deals.
+    purchase_count = models.BigIntegerField(
+        null=True, editable=False, help_text="Purchases with their minimum and maximum."
+    )
+    gem_day_count = models.BigIntegerField(null=True, editable=False, help_text="Stored sums by gem and day.")
+    gem_month_count = models.BigIntegerField(null=True, editable=False, help_text="Stored sums by gem and month.")
     state = models.CharField(max_length=16, choices=State.choices, default=State.LOADING)
     error = models.TextField(blank=True, help_text="Why the file was rejected.")
     #: With database defaults, processes of the previous release can insert rows during an upgrade.
@@ -230,7 +236,10 @@ class Upload(models.Model):
     is_duplicate: bool = False
 
     class Meta:
-        indexes = [models.Index(fields=["state", "-id"], name="upload_by_state")]
+        indexes = [
+            models.Index(fields=["state", "-id"], name="upload_by_state"),
+            models.Index(fields=["state"], name="upload_with_gem_days", condition=Q(gem_day_count__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.pk} {self.file_name} ({self.state})"
@@ -378,7 +387,10 @@ class PurchaseQuerySet(SnapshotQuerySet["Purchase"]):
 
 
 class Purchase(SnapshotRow):
-    """The sums of all deals of one customer in one gem."""
+    """The sums of all deals of one customer in one gem.
+
+    The minimum and the maximum are null in rows of the previous release; see ``Upload.purchase_count``.
+    """
 
     customer = models.ForeignKey(
         Customer, models.DO_NOTHING, related_name="purchases", db_constraint=False, db_index=False
@@ -387,6 +399,8 @@ class Purchase(SnapshotRow):
     deal_count = models.BigIntegerField()
     quantity = models.BigIntegerField()
     total = MoneyField()
+    min_total = MoneyField(null=True)  # type: ignore[misc]  # a subclass cannot be generic
+    max_total = MoneyField(null=True)  # type: ignore[misc]
 
     objects = PurchaseQuerySet.as_manager()
 
@@ -396,6 +410,39 @@ class Purchase(SnapshotRow):
 
     def __str__(self) -> str:
         return f"{self.customer_id} × {self.gem_id}"
+
+
+class GemPeriod(SnapshotRow):
+    """The sums of all deals for one gem in one period, in UTC.
+
+    The rows have no index except the primary key: a report reads all rows of an upload.
+    """
+
+    gem = models.ForeignKey(Gem, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False)
+    start = models.DateField(help_text="The first day of the period.")
+    deal_count = models.BigIntegerField()
+    quantity = models.BigIntegerField()
+    total = MoneyField()
+    min_total = MoneyField()
+    max_total = MoneyField()
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.gem_id} from {self.start}"
+
+
+class GemDay(GemPeriod):
+    """The sums of all deals for one gem on one day."""
+
+    objects = SnapshotQuerySet["GemDay"].as_manager()
+
+
+class GemMonth(GemPeriod):
+    """The sums of all deals for one gem in one month."""
+
+    objects = SnapshotQuerySet["GemMonth"].as_manager()
 
 
 class Deal(SnapshotRow):

@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from deals_api.errors import DealsError, UploadHasProblems, UploadNotRetained, U
 from deals_api.ingest import loader
 from deals_api.ingest.csv_reader import DealsReader
 from deals_api.ingest.service import ingest_deals
-from deals_api.models import CurrentUpload, Customer, Deal, Gem, Purchase, Upload
+from deals_api.models import CurrentUpload, Customer, Deal, Gem, GemDay, GemMonth, Purchase, Upload
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.snapshots import current as current_snapshot
 from deals_api.snapshots import retention
@@ -53,8 +53,11 @@ def current() -> Upload | None:
     return Upload.objects.current()
 
 
+ROW_MODELS: tuple[Any, ...] = (Customer, Gem, Purchase, Deal, GemDay, GemMonth)
+
+
 def all_rows() -> dict[str, list[Any]]:
-    models = (CurrentUpload, Customer, Gem, Purchase, Deal)
+    models = (CurrentUpload, *ROW_MODELS)
     return {model.__name__: list(model._default_manager.order_by("pk").values()) for model in models}
 
 
@@ -73,10 +76,22 @@ def test_upload_stores_deals_and_sums() -> None:
     assert (ruby.total, ruby.deal_count, ruby.buyer_count) == (Decimal("10.75"), 2, 1)
     purchase = Purchase.objects.for_upload(upload).get(customer=ann)
     assert (purchase.gem, purchase.deal_count, purchase.quantity, purchase.total) == (ruby, 2, 5, Decimal("10.75"))
+    assert (purchase.min_total, purchase.max_total) == (Decimal("0.25"), Decimal("10.50"))
+    assert sums_by_period(GemDay, upload) == [
+        ("ruby", date(2020, 1, 2), 2, 5, Decimal("10.75"), Decimal("0.25"), Decimal("10.50")),
+        ("opal", date(2020, 1, 1), 1, 1, Decimal(7), Decimal(7), Decimal(7)),
+    ]
+    assert [month[1:3] for month in sums_by_period(GemMonth, upload)] == [(date(2020, 1, 1), 2), (date(2020, 1, 1), 1)]
+    assert (upload.purchase_count, upload.gem_day_count, upload.gem_month_count) == (2, 2, 2)
     deals = list(
         Deal.objects.rows_between(upload, 1, 4).order_by("pk").values_list("customer__username", "quantity", "total")
     )
     assert deals == [("ann", 2, Decimal("10.50")), ("bob", 1, Decimal("7.00")), ("ann", 3, Decimal("0.25"))]
+
+
+def sums_by_period(model: Any, upload: Upload) -> list[Any]:
+    columns = ("gem__name", "start", "deal_count", "quantity", "total", "min_total", "max_total")
+    return list(model.objects.in_pk_range(upload).order_by("pk").values_list(*columns))
 
 
 def test_upload_record_describes_its_file() -> None:
@@ -212,7 +227,7 @@ def test_retention_keeps_the_rows_of_the_newest_uploads(limits: Any) -> None:
     retention.apply_retention(settings.DEALS_LIMITS)
     states = list(Upload.objects.order_by("pk").values_list("state", flat=True))
     assert states == ["pruned", "pruned", "loaded", "loaded"]
-    for model in (Customer, Gem, Purchase, Deal):
+    for model in ROW_MODELS:
         assert set(model._default_manager.values_list("upload", flat=True)) == {uploads[2].pk, uploads[3].pk}
 
 
@@ -221,8 +236,21 @@ def test_interrupted_deletion_of_rows_is_completed_in_chunks(monkeypatch: pytest
     upload, newer = load(*many(35, [f"client {number}" for number in range(35)])), load(deal("bob"))
     Upload.objects.filter(pk=upload.pk).update(state=Upload.State.RETIRED)
     retention.apply_retention(settings.DEALS_LIMITS)
-    for model in (Customer, Gem, Purchase, Deal):
+    for model in ROW_MODELS:
         assert set(model._default_manager.values_list("upload", flat=True)) == {newer.pk}
+
+
+def test_sums_left_by_the_previous_release_are_deleted() -> None:
+    """A process of the previous release deletes the rows that it knows, and marks the upload as pruned."""
+    upload, newer = load(deal("ann")), load(deal("bob"))
+    for model in (Customer, Gem, Purchase, Deal):
+        model.objects.for_upload(upload).delete()
+    Upload.objects.filter(pk=upload.pk).update(state=Upload.State.PRUNED)
+    retention.apply_retention(settings.DEALS_LIMITS)
+    for model in ROW_MODELS:
+        assert set(model.objects.values_list("upload", flat=True)) == {newer.pk}
+    upload.refresh_from_db()
+    assert (upload.state, upload.purchase_count, upload.gem_day_count) == ("pruned", None, None)
 
 
 def test_failed_retention_is_logged_and_can_be_repeated(caplog: pytest.LogCaptureFixture) -> None:

@@ -38,6 +38,7 @@ LANDED: Final = {
     "0010_folded_names.py": "5b83d2e79c719b3ea8719af108314e214bd2abd836f7c17231fce555918c0e23",
     "0011_fill_folded_names.py": "27a35002d2da1e60605c59cedab6d5f0c23ca2192dabc44f731d08e8cee5cf26",
     "0012_folded_name_indexes.py": "bb996461353d5937c01d435b8d545c8511bff40bcf08da712426fd4e3f2c7bf7",
+    "0013_stored_sums.py": "54d378e8d77f35100b921bd7c9f0a12fdd0c0399cb235985955b59f7873cc4aa",
 }
 
 

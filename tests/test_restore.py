@@ -19,7 +19,7 @@ from deals_api.caching.response_cache import CacheableQuery, ResponseBody
 from deals_api.errors import DatabaseBusy
 from deals_api.ingest import loader
 from deals_api.ingest.csv_reader import DealsReader
-from deals_api.models import CurrentUpload, Customer, Deal, Gem, Purchase, Upload
+from deals_api.models import CurrentUpload, Customer, Deal, Gem, GemDay, GemMonth, Purchase, Upload
 from deals_api.reports import exports
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.snapshots import interruption, retention
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.django_db
 def restore_before(upload: Upload) -> None:
     """Restore the state before this upload, so that the next upload gets the same primary key."""
     CurrentUpload.objects.update(upload=None, highest_upload_id=upload.pk - 1)
-    for model in (Deal, Purchase, Customer, Gem):
+    for model in (Deal, Purchase, Customer, Gem, GemDay, GemMonth):
         model.objects.filter(upload__gte=upload.pk).delete()
     Upload.objects.filter(pk__gte=upload.pk).delete()
     table = Upload._meta.db_table

@@ -1,7 +1,7 @@
-"""Aggregates of a file, computed while its deals are streamed: customers, gems, and pairs of both.
+"""Aggregates of a file, computed while its deals are streamed: customers, gems, pairs of both, gems by day and month.
 
-Pure Python without Django. Memory grows with the number of distinct names, and by 32 bytes for each distinct pair of
-customer and gem, but not with the number of deals.
+Pure Python without Django. Memory grows with the number of distinct names, and by 48 bytes for each distinct pair of
+customer and gem, or of gem and day, in each run of the external merge.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from deals_api.ingest.csv_reader import DealBatch
 from deals_api.limits import Limits
 from deals_api.names import fold_name
 
-#: Pairs in the dictionary before they are sorted and packed into a run (external merge).
-_MAX_BUFFERED_PAIRS: Final = 150_000
+#: Keys in the dictionary before they are sorted and packed into a run (external merge).
+_MAX_BUFFERED_KEYS: Final = 150_000
+#: A key of a gem and a day is the number of the gem times this, plus the day as a number with the digits YYYYMMDD.
+_DAYS: Final = 10**8
 _MAX_HUNDREDTHS: Final = 2**63 - 1
 
 
@@ -82,8 +84,61 @@ class NameAggregates:
         self.totals[number] += total
 
 
-#: Number of the customer, number of the gem, deals, pieces, hundredths.
-PurchaseSums = tuple[int, int, int, int, int]
+#: Deals, pieces, hundredths, hundredths of the smallest and of the largest deal.
+Sums = tuple[int, int, int, int, int]
+#: Number of the customer, number of the gem, and their sums.
+PurchaseSums = tuple[int, int, int, int, int, int, int]
+#: Number of the gem, first day of the period in ISO 8601, and their sums.
+PeriodSums = tuple[int, str, int, int, int, int, int]
+
+
+class KeyedSums:
+    """The sums of the deals with the same key, an integer of 63 bits."""
+
+    def __init__(self) -> None:
+        self._buffer: dict[int, list[int]] = {}
+        self._sorted_runs: list[tuple[array[int], ...]] = []
+
+    def add(self, keys: Iterable[int], quantities: list[int], totals: list[int]) -> None:
+        buffer = self._buffer
+        for key, quantity, total in zip(keys, quantities, totals, strict=True):
+            try:
+                sums = buffer[key]
+            except KeyError:
+                buffer[key] = [1, quantity, total, total, total]
+            else:
+                sums[0] += 1
+                sums[1] += quantity
+                sums[2] += total
+                if total < sums[3]:
+                    sums[3] = total
+                elif total > sums[4]:
+                    sums[4] = total
+        if len(buffer) > _MAX_BUFFERED_KEYS:
+            self._sort_buffer()
+
+    def merge(self, divisor: int = 1) -> Iterator[tuple[int, Sums]]:
+        """Yield each key, divided by ``divisor`` and rounded down, once and in ascending order, with its sums."""
+        if self._buffer:
+            self._sort_buffer()
+        runs: list[Iterable[tuple[int, ...]]] = [zip(*run, strict=True) for run in self._sorted_runs]
+        for key, parts in groupby(merge(*runs, key=itemgetter(0)), key=lambda row: row[0] // divisor):
+            _, deals, pieces, hundredths, smallest, largest = zip(*parts, strict=True)
+            yield key, (sum(deals), sum(pieces), sum(hundredths), min(smallest), max(largest))
+
+    def _sort_buffer(self) -> None:
+        keys = sorted(self._buffer)
+        columns = zip(*map(self._buffer.__getitem__, keys), strict=True)
+        self._sorted_runs.append((array("q", keys), *(array("q", column) for column in columns)))
+        self._buffer.clear()
+
+
+class _DayNumbers(dict[str, int]):
+    """Map each day in ISO 8601 to a number with the digits YYYYMMDD."""
+
+    def __missing__(self, day: str) -> int:
+        number = self[day] = int(day.replace("-", ""))
+        return number
 
 
 class DealAggregator:
@@ -95,8 +150,9 @@ class DealAggregator:
         self.total = 0
         self.customers = NameAggregates()
         self.gems = NameAggregates()
-        self._buffer: dict[int, list[int]] = {}
-        self._sorted_runs: list[tuple[array[int], array[int], array[int], array[int]]] = []
+        self._purchases = KeyedSums()
+        self._gem_days = KeyedSums()
+        self._day_numbers = _DayNumbers()
 
     def add(self, batch: DealBatch) -> tuple[list[int], list[int]]:
         """Add a batch; return the numbers of its customers and of its gems.
@@ -106,23 +162,15 @@ class DealAggregator:
         most = self.limits.max_names
         customers = self.customers.number(batch.customers, batch.dates, most)
         gems = self.gems.number(batch.gems, batch.dates, most)
-        buffer = self._buffer
-        for customer, gem, quantity, total in zip(customers, gems, batch.quantities, batch.totals, strict=True):
-            pair = customer << 32 | gem
-            try:
-                sums = buffer[pair]
-            except KeyError:
-                buffer[pair] = [1, quantity, total]
-            else:
-                sums[0] += 1
-                sums[1] += quantity
-                sums[2] += total
+        pairs = (customer << 32 | gem for customer, gem in zip(customers, gems, strict=True))
+        self._purchases.add(pairs, batch.quantities, batch.totals)
+        numbers = self._day_numbers
+        gem_days = (gem * _DAYS + numbers[date[:10]] for gem, date in zip(gems, batch.dates, strict=True))
+        self._gem_days.add(gem_days, batch.quantities, batch.totals)
         self.rows += len(batch)
         self.total += sum(batch.totals)
         if self.total > _MAX_HUNDREDTHS:
             raise UploadTooLarge("The totals of the file add up to more than 92233720368547758.07.")
-        if len(buffer) > _MAX_BUFFERED_PAIRS:
-            self._sort_buffer()
         return customers, gems
 
     def purchases(self) -> Iterator[PurchaseSums]:
@@ -130,22 +178,20 @@ class DealAggregator:
 
         The sums of ``customers`` and ``gems`` are complete when the iterator is exhausted.
         """
-        self._sort_buffer()
-        runs: list[Iterable[tuple[int, int, int, int]]] = [zip(*run, strict=True) for run in self._sorted_runs]
-        for pair, parts in groupby(merge(*runs, key=itemgetter(0)), key=itemgetter(0)):
-            deal_count = quantity = total = 0
-            for _, deals, pieces, hundredths in parts:
-                deal_count += deals
-                quantity += pieces
-                total += hundredths
+        for pair, sums in self._purchases.merge():
             customer, gem = pair >> 32, pair & 0xFFFFFFFF
-            self.customers.add_purchase(customer, deal_count, total)
-            self.gems.add_purchase(gem, deal_count, total)
-            yield customer, gem, deal_count, quantity, total
+            self.customers.add_purchase(customer, sums[0], sums[2])
+            self.gems.add_purchase(gem, sums[0], sums[2])
+            yield customer, gem, *sums
 
-    def _sort_buffer(self) -> None:
-        pairs = sorted(self._buffer)
-        sums = [self._buffer[pair] for pair in pairs]
-        columns = (array("q", (one[place] for one in sums)) for place in range(3))
-        self._sorted_runs.append((array("q", pairs), *columns))  # type: ignore[arg-type]
-        self._buffer.clear()
+    def gem_days(self) -> Iterator[PeriodSums]:
+        """Yield each pair of gem and day once, ordered by gem and day."""
+        for key, sums in self._gem_days.merge():
+            gem, day = divmod(key, _DAYS)
+            yield gem, f"{day // 10_000:04}-{day // 100 % 100:02}-{day % 100:02}", *sums
+
+    def gem_months(self) -> Iterator[PeriodSums]:
+        """Yield each pair of gem and month once, ordered by gem and month."""
+        for key, sums in self._gem_days.merge(100):
+            gem, month = divmod(key, _DAYS // 100)
+            yield gem, f"{month // 100:04}-{month % 100:02}-01", *sums

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from itertools import islice, repeat
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from deals_api.db_vendor import analyze_tables, disable_statement_timeout
 from deals_api.errors import DatabaseBusy, UploadChanged
-from deals_api.ingest.aggregates import DealAggregator, NameAggregates
+from deals_api.ingest.aggregates import DealAggregator, NameAggregates, PeriodSums
 from deals_api.ingest.csv_reader import DealBatch
 from deals_api.limits import Limits
 from deals_api.models import (
@@ -25,6 +25,9 @@ from deals_api.models import (
     Customer,
     Deal,
     Gem,
+    GemDay,
+    GemMonth,
+    GemPeriod,
     MoneyField,
     Purchase,
     SnapshotRow,
@@ -107,6 +110,9 @@ def _load(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
     _write(Purchase, _purchase_columns(upload, aggregator))  # completes the sums of customers and gems
     _write(Customer, _name_columns(upload, aggregator.customers))
     _write(Gem, _name_columns(upload, aggregator.gems))
+    upload.gem_day_count = _write_periods(GemDay, upload, aggregator.gem_days())
+    upload.gem_month_count = _write_periods(GemMonth, upload, aggregator.gem_months())
+    upload.purchase_count = sum(aggregator.customers.purchase_counts)
     upload.deal_count = aggregator.rows
     upload.customer_count = len(aggregator.customers.numbers)
     upload.gem_count = len(aggregator.gems.numbers)
@@ -118,12 +124,12 @@ def _load(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
     upload.save(
         update_fields=[
             "deal_count", "customer_count", "gem_count", "customer_characters", "gem_characters", "names_folded",
-            *FORMAT_FIELDS, "state", "finished_at",
+            "purchase_count", "gem_day_count", "gem_month_count", *FORMAT_FIELDS, "state", "finished_at",
         ]
     )  # fmt: skip
     upload.refresh_from_db(fields=["finished_at"])
     if upload.deal_count >= _ANALYZE_MIN_ROWS:
-        analyze_tables(Deal, Purchase, Customer, Gem)
+        analyze_tables(Deal, Purchase, Customer, Gem, GemDay, GemMonth)
 
 
 def mark_rejected(upload: Upload, message: str) -> None:
@@ -153,18 +159,32 @@ def _purchase_columns(upload: Upload, aggregator: DealAggregator) -> Iterator[li
     purchases = aggregator.purchases()
     row_number = 1
     while chunk := list(islice(purchases, _CHUNK_ROWS)):
-        customers, gems, deal_counts, quantities, totals = zip(*chunk, strict=True)
+        customers, gems, *sums = zip(*chunk, strict=True)
         first = row_id(upload.pk, row_number)
         yield [
             range(first, first + len(chunk)),
             repeat(upload.pk, len(chunk)),
             _ids(upload, customers),
             _ids(upload, gems),
-            deal_counts,
-            quantities,
-            totals,
+            *sums,
         ]
         row_number += len(chunk)
+
+
+def _write_periods(model: type[GemPeriod], upload: Upload, periods: Iterator[PeriodSums]) -> int:
+    """Write the sums by gem and period; return the number of rows."""
+    row_count = 0
+
+    def columns() -> Iterator[list[Column]]:
+        nonlocal row_count
+        while chunk := list(islice(periods, _CHUNK_ROWS)):
+            gems, *others = zip(*chunk, strict=True)
+            first = row_id(upload.pk, row_count + 1)
+            yield [range(first, first + len(chunk)), repeat(upload.pk, len(chunk)), _ids(upload, gems), *others]
+            row_count += len(chunk)
+
+    _write(model, columns())
+    return row_count
 
 
 def _name_columns(upload: Upload, names: NameAggregates) -> Iterator[list[Column]]:
@@ -249,4 +269,6 @@ def _value_converter(field: models.Field[Any, Any]) -> Callable[[Any], Any]:
         return from_hundredths
     if isinstance(field, models.DateTimeField):
         return lambda text: datetime.fromisoformat(text + "+00:00")
+    if isinstance(field, models.DateField):
+        return date.fromisoformat
     return lambda value: value

@@ -6,10 +6,10 @@ import logging
 from typing import Final
 
 from django.db import DatabaseError, transaction
-from django.db.models import Exists
+from django.db.models import Exists, Q
 
 from deals_api.limits import Limits
-from deals_api.models import Customer, Deal, Gem, Purchase, Upload
+from deals_api.models import Customer, Deal, Gem, GemDay, GemMonth, Purchase, Upload
 from deals_api.snapshots.current import lock_pointer
 from deals_api.snapshots.interruption import sweep_interrupted_uploads
 
@@ -28,14 +28,18 @@ def apply_retention(limits: Limits) -> None:
         lock_pointer()
         Upload.objects.beyond_retention(limits.keep_uploads).update(state=Upload.State.RETIRED)
     # New readers do not use these rows, and readers that still use them check Upload.is_readable afterwards.
-    retired = Upload.objects.filter(state=Upload.State.RETIRED)
+    # A process of the previous release does not delete the sums by gem and period.
+    has_gem_days = Q(state=Upload.State.PRUNED, gem_day_count__isnull=False)
+    retired = Upload.objects.filter(Q(state=Upload.State.RETIRED) | has_gem_days)
     for upload in list(retired):
         # Each statement checks the state, because after a restore these ids may belong to readable rows.
         still_retired = Exists(retired.matching(upload))
         for first in range(0, upload.deal_count + 1, _DELETE_CHUNK_ROWS):
-            for model in (Deal, Purchase, Customer, Gem):
+            for model in (Deal, Purchase, Customer, Gem, GemDay, GemMonth):
                 model.objects.rows_between(upload, first, first + _DELETE_CHUNK_ROWS).filter(still_retired).delete()
-        retired.matching(upload).update(state=Upload.State.PRUNED)
+        retired.matching(upload).update(
+            state=Upload.State.PRUNED, purchase_count=None, gem_day_count=None, gem_month_count=None
+        )
 
 
 def apply_retention_safely(limits: Limits) -> None:
