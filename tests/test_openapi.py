@@ -185,6 +185,7 @@ def test_index_is_readable_without_a_token_like_the_docs(client: Client, setting
 def test_upload_accepts_the_described_media_types(client: Client, document: Any) -> None:
     request = document["paths"][UPLOAD]["post"]["requestBody"]
     assert list(request["content"]) == ["multipart/form-data", "text/csv"]
+    assert request["required"] is True
     assert request["content"]["text/csv"]["schema"] == {"type": "string", "format": "binary"}
     options = client.options(UPLOAD).json()
     assert options["parses"] == list(request["content"])

@@ -66,10 +66,14 @@ def sort_methods(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 class DealsAutoSchema(AutoSchema):
-    """Never treat a view as a list view: no response of this API is a bare list."""
+    """Never treat a view as a list view: no response of this API is a bare list. Every request body is required."""
 
     def _is_list_view(self, serializer: Any = None) -> bool:
         return False
+
+    def _get_request_body(self, *arguments: Any) -> Any:
+        body = super()._get_request_body(*arguments)  # type: ignore[no-untyped-call]
+        return body and {**body, "required": True}
 
 
 def _header(name: str, statuses: Sequence[int], description: str) -> OpenApiParameter:
