@@ -1,15 +1,25 @@
-"""Generators of valid deals files and scalars, and the check of GraphQL responses."""
+"""Generators of valid deals files, filters, headers and scalars, and the check of GraphQL responses."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
+from pathlib import Path
 from typing import Any
 
 import schemathesis
-from graphql import IntValueNode, StringValueNode
+from graphql import (
+    IntValueNode,
+    StringValueNode,
+    build_schema,
+    get_nullable_type,
+    is_input_object_type,
+    is_list_type,
+)
 from hypothesis import strategies as st
 
+SCHEMA = build_schema((Path(__file__).parents[2] / "graphql_schema" / "schema.graphql").read_text(encoding="utf-8"))
 _COLUMNS = ("customer", "item", "total", "quantity", "date")
 _names = st.text(st.characters(exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20).filter(str.strip)
 _totals = st.decimals(0, 999_999_999_999, places=2, allow_nan=False).map(lambda total: f"{total:f}")
@@ -27,6 +37,45 @@ def _file(rows: list[tuple[str, ...]]) -> bytes:
 schemathesis.openapi.media_type("text/csv", st.lists(_rows, min_size=1, max_size=20).map(_file))
 
 
+# Parameters whose valid values OpenAPI cannot describe
+
+_big_integers = st.integers(-(2**63), 2**63 - 1)
+_times = st.datetimes().map(lambda date: f"{date.isoformat()}Z")
+_SCALARS: dict[str, st.SearchStrategy[Any]] = {
+    "String": st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+    "Money": _totals,
+    "BigInt": _big_integers,
+    "DateTime": _times,
+}
+
+
+def _input_values(type_: Any, levels: int) -> st.SearchStrategy[Any]:
+    """Generate JSON of an input type; objects have at most two fields, so that the filter is within its limits."""
+    if is_list_type(type_):
+        return st.lists(_input_values(get_nullable_type(type_.of_type), levels), max_size=2)
+    if not is_input_object_type(type_):
+        return _SCALARS[type_.name]
+    fields = {name: field.type for name, field in type_.fields.items() if levels or not name.isupper()}
+    values = {name: st.none() | _input_values(field, levels - name.isupper()) for name, field in fields.items()}
+    names = st.lists(st.sampled_from(sorted(values)), max_size=2, unique=True)
+    return names.flatmap(lambda chosen: st.fixed_dictionaries({name: values[name] for name in chosen}))
+
+
+schemathesis.openapi.format("deal-filter", _input_values(SCHEMA.type_map["DealFilter"], 1).map(json.dumps))
+schemathesis.openapi.format("any-upload", st.just("*"))
+
+
+@schemathesis.hook
+def before_load_schema(_context: Any, raw_schema: dict[str, Any]) -> None:
+    """Name the formats of a filter, and of If-Match with the current upload."""
+    formats = {"filter": "deal-filter", "If-Match": "any-upload"}
+    for operations in raw_schema.get("paths", {}).values():
+        for operation in operations.values():
+            for parameter in operation["parameters"]:
+                if parameter["name"] in formats:
+                    parameter["schema"]["format"] = formats[parameter["name"]]
+
+
 # GraphQL
 
 
@@ -35,11 +84,9 @@ def _literal(values: st.SearchStrategy[Any]) -> st.SearchStrategy[StringValueNod
 
 
 schemathesis.graphql.scalar("Money", _literal(_totals))
-schemathesis.graphql.scalar("DateTime", _literal(st.datetimes().map(lambda date: f"{date.isoformat()}Z")))
+schemathesis.graphql.scalar("DateTime", _literal(_times))
 schemathesis.graphql.scalar("Date", _literal(st.dates()))
-schemathesis.graphql.scalar(
-    "BigInt", st.integers(-(2**63) + 1, 2**63 - 1).map(lambda number: IntValueNode(value=str(number)))
-)
+schemathesis.graphql.scalar("BigInt", _big_integers.map(lambda number: IntValueNode(value=str(number))))
 
 
 @schemathesis.check
