@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ def main() -> None:
 
     Exit codes, besides those of the command: 2 invalid setting; 3 unusable database; 130 interrupted.
     """
+    collect_garbage_less_often()
     _exit_on(signal.SIGINT, signal.SIGTERM)
     command = sys.argv[1:2]
     if command == ["serve"] and sys.stdout.isatty():
@@ -46,6 +48,14 @@ def main() -> None:
         finally:
             # A signal must not interrupt the clean-up of the interpreter with a traceback.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def collect_garbage_less_often() -> None:
+    """Raise the thresholds of garbage collection, which took a fifth of the time of a bulk load.
+
+    A load creates millions of short-lived objects without cycles, and imports create objects that are never deleted.
+    """
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _exit_on(*signals: signal.Signals) -> None:

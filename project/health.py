@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 from deals_api.caching.shared import is_available
 from deals_api.db_vendor import is_temporary
 from deals_api.models import Upload
-from deals_api.schema_check import SchemaMismatch, require_matching_schema
+from deals_api.schema_check import SchemaMismatch, require_matching_schema_once
 
 
 @require_safe
@@ -25,23 +25,10 @@ def ready(_request: HttpRequest) -> JsonResponse:
     Without Redis the service is ready, but slower.
     """
     try:
-        _check_schema_once()
+        require_matching_schema_once()
         Upload.objects.current()
     except SchemaMismatch as mismatch:
         return JsonResponse({"status": "tables do not match", "detail": str(mismatch)}, status=503)
     except Error as error:
         return JsonResponse({"status": "no database" if is_temporary(error) else "tables do not match"}, status=503)
     return JsonResponse({"status": "ok"} | ({} if is_available() else {"cache": "degraded"}))
-
-
-def _check_schema_once() -> None:
-    """Check the tables until they match. They do not change later while this code runs.
-
-    Raises: SchemaMismatch.
-    """
-    if not _passed:
-        require_matching_schema()
-        _passed.append(True)
-
-
-_passed: list[bool] = []

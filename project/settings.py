@@ -11,7 +11,7 @@ import re
 import sys
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import dj_database_url
 import django
@@ -22,9 +22,6 @@ import rest_framework
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from psycopg2.extensions import make_dsn
-from redis import ConnectionPool, RedisError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from deals_api.limits import Limits, whole_number
 from deals_api.security.tokens import read_tokens
@@ -37,6 +34,17 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # Django prefers psycopg 3 if it can be imported, but the bulk load and the error codes require psycopg2. Importing a
 # module whose entry is None raises ImportError.
 sys.modules["psycopg"] = None  # type: ignore[assignment]
+
+
+class _NoLibrary:
+    """A path that cannot be opened."""
+
+    def __fspath__(self) -> NoReturn:
+        raise ImproperlyConfigured("GDAL is not used")
+
+
+# strawberry-django imports GeoDjango, which would start 72 processes to find GDAL; a path replaces the search.
+GDAL_LIBRARY_PATH = _NoLibrary()
 
 
 def _values(name: str, pattern: str, expected: str, separator: str = ",") -> list[str]:
@@ -333,6 +341,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 def redis_cache(url: str) -> dict[str, Any]:
     """Return the entry of CACHES for a ``REDIS_URL``."""
+    # Imported only where Redis is used, because the package imports asyncio and OpenTelemetry.
+    from redis import ConnectionPool, RedisError
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
     try:
         ConnectionPool.from_url(url).make_connection()  # validates the URL without connecting
     except (ValueError, TypeError, RedisError) as error:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import Any
 
 import django
+from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -57,3 +59,5 @@ class Application(WSGIHandler):
 
 django.setup(set_prefix=False)
 application = Application()
+# Before the workers are forked, so that they share the views; Django would import them at the first request of each.
+import_module(settings.ROOT_URLCONF)

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
-from project import health
+from deals_api import schema_check
 from tests.servers import Server, serving, wait_until
 from tests.services import Service
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def _no_cached_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Repeat the checks that the service skips once they have passed."""
-    monkeypatch.setattr(health, "_passed", [])
+    monkeypatch.setattr(schema_check, "_passed", [])
 
 
 def test_complete_service_is_ready() -> None:

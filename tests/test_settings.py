@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+import redis  # noqa: F401 # OpenTelemetry, which it imports, reads variables of its own
 from django.core.exceptions import ImproperlyConfigured
 
 from deals_api import limits

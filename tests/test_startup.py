@@ -161,6 +161,22 @@ def test_psycopg_3_is_not_used_where_it_can_be_imported(tmp_path: Path) -> None:
     assert completed.stdout == "False psycopg2\n"
 
 
+# Imports
+
+
+def test_application_starts_no_process_and_imports_all_views_but_not_redis() -> None:
+    """strawberry-django would search for GDAL with many processes; workers share what the master has imported."""
+    code = (
+        "import sys; sys.addaudithook(lambda event, _: print(event) if event == 'subprocess.Popen' else None);"
+        " import project.wsgi; print('project.urls' in sys.modules, 'redis' in sys.modules)"
+    )
+    completed = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment_with(),
+        capture_output=True, text=True, check=True, timeout=TIMEOUT,
+    )  # fmt: skip
+    assert completed.stdout == "True False\n"
+
+
 # On a terminal
 
 

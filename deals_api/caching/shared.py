@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from django.core.cache import BaseCache, cache
 from django_redis.serializers.base import BaseSerializer
-from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +17,13 @@ backend: BaseCache = cache
 
 #: Time after a failure during which Redis is not called.
 RECOVERY_SECONDS: Final = 5.0
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """Return the exceptions of an unavailable cache. Redis is imported only if a call fails or REDIS_URL is set."""
+    from redis.exceptions import RedisError
+
+    return RedisError, OSError
 
 
 def increment(key: str, seconds: int) -> int | None:
@@ -63,7 +69,7 @@ class CircuitBreaker:
             self.open_until = now + RECOVERY_SECONDS  # only this thread tries again; the others return the default
         try:
             result = operation(*arguments)
-        except (RedisError, OSError) as error:
+        except failures() as error:
             if not self.failing and self._is_reachable():
                 if not self.rejection_logged:
                     log.warning("The shared cache rejected a call (logged once by each process): %s", error)
@@ -82,7 +88,7 @@ class CircuitBreaker:
     def _is_reachable(self) -> bool:
         try:
             self.probe()
-        except (RedisError, OSError):
+        except failures():
             return False
         return True
 

@@ -12,8 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from project.command_line import exit_on_invalid_setting
+from project.command_line import collect_garbage_less_often, exit_on_invalid_setting
 
+collect_garbage_less_often()
 with exit_on_invalid_setting():
     from project import settings
 
@@ -58,10 +59,10 @@ def on_starting(_server: object) -> None:
     """Exit with code 2 if the tables do not match the code; /health/ready repeats the check after a database error."""
     from django.db import Error, connection
 
-    from deals_api.schema_check import SchemaMismatch, require_matching_schema
+    from deals_api.schema_check import SchemaMismatch, require_matching_schema_once
 
     try:
-        require_matching_schema()
+        require_matching_schema_once()
     except SchemaMismatch as mismatch:
         sys.stderr.write(f"{mismatch}\n")
         sys.exit(2)
@@ -120,12 +121,8 @@ def when_ready(_server: object) -> None:
 
 
 def post_fork(_server: object, _worker: object) -> None:
-    """Run the garbage collector less often, and start the trace exporter.
-
-    A bulk load creates millions of short-lived objects without cycles; garbage collection took a fifth of its time.
-    """
+    """Exclude the objects of the master from garbage collection, and start the trace exporter."""
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
     if settings.TRACES:
         from project.telemetry import tracing
 
