@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import httpx
 import psutil
@@ -40,7 +40,7 @@ class Server:
     def get(self, path: str = "/api/top-clients/", **kwargs: object) -> httpx.Response:
         return httpx.get(self.url + path, timeout=TIMEOUT, **kwargs)  # type: ignore[arg-type]
 
-    def upload(self, content: bytes, name: str = "deals.csv", timeout: float = TIMEOUT) -> httpx.Response:
+    def upload(self, content: bytes | IO[bytes], name: str = "deals.csv", timeout: float = TIMEOUT) -> httpx.Response:
         return httpx.post(self.url + "/api/upload/", files={"deals": (name, content)}, timeout=timeout)
 
     def workers(self) -> list[psutil.Process]:

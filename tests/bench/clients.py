@@ -26,10 +26,10 @@ def post(path: str, body: object) -> bytes:
     return f"POST {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode() + content
 
 
-def requests_per_second(server: Server | Proxy, request: bytes) -> float:
+def requests_per_second(server: Server | Proxy, request: bytes, seconds: float = SECONDS) -> float:
     """Return the responses per second over all connections."""
     counts: list[int] = []
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + seconds
 
     def repeat() -> None:
         count = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from typing import Final
 
@@ -24,3 +25,9 @@ def cpu_seconds_of_postgres(pid: int) -> float:
     postmaster = psutil.Process(pid)
     times = postmaster.cpu_times()
     return times.children_user + times.children_system + sum(map(cpu_seconds_of, postmaster.children()))
+
+
+def children_cpu_seconds() -> float:
+    """Return the CPU time of all child processes of this one that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime

@@ -4,22 +4,57 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import psycopg2
 from redis import Redis
 
 from tests.bench.cpu import cpu_seconds_of, cpu_seconds_of_postgres
 from tests.bench.files import DATASETS, LONG_NAME_ROWS, write_deals
-from tests.servers import Server
+from tests.servers import Server, serving
 from tests.services import Service
 
 _numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Backends:
+    """The servers that a service needs, and a folder for its files."""
+
+    folder: Path
+    database_url: str
+    #: None if the database is SQLite.
+    postgres: Service | None
+    redis: Service
+    redis_url: str
+
+    @contextlib.contextmanager
+    def environment(self, settings: Mapping[str, str], rows: int = 0) -> Iterator[BenchEnvironment]:
+        """Start a service with these settings; generated files have ``rows`` deals."""
+        with serving(self.folder, DATABASE_URL=self.database_url, REDIS_URL=self.redis_url, **settings) as server:
+            environment = BenchEnvironment(server, self.folder, rows, self.database_url, self.postgres, self.redis.port)
+            with environment.client:
+                yield environment
+
+    def with_new_database(self, name: str) -> Backends:
+        """Create another database on the same PostgreSQL server."""
+        with contextlib.closing(psycopg2.connect(self.database_url)) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(f"CREATE DATABASE {name}")
+        return replace(self, database_url=f"{self.database_url.rpartition('/')[0]}/{name}")
+
+    def with_sqlite(self, name: str) -> Backends:
+        """Use a new SQLite file."""
+        return replace(self, database_url=f"sqlite:///{self.folder / name}.sqlite3", postgres=None)
 
 
 @dataclass
@@ -50,13 +85,17 @@ class BenchEnvironment:
     def activate(self, dataset: str) -> None:
         """Make this dataset current: load it the first time, roll back to it later."""
         if dataset not in self._uploads:
-            response = self.server.upload(self.file(dataset).read_bytes(), timeout=1800)
-            assert response.status_code == 200, response.text
-            self._vacuum()
+            self.upload(self.file(dataset))
+            self.vacuum()
             self._uploads[dataset] = self.data("{currentUpload {id}}")["currentUpload"]["id"]
         self.data("mutation ($id: ID!) {activateUpload(id: $id) {__typename}}", id=self._uploads[dataset])
 
-    def _vacuum(self) -> None:
+    def upload(self, file: Path) -> None:
+        with file.open("rb") as content:
+            response = self.server.upload(content, timeout=1800)
+        assert response.status_code == 200, response.text
+
+    def vacuum(self) -> None:
         """Vacuum and analyze PostgreSQL; autovacuum would do so during the measurements."""
         if self.postgres is not None:
             with contextlib.closing(psycopg2.connect(self.database_url)) as connection:
@@ -77,13 +116,34 @@ class BenchEnvironment:
         assert "errors" not in result, result["errors"]
         return result["data"]
 
+    def worker_cpu_seconds(self) -> float:
+        """Return the total CPU time of the service's workers."""
+        return sum(map(cpu_seconds_of, self._workers))
+
+    def postgres_cpu_seconds(self) -> float:
+        """Return the total CPU time of PostgreSQL; 0 if the database is SQLite."""
+        if self.postgres is None:
+            return 0.0
+        assert self.postgres.process is not None
+        return cpu_seconds_of_postgres(self.postgres.process.pid)
+
     def cpu_seconds(self) -> float:
         """Return the total CPU time of the service's workers and of PostgreSQL."""
-        seconds = sum(map(cpu_seconds_of, self._workers))
-        if self.postgres is not None:
-            assert self.postgres.process is not None
-            seconds += cpu_seconds_of_postgres(self.postgres.process.pid)
-        return seconds
+        return self.worker_cpu_seconds() + self.postgres_cpu_seconds()
+
+    def peak_megabytes(self) -> float:
+        """Return the highest memory that a worker process has used so far."""
+        return max(peak_megabytes_of(worker) for worker in self._workers)
+
+    def wait_until_pruned(self, retained: int) -> None:
+        """Wait until no more than this number of uploads has rows."""
+        uploads_with_rows = "SELECT count(*) FROM deals_api_upload WHERE state IN ('loaded', 'retired')"
+        with self.cursor() as cursor:
+            while True:
+                cursor.execute(uploads_with_rows)
+                if cursor.fetchone()[0] <= retained:
+                    return
+                time.sleep(0.005)
 
     def count_deals(self) -> None:
         """Count the deals of the current upload in SQL: the baseline of queries."""
@@ -100,8 +160,16 @@ class BenchEnvironment:
         connect: Any = sqlite3.connect if self.postgres is None else psycopg2.connect
         address = self.database_url.removeprefix("sqlite:///")
         with contextlib.closing(connect(address)) as connection, contextlib.closing(connection.cursor()) as cursor:
+            if self.postgres is not None:
+                connection.autocommit = True
             yield cursor
 
     def clear_cache(self) -> None:
         with Redis(port=self.redis_port) as redis:
             redis.flushall()
+
+
+def peak_megabytes_of(process: psutil.Process) -> float:
+    """Return the highest resident memory of a process since its start."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,13 +40,15 @@ def write_deals(
     shuffled: bool = False,
     long_names: bool = False,
     half_changed: bool = False,
+    distinct_pairs: bool = False,
     seed: int = 1,
 ) -> None:
     """Write ``rows`` deals in the order of their dates, or in random order if ``shuffled``.
 
     ``equal_dates``: all dates are equal. ``skewed``: one customer and one gem have nearly all deals.
     ``long_names``: usernames have the maximum length in characters and in bytes, and differ in their last characters.
-    ``half_changed``: the totals of every second customer are higher by 1.
+    ``half_changed``: the totals of every second customer are higher by 1. ``distinct_pairs``: no two deals have the
+    same customer and gem, up to the square of the number of customers, which equals that of gems.
     """
     rng = random.Random(seed)  # noqa: S311
     gem_count = min(rows, gems)
@@ -63,8 +66,19 @@ def write_deals(
             seconds = 0 if equal_dates else position * 97 + rng.random() * 90
             date = _FIRST_DATE + timedelta(seconds=seconds)
             name, item, total = username(), gem(), rng.randrange(1, 9000)
+            if distinct_pairs:
+                row, column = divmod(number, len(usernames))
+                name, item = usernames[column], names[(row + column) % gem_count]
             total += half_changed and int(name[-1]) % 2
             file.write(f"{name},{item},{total},{rng.randrange(1, 50)},{date.isoformat(' ')}\n")
+
+
+def write_swapped(source: Path, target: Path) -> None:
+    """Write the same deals as another file, with the first two in the opposite order."""
+    with source.open("rb") as deals, target.open("wb") as file:
+        header, first, second = (deals.readline() for _ in range(3))
+        file.write(header + second + first)
+        shutil.copyfileobj(deals, file)
 
 
 def _uniform(rng: random.Random, names: Sequence[str]) -> Callable[[], str]:
