@@ -25,6 +25,7 @@ from redis import Redis
 
 from tests import services
 from tests.bench.files import write_deals
+from tests.bench.table import begin_table, print_row, save_tables
 from tests.history import History, Operation
 from tests.servers import TIMEOUT, Server, serving
 
@@ -144,9 +145,9 @@ class Soak:
             messages.append("the log has a traceback")
         return messages
 
-    def table(self) -> str:
+    def results(self) -> list[tuple[str, str]]:
         warm, last = self.samples[0], self.samples[-1]
-        lines = [
+        return [
             ("uploads", f"{len(self.upload_seconds)}, median {statistics.median(self.upload_seconds):.2f} s"),
             (
                 "reads", f"{len(self.read_seconds):,}, median {1000 * statistics.median(self.read_seconds):.1f} ms,"
@@ -161,7 +162,6 @@ class Soak:
             ("connections to PostgreSQL", f"{warm.database_connections}, {last.database_connections}"),
             ("connections to Redis", f"{warm.redis_connections}, {last.redis_connections}"),
         ]  # fmt: skip
-        return "\n".join(f"| {name} | {value} |" for name, value in lines)
 
 
 @contextlib.contextmanager
@@ -180,12 +180,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--save", action="store_true", help="store the table in results.json and tests/README.md")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, soaking(Path(folder), arguments.rows) as soak:
         soak.run(arguments.seconds)
-        title = f"in {arguments.seconds:.0f} s, with files of {arguments.rows:,} deals"
-        print(f"| {title} | result |\n| --- | --- |\n{soak.table()}")  # noqa: T201
+        begin_table("Soak test", [f"{arguments.seconds:.0f} s, files of {arguments.rows:,} deals", "result"])
+        for measurement, result in soak.results():
+            print_row(measurement, result)
         failures = soak.failures()
+    if arguments.save:
+        save_tables()
     print("\n".join(failures))  # noqa: T201
     return 1 if failures else 0
 
