@@ -149,6 +149,76 @@ def test_first_and_last_possible_dates_are_stored() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "microsecond"),
+    [
+        ("2020-01-02 03:04:05", 0),
+        ("2020-01-02 03:04:05.0", 0),
+        ("2020-01-02 03:04:05.000000", 0),
+        ("2020-01-02 03:04:05.5", 500_000),
+        ("2020-01-02 03:04:05.500000", 500_000),
+        ("2020-01-02 03:04:05.000001", 1),
+        ("2020-01-02T03:04:05.05Z", 50_000),
+        ("2.1.2020 3:4:5,25", 250_000),
+    ],
+)
+def test_stored_date_equals_the_same_date_in_a_condition(text: str, microsecond: int) -> None:
+    """SQLite compares dates as text."""
+    date = datetime(2020, 1, 2, 3, 4, 5, microsecond, UTC)
+    upload = load(f'ann,ruby,1,1,"{text}"')
+    assert Deal.objects.for_upload(upload).filter(date=date).count() == 1
+    assert Deal.objects.for_upload(upload).get().date == date
+    assert Customer.objects.for_upload(upload).filter(first_deal=date, last_deal=date).count() == 1
+
+
+def test_stored_values_equal_those_of_the_orm() -> None:
+    """A row that the ORM writes again does not change, in its value and its type in the database."""
+    load(deal("ann", "ruby", "10.50", "2", "2020-01-02 03:04:05.5"), deal("Ёлка 💎", "opal", "7"))
+    before = database_values()
+    for model in (Deal, Purchase, Customer, Gem, GemDay, GemMonth):
+        for row in model._default_manager.all():
+            row.save(force_update=True)
+    assert database_values() == before
+
+
+def database_values() -> list[Any]:
+    """Return the values of all rows of snapshots as the database stores them; on SQLite, with their types."""
+    values: list[Any] = []
+    with connection.cursor() as cursor:
+        for model in (Deal, Purchase, Customer, Gem, GemDay, GemMonth):
+            names = [connection.ops.quote_name(str(field.column)) for field in model._meta.concrete_fields]
+            types = [f"typeof({name})" for name in names] if connection.vendor == "sqlite" else []
+            columns = ", ".join([f"CAST({name} AS text)" for name in names] + types)
+            cursor.execute(f"SELECT {columns} FROM {model._meta.db_table} ORDER BY id")  # noqa: S608
+            values += cursor.fetchall()
+    return values
+
+
+def page_cache_size() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA cache_size")
+        return int(cursor.fetchall()[0][0])
+
+
+@pytest.mark.usefixtures("sqlite_only")
+def test_larger_page_cache_ends_with_the_load() -> None:
+    before = page_cache_size()
+    _, batches = register(*many(3))
+    sizes = []
+
+    def measured() -> Any:
+        for batch in batches:
+            sizes.append(page_cache_size())
+            yield batch
+        raise RuntimeError
+
+    upload, _ = register(*many(3))
+    with pytest.raises(RuntimeError):
+        store(upload, measured())
+    assert page_cache_size() == before
+    assert sizes == [4 * before]
+
+
 def test_two_identical_lines_are_two_deals() -> None:
     upload = load(deal(total="3"), deal(total="3"))
     assert Deal.objects.for_upload(upload).count() == 2

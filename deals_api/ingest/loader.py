@@ -1,20 +1,20 @@
 """Bulk load of a snapshot: its rows and the change of the pointer, in one transaction.
 
-Rows are written by ``COPY`` on PostgreSQL and by ``bulk_create`` on SQLite.
+Rows are written by ``COPY`` on PostgreSQL and by one prepared statement on SQLite, with the names of the models.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from itertools import islice, repeat
-from typing import Any, Final
+from typing import Final
 
 from django.db import DatabaseError, connection, models, transaction
 from django.db.models.functions import Now
 
-from deals_api.db_vendor import analyze_tables, disable_statement_timeout
+from deals_api.db_vendor import analyze_tables, disable_statement_timeout, larger_page_cache
 from deals_api.errors import DatabaseBusy, UploadChanged
 from deals_api.ingest.aggregates import DealAggregator, NameAggregates, PeriodSums
 from deals_api.ingest.csv_reader import DealBatch
@@ -28,11 +28,9 @@ from deals_api.models import (
     GemDay,
     GemMonth,
     GemPeriod,
-    MoneyField,
     Purchase,
     SnapshotRow,
     Upload,
-    from_hundredths,
     row_id,
 )
 from deals_api.snapshots.current import lock_pointer
@@ -43,6 +41,8 @@ log = logging.getLogger(__name__)
 _CHUNK_ROWS: Final = 2048
 #: Smaller uploads are fast with any query plan.
 _ANALYZE_MIN_ROWS: Final = 1_000
+
+_LENGTH_WITH_MICROSECONDS: Final = len("2018-12-14 08:29:52.506166")
 
 #: A column of database values: numbers, names, or dates as ISO 8601 in UTC.
 Column = Iterable[int] | Iterable[str]
@@ -218,16 +218,20 @@ def _write(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> None:
     if connection.vendor == "postgresql":
         _copy(model, chunks)
     else:
-        _bulk_create(model, chunks)
+        _insert(model, chunks)
+
+
+def _table_and_columns(model: type[SnapshotRow]) -> str:
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(str(field.column)) for field in model._meta.concrete_fields)
+    return f"{quote(model._meta.db_table)} ({columns})"
 
 
 def _copy(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> None:
-    quote = connection.ops.quote_name
-    columns = ", ".join(quote(str(field.column)) for field in model._meta.concrete_fields)
     stream = _CopyStream(chunks)
     try:
         with connection.cursor() as cursor, connection.wrap_database_errors:
-            cursor.copy_expert(f"COPY {quote(model._meta.db_table)} ({columns}) FROM STDIN", stream)
+            cursor.copy_expert(f"COPY {_table_and_columns(model)} FROM STDIN", stream)
     except DatabaseError:
         # psycopg2 reports an exception of the stream as the text of a cancelled COPY.
         if stream.error is not None:
@@ -255,20 +259,20 @@ class _CopyStream:
         return "".join(map(line.__mod__, zip(*columns, strict=True))).replace("\\", "\\\\")
 
 
-def _bulk_create(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> None:
-    makers = [_value_converter(field) for field in model._meta.concrete_fields]
-    make_row: Callable[..., SnapshotRow] = model
-    for columns in chunks:
-        values = zip(*(map(make, column) for make, column in zip(makers, columns, strict=True)), strict=True)
-        model._default_manager.bulk_create(make_row(*row) for row in values)
+def _insert(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> None:
+    fields = model._meta.concrete_fields
+    placeholders = ", ".join(["%s"] * len(fields))
+    statement = f"INSERT INTO {_table_and_columns(model)} VALUES ({placeholders})"  # noqa: S608
+    dates = [position for position, field in enumerate(fields) if isinstance(field, models.DateTimeField)]
+    with connection.cursor() as cursor, larger_page_cache():
+        for columns in chunks:
+            for position in dates:
+                columns[position] = [_stored_date(str(date)) for date in columns[position]]
+            cursor.executemany(statement, list(zip(*columns, strict=True)))
 
 
-def _value_converter(field: models.Field[Any, Any]) -> Callable[[Any], Any]:
-    """Return a function from a database value to a value of the field."""
-    if isinstance(field, MoneyField):
-        return from_hundredths
-    if isinstance(field, models.DateTimeField):
-        return lambda text: datetime.fromisoformat(text + "+00:00")
-    if isinstance(field, models.DateField):
-        return date.fromisoformat
-    return lambda value: value
+def _stored_date(date: str) -> str:
+    """Return the text that Django stores on SQLite, which has six decimals or none, because it is compared as text."""
+    if len(date) == _LENGTH_WITH_MICROSECONDS and not date.endswith("000000"):
+        return date
+    return datetime.fromisoformat(date).isoformat(" ")
