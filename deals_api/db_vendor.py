@@ -21,7 +21,7 @@ from django.db import (
     ProgrammingError,
     connection,
 )
-from django.db.models import Model, QuerySet
+from django.db.models import Func, Model, QuerySet, TextField
 from django.db.models.functions import StrIndex
 from psycopg2.errors import DiskFull, QueryCanceled
 
@@ -255,6 +255,24 @@ class NamePosition(StrIndex):
     def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
         template, joiner = 'pg_catalog."position"(textsend(%(expressions)s))', "), textsend("
         return self.as_sql(compiler, connection, template=template, arg_joiner=joiner, **extra)
+
+
+class UtcText(Func):
+    """A date as text in UTC, whatever the settings of the session: ``2018-12-14 08:29:52.506166``.
+
+    PostgreSQL always writes six decimals; SQLite stores the text, with six decimals or none.
+    """
+
+    output_field = TextField()
+    arity = 1
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        template = "to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
+        return self.as_sql(compiler, connection, template=template, **extra)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        # Without CAST, Django's converter for columns declared as datetime applies.
+        return self.as_sql(compiler, connection, template="CAST(%(expressions)s AS text)", **extra)
 
 
 def _execute(statement: str) -> None:

@@ -19,6 +19,8 @@ _MAX: Final = 2**63 - 1
 _MONEY: Final = re.compile(r"[0-9]{1,17}(?:\.[0-9]{1,2})?")
 #: Columns of a deals file.
 COLUMNS: Final = ("customer", "item", "total", "quantity", "date")
+#: The decimals of each number of hundredths, without zeros at the end.
+_DECIMALS: Final = ["", *(f".{hundredths:02}".rstrip("0") for hundredths in range(1, 100))]
 _ISO_DATE: Final = re.compile(
     r"([0-9]{4})([-/])([0-9]{1,2})\2([0-9]{1,2})[ T]"
     r"([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(?:[.,]([0-9]{1,6})0*)?)?"
@@ -84,6 +86,11 @@ def format_money(money: Decimal) -> Decimal:
     """Return the amount in its shortest notation, without an exponent: 451731, 100.5, 0.25."""
     integer = money.to_integral_value()
     return integer if integer == money else money.normalize()
+
+
+def format_hundredths(hundredths: int) -> str:
+    """Return the shortest notation of an amount that is not negative: 45173100 becomes 451731, and 10050 100.5."""
+    return f"{hundredths // 100}{_DECIMALS[hundredths % 100]}"
 
 
 def dump_json(data: Any, indent: int | None = None) -> bytes:

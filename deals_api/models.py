@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from django.core.management.utils import get_random_secret_key
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Count, Exists, F, Q, Window, lookups
+from django.db.models import Count, Exists, ExpressionWrapper, F, Q, Window, lookups
 from django.db.models.functions import Now
 
 from deals_api.errors import UploadNotRetained
@@ -88,18 +88,26 @@ class MoneyField(MoneyColumn):
         return None if value is None else Decimal(value)
 
     def get_prep_value(self, value: Any) -> int | None:
-        if value is None:
-            return None
-        hundredths = Decimal(value) * 100
-        if hundredths != int(hundredths):
-            raise ValueError("Money has at most two decimals.")
-        return int(hundredths)
+        return None if value is None else to_hundredths(Decimal(value))
 
 
 def from_hundredths(value: int) -> Decimal:
     """Convert without rounding: 10050 becomes 100.50."""
     sign, digits, _ = Decimal(value).as_tuple()
     return Decimal((sign, digits, -2))
+
+
+def to_hundredths(money: Decimal) -> int:
+    """Raises: ValueError, if the amount has more than two decimals."""
+    hundredths = money * 100
+    if hundredths != int(hundredths):
+        raise ValueError("Money has at most two decimals.")
+    return int(hundredths)
+
+
+def hundredths_of(name: str) -> ExpressionWrapper[F]:
+    """Select a ``MoneyField`` as it is stored, without conversion to ``Decimal`` or, again, to ``int``."""
+    return ExpressionWrapper(F(name), models.Field())
 
 
 class NameField(NameColumn):

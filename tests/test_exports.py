@@ -108,14 +108,15 @@ def test_uploaded_export_gives_the_same_top_clients(client: Client, real_file: b
 
 ODD_NAMES = [
     '"', '"quoted"', 'a"b', "semi;colon", "com,ma", ";", ",", "'", "'=1+1", "=1+1", "+7 900", "-x", "@ann", "a;=b",
-    "\\", "\\n", "\\.", "NULL", "nan", "0", "007", "1e5", "é", "Ёжик", "👩‍🚀", "a\u202ertl", "﷽", "a\u2028b",
-    "a  b", "wide\u200bspace", "#", "x" * 255,
+    "\\", "\\n", "\\.", "NULL", "nan", "0", "007", "1e5", "é", "Ёжик", "👩‍🚀", "%s", "100%", "a\u202ertl", "﷽",
+    "a\u2028b", "a  b", "wide\u200bspace", "#", "x" * 255,
 ]  # fmt: skip
 
 
 def test_unusual_names_survive_export_and_upload(client: Client) -> None:
     send(client, file_of(*ODD_NAMES))
     exported = download(client, f"{DEALS}.csv", raw=1)
+    assert exported == file_of(*ODD_NAMES)
     assert [row[:2] for row in rows_of(exported)] == [[name, name] for name in ODD_NAMES]
     assert [item["customer"] for item in objects_of(download(client, f"{DEALS}.ndjson"))] == ODD_NAMES
     before = client.get("/api/upload/?limit=100").content
@@ -132,6 +133,8 @@ def test_unusual_names_survive_export_and_upload(client: Client) -> None:
         ("100.50", "100.5", "100.5"),
         ("0", "0", "0"),
         ("0.01", "0.01", "0.01"),
+        ("0.10", "0.1", "0.1"),
+        ("1.09", "1.09", "1.09"),
         ("1000000", "1000000", "1000000"),
         ("999999999999.99", "999999999999.99", "999999999999.99"),
     ],
@@ -148,13 +151,38 @@ def test_money_is_written_exactly(client: Client, total: str, in_csv: str, in_js
         ("2018-12-14 08:29:52.506166", "2018-12-14 08:29:52.506166", "2018-12-14T08:29:52.506166+00:00"),
         ("2018-12-14T08:29:52", "2018-12-14 08:29:52", "2018-12-14T08:29:52+00:00"),
         ("2018-12-14 08:29:52.5+03:00", "2018-12-14 05:29:52.500000", "2018-12-14T05:29:52.500000+00:00"),
+        ("2018-12-14 08:29:52.000000", "2018-12-14 08:29:52", "2018-12-14T08:29:52+00:00"),
+        ("2018-12-14 08:29:52.000001", "2018-12-14 08:29:52.000001", "2018-12-14T08:29:52.000001+00:00"),
         ("0001-01-01 00:00:00", "0001-01-01 00:00:00", "0001-01-01T00:00:00+00:00"),
+        ("9999-12-31 23:59:59.999999", "9999-12-31 23:59:59.999999", "9999-12-31T23:59:59.999999+00:00"),
     ],
 )
 def test_dates_are_written_in_utc(client: Client, date: str, in_csv: str, in_json: str) -> None:
     load(deal(date=date))
     assert rows_of(download(client, f"{DEALS}.csv"))[0][4] == in_csv
     assert objects_of(download(client, f"{DEALS}.ndjson"))[0]["date"] == in_json
+
+
+@pytest.mark.usefixtures("postgresql_only")
+def test_dates_do_not_depend_on_the_settings_of_the_session(client: Client) -> None:
+    load(deal(date="2018-12-14 08:29:52.5"))
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL TimeZone = 'Asia/Tokyo'")
+    assert rows_of(download(client, f"{DEALS}.csv"))[0][4] == "2018-12-14 08:29:52.500000"
+
+
+def test_every_cent_is_written(client: Client) -> None:
+    load(*(deal(total=f"7.{cents:02}") for cents in range(100)))
+    expected = ["7", *(f"7.{cents:02}".rstrip("0") for cents in range(1, 100))]
+    assert [row[2] for row in rows_of(download(client, f"{DEALS}.csv"))] == expected
+    lines = download(client, f"{DEALS}.ndjson").decode().splitlines()
+    assert [json.loads(line, parse_int=str, parse_float=str)["total"] for line in lines] == expected
+
+
+def test_ndjson_is_what_a_json_library_writes(client: Client) -> None:
+    send(client, file_of(*ODD_NAMES))
+    for line in download(client, f"{DEALS}.ndjson").decode().split("\n")[:-1]:
+        assert json.dumps(json.loads(line), ensure_ascii=False, separators=(",", ":")) == line
 
 
 def test_sums_of_exported_deals_equal_the_ranking(client: Client, real_file: bytes) -> None:
@@ -183,7 +211,7 @@ def test_exports_are_empty_before_the_first_upload(client: Client) -> None:
     assert download(client, f"{DEALS}.ndjson") == download(client, f"{RANKING}.ndjson") == b""
 
 
-@pytest.mark.parametrize("rows", [1, 1999, 2000, 2001, 4000])
+@pytest.mark.parametrize("rows", [1, *(exports.CHUNK_ROWS + more for more in (-1, 0, 1)), 2 * exports.CHUNK_ROWS])
 def test_no_row_is_lost_between_two_chunks(client: Client, rows: int) -> None:
     load(*(deal(total=str(number)) for number in range(rows)))
     assert [int(row[2]) for row in rows_of(download(client, f"{DEALS}.csv"))] == list(range(rows))
@@ -473,7 +501,7 @@ def test_errors_before_the_first_row_are_error_responses(
 ) -> None:
     load(deal())
 
-    def fail(*_: object) -> Iterator[exports.Rows]:
+    def fail(*_: object) -> Iterator[Any]:
         raise error
         yield []
 

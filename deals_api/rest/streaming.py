@@ -13,8 +13,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
 from functools import partial
 from itertools import chain
 from typing import IO, Any, Final
@@ -28,10 +26,10 @@ from deals_api.caching.conditional import not_modified, set_cache_headers
 from deals_api.caching.response_cache import CacheableQuery
 from deals_api.db_vendor import is_temporary
 from deals_api.errors import TooManyRequests
-from deals_api.formats import dump_json, format_money
+from deals_api.formats import dump_json, format_hundredths
 from deals_api.models import Upload
 from deals_api.reports import exports
-from deals_api.reports.exports import FORMULA, Rows, Table
+from deals_api.reports.exports import FORMULA, CellType, Table
 from deals_api.security.throttling import count_computation
 from deals_api.snapshots.lease import SnapshotGone
 
@@ -42,8 +40,8 @@ _RETRY_AFTER_SECONDS: Final = 5
 #: A slow client occupies a thread for a long time, so exports may occupy at most half of the threads of a process.
 _export_slots: Final = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
 
-#: Functions that convert cells, by the type of the cell.
-CellFormats = dict[type, Callable[[Any], object]]
+#: Functions that convert all cells of a column, by the type of the cells.
+CellFormats = dict[CellType, Callable[[Sequence[Any]], Iterable[object]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +67,34 @@ class Export:
 # Formats
 
 
-def _cells(rows: Rows, formats: CellFormats) -> Iterable[tuple[Any, ...]]:
-    """Convert the cells of all rows, column by column, which is faster than row by row."""
-    return zip(*(map(formats[type(column[0])], column) for column in zip(*rows, strict=True)), strict=True)
+def _write(table: Table, line: str, formats: CellFormats, header: str = "") -> Iterator[bytes]:
+    """Write a line for each row; ``line`` has a placeholder for each cell."""
+    convert = [formats[cell_type] for cell_type in table.columns.values()]
+    for columns in table.chunks:
+        rows = zip(*(function(column) for function, column in zip(convert, columns, strict=True)), strict=True)
+        yield (header + "".join(map(line.__mod__, rows))).encode()
+        header = ""
+    if header:
+        yield header.encode()  # the table has no rows
 
 
 def _write_csv(table: Table, formats: CellFormats, byte_order_mark: str = "") -> Iterator[bytes]:
-    buffer = io.StringIO(byte_order_mark)
-    buffer.seek(0, io.SEEK_END)
-    writer = csv.writer(buffer)
-    writer.writerow(table.columns)
-    for rows in table.chunks:
-        writer.writerows(_cells(rows, formats))
-        yield buffer.getvalue().encode()
-        buffer.seek(0)
-        buffer.truncate()
-    if header := buffer.getvalue():
-        yield header.encode()  # the table has no rows
+    line = ",".join(["%s"] * len(table.columns)) + "\r\n"
+    return _write(table, line, formats, byte_order_mark + line % tuple(table.columns))
+
+
+def _write_ndjson(table: Table) -> Iterator[bytes]:
+    members = ",".join(f"{_to_json(name)}:%s" for name in table.columns)
+    return _write(table, f"{{{members}}}\n", _JSON)
+
+
+def _to_csv(text: str) -> str:
+    """Quote a cell if necessary."""
+    if text.isalnum():
+        return text
+    row = io.StringIO()
+    csv.writer(row).writerow([text, ""])  # an empty text would be quoted if it were the only cell
+    return row.getvalue().removesuffix(",\r\n")
 
 
 _FORMULA_PATTERN: Final = re.compile(FORMULA)
@@ -93,24 +102,37 @@ _FORMULA_PATTERN: Final = re.compile(FORMULA)
 
 def _neutralize(text: str) -> str:
     """Insert an apostrophe before every character that could start a formula in a spreadsheet."""
-    return _FORMULA_PATTERN.sub(r"\1'\2", text)
+    return text if text.isalnum() else _FORMULA_PATTERN.sub(r"\1'\2", text)
 
 
-def _format_utc(date: datetime) -> str:
-    """Format a date as in uploaded files."""
-    return date.replace(tzinfo=None).isoformat(" ")
+def _to_json(value: object) -> str:
+    return dump_json(value).decode()
 
 
-_RAW: Final[CellFormats] = {str: str, int: int, Decimal: format_money, datetime: _format_utc, list: ", ".join}
-_NEUTRALIZED: Final[CellFormats] = {**_RAW, str: _neutralize, list: lambda names: _neutralize(", ".join(names))}
-_JSON: Final[CellFormats] = {str: str, int: int, Decimal: format_money, datetime: datetime.isoformat, list: list}
+def _each_distinct(function: Callable[[str], str], column: Sequence[str]) -> Iterable[str]:
+    """Convert each different text once, because few names repeat in many deals."""
+    converted = {text: function(text) for text in set(column)}
+    return map(converted.__getitem__, column)
 
 
-def _write_ndjson(table: Table) -> Iterator[bytes]:
-    for rows in table.chunks:
-        objects = (dict(zip(table.columns, row, strict=True)) for row in _cells(rows, _JSON))
-        yield b"".join(dump_json(item) + b"\n" for item in objects)
-
+_RAW: Final[CellFormats] = {
+    CellType.TEXT: partial(_each_distinct, _to_csv),
+    CellType.TEXTS: partial(map, lambda names: _to_csv(", ".join(names))),
+    CellType.INTEGER: iter,
+    CellType.MONEY: partial(map, format_hundredths),
+    CellType.DATE: iter,
+}
+_NEUTRALIZED: Final[CellFormats] = {
+    **_RAW,
+    CellType.TEXT: partial(_each_distinct, lambda name: _to_csv(_neutralize(name))),
+    CellType.TEXTS: partial(map, lambda names: _to_csv(_neutralize(", ".join(names)))),
+}
+_JSON: Final[CellFormats] = {
+    **_RAW,
+    CellType.TEXT: partial(_each_distinct, _to_json),
+    CellType.TEXTS: partial(map, _to_json),
+    CellType.DATE: partial(map, lambda date: f'"{date.replace(" ", "T")}+00:00"'),
+}
 
 _CSV_TYPE: Final = "text/csv; charset=utf-8"
 #: For spreadsheets, which detect UTF-8 by the byte-order mark.
