@@ -14,6 +14,7 @@ import pytest
 TWO_RUNS = "DEALS_TEST_TWO_RUNS"
 
 NPM_PACKAGES = Path(__file__).parent / "frontend" / "node_modules"
+OPENAPI_VENV = Path(__file__).parent / "frontend" / "openapi" / ".venv"
 
 #: Name in messages, and the executable whose presence shows that it is installed.
 PROGRAMS = {
@@ -21,8 +22,9 @@ PROGRAMS = {
     "curl": "curl",
     "LibreOffice": "soffice",
     "node": "node",
-    "npm packages of tests/frontend": str(NPM_PACKAGES / ".bin" / "relay-compiler"),  # not in those of version 1.0.0
+    "npm packages of tests/frontend": str(NPM_PACKAGES / ".bin" / "orval"),  # not in those of version 1.0.0
     "PgBouncer": "pgbouncer",
+    "Python packages of tests/frontend/openapi": str(OPENAPI_VENV / "bin" / "openapi-generator-cli"),
 }
 
 

@@ -15,6 +15,8 @@ from tests.servers import ROOT
 pytestmark = pytest.mark.database_independent
 
 SERVICE, TESTS = ROOT / "requirements.txt", ROOT / "tests" / "requirements.txt"
+#: Installed into another virtual environment, where .ci/packages checks that every dependency is pinned.
+CLIENTS = ROOT / "tests" / "frontend" / "openapi" / "requirements.txt"
 #: Supported Python versions; the first is that of Debian 12.
 PYTHONS = ("3.11.2", "3.11.14", "3.12.9", "3.13.9", "3.14.0")
 
@@ -41,7 +43,7 @@ def dependencies_of(requirement: Requirement) -> list[Requirement]:
         return []  # its marker excludes the Python that runs this test
 
 
-@pytest.mark.parametrize("path", [SERVICE, TESTS], ids=["service", "tests"])
+@pytest.mark.parametrize("path", [SERVICE, TESTS, CLIENTS], ids=["service", "tests", "clients"])
 def test_every_requirement_is_pinned_to_one_version(path: Path) -> None:
     operators = {str(requirement): [part.operator for part in requirement.specifier] for requirement in read(path)}
     assert [requirement for requirement, found in operators.items() if found != ["=="]] == []

@@ -1,5 +1,6 @@
-"""GraphQL clients against a running service: a program for each in ``tests/frontend/clients`` prints what it checked.
+"""Clients of both APIs against a running service; a program for each prints what it checked.
 
+``tests/frontend/clients`` contains those of GraphQL, and ``tests/frontend/openapi`` the generators of REST clients.
 ``tests/frontend/recipes`` contains the functions of the README that read all pages while uploads land.
 """
 
@@ -7,10 +8,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests import node
+from tests.requires import OPENAPI_VENV, require
 from tests.servers import ROOT, TIMEOUT, Server
 
 pytestmark = pytest.mark.database_independent
@@ -18,6 +21,9 @@ pytestmark = pytest.mark.database_independent
 CLIENTS = node.FOLDER / "clients"
 NODE_PROGRAMS = sorted(path.stem for path in CLIENTS.glob("*.mjs"))
 PYTHON_PROGRAMS = sorted(path.stem for path in CLIENTS.glob("*.py"))
+OPENAPI = node.FOLDER / "openapi"
+TYPESCRIPT_REST_CLIENTS = sorted(path.stem for path in (OPENAPI / "src").glob("*.ts") if path.stem != "client")
+PYTHON_REST_PROGRAMS = sorted(path.stem for path in OPENAPI.glob("*.py"))
 #: Walk all pages while uploads land; the graphql_schema/README.md shows the functions.
 RECIPES = sorted(path.stem for path in (node.FOLDER / "recipes").glob("*.mjs") if path.stem != "polling")
 
@@ -45,10 +51,32 @@ def test_javascript_client_passes_its_scenario(client: str, service: str) -> Non
 
 @pytest.mark.parametrize("client", PYTHON_PROGRAMS)
 def test_python_client_passes_its_scenario(client: str, service: str) -> None:
-    command = [sys.executable, str(CLIENTS / f"{client}.py"), service]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert_passed(run_python(sys.executable, CLIENTS / f"{client}.py", service))
+
+
+@pytest.fixture(scope="module")
+def _typescript_rest_clients(shared_server: Server) -> None:
+    """Generate the clients from the served description, and compile them together."""
+    node.run("node", "openapi/generate.mjs", shared_server.url)
+
+
+@pytest.mark.usefixtures("_typescript_rest_clients")
+@pytest.mark.parametrize("client", TYPESCRIPT_REST_CLIENTS)
+def test_generated_typescript_client_passes_its_scenario(client: str, service: str) -> None:
+    assert_passed(node.run("node", "openapi/run.mjs", service, client))
+
+
+@pytest.mark.parametrize("program", PYTHON_REST_PROGRAMS)
+def test_python_program_of_openapi_passes_its_scenario(program: str, service: str) -> None:
+    require("Python packages of tests/frontend/openapi")
+    assert_passed(run_python(str(OPENAPI_VENV / "bin" / "python"), OPENAPI / f"{program}.py", service))
+
+
+def run_python(interpreter: str, program: Path, service: str) -> str:
+    command = [interpreter, str(program), service]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=2 * TIMEOUT, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert_passed(result.stdout)
+    return result.stdout
 
 
 def assert_passed(output: str) -> None:
