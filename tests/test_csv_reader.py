@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import io
 import lzma
 import re
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from deals_api.errors import DealsError, UnreadableUpload, UploadHasProblems, UploadTooLarge
 from deals_api.formats import COLUMNS
 from deals_api.ingest import csv_reader, encoding
+from deals_api.ingest.copy_formats import python_values
 from deals_api.ingest.csv_reader import DealsReader
 from deals_api.ingest.encoding import decode
 from deals_api.ingest.reasons import REASONS
@@ -49,10 +50,10 @@ def deals_in(content: bytes, **limits: int) -> list[Deal]:
 
 def _iter_deals(file: io.BytesIO, limits: Limits) -> Iterator[Deal]:
     for batch in DealsReader(file, limits):
-        columns = batch.customers, batch.gems, batch.totals, batch.quantities, batch.dates
-        for customer, gem, hundredths, quantity, date in zip(*columns, strict=True):
+        customers, gems = list(batch.customer_names.texts()), list(batch.gem_names.texts())
+        for customer, gem, hundredths, quantity, date in zip(*map(python_values, batch.columns), strict=True):
             timestamp = datetime.fromisoformat(f"{date}+00:00")
-            yield Deal(customer, gem, Decimal(hundredths) / 100, quantity, timestamp)
+            yield Deal(customers[customer], gems[gem], Decimal(hundredths) / 100, quantity, timestamp)
 
 
 def error_of(content: bytes, **limits: int) -> DealsError:
@@ -676,11 +677,14 @@ def test_endless_quoted_row_is_rejected_before_it_fills_the_memory() -> None:
 
 
 def peak_memory(path: Path) -> tuple[int, int]:
-    """Return the number of rows, and the peak memory of the reader in bytes."""
+    """Return the number of rows in batches, and the peak memory of the reader in bytes; the file may be rejected."""
+    rows = 0
     with path.open("rb") as file:
         tracemalloc.start()
         try:
-            rows = sum(map(len, DealsReader(file, Limits())))
+            with contextlib.suppress(UploadHasProblems):
+                for batch in DealsReader(file, Limits()):
+                    rows += len(batch)
             return rows, tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -711,17 +715,33 @@ def test_memory_does_not_grow_with_the_length_of_rows(tmp_path: Path) -> None:
     assert peak < 12_000_000
 
 
-def test_memory_does_not_grow_with_the_number_of_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def write_names(path: Path, names: int, *, length: int = 0, above: str = GOOD) -> None:
+    with path.open("w") as file:
+        file.write(f"{HEADER}\n{above}\n")
+        file.writelines(f"{number:0{length}},gem {number},1,1,2018-12-14 08:29:52\n" for number in range(names))
+
+
+def test_memory_grows_little_with_the_number_of_names(tmp_path: Path) -> None:
+    """Also if the names are long."""
+    path = tmp_path / "deals.csv"
+    write_names(path, 5_000, length=255)
+    _, few = peak_memory(path)
+    write_names(path, 25_000, length=255)
+    _, many = peak_memory(path)
+    assert (many - few) / 40_000 < 200
+
+
+def test_memory_of_a_rejected_file_does_not_grow_with_the_number_of_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(csv_reader, "_CACHED_NAMES", 500)
     path = tmp_path / "deals.csv"
     peaks = {}
-    for rows in (6_000, 30_000):
-        with path.open("w") as file:
-            file.write(f"{HEADER}\n")
-            file.writelines(f"client {number},gem {number},1,1,2018-12-14 08:29:52\n" for number in range(rows))
-        rows_read, peaks[rows] = peak_memory(path)
-        assert rows_read == rows
-    assert peaks[30_000] < peaks[6_000] * 1.1
+    for names in (30_000, 90_000):
+        write_names(path, names, above=row("total", "x"))
+        rows, peaks[names] = peak_memory(path)
+        assert rows == 0
+    assert peaks[90_000] < peaks[30_000] * 1.1
 
 
 def test_byte_order_mark_is_removed_only_at_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -860,7 +880,7 @@ def damaged(draw: st.DrawFn, content: bytes) -> bytes:
     return content
 
 
-@contextmanager
+@contextlib.contextmanager
 def patched_sizes(block_bytes: int, batch_rows: int, step_rows: int) -> Iterator[None]:
     """Change the sizes of blocks and batches, so that small files consist of several."""
     with pytest.MonkeyPatch.context() as patch:

@@ -13,7 +13,7 @@ import pytest
 from django.test import Client
 
 from deals_api.errors import UploadChanged
-from deals_api.ingest.csv_reader import DealBatch
+from deals_api.ingest.deal_batch import DealBatch
 from deals_api.ingest.loader import store_snapshot
 from deals_api.limits import Limits
 from deals_api.models import Deal, Upload

@@ -23,10 +23,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from deals_api.errors import DealsError, UnreadableUpload, UploadHasProblems
-from deals_api.ingest.csv_reader import DealsReader
-from deals_api.limits import Limits
 from tests.reference_parser import Deal
 from tests.spreadsheets import write_xlsx
+from tests.test_csv_reader import deals_in
 
 HEADER = "customer,item,total,quantity,date"
 ROWS = [
@@ -74,17 +73,9 @@ def file_with(column: str, *cells: str, encoding: str = "utf-8") -> bytes:
     return "\r\n".join(lines).encode(encoding)
 
 
-def read(content: bytes) -> list[Deal]:
-    return [
-        Deal(customer, gem, Decimal(hundredths) / 100, quantity, datetime.fromisoformat(f"{date}+00:00"))
-        for batch in DealsReader(io.BytesIO(content), Limits())
-        for customer, gem, hundredths, quantity, date in zip(*batch.columns, strict=True)
-    ]
-
-
 def rejection_of(content: bytes) -> DealsError:
     with pytest.raises(DealsError) as caught:
-        read(content)
+        deals_in(content)
     return caught.value
 
 
@@ -194,7 +185,7 @@ SAME_DEALS: dict[str, bytes] = {
 @pytest.mark.database_independent
 @pytest.mark.parametrize("content", SAME_DEALS.values(), ids=SAME_DEALS)
 def test_unambiguous_file_has_the_same_deals(content: bytes) -> None:
-    assert read(content) == DEALS
+    assert deals_in(content) == DEALS
 
 
 @pytest.mark.database_independent
@@ -208,7 +199,9 @@ def test_unambiguous_file_has_the_same_deals(content: bytes) -> None:
     ids=["ISO", "datetime-local inputs", "Russian Excel"],
 )
 def test_dates_without_seconds_are_whole_minutes(cells: list[str], lost: timedelta) -> None:
-    assert [deal.date for deal in read(file_with("date", *cells))] == [deal.date.replace(second=0) for deal in DEALS]
+    assert [deal.date for deal in deals_in(file_with("date", *cells))] == [
+        deal.date.replace(second=0) for deal in DEALS
+    ]
 
 
 # Accepted files with particular names
@@ -249,7 +242,7 @@ ACCEPTED_NAMES: dict[str, Names] = {
 @pytest.mark.database_independent
 @pytest.mark.parametrize("file", ACCEPTED_NAMES.values(), ids=ACCEPTED_NAMES)
 def test_names_are_read_exactly(file: Names) -> None:
-    assert [(deal.customer, deal.item) for deal in read(file.content)] == file.expected
+    assert [(deal.customer, deal.item) for deal in deals_in(file.content)] == file.expected
 
 
 # Rejected cells and rows
@@ -671,7 +664,7 @@ def test_document_of_word_is_not_called_a_workbook() -> None:
 def test_deals_above_the_header_are_not_ignored(above: list[str]) -> None:
     """The lines of the file were sorted, or a file without a header was put before another one."""
     with pytest.raises(DealsError):
-        read(file_of(*above, HEADER, *ROWS))
+        deals_in(file_of(*above, HEADER, *ROWS))
 
 
 # Over HTTP

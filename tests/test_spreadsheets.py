@@ -7,7 +7,6 @@ the reason why a cell is rejected.
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -19,11 +18,10 @@ import pytest
 
 from deals_api.errors import UploadHasProblems
 from deals_api.formats import COLUMNS
-from deals_api.ingest.csv_reader import DealsReader
-from deals_api.limits import Limits
 from tests.reference_parser import Deal
 from tests.servers import REAL_FILE
 from tests.spreadsheets import LOCALE_DATE, ErrorValue, LibreOffice, write_xlsx
+from tests.test_csv_reader import deals_in
 
 pytestmark = pytest.mark.database_independent
 
@@ -156,11 +154,7 @@ def real_deals() -> list[Deal]:
 
 
 def read_deals(content: bytes) -> list[Deal]:
-    return [
-        Deal(customer, gem, Decimal(hundredths) / 100, quantity, datetime.fromisoformat(f"{date}+00:00"))
-        for batch in DealsReader(io.BytesIO(content), Limits(max_problems=5000))
-        for customer, gem, hundredths, quantity, date in zip(*batch.columns, strict=True)
-    ]
+    return deals_in(content, max_problems=5000)
 
 
 def problems_in(content: bytes) -> list[tuple[int, str | None, str]]:

@@ -68,6 +68,20 @@ def test_unsupported_platform_is_reported_before_any_import(change: str, message
     assert (completed.returncode, completed.stdout, completed.stderr) == (2, "", message)
 
 
+def test_numpy_is_imported_by_loads_only() -> None:
+    """A process that never loads a file does without its time and memory."""
+    code = (
+        "import sys, django; django.setup(); import project.urls, deals_api.management.commands.load_deals\n"
+        "print('numpy' in sys.modules); import deals_api.ingest.loader; print('numpy' in sys.modules)"
+    )
+    environment = environment_with(DJANGO_SETTINGS_MODULE="project.settings")
+    completed = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT,
+        check=True,
+    )  # fmt: skip
+    assert completed.stdout.split() == ["False", "True"]
+
+
 # Settings
 
 

@@ -1,57 +1,44 @@
 """Aggregates of a file, computed while its deals are streamed: customers, gems, pairs of both, gems by day and month.
 
-Pure Python without Django. Memory grows with the number of distinct names, and by 48 bytes for each distinct pair of
-customer and gem, or of gem and day, in each run of the external merge.
+Memory grows with the number of distinct names, but not with the number of deals of pairs, or of days.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from heapq import merge
-from itertools import groupby
-from operator import itemgetter
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from deals_api.errors import UploadTooLarge
-from deals_api.ingest.csv_reader import DealBatch
+from deals_api.ingest.deal_batch import DealBatch, Integers, NameNumbers
+from deals_api.ingest.keyed_sums import KeyedSums
+from deals_api.ingest.numpy_setup import np
 from deals_api.limits import Limits
 from deals_api.names import fold_name
 
-#: Keys in the dictionary before they are sorted and packed into a run (external merge).
-_MAX_BUFFERED_KEYS: Final = 150_000
-#: A key of a gem and a day is the number of the gem times this, plus the day as a number with the digits YYYYMMDD.
-_DAYS: Final = 10**8
-_MAX_HUNDREDTHS: Final = 2**63 - 1
+#: Columns of integers of 64 bits, and of dates.
+Columns = list[np.ndarray[Any, Any]]
 
-
-class Interner(dict[str, int]):
-    """Map each new key to the next number, from 0."""
-
-    def __missing__(self, key: str) -> int:
-        number = self[key] = len(self)
-        return number
+_MAX_INTEGER: Final = 2**63 - 1
+#: A key is the number of a customer or gem in its high bits, and in these low bits that of a gem, a day or a month.
+_LOW_BITS: Final = 32
+_LOW: Final = (1 << _LOW_BITS) - 1
+#: Days and months before 1970, so that none since year 1 has a negative number.
+_DAYS_BEFORE_EPOCH: Final = 719_162
+_MONTHS_BEFORE_EPOCH: Final = 12 * 1969
 
 
 class NameAggregates:
     """Sums of the customers, or of the gems, of one file, in the order of first appearance.
 
-    Units: ``totals`` are hundredths; ``characters`` is the total length of the names that ``fold`` has read, each in
-           its longer form, unchanged or folded.
+    Units: ``totals`` are hundredths, dates are microseconds since 1970; ``characters`` is the total length of the names
+           that ``fold`` has read, each in its longer form, unchanged or folded.
     """
 
     def __init__(self) -> None:
-        self.numbers = Interner()
+        self.names = NameNumbers()
         self.characters = 0
-        self.totals: list[int] = []
-        self.deal_counts: list[int] = []
-        self.purchase_counts: list[int] = []
-        self.first_deals: list[str] = []
-        self.last_deals: list[str] = []
-
-    @property
-    def names(self) -> list[str]:
-        return list(self.numbers)
+        self._first_deals = np.empty(0, np.int64)
+        self._last_deals = np.empty(0, np.int64)
 
     def fold(self, names: Sequence[str]) -> list[str]:
         """Return the folded form of names, and count their characters."""
@@ -59,86 +46,33 @@ class NameAggregates:
         self.characters += sum(max(map(len, forms)) for forms in zip(names, folded, strict=True))
         return folded
 
-    def number(self, names: list[str], dates: list[str], most: int) -> list[int]:
-        """Return the number of each name, from 0, and record the first and the last date of each."""
-        numbers = list(map(self.numbers.__getitem__, names))
-        if new := len(self.numbers) - len(self.first_deals):
-            if len(self.numbers) > most:
-                raise UploadTooLarge(f"The file has more than {most} different customers or gems.")
-            self.totals.extend([0] * new)
-            self.deal_counts.extend([0] * new)
-            self.purchase_counts.extend([0] * new)
-            self.first_deals.extend(["~"] * new)  # sorts after every date
-            self.last_deals.extend([""] * new)  # sorts before every date
-        first, last = self.first_deals, self.last_deals
-        for number, date in zip(numbers, dates, strict=True):
-            if date > last[number]:
-                last[number] = date
-            if date < first[number]:
-                first[number] = date
-        return numbers
+    def add(self, names: NameNumbers, numbers: Integers, dates: Integers, most: int) -> None:
+        """Record the first and the last date of each name."""
+        self.names = names
+        if names.count > most:
+            raise UploadTooLarge(f"The file has more than {most} different customers or gems.")
+        if names.count > len(self._first_deals):
+            more = 2 * names.count - len(self._first_deals)
+            self._first_deals = np.append(self._first_deals, np.full(more, _MAX_INTEGER))
+            self._last_deals = np.append(self._last_deals, np.full(more, -_MAX_INTEGER))
+        np.minimum.at(self._first_deals, numbers, dates)
+        np.maximum.at(self._last_deals, numbers, dates)
 
-    def add_purchase(self, number: int, deal_count: int, total: int) -> None:
-        self.purchase_counts[number] += 1
-        self.deal_counts[number] += deal_count
-        self.totals[number] += total
+    @property
+    def first_deals(self) -> Integers:
+        return self._first_deals[: self.names.count]
 
+    @property
+    def last_deals(self) -> Integers:
+        return self._last_deals[: self.names.count]
 
-#: Deals, pieces, hundredths, hundredths of the smallest and of the largest deal.
-Sums = tuple[int, int, int, int, int]
-#: Number of the customer, number of the gem, and their sums.
-PurchaseSums = tuple[int, int, int, int, int, int, int]
-#: Number of the gem, first day of the period in ISO 8601, and their sums.
-PeriodSums = tuple[int, str, int, int, int, int, int]
+    def start_purchases(self) -> None:
+        self.totals, self.deal_counts, self.purchase_counts = np.zeros((3, self.names.count), np.int64)
 
-
-class KeyedSums:
-    """The sums of the deals with the same key, an integer of 63 bits."""
-
-    def __init__(self) -> None:
-        self._buffer: dict[int, list[int]] = {}
-        self._sorted_runs: list[tuple[array[int], ...]] = []
-
-    def add(self, keys: Iterable[int], quantities: list[int], totals: list[int]) -> None:
-        buffer = self._buffer
-        for key, quantity, total in zip(keys, quantities, totals, strict=True):
-            try:
-                sums = buffer[key]
-            except KeyError:
-                buffer[key] = [1, quantity, total, total, total]
-            else:
-                sums[0] += 1
-                sums[1] += quantity
-                sums[2] += total
-                if total < sums[3]:
-                    sums[3] = total
-                elif total > sums[4]:
-                    sums[4] = total
-        if len(buffer) > _MAX_BUFFERED_KEYS:
-            self._sort_buffer()
-
-    def merge(self, divisor: int = 1) -> Iterator[tuple[int, Sums]]:
-        """Yield each key, divided by ``divisor`` and rounded down, once and in ascending order, with its sums."""
-        if self._buffer:
-            self._sort_buffer()
-        runs: list[Iterable[tuple[int, ...]]] = [zip(*run, strict=True) for run in self._sorted_runs]
-        for key, parts in groupby(merge(*runs, key=itemgetter(0)), key=lambda row: row[0] // divisor):
-            _, deals, pieces, hundredths, smallest, largest = zip(*parts, strict=True)
-            yield key, (sum(deals), sum(pieces), sum(hundredths), min(smallest), max(largest))
-
-    def _sort_buffer(self) -> None:
-        keys = sorted(self._buffer)
-        columns = zip(*map(self._buffer.__getitem__, keys), strict=True)
-        self._sorted_runs.append((array("q", keys), *(array("q", column) for column in columns)))
-        self._buffer.clear()
-
-
-class _DayNumbers(dict[str, int]):
-    """Map each day in ISO 8601 to a number with the digits YYYYMMDD."""
-
-    def __missing__(self, day: str) -> int:
-        number = self[day] = int(day.replace("-", ""))
-        return number
+    def add_purchases(self, numbers: Integers, deal_counts: Integers, totals: Integers) -> None:
+        np.add.at(self.totals, numbers, totals)
+        np.add.at(self.deal_counts, numbers, deal_counts)
+        np.add.at(self.purchase_counts, numbers, 1)
 
 
 class DealAggregator:
@@ -152,46 +86,47 @@ class DealAggregator:
         self.gems = NameAggregates()
         self._purchases = KeyedSums()
         self._gem_days = KeyedSums()
-        self._day_numbers = _DayNumbers()
 
-    def add(self, batch: DealBatch) -> tuple[list[int], list[int]]:
-        """Add a batch; return the numbers of its customers and of its gems.
-
-        Raises: UploadTooLarge, if there are too many names, or sums that exceed 64 bits.
-        """
+    def add(self, batch: DealBatch) -> None:
+        """Raises: UploadTooLarge, if there are too many names, or sums that exceed 64 bits."""
         most = self.limits.max_names
-        customers = self.customers.number(batch.customers, batch.dates, most)
-        gems = self.gems.number(batch.gems, batch.dates, most)
-        pairs = (customer << 32 | gem for customer, gem in zip(customers, gems, strict=True))
-        self._purchases.add(pairs, batch.quantities, batch.totals)
-        numbers = self._day_numbers
-        gem_days = (gem * _DAYS + numbers[date[:10]] for gem, date in zip(gems, batch.dates, strict=True))
-        self._gem_days.add(gem_days, batch.quantities, batch.totals)
+        dates = batch.dates.view(np.int64)
+        self.customers.add(batch.customer_names, batch.customers, dates, most)
+        self.gems.add(batch.gem_names, batch.gems, dates, most)
+        self._purchases.add(batch.customers << _LOW_BITS | batch.gems, batch.quantities, batch.totals)
+        days = batch.dates.astype("M8[D]").view(np.int64) + _DAYS_BEFORE_EPOCH
+        self._gem_days.add(batch.gems << _LOW_BITS | days, batch.quantities, batch.totals)
         self.rows += len(batch)
-        self.total += sum(batch.totals)
-        if self.total > _MAX_HUNDREDTHS:
+        self.total += int(batch.totals.sum())
+        if self.total > _MAX_INTEGER:
             raise UploadTooLarge("The totals of the file add up to more than 92233720368547758.07.")
-        return customers, gems
 
-    def purchases(self) -> Iterator[PurchaseSums]:
-        """Yield each pair of customer and gem once, ordered by customer and gem.
+    def purchases(self) -> Iterator[Columns]:
+        """Yield the numbers of customers and gems, and the sums of each pair once, ordered by customer and gem.
 
         The sums of ``customers`` and ``gems`` are complete when the iterator is exhausted.
         """
-        for pair, sums in self._purchases.merge():
-            customer, gem = pair >> 32, pair & 0xFFFFFFFF
-            self.customers.add_purchase(customer, sums[0], sums[2])
-            self.gems.add_purchase(gem, sums[0], sums[2])
-            yield customer, gem, *sums
+        self.customers.start_purchases()
+        self.gems.start_purchases()
+        for keys, *sums in self._purchases.merge():
+            customers, gems = keys >> _LOW_BITS, keys & _LOW
+            self.customers.add_purchases(customers, sums[0], sums[2])
+            self.gems.add_purchases(gems, sums[0], sums[2])
+            yield [customers, gems, *sums]
 
-    def gem_days(self) -> Iterator[PeriodSums]:
-        """Yield each pair of gem and day once, ordered by gem and day."""
-        for key, sums in self._gem_days.merge():
-            gem, day = divmod(key, _DAYS)
-            yield gem, f"{day // 10_000:04}-{day // 100 % 100:02}-{day % 100:02}", *sums
+    def gem_days(self) -> Iterator[Columns]:
+        """Yield the numbers of gems, days, and the sums of each pair once, ordered by gem and day."""
+        for keys, *sums in self._gem_days.merge():
+            yield [keys >> _LOW_BITS, ((keys & _LOW) - _DAYS_BEFORE_EPOCH).view("M8[D]"), *sums]
 
-    def gem_months(self) -> Iterator[PeriodSums]:
-        """Yield each pair of gem and month once, ordered by gem and month."""
-        for key, sums in self._gem_days.merge(100):
-            gem, month = divmod(key, _DAYS // 100)
-            yield gem, f"{month // 100:04}-{month % 100:02}-01", *sums
+    def gem_months(self) -> Iterator[Columns]:
+        """Yield the numbers of gems, first days of months, and the sums of each pair once, ordered by gem and month."""
+        for keys, *sums in self._gem_days.merge(_months_of_days):
+            months = ((keys & _LOW) - _MONTHS_BEFORE_EPOCH).view("M8[M]")
+            yield [keys >> _LOW_BITS, months.astype("M8[D]"), *sums]
+
+
+def _months_of_days(keys: Integers) -> Integers:
+    """Return the keys of the months of days."""
+    days = ((keys & _LOW) - _DAYS_BEFORE_EPOCH).view("M8[D]")
+    return keys & ~_LOW | days.astype("M8[M]").view(np.int64) + _MONTHS_BEFORE_EPOCH

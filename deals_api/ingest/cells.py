@@ -85,7 +85,7 @@ def read_name(cell: str) -> str:
     name = unicodedata.normalize("NFC", text) if len(text) <= 4 * MAX_NAME_LENGTH else text
     if len(name) > MAX_NAME_LENGTH:
         raise InvalidCell("name_too_long", maximum=MAX_NAME_LENGTH)
-    if any(unicodedata.category(character) == "Cc" for character in name):
+    if not name.isprintable() and any(unicodedata.category(character) == "Cc" for character in name):
         raise InvalidCell("control_character")
     if _LOST_CHARACTER in name or ("?" in name and not any(map(str.isalnum, name))):
         raise InvalidCell("letters_lost")

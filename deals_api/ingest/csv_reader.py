@@ -1,10 +1,12 @@
 """Read a ``deals.csv`` into validated columns of values, or reject it with a list of the invalid cells.
 
-This module uses neither Django nor the database. It streams: its memory does not grow with the file.
+This module uses neither Django nor the database. It streams: its memory grows with the number of distinct names, but
+not with the number of rows.
 
-For speed, rows are validated in batches, column by column: all digits are replaced by ``0``, and the few distinct
-*shapes* that remain are matched against the usual pattern of the column. Only a column with another shape is read cell
-by cell, and only a batch with an invalid cell or an unusual row is read row by row.
+For speed, ``regular_blocks`` reads each block whose rows are all regular and valid. The rows of other blocks are parsed
+and validated here in batches, column by column: all digits are replaced by ``0``, and the few distinct *shapes* that
+remain are matched against the usual pattern of the column. Only a column with another shape is read cell by cell, and
+only a batch with an invalid cell or an unusual row is read row by row.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ import io
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, islice
 from typing import IO, Any, Final
@@ -23,17 +24,19 @@ from deals_api.errors import RowProblem, UnreadableUpload, UploadHasProblems, Up
 from deals_api.formats import COLUMNS
 from deals_api.ingest.cells import (
     BLANKS,
-    MAX_NAME_LENGTH,
     date_format,
     decimal_separator,
     read_date,
-    read_name,
     read_quantity,
     read_total,
 )
+from deals_api.ingest.deal_batch import DealBatch, Integers, NameNumbers, number_names
 from deals_api.ingest.encoding import MAX_LINE_BYTES, decode
+from deals_api.ingest.file_format import FileFormat
 from deals_api.ingest.header import LINES_NEEDED, find_header, has_deal
+from deals_api.ingest.numpy_setup import np
 from deals_api.ingest.reasons import InvalidCell, row_problem
+from deals_api.ingest.regular_blocks import read_block
 from deals_api.limits import Limits
 
 _BATCH_ROWS: Final = 2048
@@ -42,8 +45,8 @@ _STEP_ROWS: Final = 8
 _STEP_BLOCKS: Final = _STEP_ROWS + 2
 #: A batch of long rows ends after this many blocks.
 _BATCH_BLOCKS: Final = 4
+#: Names that are remembered once the file is rejected.
 _CACHED_NAMES: Final = 20_000
-_CACHED_NAME_LENGTH: Final = 2 * MAX_NAME_LENGTH
 #: Errors that are counted; ``limits.max_problems`` of them are listed.
 _MAX_COUNTED: Final = 10_000
 #: Reasons that the message lists with their numbers.
@@ -65,41 +68,6 @@ _TOTALS: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class DealBatch:
-    """Consecutive deals as columns in the order of the file; all lists have the same length.
-
-    ``customers`` and ``gems`` are trimmed names in NFC, ``totals`` are hundredths of the currency, ``quantities`` are
-    pieces, and ``dates`` are ISO 8601 in UTC without an offset (``2018-12-14 08:29:52.5``), which sort as text.
-    """
-
-    customers: list[str]
-    gems: list[str]
-    totals: list[int]
-    quantities: list[int]
-    dates: list[str]
-
-    @property
-    def columns(self) -> tuple[list[Any], ...]:
-        return self.customers, self.gems, self.totals, self.quantities, self.dates
-
-    def __len__(self) -> int:
-        return len(self.dates)
-
-
-@dataclass(frozen=True, slots=True)
-class FileFormat:
-    """What was detected in a file.
-
-    ``decimal_separator`` and ``date_format`` are empty if unknown; several forms in one file are separated by spaces.
-    """
-
-    encoding: str
-    delimiter: str
-    decimal_separator: str
-    date_format: str
-
-
 class DealsReader:
     """Iterates once over the deals of a file in batches; an error may follow any number of them.
 
@@ -111,13 +79,19 @@ class DealsReader:
         text = decode(file)
         self.encoding = text.encoding
         self.blocks = text.blocks
+        self.irregular_block: bytes | None = None  # the next one
         self.blocks_read = 0
+        self.lines_read = 0
         self.max_blocks = LINES_NEEDED + 1
         self.syntax_error: RowProblem | None = None  # the rest of the file is not read
         self.problems: list[RowProblem] = []
         self.problem_count = 0
         self.counts_by_reason: Counter[tuple[str | None, str]] = Counter()  # column, reason
-        self.names: dict[str, str] = {}  # bounded cache: cell -> name
+        self.customers = NameNumbers()
+        self.gems = NameNumbers()
+        self.cell_readers: tuple[Callable[[str], object], ...] = (  # in the order of COLUMNS
+            self.customers.number, self.gems.number, read_total, read_quantity, read_date
+        )  # fmt: skip
         self.decimal_separators: set[str] = set()
         self.date_formats: set[str] = set()
         self.rows = 0
@@ -128,6 +102,7 @@ class DealsReader:
             raise UnreadableUpload("The file is empty.")
         self.header = find_header(beginning)
         self.line += self.header.line_index
+        self.lines_read -= self.header.line_index
         beginning = beginning[self.header.line_index :]
         self.reader = csv.reader(
             chain(beginning, lines), delimiter=self.header.delimiter, strict=True, skipinitialspace=True
@@ -145,13 +120,13 @@ class DealsReader:
         )
 
     def __iter__(self) -> Iterator[DealBatch]:
-        while records := self._records(_BATCH_ROWS):
-            first_line = self.line_of_records
-            batch = self._read_batch(records) or self._read_rows(records, first_line)
+        while (batch := self._next_batch()) is not None:
             self.rows += len(batch)
             if self.rows > self.limits.max_rows:
                 raise UploadTooLarge(f"The file has more than {self.limits.max_rows} rows.")
-            if batch.dates and not self.problems:
+            if self.problems:
+                self._forget_names()
+            elif len(batch):
                 yield batch
         if self.syntax_error:
             self._count_problem(self.syntax_error)
@@ -161,19 +136,60 @@ class DealsReader:
         if not self.rows:
             raise UnreadableUpload("The file has a header but no deals.")
 
+    def _next_batch(self) -> DealBatch | None:
+        """Return the next deals, perhaps none; None at the end of the file."""
+        if batch := self._read_regular_block():
+            return batch
+        if records := self._records(_BATCH_ROWS):
+            return self._read_batch(records) or self._read_rows(records, self.line_of_records)
+        return None
+
+    @property
+    def _lines_left(self) -> int:
+        """Lines of the current block that are not parsed yet. A block may begin with the end of a record."""
+        return self.lines_read - self.reader.line_num
+
+    def _read_regular_block(self) -> DealBatch | None:
+        """Return the deals of the next block; None if it is irregular, or after the last one."""
+        if self._lines_left or self.syntax_error or self.irregular_block is not None:
+            return None
+        block = next(self.blocks, None)
+        regular = block and read_block(block, self.header, self.customers, self.gems)
+        if not regular:
+            self.irregular_block = block
+            return None
+        batch, have_decimals = regular
+        self.line += len(batch)
+        self.date_formats.add(_USUAL_DATE_FORMAT)
+        if have_decimals:
+            self.decimal_separators.add(".")
+        return batch
+
+    def _irregular_blocks(self) -> Iterator[str]:
+        while True:
+            block, self.irregular_block = self.irregular_block, None
+            block = next(self.blocks, None) if block is None else block
+            if block is None:
+                return
+            yield block.decode()
+
     def _lines(self) -> Iterator[Iterable[str]]:
         """Yield the physical lines of each block with their line ends; only LF ends a line, as ``csv`` expects."""
-        for block in self.blocks:
+        for block in self._irregular_blocks():
             self.blocks_read += 1
             if self.blocks_read > self.max_blocks:
                 raise UnreadableUpload(
                     f"The file is not a table of deals: a row at or after line {self.line} is over"
                     f" {MAX_LINE_BYTES} bytes."
                 )
+            self.lines_read += block.count("\n") + (not block.endswith("\n"))
             yield io.StringIO(block, newline="\n")
 
     def _records(self, count: int) -> list[list[str]]:
-        """Return up to ``count`` records; set ``line_of_records`` to the line on which the first one begins."""
+        """Return up to ``count`` records, not after the end of a block, unless one record continues there.
+
+        Sets ``line_of_records`` to the line on which the first one begins.
+        """
         self.line_of_records = self.line
         records: list[list[str]] = []
         before, last_block = self.reader.line_num, self.blocks_read + _BATCH_BLOCKS
@@ -182,12 +198,21 @@ class DealsReader:
             while previous_count < len(records) < count and not self.syntax_error and self.blocks_read <= last_block:
                 previous_count = len(records)
                 self.max_blocks = self.blocks_read + _STEP_BLOCKS
-                records.extend(islice(self.reader, min(count, _STEP_ROWS)))
+                # As a record has at least one line, only the last one of these can continue in the next block.
+                records.extend(islice(self.reader, min(count, _STEP_ROWS, max(self._lines_left, 1))))
+                if not self._lines_left:
+                    break
         except csv.Error as error:
             line = self.line + sum(map(_line_count, records))
             self.syntax_error = _syntax_error(line, str(error))
         self.line += self.reader.line_num - before
         return records
+
+    def _forget_names(self) -> None:
+        """Limit the memory for names that nothing will use."""
+        for names in (self.customers, self.gems):
+            if len(names) > _CACHED_NAMES:
+                names.forget()
 
     def _read_batch(self, records: list[list[str]]) -> DealBatch | None:
         """Return the batch, or None if a row is unusual or invalid and needs ``_read_rows``."""
@@ -198,9 +223,9 @@ class DealsReader:
             return None
         customer, gem, total, quantity, date = (columns[position] for position in self.header.positions)
         try:
-            return DealBatch(
-                self._read_names(customer),
-                self._read_names(gem),
+            return self._batch(
+                number_names(self.customers, map(str.encode, customer)),
+                number_names(self.gems, map(str.encode, gem)),
                 self._read_totals(total),
                 _read_quantities(quantity),
                 self._read_dates(date),
@@ -208,14 +233,23 @@ class DealsReader:
         except ValueError:
             return None
 
-    def _read_names(self, cells: Sequence[str]) -> list[str]:
-        if len(self.names) > _CACHED_NAMES:
-            self.names.clear()
-        for cell in set(cells) - self.names.keys():
-            if len(cell) > _CACHED_NAME_LENGTH:
-                raise ValueError("The name is too long for the cache.")
-            self.names[cell] = read_name(cell)
-        return list(map(self.names.__getitem__, cells))
+    def _batch(
+        self,
+        customers: Sequence[int] | Integers,
+        gems: Sequence[int] | Integers,
+        totals: Sequence[int],
+        quantities: Sequence[int],
+        dates: Sequence[str],
+    ) -> DealBatch:
+        return DealBatch(
+            np.array(customers, np.int64),
+            np.array(gems, np.int64),
+            np.array(totals, np.int64),
+            np.array(quantities, np.int64),
+            np.array(dates, "M8[us]"),
+            self.customers,
+            self.gems,
+        )
 
     def _read_totals(self, cells: Sequence[str]) -> list[int]:
         """Return the amounts in hundredths. Raises: ValueError."""
@@ -239,14 +273,14 @@ class DealsReader:
 
     def _read_rows(self, records: list[list[str]], line: int) -> DealBatch:
         """Read the records row by row, and collect their problems."""
-        batch = DealBatch([], [], [], [], [])
+        columns: tuple[list[Any], ...] = ([], [], [], [], [])
         for record in records:
             if "".join(record).strip(BLANKS + _CTRL_Z):
-                self._read_row(record, line, batch)
+                self._read_row(record, line, columns)
             line += _line_count(record)
-        return batch
+        return self._batch(*columns)
 
-    def _read_row(self, record: list[str], line: int, batch: DealBatch) -> None:
+    def _read_row(self, record: list[str], line: int, columns: tuple[list[Any], ...]) -> None:
         positions = self.header.positions
         shown = self.header.delimiter.join(record)
         cells = [record[position] if position < len(record) else "" for position in positions]
@@ -264,7 +298,7 @@ class DealsReader:
                 line, None, shown, "wrong_cell_count", cells=_cells(len(record)), header_cells=self.header.named_width
             )
         else:
-            for column, cell, read, values in zip(COLUMNS, cells, _READERS, batch.columns, strict=True):
+            for column, cell, read, values in zip(COLUMNS, cells, self.cell_readers, columns, strict=True):
                 try:
                     values.append(read(cell))
                 except InvalidCell as error:
@@ -302,10 +336,6 @@ class DealsReader:
             f" {where}{':' if shown else ''}{shown}.",
             self.problems,
         )
-
-
-#: Functions that read a cell of each of ``COLUMNS``.
-_READERS: Final[tuple[Callable[[str], str | int], ...]] = (read_name, read_name, read_total, read_quantity, read_date)
 
 
 def _read_quantities(cells: Sequence[str]) -> list[int]:

@@ -1,4 +1,4 @@
-"""Detect the encoding of an uploaded file, and decode it in blocks of whole lines."""
+"""Detect the encoding of an uploaded file, and convert it to UTF-8 in blocks of whole lines."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ _CTRL_Z: Final = b"\x1a"
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The decoded text of a file: blocks of whole lines, which end with LF, and the name of the encoding."""
+    """The text of a file in UTF-8: blocks of whole lines, which end with LF, and the name of the file's encoding."""
 
     encoding: str
-    blocks: Iterator[str]
+    blocks: Iterator[bytes]
 
 
 class _Source(Protocol):
@@ -98,11 +98,11 @@ def decode(file: IO[bytes]) -> Text:
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         newline = _newline(start.decode("utf-16", "ignore").encode())
         file.seek(0)
-        return Text("UTF-16", _decode_blocks(_Utf16AsUtf8(file), newline, "utf-8"))
+        return Text("UTF-16", _utf8_blocks(_Utf16AsUtf8(file), newline))
     if b"\0" in start.lstrip().partition(b"\n")[0]:
         raise UnreadableUpload("The file is not CSV text: it has NUL bytes, as UTF-16 has; save it as CSV UTF-8.")
     newline = _newline(start)
-    name, codec = "UTF-8", "utf-8"
+    name, codec = "UTF-8", None
     if broken := _first_broken_line(file, newline):
         if start.startswith(codecs.BOM_UTF8) or not _is_windows_1251(file, newline):
             line, value = broken
@@ -112,7 +112,7 @@ def decode(file: IO[bytes]) -> Text:
             )
         name, codec = "Windows-1251", "cp1251"
     file.seek(0)
-    return Text(name, _decode_blocks(file, newline, codec))
+    return Text(name, _utf8_blocks(file, newline, codec))
 
 
 def _reject_other_formats(start: bytes) -> None:
@@ -208,10 +208,12 @@ def read_blocks(file: _Source, newline: bytes) -> Iterator[bytes]:
         yield rest
 
 
-def _decode_blocks(file: _Source, newline: bytes, codec: str) -> Iterator[str]:
+def _utf8_blocks(file: _Source, newline: bytes, codec: str | None = None) -> Iterator[bytes]:
+    """Yield the blocks without byte-order marks; ``codec`` is the encoding if it is not UTF-8."""
     first = True
     for block in read_blocks(file, newline):
-        text = block.decode(codec)
-        if first:
-            text, first = text.lstrip("\ufeff"), False
-        yield text.replace("\r", "\n") if newline == b"\r" else text
+        utf8 = block.decode(codec).encode() if codec else block
+        while first and utf8.startswith(codecs.BOM_UTF8):
+            utf8 = utf8.removeprefix(codecs.BOM_UTF8)
+        first = False
+        yield utf8.replace(b"\r", b"\n") if newline == b"\r" else utf8

@@ -6,18 +6,27 @@ Rows are written by ``COPY`` on PostgreSQL and by one prepared statement on SQLi
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
-from itertools import islice, repeat
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, Final
 
-from django.db import DatabaseError, connection, models, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models.functions import Now
 
 from deals_api.db_vendor import analyze_tables, disable_statement_timeout, larger_page_cache
 from deals_api.errors import DatabaseBusy, UploadChanged
-from deals_api.ingest.aggregates import DealAggregator, NameAggregates, PeriodSums
-from deals_api.ingest.csv_reader import DealBatch
+from deals_api.ingest.aggregates import Columns, DealAggregator, NameAggregates
+from deals_api.ingest.copy_formats import (
+    BINARY_END,
+    BINARY_HEADER,
+    Column,
+    binary_row,
+    binary_rows,
+    python_values,
+    text_rows,
+)
+from deals_api.ingest.deal_batch import DealBatch, Integers
+from deals_api.ingest.numpy_setup import np
 from deals_api.limits import Limits
 from deals_api.models import (
     FORMAT_FIELDS,
@@ -27,7 +36,6 @@ from deals_api.models import (
     Gem,
     GemDay,
     GemMonth,
-    GemPeriod,
     Purchase,
     SnapshotRow,
     Upload,
@@ -41,11 +49,6 @@ log = logging.getLogger(__name__)
 _CHUNK_ROWS: Final = 2048
 #: Smaller uploads are fast with any query plan.
 _ANALYZE_MIN_ROWS: Final = 1_000
-
-_LENGTH_WITH_MICROSECONDS: Final = len("2018-12-14 08:29:52.506166")
-
-#: A column of database values: numbers, names, or dates as ISO 8601 in UTC.
-Column = Iterable[int] | Iterable[str]
 
 #: Returns whether the client expects this upload, or None, to be current.
 Expectation = Callable[[Upload | None], bool]
@@ -107,15 +110,15 @@ def _announce_again(upload: Upload) -> None:
 def _load(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
     aggregator = DealAggregator(limits)
     _write(Deal, _deal_columns(upload, batches, aggregator))
-    _write(Purchase, _purchase_columns(upload, aggregator))  # completes the sums of customers and gems
+    # Completes the sums of customers and gems.
+    upload.purchase_count = _write(Purchase, _sum_columns(upload, aggregator.purchases(), 2))
     _write(Customer, _name_columns(upload, aggregator.customers))
     _write(Gem, _name_columns(upload, aggregator.gems))
-    upload.gem_day_count = _write_periods(GemDay, upload, aggregator.gem_days())
-    upload.gem_month_count = _write_periods(GemMonth, upload, aggregator.gem_months())
-    upload.purchase_count = sum(aggregator.customers.purchase_counts)
+    upload.gem_day_count = _write(GemDay, _sum_columns(upload, aggregator.gem_days(), 1))
+    upload.gem_month_count = _write(GemMonth, _sum_columns(upload, aggregator.gem_months(), 1))
     upload.deal_count = aggregator.rows
-    upload.customer_count = len(aggregator.customers.numbers)
-    upload.gem_count = len(aggregator.gems.numbers)
+    upload.customer_count = aggregator.customers.names.count
+    upload.gem_count = aggregator.gems.names.count
     upload.customer_characters = aggregator.customers.characters
     upload.gem_characters = aggregator.gems.characters
     upload.names_folded = True
@@ -142,83 +145,74 @@ def mark_rejected(upload: Upload, message: str) -> None:
 
 def _deal_columns(upload: Upload, batches: Iterable[DealBatch], aggregator: DealAggregator) -> Iterator[list[Column]]:
     for batch in batches:
-        first = row_id(upload.pk, aggregator.rows + 1)
-        customers, gems = aggregator.add(batch)
+        first = aggregator.rows + 1
+        aggregator.add(batch)
         yield [
-            range(first, first + len(batch)),
-            repeat(upload.pk, len(batch)),
-            _ids(upload, customers),
-            _ids(upload, gems),
+            *_keys(upload, first, len(batch)),
+            _ids(upload, batch.customers),
+            _ids(upload, batch.gems),
             batch.totals,
             batch.quantities,
             batch.dates,
         ]
 
 
-def _purchase_columns(upload: Upload, aggregator: DealAggregator) -> Iterator[list[Column]]:
-    purchases = aggregator.purchases()
+def _sum_columns(upload: Upload, sums: Iterator[Columns], numbers: int) -> Iterator[list[Column]]:
+    """Yield the columns of sums, of which the first ones are ``numbers`` columns of numbers of customers or gems."""
     row_number = 1
-    while chunk := list(islice(purchases, _CHUNK_ROWS)):
-        customers, gems, *sums = zip(*chunk, strict=True)
-        first = row_id(upload.pk, row_number)
-        yield [
-            range(first, first + len(chunk)),
-            repeat(upload.pk, len(chunk)),
-            _ids(upload, customers),
-            _ids(upload, gems),
-            *sums,
-        ]
-        row_number += len(chunk)
-
-
-def _write_periods(model: type[GemPeriod], upload: Upload, periods: Iterator[PeriodSums]) -> int:
-    """Write the sums by gem and period; return the number of rows."""
-    row_count = 0
-
-    def columns() -> Iterator[list[Column]]:
-        nonlocal row_count
-        while chunk := list(islice(periods, _CHUNK_ROWS)):
-            gems, *others = zip(*chunk, strict=True)
-            first = row_id(upload.pk, row_count + 1)
-            yield [range(first, first + len(chunk)), repeat(upload.pk, len(chunk)), _ids(upload, gems), *others]
-            row_count += len(chunk)
-
-    _write(model, columns())
-    return row_count
+    for columns in sums:
+        count = len(columns[0])
+        ids = (_ids(upload, column) for column in columns[:numbers])
+        yield [*_keys(upload, row_number, count), *ids, *columns[numbers:]]
+        row_number += count
 
 
 def _name_columns(upload: Upload, names: NameAggregates) -> Iterator[list[Column]]:
-    listed = names.names
-    for start in range(0, len(listed), _CHUNK_ROWS):
-        chunk = slice(start, start + _CHUNK_ROWS)
-        first = row_id(upload.pk, start + 1)
+    texts = names.names.texts()
+    start = 0
+    while listed := list(islice(texts, _CHUNK_ROWS)):
+        chunk = slice(start, start + len(listed))
         yield [
-            range(first, first + len(listed[chunk])),
-            repeat(upload.pk, len(listed[chunk])),
-            listed[chunk],
-            names.fold(listed[chunk]),
+            *_keys(upload, start + 1, len(listed)),
+            listed,
+            names.fold(listed),
             names.totals[chunk],
             names.deal_counts[chunk],
             names.purchase_counts[chunk],
-            names.first_deals[chunk],
-            names.last_deals[chunk],
+            names.first_deals[chunk].view("M8[us]"),
+            names.last_deals[chunk].view("M8[us]"),
         ]
+        start += len(listed)
 
 
-def _ids(upload: Upload, numbers: Sequence[int]) -> list[int]:
-    first = row_id(upload.pk, 1)
-    return [first + number for number in numbers]
+def _keys(upload: Upload, row_number: int, count: int) -> tuple[Integers, Integers]:
+    """Return the ids of consecutive rows, and the id of the upload in each of them."""
+    first = row_id(upload.pk, row_number)
+    return np.arange(first, first + count), np.full(count, upload.pk)
+
+
+def _ids(upload: Upload, numbers: Integers) -> Integers:
+    return numbers + row_id(upload.pk, 1)
 
 
 # Writing rows
 
 
-def _write(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> None:
-    """Write chunks of columns to the table of a model."""
+def _write(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> int:
+    """Write chunks of columns to the table of a model; return the number of rows."""
+    row_count = 0
+
+    def counted() -> Iterator[list[Column]]:
+        nonlocal row_count
+        for columns in chunks:
+            row_count += len(columns[0])
+            yield columns
+
     if connection.vendor == "postgresql":
-        _copy(model, chunks)
+        _copy(model, counted())
     else:
-        _insert(model, chunks)
+        _insert(model, counted())
+    return row_count
 
 
 def _table_and_columns(model: type[SnapshotRow]) -> str:
@@ -228,10 +222,12 @@ def _table_and_columns(model: type[SnapshotRow]) -> str:
 
 
 def _copy(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> None:
-    stream = _CopyStream(chunks)
+    row = binary_row([str(field.db_type(connection)) for field in model._meta.concrete_fields])
+    options = "" if row is None else "(FORMAT binary)"
+    stream = _CopyStream(map(text_rows, chunks) if row is None else _binary_stream(row, chunks))
     try:
         with connection.cursor() as cursor, connection.wrap_database_errors:
-            cursor.copy_expert(f"COPY {_table_and_columns(model)} FROM STDIN", stream)
+            cursor.copy_expert(f"COPY {_table_and_columns(model)} FROM STDIN {options}", stream)
     except DatabaseError:
         # psycopg2 reports an exception of the stream as the text of a cancelled COPY.
         if stream.error is not None:
@@ -239,40 +235,34 @@ def _copy(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> None:
         raise
 
 
-class _CopyStream:
-    """A file object for psycopg2: one chunk of rows at a time, in COPY's text format."""
+def _binary_stream(row: Any, chunks: Iterator[list[Column]]) -> Iterator[bytes]:
+    yield BINARY_HEADER
+    for columns in chunks:
+        yield binary_rows(row, columns)
+    yield BINARY_END
 
-    def __init__(self, chunks: Iterator[list[Column]]) -> None:
+
+class _CopyStream:
+    """A file object for psycopg2: one chunk of rows at a time.
+
+    PostgreSQL stores the chunk in the buffer of the socket while the next one is read.
+    """
+
+    def __init__(self, chunks: Iterator[bytes | str]) -> None:
         self.chunks = chunks
         self.error: BaseException | None = None
 
-    def read(self, _size: int) -> str:
+    def read(self, _size: int) -> bytes | str:
         try:
-            columns = next(self.chunks, None)
+            return next(self.chunks, b"")
         except BaseException as error:
             self.error = error
             raise
-        if columns is None:
-            return ""
-        line = "\t".join(["%s"] * len(columns)) + "\n"
-        # Names contain no control characters, so only the backslash needs escaping.
-        return "".join(map(line.__mod__, zip(*columns, strict=True))).replace("\\", "\\\\")
 
 
 def _insert(model: type[SnapshotRow], chunks: Iterator[list[Column]]) -> None:
-    fields = model._meta.concrete_fields
-    placeholders = ", ".join(["%s"] * len(fields))
+    placeholders = ", ".join(["%s"] * len(model._meta.concrete_fields))
     statement = f"INSERT INTO {_table_and_columns(model)} VALUES ({placeholders})"  # noqa: S608
-    dates = [position for position, field in enumerate(fields) if isinstance(field, models.DateTimeField)]
     with connection.cursor() as cursor, larger_page_cache():
         for columns in chunks:
-            for position in dates:
-                columns[position] = [_stored_date(str(date)) for date in columns[position]]
-            cursor.executemany(statement, list(zip(*columns, strict=True)))
-
-
-def _stored_date(date: str) -> str:
-    """Return the text that Django stores on SQLite, which has six decimals or none, because it is compared as text."""
-    if len(date) == _LENGTH_WITH_MICROSECONDS and not date.endswith("000000"):
-        return date
-    return datetime.fromisoformat(date).isoformat(" ")
+            cursor.executemany(statement, list(zip(*map(python_values, columns), strict=True)))

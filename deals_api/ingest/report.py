@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Max, Min, Sum
 
 from deals_api.formats import format_money
-from deals_api.ingest.aggregates import DealAggregator
-from deals_api.ingest.csv_reader import FileFormat
+from deals_api.ingest.file_format import FileFormat
 from deals_api.models import Customer, Upload, from_hundredths
+
+if TYPE_CHECKING:
+    from deals_api.ingest.aggregates import DealAggregator
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,10 @@ def report_file(aggregator: DealAggregator, file_format: FileFormat) -> UploadRe
     customers = aggregator.customers
     return UploadReport(
         aggregator.rows,
-        len(customers.numbers),
-        len(aggregator.gems.numbers),
-        datetime.fromisoformat(f"{min(customers.first_deals)}+00:00"),
-        datetime.fromisoformat(f"{max(customers.last_deals)}+00:00"),
+        customers.names.count,
+        aggregator.gems.names.count,
+        _EPOCH + timedelta(microseconds=int(customers.first_deals.min())),
+        _EPOCH + timedelta(microseconds=int(customers.last_deals.max())),
         from_hundredths(aggregator.total),
         file_format,
     )

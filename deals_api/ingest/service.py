@@ -1,27 +1,29 @@
 """The use cases of a file: store its deals, or record why it was rejected; or only check it (dry run).
 
-REST and ``manage.py load_deals`` call the same functions.
+REST and ``manage.py load_deals`` call the same functions. Modules that need numpy are imported by the first call,
+because most processes never load a file.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from django.conf import settings
 
 from deals_api import request_context
 from deals_api.errors import DealsError, UploadChanged, UploadTooLarge
-from deals_api.ingest import loader
-from deals_api.ingest.aggregates import DealAggregator
-from deals_api.ingest.csv_reader import DealBatch, DealsReader
-from deals_api.ingest.loader import Expectation
 from deals_api.ingest.report import UploadReport, report_file
 from deals_api.limits import Limits
 from deals_api.models import Upload
 from deals_api.snapshots import current as current_snapshot
 from deals_api.snapshots import interruption
+
+if TYPE_CHECKING:
+    from deals_api.ingest.csv_reader import DealsReader
+    from deals_api.ingest.deal_batch import DealBatch
+    from deals_api.ingest.loader import Expectation
 
 #: Called repeatedly with the number of deals read and the number of bytes read from the file.
 Progress = Callable[[int, int], None]
@@ -42,6 +44,9 @@ def ingest_deals(
 
     Raises: DealsError; only the rejection itself is then recorded.
     """
+    from deals_api.ingest import loader
+    from deals_api.ingest.csv_reader import DealsReader
+
     limits: Limits = settings.DEALS_LIMITS
     size = _accepted_size(file, limits)
     sha256 = _digest(file)
@@ -76,6 +81,9 @@ def check_deals(
 
     Raises: DealsError.
     """
+    from deals_api.ingest.aggregates import DealAggregator
+    from deals_api.ingest.csv_reader import DealsReader
+
     limits: Limits = settings.DEALS_LIMITS
     _accepted_size(file, limits)
     if is_expected is not None:

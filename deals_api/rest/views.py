@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import Error
@@ -19,7 +19,6 @@ from deals_api.caching.response_cache import CacheableQuery, ResponseBody
 from deals_api.errors import TokenRequired
 from deals_api.formats import load_json
 from deals_api.ingest import service
-from deals_api.ingest.loader import Expectation
 from deals_api.ingest.report import report_upload
 from deals_api.models import Upload
 from deals_api.reports import exports
@@ -54,6 +53,9 @@ from deals_api.security.permissions import require_read_permission, require_writ
 from deals_api.security.throttling import count_computation, count_upload
 from deals_api.snapshots.current import current_upload
 from deals_api.snapshots.retention import apply_retention_safely
+
+if TYPE_CHECKING:
+    from deals_api.ingest.loader import Expectation
 
 
 class UploadViewSet(ViewSet):
