@@ -45,12 +45,11 @@ def main() -> None:
     groups = {only} if only else {*SHORT_GROUPS, *(LONG_GROUPS if arguments.long else ())}
     with backends(sqlite=arguments.sqlite) as servers:
         print(f"{os.cpu_count()} cores for client, service, PostgreSQL and Valkey together")
-        if groups & {*SHORT_GROUPS}:
-            run_short_form(servers, arguments, groups)
-        if groups & {*LONG_GROUPS}:
-            run_long_form(servers, arguments, groups)
-        if arguments.save:
-            save_tables()
+        for form, form_groups in ((run_short_form, SHORT_GROUPS), (run_long_form, LONG_GROUPS)):
+            if groups & {*form_groups}:
+                form(servers, arguments, groups)
+                if arguments.save:  # also if the next form fails
+                    save_tables()
 
 
 @contextlib.contextmanager

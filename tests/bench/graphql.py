@@ -164,7 +164,7 @@ _SEARCHES: Final = {
     '{username: {iStartsWith: "RESPLENDENT12"}}': "≤ 10 ms",
     '{username: {iStartsWith: "Res"}}': "< 1 s",
     '{username: {iContains: "LENDENT12"}}': "< 1 s",
-    '{OR: [{username: {iStartsWith: "RES"}}, {dealCount: {gte: 20}}], NOT: {boughtGem: {startsWith: "Р"}}}': "< 1 s",
+    '{OR: [{username: {iStartsWith: "RES"}}, {dealCount: {gte: 20}}], NOT: {gemCount: {lt: 3}}}': "< 1 s",
 }
 
 
