@@ -26,6 +26,7 @@ from deals_api.db_vendor import StatementTimer, disable_statement_timeout
 from deals_api.ingest.service import ingest_deals
 from deals_api.models import CurrentUpload
 from tests.builders import csv_of, deal, load
+from tests.graphql import data
 from tests.server_actions import GRAPHQL, REST, upload
 from tests.servers import TIMEOUT, serving, wait_until
 from tests.test_settings import settings_of
@@ -230,6 +231,27 @@ def test_large_upload_updates_the_planner_statistics() -> None:
 def estimated_rows(table: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT reltuples FROM pg_class WHERE relname = %s", [f"deals_api_{table}"])
+        return int(cursor.fetchone()[0])
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("child_rows", ["gems(first: 1)", "purchases(first: 1, orderBy: GEM_ASC)"])
+def test_names_of_other_uploads_are_not_read(child_rows: str) -> None:
+    """A join with all names, of all uploads, would cost more than the names of one upload."""
+    load(*(deal("ann", f"gem {number}") for number in range(50_000)))
+    load(*(deal("bob", f"gem {number}") for number in range(5_000)))
+    before = rows_read("gem")
+    assert data("{customers {nodes {" + child_rows + " {nodes {id}}}}}")
+    assert 0 < rows_read("gem") - before < 6_000
+
+
+def rows_read(table: str) -> int:
+    """Return the number of rows that this transaction has read from a table."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = %s",
+            [f"deals_api_{table}"],
+        )
         return int(cursor.fetchone()[0])
 
 

@@ -61,6 +61,11 @@ class Order:
         """Whether rows are sorted by a column of another table."""
         return "__" in self.name
 
+    def join_names_of(self, upload: Upload, rows: QuerySet[M]) -> QuerySet[M]:
+        """Return the same rows of this upload; PostgreSQL would join them with the names of all uploads."""
+        joined = {path.partition("__")[0] for path in self.fields if "__" in path}
+        return rows.filter(**{f"{relation}__upload": upload for relation in joined})
+
     def annotate(self, rows: QuerySet[M]) -> QuerySet[M]:
         """Add the columns of related rows, so that cursors contain them."""
         joined = {_attribute(path): F(path) for path in self.fields if "__" in path}

@@ -30,6 +30,11 @@ class Relation:
     #: Whether the child rows of a parent are found through an index; otherwise all rows of the upload are read.
     has_index: bool = True
 
+    @property
+    def is_joined(self) -> bool:
+        """Whether the id of the parent is in another table than the child rows."""
+        return "__" in self.parent_path
+
 
 class RelatedRows(RowSource[Any]):
     """The child rows of one parent.
@@ -82,7 +87,12 @@ class RelatedRows(RowSource[Any]):
         # The same parent may occur several times.
         counts = {parent.pk: getattr(parent, self.relation.count_column) for parent in parents}
         self._charge(sum(counts.values()), order if len(counts) > 1 else None, order)
-        return RowsByParent(self._all_rows(sum(counts.values())), self.relation.parent_path, list(counts))
+        rows: Any = self._all_rows(sum(counts.values()))
+        if self.relation.is_joined:  # PostgreSQL would join the rows of all uploads
+            rows = rows.in_pk_range(self.upload)
+        if order is not None:
+            rows = order.join_names_of(self.upload, rows)
+        return RowsByParent(rows, self.relation.parent_path, list(counts))
 
     def _charge(self, row_count: int, ranked_by: Order | None, order: Order | None) -> None:
         """Charge for reading ``row_count`` child rows, which are found through an index or by a scan, and sorting them.
@@ -91,7 +101,7 @@ class RelatedRows(RowSource[Any]):
         """
         relation, is_joined = self.relation, order is not None and order.is_joined
         if ranked_by:
-            self._budget.rank_rows(row_count, joined=is_joined or "__" in relation.parent_path)
+            self._budget.rank_rows(row_count, joined=is_joined or relation.is_joined)
             return
         if relation.has_index:
             self._budget.fetch_rows(row_count)

@@ -53,9 +53,7 @@ class DealRows(QuerySetRows[Deal]):
 
     def __init__(self, selected: SelectedDeals, order: Order, budget: CostBudget) -> None:
         deals = selected.deals(by_date="date" in order.fields)
-        if order.is_joined:  # PostgreSQL would join the deals with the names of all uploads
-            deals = deals.filter((f"{order.fields[0].partition('__')[0]}__upload", selected.upload))
-        super().__init__(deals)
+        super().__init__(order.join_names_of(selected.upload, deals))
         self._selected = selected
         self._budget = budget
 
