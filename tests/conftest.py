@@ -172,6 +172,16 @@ def redis_url(redis: services.Service) -> str:
     return f"redis://127.0.0.1:{redis.port}/0"
 
 
+@contextlib.contextmanager
+def serving_shared(on_postgres: bool, folder: Path, **settings: str) -> Iterator[Server]:
+    """Run a service on an empty database, with Valkey if the database is PostgreSQL, outside the scope of a test."""
+    with contextlib.ExitStack() as stack:
+        environment = {"DATABASE_URL": stack.enter_context(empty_database(on_postgres, folder))}
+        if on_postgres:
+            environment["REDIS_URL"] = redis_url(stack.enter_context(services.redis())[0])
+        yield stack.enter_context(serving(folder, **environment, **settings))
+
+
 @pytest.fixture
 def server(tmp_path: Path, environment: dict[str, str]) -> Iterator[Server]:
     with serving(tmp_path, **environment) as running:
@@ -181,12 +191,8 @@ def server(tmp_path: Path, environment: dict[str, str]) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def shared_server(on_postgres: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all tests of a module; they must not stop it. It keeps the data of the previous test."""
-    folder = tmp_path_factory.mktemp("shared")
-    with contextlib.ExitStack() as stack:
-        environment = {"DATABASE_URL": stack.enter_context(empty_database(on_postgres, folder))}
-        if on_postgres:
-            environment["REDIS_URL"] = redis_url(stack.enter_context(services.redis())[0])
-        yield stack.enter_context(serving(folder, **environment))
+    with serving_shared(on_postgres, tmp_path_factory.mktemp("shared")) as server:
+        yield server
 
 
 @pytest.fixture

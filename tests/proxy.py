@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.servers import ROOT, TIMEOUT
+from tests.servers import NO_TLS, ROOT, TIMEOUT
 from tests.services import free_port, nginx_binary, wait_for_port
 
 SERVER_FOLDER = ROOT / "project" / "server"
@@ -33,10 +33,10 @@ class Proxy:
         return f"http://127.0.0.1:{self.port}"
 
     def get(self, path: str = "/api/top-clients/", **kwargs: object) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=TIMEOUT, **kwargs)  # type: ignore[arg-type]
+        return httpx.get(self.url + path, timeout=TIMEOUT, verify=NO_TLS, **kwargs)  # type: ignore[arg-type]
 
     def upload(self, content: bytes, name: str = "deals.csv") -> httpx.Response:
-        return httpx.post(self.url + "/api/upload/", files={"deals": (name, content)}, timeout=TIMEOUT)
+        return httpx.post(self.url + "/api/upload/", files={"deals": (name, content)}, timeout=TIMEOUT, verify=NO_TLS)
 
 
 @contextlib.contextmanager

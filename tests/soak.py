@@ -27,7 +27,7 @@ from tests import services
 from tests.bench.files import write_deals
 from tests.bench.table import begin_table, print_row, save_tables
 from tests.history import History, Operation
-from tests.servers import TIMEOUT, Server, serving
+from tests.servers import NO_TLS, TIMEOUT, Server, serving
 
 #: Seconds from one upload to the next.
 UPLOAD_INTERVAL: Final = 3.0
@@ -81,7 +81,7 @@ class Soak:
             thread.join()
 
     def repeat(self, client: Callable[[httpx.Client], None]) -> None:
-        with httpx.Client(base_url=self.server.url, timeout=TIMEOUT) as connection:
+        with httpx.Client(base_url=self.server.url, timeout=TIMEOUT, verify=NO_TLS) as connection:
             while not self.done.is_set():
                 try:
                     client(connection)

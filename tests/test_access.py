@@ -36,7 +36,7 @@ from deals_api.security.tokens import holder_of, read_tokens
 from tests import services
 from tests.builders import csv_of, deal, load
 from tests.requires import require_unnamed_files
-from tests.servers import TIMEOUT, serving
+from tests.servers import NO_TLS, TIMEOUT, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -353,13 +353,13 @@ def test_login_limit_counts_attempts_over_two_workers(tmp_path: Path) -> None:
     """Both workers share one count; separate counts would allow twice as many attempts."""
     (tmp_path / "sitecustomize.py").write_text(STOPPED_CLOCK)
     environment = {"PYTHONPATH": str(tmp_path), "WEB_WORKERS": "2", "WEB_THREADS": "1"}
-    with serving(tmp_path, **environment) as server, httpx.Client(timeout=TIMEOUT) as client:
+    with serving(tmp_path, **environment) as server, httpx.Client(timeout=TIMEOUT, verify=NO_TLS) as client:
         token = client.get(server.url + "/admin/login/").cookies["csrftoken"]
         form = {"username": "root", "password": "wrong", "csrfmiddlewaretoken": token}
 
         def attempt(_: int) -> int:
             response = httpx.post(
-                server.url + "/admin/login/", data=form, cookies={"csrftoken": token}, timeout=TIMEOUT
+                server.url + "/admin/login/", data=form, cookies={"csrftoken": token}, timeout=TIMEOUT, verify=NO_TLS
             )
             return response.status_code
 

@@ -29,7 +29,7 @@ from deals_api.errors import UploadHasProblems, UploadNotRetained
 from deals_api.models import Customer, Deal, Upload
 from deals_api.security.throttling import LOGINS_PER_MINUTE
 from tests.builders import deal, load, many
-from tests.servers import ROOT, TIMEOUT, Server, serving
+from tests.servers import NO_TLS, ROOT, TIMEOUT, Server, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -421,7 +421,7 @@ def create_admin(environment: dict[str, str]) -> None:
 
 def log_in(server: Server) -> str:
     """Return the session cookie."""
-    with httpx.Client(base_url=server.url, timeout=TIMEOUT) as client:
+    with httpx.Client(base_url=server.url, timeout=TIMEOUT, verify=NO_TLS) as client:
         client.get("/admin/login/")
         form = {"username": "ann", "password": PASSWORD, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
         response = client.post("/admin/login/?next=/admin/", data=form)

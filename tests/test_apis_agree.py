@@ -14,7 +14,7 @@ import pytest
 from tests import reference_parser
 from tests.builders import csv_of, deal, load
 from tests.graphql import data
-from tests.servers import TIMEOUT, Server
+from tests.servers import NO_TLS, TIMEOUT, Server
 
 NAMES = ["ann", "Ann", "bob", "ёлка", "Яна", "x y", "💎"]
 TOTALS = ["0", "0.01", "0.1", "10", "10.50", "99999999999.99", "999999999999.99", "3.33"]
@@ -66,7 +66,7 @@ def ranking_from_graphql(client: httpx.Client, limit: int) -> list[Any]:
 
 
 def test_concurrent_rest_and_graphql_responses_agree_exactly(server: Server) -> None:
-    with ThreadPoolExecutor(4) as pool, httpx.Client(base_url=server.url, timeout=TIMEOUT) as client:
+    with ThreadPoolExecutor(4) as pool, httpx.Client(base_url=server.url, timeout=TIMEOUT, verify=NO_TLS) as client:
         for seed in range(25):
             rows = small_file(seed)
             client.post("/api/upload/", files={"deals": ("deals.csv", csv_of(*rows))}).raise_for_status()

@@ -23,7 +23,7 @@ from deals_api.limits import Limits
 from project import __version__, settings
 from project.server import gunicorn_conf
 from tests import services
-from tests.servers import REAL_FILE, ROOT, TIMEOUT, serving, wait_until
+from tests.servers import NO_TLS, REAL_FILE, ROOT, TIMEOUT, serving, wait_until
 from tests.test_settings import variables_read
 
 pytestmark = pytest.mark.database_independent
@@ -174,7 +174,7 @@ def test_hung_postgresql_makes_requests_wait_but_no_restart(tmp_path: Path) -> N
 
 def times_out(url: str) -> bool:
     try:
-        httpx.get(url, timeout=2)
+        httpx.get(url, timeout=2, verify=NO_TLS)
     except httpx.ReadTimeout:
         return True
     return False

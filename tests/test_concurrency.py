@@ -17,7 +17,7 @@ import pytest
 
 from tests.builders import csv_of, deal
 from tests.history import History, Operation
-from tests.servers import TIMEOUT, Server, serving
+from tests.servers import NO_TLS, TIMEOUT, Server, serving
 
 #: Duration; DEALS_TEST_SECONDS selects the long form.
 SECONDS = float(os.environ.get("DEALS_TEST_SECONDS", "10"))
@@ -95,7 +95,7 @@ class Clients:
 
     def repeat(self, action: Callable[[httpx.Client, random.Random], None], seed: int) -> None:
         rng = random.Random(seed)  # noqa: S311
-        with httpx.Client(base_url=self.url, timeout=TIMEOUT) as client:
+        with httpx.Client(base_url=self.url, timeout=TIMEOUT, verify=NO_TLS) as client:
             while not self.done.is_set():
                 action(client, rng)
 

@@ -15,7 +15,7 @@ import requests
 
 from project.server.request_body import DISCARD_SECONDS
 from tests.builders import csv_of, deal, many
-from tests.servers import TIMEOUT, Server, serving
+from tests.servers import NO_TLS, TIMEOUT, Server, serving
 
 pytestmark = pytest.mark.database_independent
 
@@ -161,7 +161,9 @@ def test_client_that_expects_100_continue_keeps_its_connection(server: Server) -
 
 def test_rejected_file_keeps_the_connection(server: Server) -> None:
     """The form is read to its end; the file in it is rejected."""
-    with httpx.Client(base_url=server.url, headers={"Authorization": f"Bearer {SECRET}"}, timeout=TIMEOUT) as client:
+    with httpx.Client(
+        base_url=server.url, headers={"Authorization": f"Bearer {SECRET}"}, timeout=TIMEOUT, verify=NO_TLS
+    ) as client:
         for _ in range(3):
             files = {"deals": ("d.csv", csv_of(*many(2000), deal(total="x")))}
             response = client.post("/api/upload/", files=files)

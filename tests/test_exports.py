@@ -32,7 +32,7 @@ from deals_api.snapshots.lease import SnapshotGone
 from deals_api.snapshots.retention import apply_retention
 from tests.bench.files import write_deals
 from tests.builders import HEADER, csv_of, deal, load, many
-from tests.servers import TIMEOUT, Server, serving
+from tests.servers import NO_TLS, TIMEOUT, Server, serving
 from tests.test_rest import error_of
 
 pytestmark = pytest.mark.django_db
@@ -597,5 +597,5 @@ def test_uninterrupted_export_is_complete(tmp_path: Path, environment: dict[str,
             head, _, body = response.read().partition(b"\r\n\r\n")
         assert f"Content-Length: {len(export.content)}".encode() in head.splitlines()
         assert body == export.content
-        assert httpx.head(server.url + f"{DEALS}.ndjson").headers["ETag"] == export.headers["ETag"]
+        assert httpx.head(server.url + f"{DEALS}.ndjson", verify=NO_TLS).headers["ETag"] == export.headers["ETag"]
         assert "WARNING" not in server.log.read_text()

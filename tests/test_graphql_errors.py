@@ -25,7 +25,7 @@ from deals_api.snapshots import current as current_snapshot
 from tests import services
 from tests.builders import csv_of, deal, load
 from tests.graphql import PATH, data, error, execute_query, post
-from tests.servers import TIMEOUT, serving
+from tests.servers import NO_TLS, TIMEOUT, serving
 
 pytestmark = pytest.mark.django_db
 
@@ -240,7 +240,7 @@ def test_stopped_database_is_a_503_until_it_starts_again(tmp_path: Path) -> None
     with services.postgres() as (postgres, url), serving(tmp_path, DATABASE_URL=url) as server:
 
         def send(query: str) -> httpx.Response:
-            return httpx.post(server.url + PATH, json={"query": query}, timeout=TIMEOUT)
+            return httpx.post(server.url + PATH, json={"query": query}, timeout=TIMEOUT, verify=NO_TLS)
 
         server.upload(csv_of(deal()))
         first = send(NODES)

@@ -40,6 +40,7 @@ def test_service_with_outdated_tables_is_not_ready() -> None:
     assert Client().get("/health/ready").status_code == 200
 
 
+@pytest.mark.database_independent
 def test_service_without_redis_is_ready_but_degraded(server_with_redis: Server, redis: Service) -> None:
     # On a loaded machine, a Redis command may exceed the timeout of the service.
     wait_until(lambda: server_with_redis.get("/health/ready").json() == {"status": "ok"})

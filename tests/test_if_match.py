@@ -20,7 +20,7 @@ from deals_api.models import Deal, Upload
 from deals_api.snapshots.current import activate
 from tests.builders import csv_of, deal, load, many
 from tests.proxy import nginx
-from tests.servers import TIMEOUT, Server, serving
+from tests.servers import NO_TLS, TIMEOUT, Server, serving
 from tests.test_ingest import register
 from tests.test_rest import UPLOAD, error_of, post
 
@@ -119,7 +119,9 @@ def test_upload_without_the_header_replaces_any_upload(client: Client) -> None:
 def upload(server: Server, name: str, if_match: str) -> int:
     content = csv_of(*many(2_000, [name]))
     headers = {"If-Match": if_match, "Content-Type": "text/csv"}
-    return httpx.post(f"{server.url}{UPLOAD}", content=content, headers=headers, timeout=TIMEOUT).status_code
+    return httpx.post(
+        f"{server.url}{UPLOAD}", content=content, headers=headers, timeout=TIMEOUT, verify=NO_TLS
+    ).status_code
 
 
 def test_exactly_one_of_concurrent_uploads_wins(server: Server) -> None:
@@ -185,6 +187,6 @@ def test_weak_etag_of_a_compressing_proxy_matches(tmp_path: Path) -> None:
         for expected in (200, 412):
             status = httpx.post(
                 proxy.url + UPLOAD, files={"deals": ("d.csv", csv_of(deal(str(expected))))},
-                headers={"If-Match": response.headers["ETag"]}, timeout=TIMEOUT,
+                headers={"If-Match": response.headers["ETag"]}, timeout=TIMEOUT, verify=NO_TLS,
             ).status_code  # fmt: skip
             assert status == expected

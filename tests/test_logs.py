@@ -21,7 +21,7 @@ from pytest_django import Settings
 from deals_api.reports import top_clients as top_clients_report
 from project.telemetry import logs
 from tests.builders import deal, load
-from tests.servers import TIMEOUT, Server, serving
+from tests.servers import NO_TLS, TIMEOUT, Server, serving
 
 pytestmark = pytest.mark.django_db
 AccessLogReader = Callable[[], list[dict[str, Any]]]
@@ -245,5 +245,5 @@ def test_lines_of_concurrent_processes_are_not_interleaved(tmp_path: Path) -> No
 
 
 def send_concurrent_requests(server: Server, count: int) -> None:
-    with httpx.Client(timeout=TIMEOUT) as client, ThreadPoolExecutor(8) as pool:
+    with httpx.Client(timeout=TIMEOUT, verify=NO_TLS) as client, ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: client.get(f"{server.url}/api/top-clients/"), range(count)))

@@ -12,7 +12,7 @@ import pytest
 
 from tests import services
 from tests.builders import csv_of, deal
-from tests.servers import Server, serving
+from tests.servers import NO_TLS, Server, serving
 
 #: The documented limit: 24 MB of caches, and memory fragmentation.
 MAX_GROWTH: Final = 50 * 2**20
@@ -42,7 +42,7 @@ def test_memory_of_a_worker_is_bounded_under_many_large_responses(worker: tuple[
     server, process = worker
     seven = " ".join(f"a{number}: gems" for number in range(7))
     thirty = " ".join(f"a{number}: gems" for number in range(30))
-    with httpx.Client(base_url=server.url, timeout=120) as client:
+    with httpx.Client(base_url=server.url, timeout=120, verify=NO_TLS) as client:
         for number in range(20):
             assert query(client, number, 5, "username gems").status_code == 200
         before = process.memory_info().rss

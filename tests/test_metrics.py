@@ -106,6 +106,14 @@ def test_metrics_require_read_permission_and_can_be_disabled() -> None:
 def test_metrics_sum_all_processes_and_are_deleted_at_exit(tmp_path: Path) -> None:
     with serving(tmp_path, WEB_WORKERS="2") as server:
         assert server.upload(REAL_FILE.read_bytes()).status_code == 200
+        (folder,) = metrics_folders(server)
+
+        def number_of_files() -> int:
+            """Send a request, and return the number of processes that have counted one."""
+            server.get()
+            return len({path.stem.split("_")[-1] for path in folder.glob("counter_*.db")})
+
+        wait_until(lambda: number_of_files() >= 2)
         for _ in range(40):
             server.get()
 
@@ -114,8 +122,6 @@ def test_metrics_sum_all_processes_and_are_deleted_at_exit(tmp_path: Path) -> No
             return sum(value for (name, labels), value in found if "total" in name and "top-clients" in labels)
 
         wait_until(lambda: request_count() >= 40)
-        (folder,) = metrics_folders(server)
-        assert len({path.stem.split("_")[-1] for path in folder.glob("counter_*.db")}) >= 2
         killed = server.workers()[0]
         killed.kill()
         killed.wait(TIMEOUT)

@@ -16,7 +16,7 @@ from pytest_django import Settings
 from graphql_schema.persisted_documents import PersistedDocuments, read_persisted_documents
 from tests.builders import deal, load
 from tests.chromium import chromium, open_page
-from tests.servers import REAL_FILE, TIMEOUT, Server, serving
+from tests.servers import NO_TLS, REAL_FILE, TIMEOUT, Server, serving
 from tests.test_frontend_page import OPERATIONS, SCRIPTS
 from tests.test_persisted_queries import MUTATION, QUERY, digest, extensions, get
 from tests.test_settings import settings_of
@@ -182,7 +182,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_restricted_service_executes_listed_documents_only(server: Server) -> None:
     data = server.get("/graphql/?documentId=names").json()["data"]
     assert data["topClients"][0] == {"username": "resplendent"}
-    rejected = httpx.post(f"{server.url}/graphql/", json={"query": "{ __typename }"}, timeout=TIMEOUT)
+    rejected = httpx.post(f"{server.url}/graphql/", json={"query": "{ __typename }"}, timeout=TIMEOUT, verify=NO_TLS)
     assert (rejected.status_code, rejected.headers["Content-Type"]) == (403, "application/json")
     assert server.get("/graphql/", headers={"Accept": "text/html"}).status_code == 406
     assert server.get("/graphql/schema.graphql").text.startswith('"""')

@@ -22,7 +22,7 @@ from tests import services
 from tests.builders import csv_of, many
 from tests.requires import require
 from tests.server_actions import BOTH_APIS, activate, graphql, is_loading, query, top_client, upload
-from tests.servers import ROOT, TIMEOUT, Server, serving, wait_until
+from tests.servers import NO_TLS, ROOT, TIMEOUT, Server, serving, wait_until
 from tests.test_concurrency import Clients
 from tests.test_readme import OPERATION, blocks_of, section
 
@@ -90,7 +90,7 @@ def _no_session_state(pool_url: str) -> Iterator[None]:
 
 def test_concurrent_uploads_and_reads_are_consistent(server: Server) -> None:
     clients = Clients(server)
-    with httpx.Client(base_url=server.url, timeout=TIMEOUT) as client:
+    with httpx.Client(base_url=server.url, timeout=TIMEOUT, verify=NO_TLS) as client:
         clients.upload(client, random.Random(0))  # noqa: S311
     clients.run(
         clients.upload, clients.upload, clients.read_rest, clients.read_rest, clients.read_graphql, clients.read_graphql
@@ -167,7 +167,7 @@ def test_admin_uses_the_pool(server: Server, pool_url: str) -> None:
     upload(server, "eve", 3)
     account = {"DJANGO_SUPERUSER_USERNAME": "root", "DJANGO_SUPERUSER_PASSWORD": "correct horse battery"}
     run_command(pool_url, "createsuperuser", "--noinput", "--email=", **account)
-    with httpx.Client(base_url=server.url, timeout=TIMEOUT, follow_redirects=True) as client:
+    with httpx.Client(base_url=server.url, timeout=TIMEOUT, follow_redirects=True, verify=NO_TLS) as client:
         client.get("/admin/")
         response = client.post(
             "/admin/login/",

@@ -60,12 +60,16 @@ def test_entry_over_an_eighth_of_the_buffer_is_not_stored() -> None:
 
 def test_killed_process_neither_holds_the_lock_nor_leaves_a_partial_entry() -> None:
     log = SharedLog(1_000)
+    reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         with log._lock:
             log._memory[8:12] = b"\x00\x00\x00\x05"  # the beginning of an entry
+            os.write(writer, b"x")
             time.sleep(600)
-    time.sleep(0.2)
+    os.read(reader, 1)
+    os.close(reader)
+    os.close(writer)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     assert log.read() == []

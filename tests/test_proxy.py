@@ -26,7 +26,7 @@ from project.settings import DEALS_BUILD
 from tests.builders import csv_of, deal
 from tests.name_server import name_server
 from tests.proxy import SERVER_FOLDER, USER, Proxy, nginx
-from tests.servers import REAL_FILE, ROOT, TIMEOUT, Server, serving, wait_until
+from tests.servers import NO_TLS, REAL_FILE, ROOT, TIMEOUT, Server, serving, wait_until
 from tests.services import Service, free_port, nginx_binary
 from tests.slow_clients import PARTIAL_HEAD, PARTIAL_QUERY, PARTIAL_UPLOAD, clients
 from tests.smoke import TOP_CLIENTS
@@ -55,7 +55,7 @@ def proxy(server: Server, tmp_path: Path) -> Iterator[Proxy]:
 
 
 def post_query(proxy: Proxy | Server) -> httpx.Response:
-    return httpx.post(proxy.url + "/graphql/", json=QUERY, timeout=TIMEOUT)
+    return httpx.post(proxy.url + "/graphql/", json=QUERY, timeout=TIMEOUT, verify=NO_TLS)
 
 
 # What passes through
@@ -102,6 +102,7 @@ def test_chunked_upload_is_accepted(proxy: Proxy) -> None:
         content=iter([REAL_FILE.read_bytes()]),
         headers={"Content-Type": "text/csv"},
         timeout=TIMEOUT,
+        verify=NO_TLS,
     )
     assert response.json() == {"Status": "OK"}
 
@@ -148,7 +149,7 @@ def test_invalid_setting_of_nginx_is_rejected_with_its_name(name: str) -> None:
 @pytest.mark.parametrize("path", ["/api/exports/deals.csv", "/api/exports/deals.ndjson", "/api/top-clients/?limit=18"])
 def test_large_responses_are_compressed(proxy: Proxy, path: str) -> None:
     plain = proxy.get(path, headers={"Accept-Encoding": "identity"})
-    with httpx.stream("GET", proxy.url + path, headers={"Accept-Encoding": "gzip"}) as response:
+    with httpx.stream("GET", proxy.url + path, headers={"Accept-Encoding": "gzip"}, verify=NO_TLS) as response:
         compressed = b"".join(response.iter_raw())
     assert (response.headers["Content-Encoding"], "Accept-Encoding" in response.headers["Vary"]) == ("gzip", True)
     assert gzip.decompress(compressed) == plain.content
@@ -199,14 +200,14 @@ def test_documented_proxy_serves_below_a_base_path(tmp_path: Path) -> None:
         with contextlib.ExitStack() as stack:
             stack.callback(other_proxy.stop, signal.SIGTERM)
             other_proxy.start()
-            page = httpx.get(f"http://127.0.0.1:{port}/deals/", timeout=TIMEOUT)
+            page = httpx.get(f"http://127.0.0.1:{port}/deals/", timeout=TIMEOUT, verify=NO_TLS)
             script = re.findall(r'src="(/deals/static/[^"]+)"', page.text)[0]
-            assert httpx.get(f"http://127.0.0.1:{port}{script}", timeout=TIMEOUT).status_code == 200
+            assert httpx.get(f"http://127.0.0.1:{port}{script}", timeout=TIMEOUT, verify=NO_TLS).status_code == 200
             assert httpx.post(
                 f"http://127.0.0.1:{port}/deals/api/upload/",
-                content=b"x" * 2_000_000, headers={"Content-Type": "text/csv"}, timeout=TIMEOUT,
+                content=b"x" * 2_000_000, headers={"Content-Type": "text/csv"}, timeout=TIMEOUT, verify=NO_TLS,
             ).json()["Code"] == "unreadable_upload"  # fmt: skip
-            redirect = httpx.get(f"http://127.0.0.1:{port}/deals", timeout=TIMEOUT)
+            redirect = httpx.get(f"http://127.0.0.1:{port}/deals", timeout=TIMEOUT, verify=NO_TLS)
             assert redirect.headers["Location"].endswith("/deals/")
 
 
@@ -484,7 +485,7 @@ def test_rolling_restarts_cause_no_error(tmp_path: Path, database_url: str) -> N
     stop = threading.Event()
 
     def request_continuously(url: str, kind: str, request: Callable[[httpx.Client], httpx.Response]) -> None:
-        with httpx.Client(base_url=url, timeout=TIMEOUT) as client:
+        with httpx.Client(base_url=url, timeout=TIMEOUT, verify=NO_TLS) as client:
             while not stop.is_set():
                 try:
                     response = request(client)

@@ -40,7 +40,7 @@ from tests.bench.table import RESULTS as RESULTS_FILE
 from tests.builders import load, many
 from tests.graphql import data
 from tests.requires import require
-from tests.servers import REAL_FILE, ROOT, TIMEOUT, Server
+from tests.servers import NO_TLS, REAL_FILE, ROOT, TIMEOUT, Server
 from tests.test_error_shape import codes_of_graphql, statuses_of_rest
 from tests.test_logs import FIELDS
 from tests.test_settings import defaults_read, variables_read
@@ -115,7 +115,9 @@ def run_example(example: Example, server: Server, folder: Path, environment: dic
 
 
 def post_query(server: Server, query: str, variables: dict[str, Any]) -> httpx.Response:
-    return httpx.post(f"{server.url}/graphql/", json={"query": query, "variables": variables}, timeout=TIMEOUT)
+    return httpx.post(
+        f"{server.url}/graphql/", json={"query": query, "variables": variables}, timeout=TIMEOUT, verify=NO_TLS
+    )
 
 
 def oldest_upload(server: Server) -> str:

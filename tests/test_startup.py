@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.servers import REAL_FILE, ROOT, TIMEOUT
+from tests.servers import NO_TLS, REAL_FILE, ROOT, TIMEOUT
 from tests.services import free_port
 
 pytestmark = pytest.mark.database_independent
@@ -240,8 +240,8 @@ def test_log_is_readable_on_a_terminal(tmp_path: Path) -> None:
         terminal.read_until("Serving on")
         assert terminal.output.startswith("Starting…")
         address = f"http://127.0.0.1:{terminal.port}"
-        httpx.get(f"{address}/api/top-clients/", timeout=TIMEOUT)
-        httpx.get(f"{address}/nothing/%1b[31mж%0A00:00:00", timeout=TIMEOUT)
+        httpx.get(f"{address}/api/top-clients/", timeout=TIMEOUT, verify=NO_TLS)
+        httpx.get(f"{address}/nothing/%1b[31mж%0A00:00:00", timeout=TIMEOUT, verify=NO_TLS)
         terminal.read_until("not_found")
         terminal.send(signal.SIGINT)
         assert terminal.wait() == 0

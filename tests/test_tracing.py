@@ -17,7 +17,7 @@ from django.urls import resolve
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from project.telemetry import tracing
-from tests.servers import REAL_FILE, ROOT, TIMEOUT, serving
+from tests.servers import NO_TLS, REAL_FILE, ROOT, TIMEOUT, serving
 
 SECRET = "correct horse battery"  # noqa: S105
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -65,12 +65,14 @@ def test_upload_and_query_are_traced_to_their_sql_statements(tmp_path: Path) -> 
                 files={"deals": REAL_FILE.read_bytes()},
                 headers={"Authorization": f"Bearer {SECRET}"},
                 timeout=TIMEOUT,
+                verify=NO_TLS,
             )
             assert uploaded.status_code == 200
             queried = httpx.post(
                 f"{server.url}/graphql/",
                 json={"query": "query Mine { deals { totalCount } }"},
                 headers={"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01", "X-Request-ID": "mine"},
+                verify=NO_TLS,
             )
             assert queried.status_code == 200
             assert server.stop() == 0

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
 import psycopg2
 import pytest
 
+from tests import services
 from tests.builders import csv_of, deal
 from tests.conftest import empty_database
 from tests.server_actions import query, usernames_in
-from tests.servers import ROOT, TIMEOUT, Server, serving
+from tests.servers import NO_TLS, ROOT, TIMEOUT, Server, serving
 from tests.test_migrations import migrate
 
 EARLY: Final = ROOT / "tests" / "data" / "early"
@@ -40,18 +42,35 @@ EVERYTHING: Final = """query ($upload: ID) {
 }"""
 
 
-@pytest.fixture(params=SCHEMAS)
-def early_database(request: pytest.FixtureRequest, database_url: str, on_postgres: bool) -> str:
-    """Return the URL of a database that an early version created."""
-    vendor = "postgres" if on_postgres else "sqlite"
-    script = (EARLY / f"{request.param}.{vendor}.sql").read_text()
-    if on_postgres:
+def create_early_database(schema: str, database_url: str) -> None:
+    """Create the tables and rows of an early version in an empty database."""
+    if database_url.startswith("postgres"):
         with contextlib.closing(psycopg2.connect(database_url)) as postgres, postgres, postgres.cursor() as cursor:
-            cursor.execute(script)
+            cursor.execute((EARLY / f"{schema}.postgres.sql").read_text())
     else:
         with contextlib.closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as sqlite:
-            sqlite.executescript(script)
-    return database_url
+            sqlite.executescript((EARLY / f"{schema}.sqlite.sql").read_text())
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """A service on a database that an early version created, and the signing keys that the database had then."""
+
+    server: Server
+    keys: list[Any]
+
+
+@pytest.fixture(scope="module", params=SCHEMAS)
+def upgraded(
+    request: pytest.FixtureRequest, on_postgres: bool, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Upgraded]:
+    with contextlib.ExitStack() as stack:
+        folder = tmp_path_factory.mktemp("early")
+        url = stack.enter_context(empty_database(on_postgres, folder))
+        create_early_database(request.param, url)
+        keys = signing_keys(url)
+        redis = {"REDIS_URL": stack.enter_context(services.redis())[1]} if on_postgres else {}
+        yield Upgraded(stack.enter_context(serving(folder, DATABASE_URL=url, **redis)), keys)
 
 
 # Data
@@ -59,7 +78,9 @@ def early_database(request: pytest.FixtureRequest, database_url: str, on_postgre
 
 def graphql_data(server: Server, document: str, **variables: Any) -> Any:
     """Return the data of a GraphQL response without errors."""
-    response = httpx.post(f"{server.url}/graphql/", json={"query": document, "variables": variables}, timeout=TIMEOUT)
+    response = httpx.post(
+        f"{server.url}/graphql/", json={"query": document, "variables": variables}, timeout=TIMEOUT, verify=NO_TLS
+    )
     body = response.json()
     assert "errors" not in body, body
     return body["data"]
@@ -97,23 +118,20 @@ def signing_keys(database_url: str) -> list[Any]:
     return query(database_url, "SELECT secret_key FROM deals_api_installation") if has_table else []
 
 
-def test_upgrade_keeps_the_data_of_every_landed_schema(
-    early_database: str, environment: dict[str, str], tmp_path: Path, expected: dict[str, Any]
-) -> None:
-    keys = signing_keys(early_database)
-    with serving(tmp_path, **environment) as server:
-        assert visible_data(server) == expected
-        assert not keys or signing_keys(early_database) == keys
-        uploads = history(server)
-        assert uploads["oldest.csv"]["state"] == "PRUNED"
-        assert uploads["bad.csv"]["state"] in ("REFUSED", "INTERRUPTED")
-        server.upload((EARLY / "deals.csv").read_bytes())
-        assert len(history(server)) == len(uploads)  # A file with identical bytes is a duplicate, not a new upload.
-        assert server.upload(csv_of(deal("new"))).status_code == 200
-        assert usernames_in(server.get().json()) == ["new"]
-        roll_back = "mutation ($id: ID!) { activateUpload(id: $id) { __typename } }"
-        graphql_data(server, roll_back, id=uploads["deals.csv"]["id"])
-        assert visible_data(server)["current"] == expected["current"]
+def test_upgrade_keeps_the_data_of_every_landed_schema(upgraded: Upgraded, expected: dict[str, Any]) -> None:
+    server = upgraded.server
+    assert visible_data(server) == expected
+    assert not upgraded.keys or signing_keys(server.database_url) == upgraded.keys
+    uploads = history(server)
+    assert uploads["oldest.csv"]["state"] == "PRUNED"
+    assert uploads["bad.csv"]["state"] in ("REFUSED", "INTERRUPTED")
+    server.upload((EARLY / "deals.csv").read_bytes())
+    assert len(history(server)) == len(uploads)  # A file with identical bytes is a duplicate, not a new upload.
+    assert server.upload(csv_of(deal("new"))).status_code == 200
+    assert usernames_in(server.get().json()) == ["new"]
+    roll_back = "mutation ($id: ID!) { activateUpload(id: $id) { __typename } }"
+    graphql_data(server, roll_back, id=uploads["deals.csv"]["id"])
+    assert visible_data(server)["current"] == expected["current"]
 
 
 # Tables
@@ -155,24 +173,14 @@ def postgres_tables(database_url: str) -> dict[str, Any]:
     return {name: sorted(map(str, query(database_url, statement))) for name, statement in statements.items()}
 
 
-@pytest.fixture(scope="module")
-def tables_of_a_new_database(on_postgres: bool, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    with empty_database(on_postgres, tmp_path_factory.mktemp("new")) as url:
-        migrate(url)
-        return tables(url)
+def test_upgraded_tables_equal_those_of_a_new_database(upgraded: Upgraded, shared_server: Server) -> None:
+    assert tables(upgraded.server.database_url) == tables(shared_server.database_url)
 
 
-def test_upgraded_tables_equal_those_of_a_new_database(
-    early_database: str, tables_of_a_new_database: dict[str, Any]
-) -> None:
-    migrate(early_database)
-    assert tables(early_database) == tables_of_a_new_database
-
-
-@pytest.mark.parametrize("early_database", SCHEMAS[:1], indirect=True)
-def test_repair_migration_is_idempotent(early_database: str) -> None:
-    migrate(early_database)
-    before = tables(early_database), query(early_database, "SELECT * FROM deals_api_upload ORDER BY id")
-    migrate(early_database, "deals_api", "0002")
-    migrate(early_database)
-    assert (tables(early_database), query(early_database, "SELECT * FROM deals_api_upload ORDER BY id")) == before
+def test_repair_migration_is_idempotent(database_url: str) -> None:
+    create_early_database(SCHEMAS[0], database_url)
+    migrate(database_url)
+    before = tables(database_url), query(database_url, "SELECT * FROM deals_api_upload ORDER BY id")
+    migrate(database_url, "deals_api", "0002")
+    migrate(database_url)
+    assert (tables(database_url), query(database_url, "SELECT * FROM deals_api_upload ORDER BY id")) == before

@@ -22,7 +22,7 @@ from deals_api.models import Upload
 from deals_api.rest.parsers import SingleFileUploadHandler
 from tests.builders import csv_of, deal, load, many
 from tests.requires import require
-from tests.servers import TIMEOUT, Server
+from tests.servers import NO_TLS, TIMEOUT, Server
 from tests.test_rest import UPLOAD, error_of, multipart, part
 
 HOW = (
@@ -224,7 +224,9 @@ def raw_with_requests(url: str, path: Path) -> Any:
 
 
 def raw_with_httpx(url: str, path: Path) -> Any:
-    return httpx.post(url, content=path.read_bytes(), headers={"Content-Type": "text/csv"}, timeout=TIMEOUT).json()
+    return httpx.post(
+        url, content=path.read_bytes(), headers={"Content-Type": "text/csv"}, timeout=TIMEOUT, verify=NO_TLS
+    ).json()
 
 
 def untyped_with_requests(url: str, path: Path) -> Any:
@@ -233,7 +235,7 @@ def untyped_with_requests(url: str, path: Path) -> Any:
 
 
 def untyped_with_httpx(url: str, path: Path) -> Any:
-    return httpx.post(url, content=path.read_bytes(), timeout=TIMEOUT).json()
+    return httpx.post(url, content=path.read_bytes(), timeout=TIMEOUT, verify=NO_TLS).json()
 
 
 def curl(*arguments: str) -> Callable[[str, Path], Any]:
