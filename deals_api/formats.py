@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, NewType
 
-import simplejson
+from msgspec import json
 
 #: An integer of 64 bits, a scalar of GraphQL.
 BigInt = NewType("BigInt", int)
@@ -21,6 +21,8 @@ _MONEY: Final = re.compile(r"[0-9]{1,17}(?:\.[0-9]{1,2})?")
 COLUMNS: Final = ("customer", "item", "total", "quantity", "date")
 #: The decimals of each number of hundredths, without zeros at the end.
 _DECIMALS: Final = ["", *(f".{hundredths:02}".rstrip("0") for hundredths in range(1, 100))]
+_json_encoder: Final = json.Encoder(decimal_format="number")
+_json_decoder: Final = json.Decoder(float_hook=Decimal)
 _ISO_DATE: Final = re.compile(
     r"([0-9]{4})([-/])([0-9]{1,2})\2([0-9]{1,2})[ T]"
     r"([0-9]{1,2}):([0-9]{1,2})(?::([0-9]{1,2})(?:[.,]([0-9]{1,6})0*)?)?"
@@ -83,9 +85,12 @@ def parse_datetime(value: Any) -> datetime:
 
 
 def format_money(money: Decimal) -> Decimal:
-    """Return the amount in its shortest notation, without an exponent: 451731, 100.5, 0.25."""
-    integer = money.to_integral_value()
-    return integer if integer == money else money.normalize()
+    """Return the amount in its shortest notation, without an exponent: 451731, 100.5, 0.25.
+
+    Raises: ValueError or OverflowError, for NaN and infinity, which JSON cannot represent.
+    """
+    integer = int(money)
+    return Decimal(integer) if integer == money else money.normalize()
 
 
 def format_hundredths(hundredths: int) -> str:
@@ -94,12 +99,14 @@ def format_hundredths(hundredths: int) -> str:
 
 
 def dump_json(data: Any, indent: int | None = None) -> bytes:
-    """Serialize to JSON with exact decimals, without binary floats."""
-    separators = (",", ":") if indent is None else (",", ": ")
-    text: str = simplejson.dumps(data, use_decimal=True, ensure_ascii=False, separators=separators, indent=indent)
-    return text.encode()
+    """Serialize to JSON with exact decimals, which must be finite, and without binary floats.
+
+    Raises: UnicodeEncodeError, for an unpaired surrogate.
+    """
+    content = _json_encoder.encode(data)
+    return content if indent is None else json.format(content, indent=indent)
 
 
 def load_json(text: bytes) -> Any:
     """Parse the output of ``dump_json``."""
-    return simplejson.loads(text, use_decimal=True)
+    return _json_decoder.decode(text)

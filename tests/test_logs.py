@@ -207,6 +207,30 @@ def test_log_message_with_traceback_is_one_line_of_json() -> None:
     assert event["exception"].endswith("RuntimeError: secret")
 
 
+def test_log_message_has_the_fields_of_the_record_in_order() -> None:
+    record = logging.LogRecord("deals_api.x", logging.WARNING, "x.py", 1, "%d rows", (3,), None)
+    record.created, record.stack_info = 1_600_000_000.25, "Stack:\n  line"
+    assert (
+        logs.formatter()
+        .format(record)
+        .startswith(
+            '{"time":"2020-09-13T12:26:40.250000Z","level":"warning","event":"3 rows","stack_info":"Stack:\\n  line",'
+            '"logger":"deals_api.x"'
+        )
+    )
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udc80b", "💎", "\U0010ffff", '"\\/\b', str(2**70), "NaN"])
+def test_any_text_is_logged_as_ascii(text: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    record = logging.LogRecord("x", logging.INFO, "x.py", 1, text, (), None)
+    logs.write_access_log({"time": 1_600_000_000.0, "path": text, "bytes": 2**70, "cost": None})
+    message, entry = logs.formatter().format(record), capfdbinary.readouterr().out
+    assert message.isascii()
+    assert entry.isascii()
+    assert json.loads(message)["event"] == text
+    assert json.loads(entry) == {"time": "2020-09-13T12:26:40Z", "path": text, "bytes": 2**70, "cost": None}
+
+
 # Standard output
 
 

@@ -12,23 +12,17 @@ import logging
 import os
 import select
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import orjson
-from structlog.processors import TimeStamper, format_exc_info
-from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
+from msgspec.json import Encoder
 
 from deals_api import request_context
 from deals_api.formats import printable
 
 _encode: Final[Callable[[Any], str]] = json.JSONEncoder(separators=(",", ":"), default=repr).encode
-_add_time: Final = TimeStamper(fmt="iso", key="time")
-
-
-def _render_json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
-    return _encode({"time": event.pop("time"), "level": event.pop("level"), "event": event.pop("event"), **event})
+_fast_encode: Final = Encoder().encode
 
 
 def write_access_log(entry: dict[str, Any]) -> None:
@@ -44,10 +38,18 @@ def write_access_log(entry: dict[str, Any]) -> None:
 
 
 def _encode_fast(entry: dict[str, Any]) -> bytes:
-    """Encode with orjson, four times as fast as ``json``. Only ``json`` can escape non-ASCII characters."""
-    entry["time"] = datetime.fromtimestamp(entry["time"], UTC)
-    line = orjson.dumps(entry, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
-    return line if line.isascii() else _encode(orjson.loads(line)).encode() + b"\n"
+    """Encode with msgspec, which is faster than ``json``. Only ``json`` can escape non-ASCII characters."""
+    timestamp = entry["time"]
+    entry["time"] = datetime.fromtimestamp(timestamp, UTC)
+    with contextlib.suppress(UnicodeEncodeError):  # an unpaired surrogate
+        line = _fast_encode(entry)
+        if line.isascii():
+            return line + b"\n"
+    return _encode({**entry, "time": _format_time(timestamp)}).encode() + b"\n"
+
+
+def _format_time(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).isoformat().replace("+00:00", "Z")
 
 
 def _terminal_line(entry: dict[str, Any]) -> bytes:
@@ -57,13 +59,26 @@ def _terminal_line(entry: dict[str, Any]) -> bytes:
     return line.rstrip().encode() + b"\n"
 
 
-def _add_request(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    context = request_context.get_request_context()
-    if context.request_id:
-        event["request_id"] = context.request_id
-    if context.user:
-        event["user"] = context.user
-    return event
+class JsonFormatter(logging.Formatter):
+    """One line of JSON for each record, with the traceback as a field."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event = {
+            "time": _format_time(record.created),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+        }
+        if record.stack_info:
+            event["stack_info"] = record.stack_info
+        event["logger"] = record.name
+        context = request_context.get_request_context()
+        if context.request_id:
+            event["request_id"] = context.request_id
+        if context.user:
+            event["user"] = context.user
+        if record.exc_info and record.exc_info[0]:
+            event["exception"] = self.formatException(record.exc_info)
+        return _encode(event)
 
 
 class TerminalFormatter(logging.Formatter):
@@ -81,12 +96,4 @@ class TerminalFormatter(logging.Formatter):
 
 def formatter() -> logging.Formatter:
     """Return the formatter of the handler that writes to standard error."""
-    return TerminalFormatter() if sys.stderr.isatty() else _json_formatter()
-
-
-def _json_formatter() -> ProcessorFormatter:
-    """Return a formatter that writes JSON, with the traceback as a field."""
-    return ProcessorFormatter(
-        foreign_pre_chain=[add_log_level, add_logger_name, _add_time, _add_request],
-        processors=[ProcessorFormatter.remove_processors_meta, format_exc_info, _render_json],
-    )
+    return TerminalFormatter() if sys.stderr.isatty() else JsonFormatter()
