@@ -18,7 +18,7 @@ from graphql_schema.execution.batching import related_object
 from graphql_schema.execution.context import OperationContext
 from graphql_schema.execution.filtered_rows import filtered_names, filtered_rows
 from graphql_schema.execution.pagination import PageArguments
-from graphql_schema.execution.related_rows import RelatedRows, Relation
+from graphql_schema.execution.related_rows import RelatedDeals, RelatedRows, Relation
 from graphql_schema.fields import column, foreign_key
 from graphql_schema.inputs import (
     CustomerFilter,
@@ -74,8 +74,9 @@ class Customer(Node):
         order_by: Annotated[DealOrder, ORDER_BY] = DealOrder.DATE_DESC,
         filter: Annotated[DealFilter | None, FILTER] = None,
     ) -> Connection[Deal]:
-        rows = RelatedRows(_CUSTOMER_DEALS, root, info, filtered_rows(info, root, filter, DealSelection.deals_of))
-        return related_connection(rows, order_by, page)
+        return related_connection(
+            RelatedDeals(_CUSTOMER_DEALS, _CUSTOMER_PURCHASES, root, info, filter), order_by, page
+        )
 
     @connection_field("The customer's purchases: one for each gem.")
     @staticmethod
@@ -144,10 +145,7 @@ class Gem(Node):
         order_by: Annotated[DealOrder, ORDER_BY] = DealOrder.DATE_DESC,
         filter: Annotated[DealFilter | None, FILTER] = None,
     ) -> Connection[Deal]:
-        rows = RelatedRows(
-            _GEM_DEALS, root, info, filtered_rows(info, root, filter, DealSelection.deals_of, scans=True)
-        )
-        return related_connection(rows, order_by, page)
+        return related_connection(RelatedDeals(_GEM_DEALS, _GEM_PURCHASES, root, info, filter), order_by, page)
 
 
 @strawberry_django.type(models.Purchase, name="Purchase", description="All deals of one customer for one gem.")

@@ -17,7 +17,7 @@ from deals_api.models import SnapshotRow, Upload
 from deals_api.snapshots import current as current_snapshot
 
 PATH = "/graphql/"
-_READS_ROWS = re.compile(r'FROM "deals_api_(customer|gem|purchase|deal)"')
+_READS_ROWS = re.compile(r'FROM "deals_api_(customer|gem|purchase|deal|gemday|gemmonth)"')
 
 
 def execute_query(query: str, /, **variables: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import random
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -13,12 +14,14 @@ from itertools import combinations, product
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from deals_api.models import MoneyField
+from deals_api.models import GemDay, GemMonth, MoneyField, Purchase, Upload
 from graphql_schema.inputs import DealStatsOrder
-from tests import reference_parser
+from tests import builders, reference_parser
 from tests.builders import csv_of, deal, load, many
-from tests.graphql import code, count_row_queries, data, error
+from tests.graphql import clear_caches, code, count_row_queries, data, error
 from tests.reference_parser import Deal
 
 pytestmark = pytest.mark.django_db
@@ -79,9 +82,24 @@ QUERY = """
         }
     }
 """
-#: Measures that are not stored with customers and gems, so that the query reads deals.
+#: Measures that purchases of the previous release do not have, so that the query reads deals.
 EXTREMES = ("minTotal", "maxTotal")
 QUERY_WITH_EXTREMES = QUERY % " ".join(EXTREMES)
+
+
+def load_by_the_previous_release(*rows: str) -> Upload:
+    """Store what a process of the previous release stores, which does not know the sums of purchases and periods."""
+    upload = builders.load(*rows)
+    Upload.objects.filter(pk=upload.pk).update(purchase_count=None, gem_day_count=None, gem_month_count=None)
+    Purchase.objects.for_upload(upload).update(min_total=None, max_total=None)
+    for model in (GemDay, GemMonth):
+        model.objects.for_upload(upload).delete()
+    return upload
+
+
+@pytest.fixture(autouse=True, params=[builders.load, load_by_the_previous_release])
+def _release(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "load", request.param)
 
 
 def average(totals: list[Decimal]) -> Decimal:
@@ -254,6 +272,27 @@ FILTERS: list[tuple[dict[str, Any], Callable[[Deal], bool]]] = [
      lambda row: "2020-01-01" <= row.date.date().isoformat() <= "2020-02-29"),
     ({"date": {"in": ["9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00Z"]}},
      lambda row: row.date in (datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC))),
+    ({"date": {"gt": "2020-02-28T23:59:59.999999Z", "lt": "2020-03-01T00:00:00Z"}, "gem": {"contains": "o"}},
+     lambda row: row.date.date() == date(2020, 2, 29) and "o" in row.item),
+    ({"date": {"gte": "2020-01-01T00:00:00Z", "lt": "2020-01-01T00:00:00.000001Z"}},
+     lambda row: row.date == datetime(2020, 1, 1, tzinfo=UTC)),
+    ({"date": {"gt": "2019-12-31T23:59:59.999998Z", "lte": "2019-12-31T23:59:59.999999Z"}},
+     lambda row: row.date == datetime(2019, 12, 31, 23, 59, 59, 999_999, UTC)),
+    ({"date": {"gt": "2020-01-01T00:00:00Z"}}, lambda row: row.date > datetime(2020, 1, 1, tzinfo=UTC)),
+    ({"date": {"lt": "2019-12-31T23:59:59.999999Z"}},
+     lambda row: row.date < datetime(2019, 12, 31, 23, 59, 59, 999_999, UTC)),
+    ({"date": {"gte": "9999-12-31T00:00:00Z"}}, lambda row: row.date.date() == date.max),
+    ({"date": {"lte": "0001-01-01T23:59:59.999999Z"}}, lambda row: row.date.date() == date.min),
+    ({"date": {"gt": "9999-12-31T23:59:59.999999Z"}}, lambda row: False),
+    ({"date": {"lt": "0001-01-01T00:00:00Z"}}, lambda row: False),
+    ({"date": {"lt": "2020-01-01T00:00:00+01:00", "gte": "2019-12-31T00:00:00+01:00"}},
+     lambda row: datetime(2019, 12, 30, 23, tzinfo=UTC) <= row.date < datetime(2019, 12, 31, 23, tzinfo=UTC)),
+    ({"NOT": {"date": {"gte": "2020-01-01T00:00:00Z", "lt": "2021-01-01T00:00:00Z"}}},
+     lambda row: row.date.year != 2020),
+    ({"OR": [{"date": {"gt": "2020-12-31T23:59:59.999999Z"}}, {"date": {"lt": "2020-02-29T00:00:00Z"}}]},
+     lambda row: row.date.year > 2020 or row.date.date() < date(2020, 2, 29)),
+    ({"AND": [{"date": {"gte": "2020-01-01T00:00:00Z"}}, {"gem": {"eq": "ann"}}], "date": {"in": []}},
+     lambda row: False),
     ({"gem": {"eq": "nothing"}}, lambda row: False),
     ({"customer": {}, "total": None}, lambda row: True),
 ]  # fmt: skip
@@ -396,6 +435,84 @@ def test_measures_are_selected_in_fragments_and_repeated_fields() -> None:
 def test_repeated_key_has_no_effect() -> None:
     load(*ROWS)
     assert deal_stats(["GEM", "YEAR", "GEM"]) == deal_stats(["YEAR", "GEM"])
+
+
+# Stored sums
+
+
+def reads_deals(query: str, **variables: Any) -> bool:
+    clear_caches()
+    with CaptureQueriesContext(connection) as captured:
+        data(query, **variables)
+    return any('FROM "deals_api_deal"' in statement["sql"] for statement in captured)
+
+
+@pytest.mark.parametrize(
+    ("by", "filter_", "suffices"),
+    [
+        ("GEM, MONTH", "", True), ("GEM, YEAR, WEEK", "", True), ("DAY", "", True), ("CUSTOMER, GEM", "", True),
+        ("", "", True),
+        ("CUSTOMER", '{customer: {contains: "n"}, gem: {contains: "o"}}', True),
+        ("GEM, QUARTER", '{gem: {eq: "ann"}, date: {gte: "2020-02-29T00:00:00Z"}}', True),
+        ("", '{date: {gt: "2020-02-29T23:59:59.999999Z", lt: "2021-01-01T00:00:00Z"}}', True),
+        ("GEM", '{OR: [{date: {lt: "2019-12-31T00:00:00Z"}}, {NOT: {date: {lt: "2020-02-29T00:00:00Z"}}}]}', True),
+        ("GEM, MONTH", '{date: {gt: "2020-02-29T00:00:00Z"}}', False), ("CUSTOMER, MONTH", "", False),
+        ("GEM", '{quantity: {gte: 1}}', False), ("MONTH", '{customer: {contains: "n"}}', False),
+        ("MONTH", '{OR: [{gem: {eq: "ann"}}, {date: {gte: "2020-02-29T00:00:00Z"}}]}', False),
+    ],
+)  # fmt: skip
+def test_deals_are_read_only_if_stored_sums_do_not_suffice(by: str, filter_: str, suffices: bool) -> None:
+    upload = load(*ROWS)
+    has_sums = Upload.objects.get(pk=upload.pk).gem_day_count is not None
+    query = f"{{dealStats(by: [{by}], filter: {filter_ or 'null'}) {{totalCount nodes {{minTotal maxTotal share}}}}}}"
+    assert reads_deals(query) is not (suffices and has_sums)
+
+
+#: A filter, its meaning, and whether stored sums suffice.
+COUNTED: list[tuple[dict[str, Any], Callable[[Deal], bool], bool]] = [
+    ({"customer": {"eq": "ann"}}, lambda row: row.customer == "ann", True),
+    ({"gem": {"in": ["Zoe", "ёлка"]}}, lambda row: row.item in ("Zoe", "ёлка"), True),
+    ({"gem": {"eq": "nothing"}}, lambda row: False, True),
+    ({"customer": {"in": []}}, lambda row: False, True),
+    ({"customer": {"contains": "n"}, "gem": {"contains": "o"}},
+     lambda row: "n" in row.customer and "o" in row.item, True),
+    ({"OR": [{"customer": {"eq": "ann"}}, {"gem": {"eq": "Zoe"}}]},
+     lambda row: row.customer == "ann" or row.item == "Zoe", True),
+    ({"customer": {"eq": "ann"}, "quantity": {"gte": 2}},
+     lambda row: row.customer == "ann" and row.quantity >= 2, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("filter_", "holds", "suffices"), COUNTED, ids=[str(filter_) for filter_, *_ in COUNTED])
+def test_deals_of_selected_names_are_counted_from_stored_sums(
+    filter_: dict[str, Any], holds: Callable[[Deal], bool], suffices: bool
+) -> None:
+    load(*ROWS)
+    lists = {
+        "deals": "{deals(first: 0, filter: $f) {totalCount}}",
+        "of customers": "{customers {nodes {username deals(first: 0, filter: $f) {totalCount}}}}",
+        "of gems": "{gems {nodes {name deals(first: 0, filter: $f) {totalCount}}}}",
+    }
+    selected = [row for row in DEALS if holds(row)]
+    for name, selection in lists.items():
+        query = f"query ($f: DealFilter) {selection}"
+        assert reads_deals(query, f=filter_) is not suffices, name
+        result = data(query, f=filter_)
+        if name == "deals":
+            assert result["deals"]["totalCount"] == len(selected)
+            continue
+        rows = next(iter(result.values()))["nodes"]
+        counts = {row.get("username") or row["name"]: row["deals"]["totalCount"] for row in rows}
+        names = [row.customer if name == "of customers" else row.item for row in selected]
+        assert counts == {key: names.count(key) for key in counts}
+
+
+def test_many_names_are_counted_from_stored_sums() -> None:
+    """There are more names than a statement lists."""
+    load(*many(500, [f"c{number}" for number in range(250)]), *many(3, ["d"]))
+    query = '{deals(first: 0, filter: {customer: {startsWith: "c"}}) {totalCount}}'
+    assert data(query) == {"deals": {"totalCount": 500}}
+    assert not reads_deals(query)
 
 
 # Limit of groups

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import reduce
-from operator import or_
+from operator import and_, or_
 from typing import Final
 
 from django.db.models import Q
@@ -84,6 +84,10 @@ class Condition:
     purchase_scans: int = 0
     #: Names that are read in subqueries, once in each statement.
     subqueries: NameScan = NameScan()
+    #: The same condition on the first days of stored sums by period; None if it is not on days.
+    starts: Q | None = None
+    #: Whether ``starts`` selects some days of a month only.
+    splits_months: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.q)
@@ -91,12 +95,12 @@ class Condition:
     def __and__(self, other: Condition) -> Condition:
         if self is NOTHING or other is NOTHING:
             return NOTHING
-        return self._with(other, self.q & other.q)
+        return self._with(other, and_)
 
     def __invert__(self) -> Condition:
         if not self:
             return NOTHING
-        return EVERYTHING if self is NOTHING else self._with(EVERYTHING, ~self.q)
+        return EVERYTHING if self is NOTHING else self._with(EVERYTHING, lambda q, _: ~q)
 
     @classmethod
     def any_of(cls, conditions: Iterable[Condition]) -> Condition:
@@ -108,20 +112,22 @@ class Condition:
             return other
         if other is NOTHING or not self:
             return self
-        return self._with(other, or_(self.q, other.q))
+        return self._with(other, or_)
 
-    def _with(self, other: Condition, q: Q) -> Condition:
-        """Return a condition with the work of both."""
+    def _with(self, other: Condition, combine: Callable[[Q, Q], Q]) -> Condition:
+        """Return the combination, with the work of both."""
         return Condition(
-            q,
+            combine(self.q, other.q),
             self.comparisons + other.comparisons,
             self.searches + other.searches,
             self.is_folded or other.is_folded,
             self.purchase_lookups + other.purchase_lookups,
             self.purchase_scans + other.purchase_scans,
             self.subqueries + other.subqueries,
+            None if self.starts is None or other.starts is None else combine(self.starts, other.starts),
+            self.splits_months or other.splits_months,
         )
 
 
-EVERYTHING: Final = Condition()
-NOTHING: Final = Condition(Q(pk__in=()))
+EVERYTHING: Final = Condition(starts=Q())
+NOTHING: Final = Condition(Q(pk__in=()), starts=Q(pk__in=()))

@@ -18,9 +18,9 @@ from functools import cached_property, reduce
 from operator import and_, or_
 from typing import Any, Final
 
-from django.db.models import Q
+from django.db.models import Count, Q, Sum
 
-from deals_api.models import Customer, Deal, Gem, Purchase, SnapshotQuerySet, Upload
+from deals_api.models import Customer, Deal, Gem, GemDay, GemMonth, GemPeriod, Purchase, SnapshotQuerySet, Upload
 from deals_api.reports.conditions import EVERYTHING, NOTHING, Condition, NameScan
 from deals_api.snapshots.folding import ensure_names_folded
 
@@ -28,9 +28,6 @@ from deals_api.snapshots.folding import ensure_names_folded
 _MAX_INLINE_NAMES: Final = 200
 #: Rows that a sequential scan reads in the time of one row fetched through an index (measured).
 RANDOM_ACCESS_COST: Final = 5
-#: Rows that a query is charged for: a query accepted for a million deals is accepted for larger files too, and takes
-#: longer.
-MAX_CHARGED_ROWS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +179,13 @@ def _single_table(selections: Sequence[DealSelection]) -> str | None:
 # Names
 
 
+def purchase_count(upload: Upload) -> int:
+    """Return the number of purchases, or an upper bound for an upload of the previous release."""
+    if upload.purchase_count is not None:
+        return upload.purchase_count
+    return min(upload.deal_count, upload.customer_count * upload.gem_count)
+
+
 @dataclass(frozen=True, slots=True)
 class NameTable:
     """The customers, or the gems, of an upload."""
@@ -199,8 +203,7 @@ class NameTable:
     def scan(self, upload: Upload, condition: Condition) -> NameScan:
         """Return the work of evaluating a condition on all names."""
         characters = getattr(upload, self.characters_field)
-        purchases = min(upload.deal_count, upload.customer_count * upload.gem_count, MAX_CHARGED_ROWS)
-        return NameScan.of(self.count(upload), characters, condition, purchases)
+        return NameScan.of(self.count(upload), characters, condition, purchase_count(upload))
 
     def scan_of(self, names: int, upload: Upload, condition: Condition) -> NameScan:
         """Return the work of evaluating a condition on some of the names, which may be the longest."""
@@ -232,16 +235,17 @@ def in_subquery(column: str, names: SnapshotQuerySet[Any]) -> Q:
 class SelectedNames:
     """The selected customers or gems of an upload.
 
-    If they ``are_few``, ``condition`` lists them, and ``deal_count`` is the number of all their deals. Several names
-    with more than ``max_deals`` deals are not few, because a scan is faster. ``scan`` describes the search for them.
+    ``deal_count`` is the number of all their deals. If they ``are_few``, ``condition`` lists them. Several names with
+    more than ``max_deals`` deals are not few, because a scan is faster. ``scan`` describes the search for them.
     """
 
     def __init__(self, column: str, names: SnapshotQuerySet[Any], scan: NameScan, max_deals: float) -> None:
         self.scan = scan
         first = list(names.values_list("pk", "deal_count")[: _MAX_INLINE_NAMES + 1])
         first_are_all = len(first) <= _MAX_INLINE_NAMES
-        self.count = len(first) if first_are_all else names.count()
-        self.deal_count = sum(deals for _, deals in first)
+        self.count, self.deal_count = len(first), sum(deals for _, deals in first)
+        if not first_are_all:
+            self.count, self.deal_count = names.aggregate(count=Count("pk"), deals=Sum("deal_count")).values()
         self.are_few = len(first) <= 1 or (first_are_all and self.deal_count <= max_deals)
         if self.are_few:
             self.condition = Q((f"{column}__in", [pk for pk, _ in first]))
@@ -298,6 +302,21 @@ class SelectedDeals:
         return rows
 
     @property
+    def purchases_to_read(self) -> int:
+        """An upper bound of the purchases of the selected customers in the selected gems."""
+        selected = [names.deal_count for names in (self.customers, self.gems) if names]
+        purchases: int = min(purchase_count(self.upload), self.customer_count * self.gem_count, *selected)
+        return purchases
+
+    @property
+    def stored_deal_count(self) -> int | None:
+        """The number of the deals; None if it is not stored with customers, gems or the upload."""
+        if self.selection.deals or self.selection.alternatives or (self.customers and self.gems):
+            return None
+        names = self.customers or self.gems
+        return names.deal_count if names else self.upload.deal_count
+
+    @property
     def _many_names(self) -> list[SelectedNames]:
         """The names that statements select by a subquery."""
         selected = [self.customers, self.gems, *self._names_of_alternatives]
@@ -326,6 +345,22 @@ class SelectedDeals:
     def purchases(self) -> SnapshotQuerySet[Purchase]:
         """Return the purchases of the selected customers in the selected gems."""
         return Purchase.objects.in_pk_range(self.upload).filter(self._names())
+
+    @property
+    def periods(self) -> dict[type[GemPeriod], int]:
+        """The stored sums by period that suffice for the selection, with the numbers of their rows."""
+        selection = self.selection
+        if selection.customers or selection.alternatives or selection.deals.starts is None:
+            return {}
+        counts: dict[type[GemPeriod], int | None] = {GemDay: self.upload.gem_day_count}
+        if not selection.deals.splits_months:
+            counts[GemMonth] = self.upload.gem_month_count
+        return {model: count for model, count in counts.items() if count is not None}
+
+    def gem_periods(self, model: type[GemPeriod]) -> SnapshotQuerySet[Any]:
+        """Return the sums of the selected gems in the selected periods; ``model`` is one of ``periods``."""
+        rows: SnapshotQuerySet[Any] = model._default_manager.in_pk_range(self.upload)  # type: ignore[attr-defined]
+        return rows.filter(self._names(), self.selection.deals.starts or Q())
 
     def _names(self) -> Q:
         condition = Q()

@@ -1,4 +1,7 @@
-"""Sums of deals by customer, gem and period in any combination; equal on SQLite and PostgreSQL."""
+"""Sums of deals by customer, gem and period in any combination; equal on SQLite and PostgreSQL.
+
+They are computed from stored sums where these suffice, and otherwise from deals.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +34,10 @@ from django.db.models import (
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Cast
 
+from deals_api.db_vendor import memory_for_groups
 from deals_api.errors import BadInput, LimitExceeded
-from deals_api.models import Customer, Gem, MoneyField
-from deals_api.reports.deal_filter import SelectedDeals
+from deals_api.models import Customer, Deal, Gem, GemDay, GemPeriod, MoneyField, Purchase, SnapshotRow
+from deals_api.reports.deal_filter import SelectedDeals, purchase_count
 from deals_api.reports.filters import MEASURE_COLUMNS
 
 
@@ -73,7 +77,7 @@ class DealStats:
     average_total: Decimal
 
 
-#: Measures that are computed from deals; the others are also stored by customer and gem.
+#: Measures that a purchase of the previous release does not have.
 _EXTREMES: Final = {"min_total", "max_total"}
 _MILLION: Final = 1_000_000
 #: Minimum number of days in a period, in descending order.
@@ -84,6 +88,7 @@ _PERIOD_DAYS: Final = {
     DealStatsKey.WEEK: 7,
     DealStatsKey.DAY: 1,
 }
+_PARTS_OF_MONTHS: Final = {DealStatsKey.WEEK, DealStatsKey.DAY}
 #: Expressions of SQLite for the beginning of the period in ISO 8601, without its time, day or month of 1.
 _SQLITE_PERIODS: Final = {
     DealStatsKey.YEAR: "SUBSTR(%(expressions)s, 1, 4)",
@@ -101,30 +106,34 @@ class _Period(Func):
 
     output_field = CharField()
 
-    def __init__(self, column: str, key: DealStatsKey) -> None:
-        super().__init__(F(column))
+    def __init__(self, source: type[SnapshotRow], key: DealStatsKey) -> None:
+        super().__init__(F("date" if source is Deal else "start"))
+        self.to_timestamp = "AT TIME ZONE 'UTC'" if source is Deal else "::timestamp"
         self.key = key
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
         return self.as_sql(compiler, connection, template=_SQLITE_PERIODS[self.key], **extra)
 
     def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        template = f"DATE_TRUNC('{self.key.value}', %(expressions)s AT TIME ZONE 'UTC')"
+        template = f"DATE_TRUNC('{self.key.value}', %(expressions)s {self.to_timestamp})"
         return self.as_sql(compiler, connection, template=template, **extra)
 
 
-def _measures(deal_count: Sum | Count, *, extremes: bool) -> dict[str, Any]:
-    """Return the expressions of the measures by alias.
+def _measures(source: type[SnapshotRow]) -> dict[str, Any]:
+    """Return the expressions of the measures by alias, for groups of deals or of stored sums.
 
     Counts have 64 bits, because Django omits a statement whose HAVING compares a smaller column with a larger number.
     """
-    measures: dict[str, Any] = {
+    deal_count = Count("pk") if source is Deal else Sum("deal_count")
+    smallest, largest = ("total", "total") if source is Deal else ("min_total", "max_total")
+    return {
         "deals_counted": ExpressionWrapper(deal_count, output_field=BigIntegerField()),
         "quantity_sum": Sum("quantity", output_field=BigIntegerField()),
         "total_sum": Sum("total"),
         "total_average": _average(deal_count),
+        "total_min": Min(smallest),
+        "total_max": Max(largest),
     }
-    return measures | ({"total_min": Min("total"), "total_max": Max("total")} if extremes else {})
 
 
 def _average(deal_count: Sum | Count) -> ExpressionWrapper[CombinedExpression]:
@@ -163,10 +172,7 @@ class Grouping:
 
     def rows_to_read(self, measures: Collection[str]) -> int:
         """Return the number of rows that the database reads."""
-        rows = self.selected.rows_to_read
-        if not self._from_purchases(measures):
-            return rows
-        return min(rows, self.selected.customer_count * self.selected.gem_count)
+        return min(self._sources(measures).values())
 
     @cached_property
     def max_groups(self) -> int:
@@ -178,7 +184,11 @@ class Grouping:
             groups *= self.selected.gem_count
         if self.periods:
             groups *= self._max_periods()
-        return min(groups, self.selected.upload.deal_count)
+        upload = self.selected.upload
+        most = upload.deal_count if self.periods else purchase_count(upload)
+        if "customer" not in self.names and upload.gem_day_count is not None:
+            most = min(most, upload.gem_day_count)
+        return min(groups, most)
 
     def _max_periods(self) -> int:
         """Return an upper bound of the combinations of periods: those of the shortest one, and divided weeks."""
@@ -207,35 +217,50 @@ class Grouping:
         groups = self._groups(measures, having)
         if orders_by_name(order):  # A subquery is evaluated for each group, a join for each deal.
             groups = groups.annotate(group_name=_NAME_SUBQUERIES[order.removeprefix("-")])
-        return [_to_deal_stats(group) for group in groups.order_by(self._ordering(order), *self._keys())[page]]
+        with memory_for_groups():
+            return [_to_deal_stats(group) for group in groups.order_by(self._ordering(order), *self._keys())[page]]
 
     def count(self, measures: Collection[str], having: Q) -> int:
         """Return the number of groups, counted in the database."""
         groups = self._groups(measures, having)
-        return groups.count() if self._keys() else len(groups)  # Django does not count rows without columns.
+        with memory_for_groups():
+            return groups.count() if self._keys() else len(groups)  # Django does not count rows without columns.
 
     def _groups(self, measures: Collection[str], having: Q) -> QuerySet[Any]:
         # Without other keys, the constant makes one group of all rows.
         groups: QuerySet[Any] = self._rows(measures).annotate(constant=Value(1)).values("constant", *self._keys())
-        groups = groups.annotate(**self._measures(measures)).filter(having)
+        groups = groups.annotate(**_measures(self._source(measures))).filter(having)
         return groups.filter(deals_counted__gt=0)
 
     def _keys(self) -> list[str]:
         return [f"{name}_id" for name in self.names] + [f"in_{key.value}" for key in self.periods]
 
-    def _from_purchases(self, measures: Collection[str]) -> bool:
-        """Return whether the stored sums by customer and gem suffice (measured: 50 times faster for groups by gem)."""
-        return self.selected.selection.names_only and not self.periods and _EXTREMES.isdisjoint(measures)
+    def _sources(self, measures: Collection[str]) -> dict[type[SnapshotRow], int]:
+        """Return the models whose rows suffice for the groups, with the number of rows that the database reads."""
+        selected = self.selected
+        sources: dict[type[SnapshotRow], int] = {}
+        if "customer" not in self.names:
+            divides_months = not _PARTS_OF_MONTHS.isdisjoint(self.periods)
+            sources |= {
+                model: rows for model, rows in selected.periods.items() if model is GemDay or not divides_months
+            }
+        has_extremes = selected.upload.purchase_count is not None
+        if selected.selection.names_only and not self.periods and (has_extremes or _EXTREMES.isdisjoint(measures)):
+            sources[Purchase] = selected.purchases_to_read
+        return {**sources, Deal: selected.rows_to_read}
+
+    def _source(self, measures: Collection[str]) -> type[SnapshotRow]:
+        sources = self._sources(measures)
+        return min(sources, key=sources.__getitem__)
 
     def _rows(self, measures: Collection[str]) -> QuerySet[Any]:
-        if self._from_purchases(measures):
-            return self.selected.purchases()
-        return self.selected.deals().annotate(**{f"in_{key.value}": _Period("date", key) for key in self.periods})
-
-    def _measures(self, measures: Collection[str]) -> dict[str, Any]:
-        if self._from_purchases(measures):
-            return _measures(Sum("deal_count"), extremes=False)
-        return _measures(Count("pk"), extremes=True)
+        source = self._source(measures)
+        rows: QuerySet[Any]
+        if issubclass(source, GemPeriod):
+            rows = self.selected.gem_periods(source)
+        else:
+            rows = self.selected.purchases() if source is Purchase else self.selected.deals()
+        return rows.annotate(**{f"in_{key.value}": _Period(source, key) for key in self.periods})
 
     def _ordering(self, order: str) -> OrderBy:
         name = order.removeprefix("-")

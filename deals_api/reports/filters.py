@@ -7,9 +7,10 @@ hold; omitted and null conditions are ignored. Every condition has the same resu
 from __future__ import annotations
 
 import math
+from calendar import monthrange
 from collections.abc import Callable
-from dataclasses import Field, dataclass, field, fields
-from datetime import datetime
+from dataclasses import Field, dataclass, field, fields, replace
+from datetime import datetime, time
 from decimal import Decimal
 from functools import reduce
 from operator import and_
@@ -124,6 +125,19 @@ def _folded(condition: Condition) -> Condition:
     return condition & Condition(is_folded=True) if condition else condition
 
 
+#: The time of day with which a comparison of a time equals one of its day.
+_DAY_BOUNDS: Final = {"gte": time.min, "lt": time.min, "gt": time.max, "lte": time.max}
+
+
+def _compare_time(column: str, moment: datetime, lookup: str) -> Condition:
+    """Compare a time in UTC."""
+    condition, day = _compare(column, moment, lookup), moment.date()
+    if moment.time() != _DAY_BOUNDS.get(lookup):
+        return condition
+    month_bound = 1 if moment.time() == time.min else monthrange(day.year, day.month)[1]
+    return replace(condition, starts=Q((f"start__{lookup}", day)), splits_months=day.day != month_bound)
+
+
 _LOOKUPS: Final = {"eq": "exact", "in_": "in", "lt": "lt", "lte": "lte", "gt": "gt", "gte": "gte"}
 
 
@@ -135,7 +149,8 @@ class _Comparisons:
         for name, lookup in _LOOKUPS.items():
             value = getattr(self, name)
             if value is not None:
-                condition &= _is_one_of(column, value) if lookup == "in" else _compare(column, value, lookup)
+                compare = _compare_time if isinstance(value, datetime) else _compare
+                condition &= _is_one_of(column, value) if lookup == "in" else compare(column, value, lookup)
         return condition
 
 

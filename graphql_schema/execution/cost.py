@@ -56,7 +56,7 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 from deals_api.db_vendor import StatementsTimedOut, StatementTimer
 from deals_api.errors import LimitExceeded
 from deals_api.reports.conditions import NameScan
-from deals_api.reports.deal_filter import MAX_CHARGED_ROWS, RANDOM_ACCESS_COST
+from deals_api.reports.deal_filter import RANDOM_ACCESS_COST
 from graphql_schema.execution.document_limits import (
     count_overlapping_fields,
     count_selections,
@@ -386,7 +386,7 @@ class CostBudget:
     def compare(self, rows: int, comparisons: int) -> None:
         """Charge for building comparisons, and evaluating them for each row."""
         self.consume(comparisons * _CONDITION_COST)
-        self.consume(min(rows, MAX_CHARGED_ROWS) * comparisons * _COMPARE // 1_000_000)
+        self.consume(rows * comparisons * _COMPARE // 1_000_000)
 
     def match_names(self, names: int, characters: int) -> None:
         """Charge for looking up the names of two uploads in each other, and comparing the rows."""
@@ -431,7 +431,7 @@ class CostBudget:
         self.consume(added)
 
     def _consume_rows(self, rows: int, cost_per_million: int) -> None:
-        self.consume(min(rows, MAX_CHARGED_ROWS) * cost_per_million // 1_000_000)
+        self.consume(rows * cost_per_million // 1_000_000)
 
     @contextmanager
     def enforce_query_limits(self) -> Iterator[None]:

@@ -19,7 +19,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
-from django.db.models import Case, Count, DateTimeField, F, Model, OrderBy, Q, QuerySet, When, Window
+from django.db.models import Aggregate, Case, Count, DateTimeField, F, Model, OrderBy, Q, QuerySet, When, Window
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
 from django.db.models.functions import RowNumber
 
@@ -354,9 +354,9 @@ class RowsByParent(Generic[M]):
         link_peers(row for page in pages.values() for row in page[: spec.size])
         return pages
 
-    def counts(self) -> dict[int, int]:
-        """Return the number of rows for each parent id."""
-        counts = self.rows.values("parent").annotate(number=Count("pk")).order_by()
+    def counts(self, number: Aggregate | None = None) -> dict[int, int]:
+        """Return the number of rows for each parent id, or another ``number`` of them."""
+        counts = self.rows.values("parent").annotate(number=number or Count("pk")).order_by()
         return dict.fromkeys(self.parent_ids, 0) | dict(counts.values_list("parent", "number"))
 
     def with_rows_outside(self, spec: PageSpec[M], side: CursorSide) -> set[int]:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import strawberry
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 
 from deals_api.models import SnapshotQuerySet, SnapshotRow
+from deals_api.reports.deal_filter import DealSelection
+from deals_api.reports.filters import DealFilter
 from graphql_schema.execution.batching import peers_of
 from graphql_schema.execution.context import OperationContext
-from graphql_schema.execution.filtered_rows import FilteredRows
+from graphql_schema.execution.filtered_rows import FilteredRows, filtered_rows
 from graphql_schema.execution.pagination import CursorSide, Order, PageSpec, RowsByParent, RowSource
 
 T = TypeVar("T")
@@ -68,7 +70,10 @@ class RelatedRows(RowSource[Any]):
     def count(self) -> int:
         if self._filtered_rows is None:
             return int(getattr(self._parent, self.relation.count_column))
-        return self._load_once("count", lambda parents: self._read_rows(parents).counts())[self._parent.pk]
+        return self._load_once("count", self._count_rows)[self._parent.pk]
+
+    def _count_rows(self, parents: list[Any]) -> dict[int, int]:
+        return self._read_rows(parents).counts()
 
     def has_rows_outside(self, spec: PageSpec[Any], side: CursorSide) -> bool:
         def load(parents: list[Any]) -> set[int]:
@@ -117,3 +122,28 @@ class RelatedRows(RowSource[Any]):
             return rows
         self._budget.read_rows(self.upload.deal_count)
         return rows.in_pk_range(self.upload)
+
+
+class RelatedDeals(RelatedRows):
+    """The deals of one customer or gem, which a filter on names counts from their ``purchases``."""
+
+    def __init__(
+        self,
+        relation: Relation,
+        purchases: Relation,
+        parent: SnapshotRow,
+        info: strawberry.Info[OperationContext, None],
+        filter_: DealFilter | None,
+    ) -> None:
+        scans = not relation.has_index
+        super().__init__(
+            relation, parent, info, filtered_rows(info, parent, filter_, DealSelection.deals_of, scans=scans)
+        )
+        self._purchases, self._info, self._filter = purchases, info, filter_
+
+    def _count_rows(self, parents: list[Any]) -> dict[int, int]:
+        if self._filter is None or not self._filter.selection().names_only:
+            return super()._count_rows(parents)
+        matching = filtered_rows(self._info, self._parent, self._filter, DealSelection.purchases_of)
+        purchases = RelatedRows(self._purchases, self._parent, self._info, matching)
+        return purchases._read_rows(parents).counts(Sum("deal_count"))

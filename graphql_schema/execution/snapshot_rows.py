@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.db.models import Sum
+
 from deals_api.models import Deal, Upload
 from deals_api.reports.conditions import Condition
 from deals_api.reports.deal_filter import DealSelection, NameTable, SelectedDeals
@@ -64,14 +66,19 @@ class DealRows(QuerySetRows[Deal]):
             self._budget.sort_by_name(self._selected.rows_to_read)
 
     def count(self) -> int:
-        if not self._selected.selection:
-            return self._selected.upload.deal_count
+        if (stored := self._selected.stored_deal_count) is not None:
+            return stored
+        if self._selected.selection.names_only:
+            self._charge_for(self._selected.purchases_to_read)
+            return int(self._selected.purchases().aggregate(deals=Sum("deal_count", default=0))["deals"])
         self._charge_for_all()
         return self._selected.deals().count()
 
     def _charge_for_all(self) -> None:
+        self._charge_for(self._selected.rows_to_read)
+
+    def _charge_for(self, rows: int) -> None:
         self._budget.read_names(self._selected.names_to_search_again)
-        rows = self._selected.rows_to_read
         self._budget.read_rows(rows, sets=self._selected.lookup_set_sizes)
         self._budget.compare(rows, self._selected.selection.comparisons)
 

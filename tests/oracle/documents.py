@@ -337,12 +337,19 @@ class Generator:
         return Value(self.rng.choice(spellings), amount)
 
     def date_value(self, time: datetime) -> Value:
+        time = self.rng.choice([time, time, *_bounds(time)])
         try:
             time += self.rng.choice([timedelta(0), timedelta(0), timedelta(microseconds=1), timedelta(microseconds=-1)])
             local = time.astimezone(timezone(timedelta(hours=self.rng.choice([0, 0, 3, -5]))))
         except OverflowError:
             local = time
         return Value(local.isoformat(), time)
+
+
+def _bounds(time: datetime) -> list[datetime]:
+    """Return the first and the last microsecond of the day, and the first one of the month."""
+    start = time.replace(hour=0, minute=0, second=0, microsecond=0)
+    return [start, time.replace(hour=23, minute=59, second=59, microsecond=999_999), start.replace(day=1)]
 
 
 def list_name(parent: str, field_name: str) -> str:
