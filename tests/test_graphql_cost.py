@@ -90,7 +90,7 @@ def test_fragment_cycle_is_rejected() -> None:
     for type_name, query in (("GemConnection", "{gems {...A}}"), ("Query", "{...A}")):
         rejection = error(f"{query} fragment A on {type_name} {{...B}} fragment B on {type_name} {{...A}}")
         assert rejection["extensions"] == {"code": "graphql_invalid"}
-        assert rejection["message"].startswith("Cannot spread fragment 'A' within itself")
+        assert rejection["message"].startswith('Cannot spread fragment "A" within itself')
 
 
 def test_fragment_spread_many_times_is_visited_once(limits: Any) -> None:
