@@ -11,11 +11,11 @@ from deals_api.ingest.deal_batch import Integers
 from deals_api.ingest.numpy_setup import np
 
 #: Deals that are summed in one step; at least twice as many as there are keys in memory.
-_MIN_STEP: Final = 32_768
+_MIN_STEP: Final = 16_384
 #: Keys in memory; sums of more keys are written to a temporary file.
-_MAX_KEYS: Final = 131_072
+_MAX_KEYS: Final = 65_536
 #: Rows in memory during the merge, and the fewest of one run: more than the keys that a conversion makes equal.
-_MERGED_ROWS: Final = 32_768
+_MERGED_ROWS: Final = 8_192
 _MIN_RUN_ROWS: Final = 64
 
 #: Keys, deals, pieces, hundredths, hundredths of the smallest and of the largest deal.
@@ -38,7 +38,8 @@ class KeyedSums:
         self._runs: list[tuple[int, int]] = []  # sorted sums in the file: position, rows
 
     def add(self, keys: Integers, quantities: Integers, totals: Integers) -> None:
-        self._parts.append((keys, np.ones_like(keys), quantities, totals, totals, totals))
+        one = np.broadcast_to(np.int64(1), keys.shape)  # without memory
+        self._parts.append((keys, one, quantities, totals, totals, totals))
         self._rows += len(keys)
         if self._rows >= 2 * max(self._keys, _MIN_STEP):
             self._sum_parts()
