@@ -119,26 +119,29 @@ class _Period(Func):
         return self.as_sql(compiler, connection, template=template, **extra)
 
 
-def _measures(source: type[SnapshotRow]) -> dict[str, Any]:
+def _measures(source: type[SnapshotRow], *, are_rows: bool = False) -> dict[str, Any]:
     """Return the expressions of the measures by alias, for groups of deals or of stored sums.
+
+    ``are_rows``: each group is one row, so that no aggregates are needed.
 
     Counts have 64 bits, because Django omits a statement whose HAVING compares a smaller column with a larger number.
     """
-    deal_count = Count("pk") if source is Deal else Sum("deal_count")
+    add, minimum, maximum = (F, F, F) if are_rows else (Sum, Min, Max)
+    deal_count, total = Count("pk") if source is Deal else add("deal_count"), add("total")
     smallest, largest = ("total", "total") if source is Deal else ("min_total", "max_total")
     return {
         "deals_counted": ExpressionWrapper(deal_count, output_field=BigIntegerField()),
-        "quantity_sum": Sum("quantity", output_field=BigIntegerField()),
-        "total_sum": Sum("total"),
-        "total_average": _average(deal_count),
-        "total_min": Min(smallest),
-        "total_max": Max(largest),
+        "quantity_sum": ExpressionWrapper(add("quantity"), output_field=BigIntegerField()),
+        "total_sum": total,
+        "total_average": _average(total, deal_count),
+        "total_min": minimum(smallest),
+        "total_max": maximum(largest),
     }
 
 
-def _average(deal_count: Sum | Count) -> ExpressionWrapper[CombinedExpression]:
+def _average(sum_: Any, deal_count: Any) -> ExpressionWrapper[CombinedExpression]:
     """Divide integers of hundredths, so that no database uses floating point."""
-    total = Cast(Sum("total"), BigIntegerField())
+    total = Cast(sum_, BigIntegerField())
     deals = Cast(deal_count, BigIntegerField())
     return ExpressionWrapper(total / deals + (total % deals) * 2 / deals, output_field=MoneyField())
 
@@ -229,7 +232,9 @@ class Grouping:
     def _groups(self, measures: Collection[str], having: Q) -> QuerySet[Any]:
         # Without other keys, the constant makes one group of all rows.
         groups: QuerySet[Any] = self._rows(measures).annotate(constant=Value(1)).values("constant", *self._keys())
-        groups = groups.annotate(**_measures(self._source(measures))).filter(having)
+        source = self._source(measures)
+        are_rows = source is Purchase and len(self.names) == 2
+        groups = groups.annotate(**_measures(source, are_rows=are_rows)).filter(having)
         return groups.filter(deals_counted__gt=0)
 
     def _keys(self) -> list[str]:
