@@ -249,3 +249,9 @@ def test_every_day_of_leap_and_other_years_is_read_alike() -> None:
         rows = [f"ann,ruby,1,1,{year:04}-{month:02}-{day:02} 12:00:00" for day in range(33)]
         for row in rows:
             assert_row_read_alike(row)
+
+
+@pytest.mark.parametrize("extra", ["", "x"])
+def test_cell_below_a_blank_cell_of_the_header_is_read_alike(extra: str) -> None:
+    above = table(*(f"{row}," for row in ABOVE), header=f"{HEADER},")
+    assert assert_same(above + f"{ROWS[0]},{extra}\n".encode(), len(above)) == (not extra)
