@@ -441,10 +441,11 @@ def test_repeated_key_has_no_effect() -> None:
 
 
 def reads_deals(query: str, **variables: Any) -> bool:
+    """Return whether deals are read, besides the dates of the first and the last one, which are in subqueries."""
     clear_caches()
     with CaptureQueriesContext(connection) as captured:
         data(query, **variables)
-    return any('FROM "deals_api_deal"' in statement["sql"] for statement in captured)
+    return any(re.search(r'FROM "deals_api_deal"(?! U0)', statement["sql"]) for statement in captured)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from django.db.models.functions import Cast
 
 from deals_api.db_vendor import memory_for_groups
 from deals_api.errors import BadInput, LimitExceeded
-from deals_api.models import Customer, Deal, Gem, GemDay, GemPeriod, MoneyField, Purchase, SnapshotRow
+from deals_api.models import Customer, Deal, Gem, GemDay, GemPeriod, MoneyField, Purchase, SnapshotRow, Upload
 from deals_api.reports.deal_filter import SelectedDeals, purchase_count
 from deals_api.reports.filters import MEASURE_COLUMNS
 
@@ -204,9 +204,12 @@ class Grouping:
     def _days(self) -> int:
         """Return the number of days between the first and the last deal that the selection can match."""
         selection = self.selected.selection
-        dates = Gem.objects.for_upload(self.selected.upload).aggregate(first=Min("first_deal"), last=Max("last_deal"))
-        since = max(filter(None, (dates["first"], selection.since)))
-        until = min(filter(None, (dates["last"], selection.until)))
+        dates = Deal.objects.for_upload(self.selected.upload).values("date")
+        # One lookup in the index by date for each; SQLite would read all dates for both extremes in one aggregation.
+        first, last = (Subquery(dates.order_by(order)[:1]) for order in ("date", "-date"))
+        first_deal, last_deal = Upload.objects.values_list(first, last).get(pk=self.selected.upload.pk)
+        since = max(filter(None, (first_deal, selection.since)))
+        until = min(filter(None, (last_deal, selection.until)))
         days: int = (until.date() - since.date()).days
         return max(0, days)
 
