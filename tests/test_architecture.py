@@ -11,15 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.servers import ROOT, TIMEOUT
-from tests.source_files import PACKAGES, text_files
+from tests.source_files import python_files, text_files
 
 pytestmark = pytest.mark.database_independent
 
-MODULES = sorted(
-    path.relative_to(ROOT)
-    for path in [ROOT / "manage.py", *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))]
-    if not {"migrations", "node_modules"} & set(path.parts) and path.stat().st_size
-)
+MODULES = [path for path in python_files() if "migrations" not in path.parts and (ROOT / path).stat().st_size]
 
 
 def test_import_contracts_hold() -> None:

@@ -347,7 +347,7 @@ EVERYTHING = """{
     customers(first: 4) {totalCount nodes {username spentMoney gems {nodes {name buyers {nodes {username}}}}}}
     gems(first: 4) {totalCount nodes {name purchases(first: 4) {nodes {total customer {username} gem {name}}}}}
     deals {totalCount nodes {total customer {username} gem {name}}}
-    dealStats(by: [CUSTOMER, GEM]) {nodes {total customer {username} gem {name}}}
+    dealStats(by: [CUSTOMER, GEM, YEAR]) {nodes {total customer {username} gem {name}}}
     currentUpload {fileName}
 }"""
 
