@@ -29,7 +29,7 @@ from psycopg2.errors import DiskFull, QueryCanceled
 _PROGRESS_INTERVAL: Final = 20_000
 _DEFAULT_CACHE_KIB: Final = 2_000
 _LOAD_CACHE_KIB: Final = 8_000
-#: Memory for ``MAX_GROUPS`` groups.
+#: Memory for the default ``MAX_GROUPS``.
 _GROUPS_MEMORY: Final = "64MB"
 #: Errors of the statement, its values or the tables; a retry does not help.
 _PERMANENT_ERRORS: Final = (ProgrammingError, DataError, IntegrityError, NotSupportedError)
@@ -60,7 +60,7 @@ def no_wait_for_writers() -> Iterator[None]:
 
 @contextlib.contextmanager
 def larger_page_cache() -> Iterator[None]:
-    """On SQLite, let a load keep the pages of the indexes in memory that it changes, until it ends.
+    """On SQLite, let a load keep in memory the pages of the indexes that it changes, until it ends.
 
     With SQLite's default, a quarter of that, they are written to the WAL and read from it again and again.
     """

@@ -106,7 +106,7 @@ def to_hundredths(money: Decimal) -> int:
 
 
 def hundredths_of(name: str) -> ExpressionWrapper[F]:
-    """Select a ``MoneyField`` as it is stored, without conversion to ``Decimal`` or, again, to ``int``."""
+    """Select a ``MoneyField`` as the stored integer, without the conversion to ``Decimal`` and back."""
     return ExpressionWrapper(F(name), models.Field())
 
 

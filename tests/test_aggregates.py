@@ -178,6 +178,15 @@ def test_memory_does_not_grow_with_the_number_of_purchases(monkeypatch: pytest.M
     assert peaks[100] < 2 * peaks[10]
 
 
+def test_no_cell_equals_the_key_of_a_long_name() -> None:
+    """A cell with the bytes of the digest would be read as the long name."""
+    names = NameNumbers()
+    names.number("n" * 255)
+    (key,) = names
+    with pytest.raises(UnicodeDecodeError):
+        key[:1].decode()
+
+
 @pytest.mark.parametrize(("column", "index"), [("customers", 0), ("gems", 1)])
 def test_file_with_more_names_than_the_limit_is_rejected(column: str, index: int) -> None:
     def rows(count: int) -> list[Row]:

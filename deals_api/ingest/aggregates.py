@@ -1,6 +1,6 @@
 """Aggregates of a file, computed while its deals are streamed: customers, gems, pairs of both, gems by day and month.
 
-Memory grows with the number of distinct names, but not with the number of deals of pairs, or of days.
+Memory grows with the number of distinct names, but not with the numbers of deals, pairs or days.
 """
 
 from __future__ import annotations

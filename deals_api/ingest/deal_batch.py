@@ -21,7 +21,7 @@ Dates = np.ndarray[Any, np.dtype[np.datetime64]]
 _MAX_KEY_BYTES: Final = 48
 #: Names in memory; more are kept in a temporary file.
 _MAX_TEXT_BYTES: Final = 1024 * 1024
-#: Cells that differ from their names, for example by blanks at the end, and are remembered.
+#: At most this many cells that differ from their names, for example by blanks at the end, are remembered.
 _MAX_VARIANTS: Final = 20_000
 
 
@@ -40,7 +40,7 @@ class NameNumbers(dict[bytes, int]):
     def __missing__(self, cell: bytes) -> int:
         key = cell
         if len(cell) > _MAX_KEY_BYTES:
-            key = b"\0" + blake2b(cell, digest_size=16).digest()  # no name contains NUL
+            key = b"\xff" + blake2b(cell, digest_size=16).digest()  # not UTF-8, so no cell equals it
             number = self.get(key)
             if number is not None:
                 return number

@@ -60,7 +60,7 @@ def read_block(
 ) -> tuple[DealBatch, bool] | None:
     """Return the deals of a block of whole lines in UTF-8, and whether a total has decimals; None if irregular.
 
-    New names are numbered only if everything else is regular.
+    New names are numbered only if the other cells are regular.
     """
     if b'"' in block:
         return None

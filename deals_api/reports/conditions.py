@@ -84,7 +84,7 @@ class Condition:
     purchase_scans: int = 0
     #: Names that are read in subqueries, once in each statement.
     subqueries: NameScan = NameScan()
-    #: The same condition on the first days of stored sums by period; None if it is not on days.
+    #: The same condition on the first days of stored sums by period; None if these sums cannot evaluate it.
     starts: Q | None = None
     #: Whether ``starts`` selects some days of a month only.
     splits_months: bool = False
