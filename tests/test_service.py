@@ -556,6 +556,10 @@ def test_log_of_normal_operation_has_no_errors(tmp_path: Path, environment: dict
         top_client(server)
         for path in ("/api/top-clients/", "/api/nothing", "/health/live"):
             httpx.head(server.url + path, verify=NO_TLS)
+        workers = set(server.workers())
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: server.workers() and not workers & set(server.workers()))
+        server.wait_until_ready()
     lines = server.log.read_text().splitlines()
     lines.remove(f"Serving on http://localhost:{server.port}/")
     for entry in map(json.loads, lines):

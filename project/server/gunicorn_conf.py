@@ -73,6 +73,11 @@ def on_starting(_server: object) -> None:
     _block_signals_in_new_workers()
 
 
+def on_reload(_server: object) -> None:
+    """Remove the handler of gunicorn's own format, which each SIGHUP adds: every record would be written twice."""
+    logging.getLogger("gunicorn.error").handlers.clear()
+
+
 def _block_signals_in_new_workers() -> None:
     """Block stop signals until a new worker has installed its handlers.
 
