@@ -60,6 +60,8 @@ class Service:
     user: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    #: The URL of a PostgreSQL server, which listens a moment before it accepts connections.
+    database_url: str | None = None
 
     def start(self) -> None:
         self.process = subprocess.Popen(
@@ -71,6 +73,8 @@ class Service:
             stderr=subprocess.DEVNULL,
         )
         wait_for_port(self.port, self.process)
+        if self.database_url:
+            _wait_until_ready(self.database_url)
 
     def send(self, signal_number: signal.Signals) -> None:
         assert self.process is not None
@@ -162,11 +166,11 @@ def _postgres(create: list[str], options: Sequence[str]) -> Iterator[tuple[Servi
             capture_output=True,
         )
         command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1"]
-        service = Service(command + [part for option in options for part in ("-c", option)], port, user)
+        url = f"postgres://deals@127.0.0.1:{port}/postgres"
+        arguments = [part for option in options for part in ("-c", option)]
+        service = Service(command + arguments, port, user, database_url=url)
         service.start()
         try:
-            url = f"postgres://deals@127.0.0.1:{port}/postgres"
-            _wait_until_ready(url)
             yield service, url
         finally:
             service.stop()

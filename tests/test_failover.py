@@ -53,6 +53,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     ):
         url = f"postgres://deals@127.0.0.1:{standby.port},127.0.0.1:{primary.port}/postgres"
         with serving(tmp_path, DATABASE_URL=url, REDIS_URL=redis_url, WEB_WORKERS="2", WEB_THREADS="2") as server:
+            wait_until(lambda: len(server.workers()) == 2)
             workers = server.workers()
             yield Cluster(primary, primary_url, standby_url, server)
             assert server.workers() == workers

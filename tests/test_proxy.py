@@ -42,7 +42,10 @@ FIRST_CLIENT = {"data": {"topClients": [{"username": "resplendent"}]}}
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A service with one thread: a client that occupied it would stop all others."""
     folder = tmp_path_factory.mktemp("service")
-    settings = {"WEB_WORKERS": "1", "WEB_THREADS": "1", "PROXIES": "1", "MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES)}
+    settings = {
+        "WEB_WORKERS": "1", "WEB_THREADS": "1", "PROXIES": "1", "MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES),
+        "UPLOADS_PER_MINUTE": "0",
+    }  # fmt: skip
     with serving(folder, **settings) as server:
         assert server.upload(REAL_FILE.read_bytes()).status_code == 200
         yield server
