@@ -270,7 +270,9 @@ def test_static_files_are_served_without_the_service(project: ComposeProject) ->
     response = httpx.get(f"http://localhost:{project.port}{script}", headers={"Accept-Encoding": "gzip"})
     assert (response.status_code, response.headers["Content-Encoding"]) == (200, "gzip")
     stopped = httpx.get(f"http://localhost:{project.port}/api/top-clients/", timeout=TIMEOUT)
-    assert (stopped.status_code, stopped.json()["Code"]) == (502, "service_unavailable")
+    # Until nginx looks the name up again, connecting to the address of the stopped container fails or times out.
+    assert stopped.status_code in (502, 504)
+    assert stopped.json()["Code"] == "service_unavailable"
     project("start", "web")
     project.wait_until_healthy()
     assert "response" in project.top_clients()
