@@ -73,7 +73,6 @@ class BenchEnvironment:
 
     def __post_init__(self) -> None:
         self.client = httpx.Client(base_url=self.server.url, timeout=600)
-        self._workers = self.server.workers()
 
     def file(self, dataset: str) -> Path:
         path = self.folder / f"{dataset}.csv"
@@ -118,7 +117,7 @@ class BenchEnvironment:
 
     def worker_cpu_seconds(self) -> float:
         """Return the total CPU time of the service's workers."""
-        return sum(map(cpu_seconds_of, self._workers))
+        return sum(map(cpu_seconds_of, self.server.workers()))
 
     def postgres_cpu_seconds(self) -> float:
         """Return the total CPU time of PostgreSQL; 0 if the database is SQLite."""
@@ -133,7 +132,7 @@ class BenchEnvironment:
 
     def peak_megabytes(self) -> float:
         """Return the highest memory that a worker process has used so far."""
-        return max(peak_megabytes_of(worker) for worker in self._workers)
+        return max(peak_megabytes_of(worker) for worker in self.server.workers())
 
     def wait_until_pruned(self, retained: int) -> None:
         """Wait until no more than this number of uploads has rows."""
