@@ -20,6 +20,7 @@ import pytest
 from django.db import DataError, OperationalError, close_old_connections, connection, connections, transaction
 from django.db.utils import ConnectionHandler
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from psycopg2.extensions import cursor
 
 from deals_api.db_vendor import StatementTimer, disable_statement_timeout
@@ -243,6 +244,17 @@ def test_names_of_other_uploads_are_not_read(child_rows: str) -> None:
     before = rows_read("gem")
     assert data("{customers {nodes {" + child_rows + " {nodes {id}}}}}")
     assert 0 < rows_read("gem") - before < 6_000
+
+
+@pytest.mark.django_db
+def test_filtered_deals_of_a_customer_are_not_read_in_the_order_of_the_file() -> None:
+    """If no deal matches, a scan in that order reads the deals of all customers; the planner prefers it in large files
+    only, so the statement is compared."""
+    load(deal("ann"))
+    with CaptureQueriesContext(connection) as captured:
+        data('{customers {nodes {deals(filter: {gem: {contains: "none"}}, orderBy: FILE_ASC) {nodes {id}}}}}')
+    [statement] = [query["sql"] for query in captured if 'FROM "deals_api_deal"' in query["sql"]]
+    assert 'ORDER BY ("deals_api_deal"."id" + 0) ASC' in statement
 
 
 def rows_read(table: str) -> int:

@@ -77,10 +77,14 @@ class Order:
             for column in self.columns
         ]
 
-    def without_index(self, *, reverse: bool) -> list[OrderBy]:
-        """Return the same order, with names of related rows that are not read from an index."""
+    def without_index(self, *, reverse: bool, sort_ids: bool = False) -> list[OrderBy]:
+        """Return the same order, with names of related rows that are not read from an index.
+
+        ``sort_ids``: nor are ids. PostgreSQL would read all rows of the upload in the order of ids if it expects to
+                      find the first matching ones early.
+        """
         return [
-            OrderBy(_without_index(path), descending=order.descending)
+            OrderBy(F(path) + 0 if sort_ids and path == "id" else _without_index(path), descending=order.descending)
             for path, order in zip(self.fields, self.expressions(reverse=reverse), strict=True)
         ]
 
@@ -176,9 +180,12 @@ class PageSpec(Generic[M]):
         """Return the order in which the rows are read: reversed for a page from the end."""
         return self.order.expressions(reverse=self.from_end)
 
-    def read_first(self, rows: QuerySet[M]) -> QuerySet[M]:
-        """Limit ``rows`` to the page size plus one; the additional row shows whether more rows follow."""
-        order = self.order.without_index(reverse=self.from_end)
+    def read_first(self, rows: QuerySet[M], *, sort_ids: bool = False) -> QuerySet[M]:
+        """Limit ``rows`` to the page size plus one; the additional row shows whether more rows follow.
+
+        ``sort_ids``: see ``Order.without_index``.
+        """
+        order = self.order.without_index(reverse=self.from_end, sort_ids=sort_ids)
         return self.order.annotate(rows).order_by(*order)[: self.size + 1]
 
 
@@ -332,9 +339,15 @@ class QuerySetRows(RowSource[M]):
 class RowsByParent(Generic[M]):
     """The child rows of several parents; each method reads those of all parents in one statement."""
 
-    def __init__(self, rows: QuerySet[M], parent_path: str, parent_ids: Sequence[int]) -> None:
-        """``parent_path``: the lookup path from a child row to the id of its parent."""
+    def __init__(
+        self, rows: QuerySet[M], parent_path: str, parent_ids: Sequence[int], *, sort_ids: bool = False
+    ) -> None:
+        """``parent_path``: the lookup path from a child row to the id of its parent.
+
+        ``sort_ids``: see ``Order.without_index``.
+        """
         self.parent_ids = parent_ids
+        self.sort_ids = sort_ids
         # The filter comes first, so that the join is an inner one: SQLite scans the whole table of an outer join.
         self.rows: Any = rows.filter((f"{parent_path}__in", parent_ids)).annotate(parent=F(parent_path))
 
@@ -342,7 +355,7 @@ class RowsByParent(Generic[M]):
         """Return one page for each parent id, with an additional row as described in ``RowSource.read_page``."""
         rows: Any = spec.between_cursors(self.rows)
         if len(self.parent_ids) == 1:
-            rows = spec.read_first(rows)
+            rows = spec.read_first(rows, sort_ids=self.sort_ids)
         else:
             rank = Window(RowNumber(), F("parent"), spec.order_by())
             rows = (

@@ -97,7 +97,8 @@ class RelatedRows(RowSource[Any]):
             rows = rows.in_pk_range(self.upload)
         if order is not None:
             rows = order.join_names_of(self.upload, rows)
-        return RowsByParent(rows, self.relation.parent_path, list(counts))
+        sort_ids = self.relation.has_index and self._filtered_rows is not None
+        return RowsByParent(rows, self.relation.parent_path, list(counts), sort_ids=sort_ids)
 
     def _charge(self, row_count: int, ranked_by: Order | None, order: Order | None) -> None:
         """Charge for reading ``row_count`` child rows, which are found through an index or by a scan, and sorting them.

@@ -146,6 +146,7 @@ def _relations() -> Iterator[str]:
     yield of_customers % "deals(first: 1, orderBy: TOTAL_DESC) {nodes {id}}"
     yield of_customers % "deals(first: 1, orderBy: TOTAL_DESC, filter: {%s}) {totalCount nodes {id}}" % _NAMES
     yield of_customers % times(10, "deals(first: 1) {nodes {id}}")
+    yield of_customers % times(10, 'deals(first: 1, filter: {gem: {contains: "none"}}) {nodes {id}}')
     yield of_customers % times(20, "gems(first: 1) {nodes {id}}")
     yield of_customers % times(20, "purchases(first: 1, orderBy: GEM_ASC) {nodes {id}}")
     yield of_customers % times(20, "purchases(first: 1) {totalCount pageInfo {hasNextPage}}")
