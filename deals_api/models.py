@@ -207,7 +207,8 @@ class Upload(models.Model):
     names_folded = models.BooleanField(
         default=False, db_default=False, editable=False, help_text="Whether all folded names are stored."
     )
-    #: Like the next two fields, null in an upload of the previous release, whose sums are computed from deals.
+    #: Like the next two fields, null after the rows are deleted, and in an upload of the previous release, whose sums
+    #: are computed from deals.
     purchase_count = models.BigIntegerField(
         null=True, editable=False, help_text="Purchases with their minimum and maximum."
     )

@@ -245,7 +245,7 @@ def _binary_stream(row: Any, chunks: Iterator[list[Column]]) -> Iterator[bytes]:
 class _CopyStream:
     """A file object for psycopg2: one chunk of rows at a time.
 
-    PostgreSQL stores the chunk in the buffer of the socket while the next one is read.
+    PostgreSQL stores a chunk that it receives while this process reads the next one.
     """
 
     def __init__(self, chunks: Iterator[bytes | str]) -> None:

@@ -62,7 +62,7 @@ class Order:
         return "__" in self.name
 
     def join_names_of(self, upload: Upload, rows: QuerySet[M]) -> QuerySet[M]:
-        """Return the same rows of this upload; PostgreSQL would join them with the names of all uploads."""
+        """Return the same rows, joined only with names of their upload: PostgreSQL would read those of all uploads."""
         joined = {path.partition("__")[0] for path in self.fields if "__" in path}
         return rows.filter(**{f"{relation}__upload": upload for relation in joined})
 
@@ -78,10 +78,10 @@ class Order:
         ]
 
     def without_index(self, *, reverse: bool, sort_ids: bool = False) -> list[OrderBy]:
-        """Return the same order, with names of related rows that are not read from an index.
+        """Return the same order, with an expression that no index contains for each name of a related row.
 
-        ``sort_ids``: nor are ids. PostgreSQL would read all rows of the upload in the order of ids if it expects to
-                      find the first matching ones early.
+        ``sort_ids``: whether ids are such an expression, too. Otherwise PostgreSQL may read all rows of the upload in
+                      the order of their ids, because it expects to find the first matching ones early.
         """
         return [
             OrderBy(F(path) + 0 if sort_ids and path == "id" else _without_index(path), descending=order.descending)
