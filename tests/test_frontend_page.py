@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from deals_api.ingest.reasons import REASONS
 from deals_api.models import Upload
-from tests import graphql
+from tests import graphql, node
 from tests.builders import csv_of, deal, load, many
 from tests.chromium import chromium, open_page
 from tests.servers import REAL_FILE, ROOT, Server, serving, wait_until
@@ -53,31 +53,33 @@ def test_each_operation_of_the_page_costs_less_than_a_third_of_the_limit() -> No
     upload = load(*many(2000, [f"c{number}" for number in range(300)]))
     upload_id = graphql.id_of(upload)
     variables: dict[str, dict[str, Any]] = {
+        "SHOWN": {"upload": upload_id},
+        "MONEY_BY_MONTH": {"filter": {"customer": {"eq": "c1"}}},
         "CUSTOMERS": {"orderBy": "LAST_DEAL_DESC", "filter": {"username": {"contains": "c"}}},
         "GEMS": {"orderBy": "NAME_ASC"},
         "DEALS": {"orderBy": "TOTAL_DESC", "filter": {"gem": {"contains": "r"}, "date": None}},
         "COMPARE": {"selected": upload_id, "current": upload_id},
         "MAKE_CURRENT": {"id": upload_id},
     }
-    assert len(OPERATIONS) == 10
+    assert len(OPERATIONS) == 11
     for name, query in OPERATIONS.items():
         result = graphql.execute_query(query, **variables.get(name, {}))
         assert "errors" not in result, result
         assert result["extensions"]["cost"]["requested"] < settings.DEALS_LIMITS.max_nodes / 3, name
 
 
-def test_page_texts_are_complete_in_both_languages() -> None:
-    source = re.sub(r'"[^"]*"|`[^`]*`', '""', (SCRIPTS / "i18n.js").read_text())
-    english, russian = (
-        re.findall(r"(\w+): ", source.split(f"  {name}: {{")[1].split("\n  },")[0]) for name in ("en", "ru")
-    )
-    assert english == russian
-    states = [name for name in english if name.isupper()]
-    assert sorted(states) == sorted(state.name for state in Upload.State)
-    sources = [path.read_text() for path in SCRIPTS.glob("*.js") if path.name != "i18n.js"]
+def test_modules_of_the_page_work_without_a_browser() -> None:
+    node.run("node", "--test", "page.test.mjs")
+
+
+def test_every_text_that_the_page_uses_exists() -> None:
+    texts = "".join(path.read_text() for path in SCRIPTS.glob("messages_*.js"))
+    defined = set(re.findall(r"\b(\w+): ", re.sub(r'"[^"]*"|`[^`]*`', '""', texts)))
+    sources = [path.read_text() for path in SCRIPTS.glob("*.js") if not path.name.startswith("messages_")]
     sources.append((ROOT / "project" / "frontend" / "templates" / "frontend" / "page.html").read_text())
     used = set(re.findall(r'\bmessages\.(\w+)|data-i18n="(\w+)"', "\n".join(sources)))
-    assert {name for pair in used for name in pair if name} <= set(english)
+    assert {name for pair in used for name in pair if name} <= defined
+    assert {state.name for state in Upload.State} <= defined
 
 
 def test_scripts_never_insert_html() -> None:

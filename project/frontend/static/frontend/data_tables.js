@@ -1,6 +1,7 @@
 // The tables of customers, gems and deals: their columns and filters.
 
-import { formatDateTime, formatMoney, formatNumber, messages } from "./i18n.js";
+import { formatDealTime, formatMoney, formatNumber } from "./formats.js";
+import { messages } from "./i18n.js";
 import { CUSTOMERS, DEALS, GEMS } from "./operations.js";
 import { InfiniteTable } from "./tables.js";
 
@@ -18,7 +19,7 @@ const customers = new InfiniteTable({
     { title: () => messages.spent, order: "SPENT_MONEY", numeric: true, cell: (customer) => formatMoney(customer.spentMoney) },
     { title: () => messages.dealCount, order: "DEAL_COUNT", numeric: true, cell: (customer) => formatNumber(customer.dealCount) },
     { title: () => messages.gemCount, numeric: true, cell: (customer) => formatNumber(customer.gemCount) },
-    { title: () => messages.lastDeal, order: "LAST_DEAL", cell: (customer) => formatDateTime(customer.lastDeal) },
+    { title: () => messages.lastDeal, order: "LAST_DEAL", cell: (customer) => formatDealTime(customer.lastDeal) },
   ],
   filters: {
     fields: () => [textFilter("username", messages.customer)],
@@ -36,7 +37,7 @@ const gems = new InfiniteTable({
     { title: () => messages.total, order: "TOTAL", numeric: true, cell: (gem) => formatMoney(gem.total) },
     { title: () => messages.dealCount, order: "DEAL_COUNT", numeric: true, cell: (gem) => formatNumber(gem.dealCount) },
     { title: () => messages.buyerCount, order: "BUYER_COUNT", numeric: true, cell: (gem) => formatNumber(gem.buyerCount) },
-    { title: () => messages.lastDeal, cell: (gem) => formatDateTime(gem.lastDeal) },
+    { title: () => messages.lastDeal, cell: (gem) => formatDealTime(gem.lastDeal) },
   ],
   filters: {
     fields: () => [textFilter("name", messages.gem)],
@@ -50,7 +51,7 @@ const deals = new InfiniteTable({
   operation: DEALS,
   orderBy: "DATE_DESC",
   columns: [
-    { title: () => messages.date, order: "DATE", cell: (deal) => formatDateTime(deal.date) },
+    { title: () => messages.date, order: "DATE", cell: (deal) => formatDealTime(deal.date) },
     { title: () => messages.customer, cell: (deal) => deal.customer.username },
     { title: () => messages.gem, cell: (deal) => deal.gem.name },
     { title: () => messages.quantity, order: "QUANTITY", numeric: true, cell: (deal) => formatNumber(deal.quantity) },

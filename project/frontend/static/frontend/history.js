@@ -1,8 +1,9 @@
 // The upload history, with activation of older uploads and a comparison with the current one.
 
 import { byId, element, show } from "./dom.js";
+import { eventTime, formatMoney, formatNumber, subtractMoney } from "./formats.js";
 import { mutate, query } from "./graphql_client.js";
-import { formatDateTime, formatMoney, formatNumber, messages, subtractMoney } from "./i18n.js";
+import { messages } from "./i18n.js";
 import { COMPARE, MAKE_CURRENT, UPLOADS } from "./operations.js";
 
 const MISSING = "—";
@@ -54,7 +55,7 @@ function uploadRow(upload, current, onChange) {
     "tr",
     { class: upload.isCurrent ? "current" : null },
     element("th", { scope: "row" }, upload.fileName || MISSING),
-    element("td", {}, formatDateTime(upload.arrivedAt)),
+    element("td", {}, eventTime(upload.arrivedAt)),
     element("td", { class: "uploader" }, upload.uploadedBy),
     element("td", { title: upload.error || null }, state),
     element("td", { class: "numeric" }, formatNumber(upload.dealCount)),

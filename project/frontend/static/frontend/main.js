@@ -1,118 +1,96 @@
-// The page: sections, rendering and controls. Files are uploaded over REST, data is read over GraphQL.
+// The page: which upload is shown, its cards, and controls. Files are uploaded over REST, data is read over GraphQL.
+//
+// How a section plugs in: the address is the state of the view (state.js). A section is a card (cards.js): it derives
+// one query from the state and renders its result; links (navigation.js) change the state, after which all cards are
+// drawn again. A new card needs an element in page.html, an operation in operations.js, and a line in CARDS. Texts are
+// in messages_*.js, formats in formats.js.
 
-import { horizontalBars, verticalBars } from "./charts.js";
+import { drawCard, forgetCards, prime } from "./cards.js";
+import { monthsCard, moneyByGemCard } from "./charts.js";
 import { TABLES } from "./data_tables.js";
-import { byId, element, show, storageKey } from "./dom.js";
+import { byId, element, redraw, show, storageKey } from "./dom.js";
+import { describeError } from "./errors.js";
 import { query, token } from "./graphql_client.js";
 import { uploadHistory } from "./history.js";
-import { formatDateTime, formatMoney, formatMonth, formatNumber, LANGUAGES, language, messages, setLanguage } from "./i18n.js";
-import { CURRENT, MONEY_BY_GEM, MONEY_BY_MONTH, TOP_CLIENTS } from "./operations.js";
+import { LANGUAGES, language, messages, setLanguage } from "./i18n.js";
+import { reveal, startNavigation, stateLink } from "./navigation.js";
+import { CURRENT, SHOWN } from "./operations.js";
+import { clientsCard, uploadFacts, uploadName } from "./overview.js";
+import { copyButton } from "./share.js";
+import { getState, startState, subscribe } from "./state.js";
 import { upload } from "./upload.js";
 
 /** Interval between checks for a new upload. Most responses are 304, without a body. */
 const REFRESH_MS = 3000;
 
-// Sections
+const CARDS = [clientsCard, monthsCard, moneyByGemCard];
 
-async function topClients() {
-  const clients = (await query(TOP_CLIENTS)).topClients;
-  return element("ol", { class: "clients" }, ...clients.map(clientItem));
+// The shown upload
+
+let shown; // null without data; undefined before the first response
+
+/** Return what the cards show: the state and the upload; null without an upload. */
+const view = () => shown && [getState(), shown];
+
+/** Read the upload that the state selects; null if there is none. */
+async function readUpload(id) {
+  const read = id ? await query(SHOWN, { upload: id }) : await query(CURRENT);
+  return read.shown;
 }
 
-function clientItem({ username, spentMoney, gems }) {
-  const gemItems = gems.map((gem) => element("li", { class: "gem" }, gem));
-  return element(
-    "li",
-    {},
-    element("span", { class: "name" }, username),
-    element("span", { class: "money" }, formatMoney(spentMoney)),
-    element(
-      "ul",
-      { "aria-label": messages.sharedGems },
-      ...(gems.length ? gemItems : [element("li", { class: "none" }, messages.noSharedGems)]),
-    ),
-  );
-}
-
-async function moneyByMonth() {
-  const { nodes } = (await query(MONEY_BY_MONTH)).dealStats;
-  return verticalBars(nodes.reverse().map((stats) => ({ ...stats, label: formatMonth(stats.month) })));
-}
-
-async function moneyByGem() {
-  const { nodes } = (await query(MONEY_BY_GEM)).dealStats;
-  return horizontalBars(nodes.map((stats) => ({ ...stats, label: stats.gem.name })));
-}
-
-const fact = (name, value) => element("div", {}, element("dt", {}, name), element("dd", {}, formatNumber(value)));
-
-function showFacts(currentUpload) {
-  show("current", messages.currentFile(currentUpload.fileName || "—", formatDateTime(currentUpload.arrivedAt)));
-  show(
-    "facts",
-    fact(messages.deals, currentUpload.dealCount),
-    fact(messages.customers, currentUpload.customerCount),
-    fact(messages.gems, currentUpload.gemCount),
-  );
-}
-
-// Rendering
-
-let shownUpload; // id of the rendered upload; null without data; undefined to render again
-
-/**
- * Render one section. An error is shown in its section only. The result is dropped if another upload became current
- * in the meantime.
- */
-async function renderSection(id, render) {
-  const renderedUpload = shownUpload;
+/** Read the shown upload, and draw the page if it has changed. */
+export async function refresh() {
+  const id = getState().upload;
   try {
-    const elements = [await render()].flat();
-    if (renderedUpload === shownUpload) show(id, ...elements);
-  } catch (error) {
-    if (renderedUpload === shownUpload) show(id, element("p", { class: "bad" }, describeError(error)));
-  }
-}
-
-/** Return the text of an error; show the token form if the service requires a token. */
-function describeError(error) {
-  if (error.code === "token_required") byId("token").hidden = false;
-  return error.code === "no_response" ? messages.noResponse : error.message;
-}
-
-const renderHistory = () => renderSection("uploads", () => uploadHistory(refresh));
-
-async function render(currentUpload) {
-  shownUpload = currentUpload?.id ?? null;
-  byId("data").hidden = !currentUpload;
-  byId("empty").hidden = Boolean(currentUpload);
-  await renderHistory();
-  if (!currentUpload) return;
-  showFacts(currentUpload);
-  show("comparison");
-  await Promise.all([
-    renderSection("clients", topClients),
-    renderSection("months", moneyByMonth),
-    renderSection("money-by-gem", moneyByGem),
-    ...TABLES.map((table) => renderSection(`${table.id}-table`, () => table.render())),
-  ]);
-}
-
-/** Query the current upload, and render the page if it has changed. */
-async function refresh() {
-  try {
-    const { currentUpload } = await query(CURRENT);
+    const next = await readUpload(id);
+    if (id !== getState().upload) return;
     byId("connection-error").hidden = true;
-    if ((currentUpload?.id ?? null) !== shownUpload) await render(currentUpload);
+    if (next?.id !== shown?.id || shown === undefined) await showUpload(next);
   } catch (error) {
-    byId("connection-error").hidden = false;
-    show("connection-error", describeError(error));
+    showError(error);
   }
 }
 
-async function rerender() {
-  shownUpload = undefined;
-  await refresh();
+function showError(error) {
+  byId("connection-error").hidden = false;
+  const isGone = ["upload_not_retained", "bad_input"].includes(error.code) && getState().upload;
+  const current = isGone ? [" ", stateLink({ upload: "" }, "", messages.showCurrent)] : [];
+  redraw("connection-error", describeError(error), ...current);
+}
+
+async function showUpload(next) {
+  const isFirst = shown === undefined;
+  shown = next;
+  byId("data").hidden = !next;
+  byId("empty").hidden = Boolean(next);
+  // The ranking was read with the upload.
+  if (next) prime(clientsCard, getState(), next, { topClients: next.topClients });
+  draw();
+  if (isFirst && location.hash) reveal(location.hash.slice(1));
+  if (next) for (const table of TABLES) show(`${table.id}-table`, ...table.render());
+  await drawHistory();
+}
+
+/** Draw everything that depends on the state, the shown upload or the language. */
+function draw() {
+  if (!shown) return;
+  redraw("current", ...uploadName(shown));
+  redraw("facts", ...uploadFacts(shown));
+  for (const card of CARDS) drawCard(card, view);
+}
+
+async function drawHistory() {
+  try {
+    show("uploads", ...(await uploadHistory(refresh)));
+  } catch (error) {
+    show("uploads", element("p", { class: "bad" }, describeError(error)));
+  }
+}
+
+function readAgain() {
+  shown = undefined;
+  forgetCards();
+  return refresh();
 }
 
 async function refreshRepeatedly() {
@@ -126,6 +104,7 @@ function translatePage() {
   document.documentElement.lang = language;
   document.title = messages.title;
   for (const node of document.querySelectorAll("[data-i18n]")) node.textContent = messages[node.dataset.i18n];
+  redraw("share", copyButton(messages.copyLink, () => ({ text: location.href })));
 }
 
 async function handleFile(file) {
@@ -133,7 +112,7 @@ async function handleFile(file) {
   const outcome = await upload(file);
   if (outcome === "token_required") byId("token").hidden = false;
   await refresh();
-  if (outcome === "rejected") await renderHistory(); // the history includes rejected uploads
+  if (outcome === "rejected") await drawHistory(); // the history includes rejected uploads
 }
 
 function prepareDropZone() {
@@ -164,7 +143,9 @@ function prepareLanguage() {
     setLanguage(select.value);
     translatePage();
     show("result");
-    await rerender();
+    draw();
+    if (shown) for (const table of TABLES) show(`${table.id}-table`, ...table.render());
+    await drawHistory();
   });
 }
 
@@ -185,10 +166,16 @@ function prepareTokenForm() {
     event.preventDefault();
     token.set(byId("token-value").value);
     form.hidden = true;
-    await rerender();
+    await readAgain();
   });
 }
 
+startState();
+startNavigation();
+subscribe(async (state, previous) => {
+  if (state.upload !== previous.upload) await refresh();
+  draw();
+});
 translatePage();
 prepareLanguage();
 prepareTheme();

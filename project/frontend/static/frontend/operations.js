@@ -1,19 +1,34 @@
 // The GraphQL operations of the page, as they can be run in GraphiQL.
 
 export const CURRENT = `query Current {
-  currentUpload { id fileName dealCount customerCount gemCount arrivedAt }
-}`;
-
-export const TOP_CLIENTS = `query TopClients {
+  shown: currentUpload { ...Shown }
+}
+fragment Shown on Upload {
+  id fileName arrivedAt isCurrent dealCount customerCount gemCount
+  dealStats { nodes { total quantity } }
   topClients(limit: 5) { username spentMoney gems }
 }`;
 
-export const MONEY_BY_MONTH = `query MoneyByMonth {
-  dealStats(by: [MONTH], orderBy: DATE_DESC, limit: 36) { nodes { month total dealCount } }
+// Reads a retained upload.
+export const SHOWN = `query Shown($upload: ID!) {
+  shown: upload(id: $upload) { ...Shown }
+}
+fragment Shown on Upload {
+  id fileName arrivedAt isCurrent dealCount customerCount gemCount
+  dealStats { nodes { total quantity } }
+  topClients(limit: 5) { username spentMoney gems }
 }`;
 
-export const MONEY_BY_GEM = `query MoneyByGem {
-  dealStats(by: [GEM], orderBy: TOTAL_DESC, limit: 12) { nodes { gem { name } total dealCount } }
+export const TOP_CLIENTS = `query TopClients($upload: ID) {
+  topClients(upload: $upload, limit: 5) { username spentMoney gems }
+}`;
+
+export const MONEY_BY_MONTH = `query MoneyByMonth($upload: ID, $filter: DealFilter) {
+  dealStats(upload: $upload, by: [MONTH], filter: $filter, orderBy: DATE_DESC, limit: 36) { nodes { month total dealCount } }
+}`;
+
+export const MONEY_BY_GEM = `query MoneyByGem($upload: ID, $filter: DealFilter) {
+  dealStats(upload: $upload, by: [GEM], filter: $filter, orderBy: TOTAL_DESC, limit: 12) { nodes { gem { name } total dealCount } }
 }`;
 
 export const CUSTOMERS = `query Customers($orderBy: CustomerOrder!, $filter: CustomerFilter, $after: String) {

@@ -1,8 +1,9 @@
 // Tables with infinite scrolling. The service sorts and filters the rows.
 
 import { element } from "./dom.js";
+import { formatNumber } from "./formats.js";
 import { query } from "./graphql_client.js";
-import { formatNumber, messages } from "./i18n.js";
+import { messages } from "./i18n.js";
 
 /** Distance in pixels below the visible rows at which the next page is loaded. */
 const PRELOAD_PIXELS = 400;

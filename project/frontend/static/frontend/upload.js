@@ -1,8 +1,9 @@
 // Upload a file over REST, show its progress, and show the result or the list of errors.
 
 import { element, show } from "./dom.js";
+import { formatNumber } from "./formats.js";
 import { token } from "./graphql_client.js";
-import { formatNumber, messages } from "./i18n.js";
+import { messages } from "./i18n.js";
 
 /** Default of MAX_PROBLEMS: a list of this length may be truncated. */
 const MAX_PROBLEMS = 100;
