@@ -280,6 +280,22 @@ class CurrentUpload(models.Model):
         return f"current: {self.upload_id}"
 
 
+class LoadProgress(models.Model):
+    """The progress of a running load; see ``snapshots.progress``.
+
+    The load locks the row of its upload until it ends, so the progress is in another table, without a foreign key,
+    whose constraint would wait for that lock. On SQLite, the rows are not updated during a load.
+    """
+
+    snapshot = models.UUIDField(primary_key=True)
+    rows_read = models.BigIntegerField(default=0)
+    bytes_read = models.BigIntegerField(default=0)
+    heartbeat_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.snapshot}: {self.rows_read} rows"
+
+
 @cache
 def _pointer_with_pending_change() -> models.QuerySet[Any]:
     """Return an unevaluated queryset, to be cloned with ``all()``.

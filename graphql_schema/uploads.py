@@ -8,7 +8,9 @@ import strawberry
 import strawberry_django
 
 from deals_api import models
+from deals_api.snapshots.progress import Progress, read_progress
 from graphql_schema import snapshot_fields
+from graphql_schema.execution.batching import peers_of
 from graphql_schema.fields import column, detected
 from graphql_schema.scalars import BigInt, register_enum
 from graphql_schema.snapshot_fields import of_own_upload
@@ -20,6 +22,13 @@ register_enum(
     description="The state of an upload.",
     name="UploadState",
 )
+
+
+def _progress(upload: models.Upload) -> Progress | None:
+    """Return the progress of an upload that is being loaded, read for all its peers at once."""
+    if upload.state != models.Upload.State.LOADING:
+        return None
+    return peers_of(upload).load_once("progress", read_progress).get(upload.snapshot)
 
 
 @strawberry_django.type(
@@ -53,6 +62,20 @@ class Upload(Node):
     @staticmethod
     def state(root: strawberry.Parent[models.Upload]) -> models.Upload.State:
         return models.Upload.State(root.state)
+
+    @strawberry.field(description="Number of deals that the load has read so far; null unless the state is LOADING.")
+    @staticmethod
+    def rows_read(root: strawberry.Parent[models.Upload]) -> BigInt | None:
+        progress = _progress(root)
+        return None if progress is None else BigInt(progress.rows_read)
+
+    @strawberry.field(
+        description="Number of bytes that the load has read so far, up to size; null unless the state is LOADING."
+    )
+    @staticmethod
+    def bytes_read(root: strawberry.Parent[models.Upload]) -> BigInt | None:
+        progress = _progress(root)
+        return None if progress is None else BigInt(progress.bytes_read)
 
     @strawberry.field(description="Whether this operation reads this upload by default.")
     @staticmethod

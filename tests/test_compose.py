@@ -109,11 +109,11 @@ def test_every_container_is_limited() -> None:
 
 def test_documented_size_is_that_of_the_containers() -> None:
     processors, gibibytes = WEB["cpu_quota"] / 100_000, int(WEB["mem_limit"].removesuffix("g"))
-    connections = settings.WEB_WORKERS * (settings.WEB_THREADS + 1)  # measured by tests/test_database.py
-    assert (processors, gibibytes, connections, 3 * connections) == (2, 1, 18, 54)
+    connections = settings.WEB_WORKERS * (settings.WEB_THREADS + 2)  # measured by tests/test_database.py
+    assert (processors, gibibytes, connections, 3 * connections) == (2, 1, 20, 60)
     document = " ".join((ROOT / "project" / "README.md").read_text().split())
-    assert "at most two processors, 1 GiB of memory and 18 connections to PostgreSQL" in document
-    assert "three containers with 54 connections leave two processors" in document
+    assert "at most two processors, 1 GiB of memory and 20 connections to PostgreSQL" in document
+    assert "three containers with 60 connections leave two processors" in document
 
 
 def test_documented_probes_work(tmp_path: Path) -> None:

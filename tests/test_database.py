@@ -270,7 +270,7 @@ def rows_read(table: str) -> int:
 # Number of connections
 
 
-def test_service_opens_one_connection_per_thread_and_one_per_process(tmp_path: Path, database_url: str) -> None:
+def test_service_opens_one_connection_per_thread_and_two_per_process(tmp_path: Path, database_url: str) -> None:
     processes, threads = 2, 2
     workers = {"WEB_WORKERS": str(processes), "WEB_THREADS": str(threads), "COMPUTATIONS_PER_MINUTE": "0"}
     done = threading.Event()
@@ -278,7 +278,7 @@ def test_service_opens_one_connection_per_thread_and_one_per_process(tmp_path: P
         serving(tmp_path, DATABASE_URL=database_url, **workers) as server,
         contextlib.closing(psycopg2.connect(database_url, application_name="test")) as lock_holder,
         contextlib.closing(psycopg2.connect(database_url, application_name="test")) as observer,
-        ThreadPoolExecutor(12) as pool,
+        ThreadPoolExecutor(16) as pool,
     ):
         upload(server, "ann")
         cursor = lock_holder.cursor()
@@ -310,8 +310,13 @@ def test_service_opens_one_connection_per_thread_and_one_per_process(tmp_path: P
         readers = [pool.submit(read, number) for number in range(12)]
         try:
             wait_until(lambda: connections() == processes * (threads + 1))
-            assert max(connections() for _ in range(50)) == processes * (threads + 1)
+            # Loads in every thread wait for the lock, and each process records their progress.
+            uploads = [pool.submit(upload, server, f"bob{number}") for number in range(processes * threads)]
+            wait_until(lambda: connections() == processes * (threads + 2))
+            assert max(connections() for _ in range(50)) == processes * (threads + 2)
             lock_holder.rollback()
+            for loaded in uploads:
+                loaded.result(TIMEOUT)
             wait_until(lambda: connections() == processes * threads)
         finally:
             done.set()

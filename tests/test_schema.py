@@ -230,6 +230,7 @@ NULLABLE_FIELDS = {
     *(f"{name}Change.{side}" for name in ("Customer", "Gem") for side in ("base", "head")),
     # for uploads that are not retained
     *(f"Upload.{name}" for name in ("topClients", "customers", "gems", "deals", "dealStats", "customer", "gem")),
+    *("Upload.rowsRead", "Upload.bytesRead"),
 }
 
 

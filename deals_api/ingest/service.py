@@ -19,6 +19,7 @@ from deals_api.limits import Limits
 from deals_api.models import Upload
 from deals_api.snapshots import current as current_snapshot
 from deals_api.snapshots import interruption
+from deals_api.snapshots.progress import heartbeat
 
 if TYPE_CHECKING:
     from deals_api.ingest.csv_reader import DealsReader
@@ -57,9 +58,10 @@ def ingest_deals(
     _require_expected(sha256, is_expected)
     upload = Upload.objects.create(file_name=_clean(file_name), sha256=sha256, size=size, uploaded_by=uploaded_by)
     try:
-        reader = DealsReader(file, limits)  # rejects an empty file at once
-        batches = _record_format(upload, reader, _batches(reader, file, progress))
-        loader.store_snapshot(upload, batches, limits, is_expected)
+        with heartbeat(upload) as record_progress:
+            reader = DealsReader(file, limits)  # rejects an empty file at once
+            batches = _record_format(upload, reader, _batches(reader, file, record_progress, progress))
+            loader.store_snapshot(upload, batches, limits, is_expected)
     except DealsError as rejection:
         loader.mark_rejected(upload, rejection.message)
         request_context.get_request_context().upload_outcome = "refused"
@@ -122,13 +124,13 @@ def _require_expected(sha256: str, is_expected: Expectation | None) -> None:
             raise UploadChanged
 
 
-def _batches(reader: DealsReader, file: IO[bytes], progress: Progress | None) -> Iterator[DealBatch]:
+def _batches(reader: DealsReader, file: IO[bytes], *progress: Progress | None) -> Iterator[DealBatch]:
     rows = 0
     for batch in reader:
         yield batch
         rows += len(batch)
-        if progress:
-            progress(rows, file.tell())
+        for record in filter(None, progress):
+            record(rows, file.tell())
 
 
 def _record_format(upload: Upload, reader: DealsReader, batches: Iterator[DealBatch]) -> Iterator[DealBatch]:

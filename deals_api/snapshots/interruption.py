@@ -8,14 +8,15 @@ from datetime import timedelta
 from typing import Final
 
 from django.db import Error, connection, models, transaction
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from deals_api.db_vendor import no_wait_for_writers
-from deals_api.models import CurrentUpload, Upload
+from deals_api.models import CurrentUpload, LoadProgress, Upload
 
 log = logging.getLogger(__name__)
 
-#: Much longer than the usual time from the creation of an upload to the lock on its row.
+#: Much longer than the interval of heartbeats, and than the usual time from an arrival to the first one.
 _ABANDONED_AFTER_SECONDS: Final = 10
 
 
@@ -37,13 +38,18 @@ def _interrupt(uploads: models.QuerySet[Upload]) -> None:
 
 
 def sweep_interrupted_uploads() -> None:
-    """Clear the announcements of killed processes: LOADING uploads that no transaction has locked, and roll-backs.
+    """Clear the announcements of killed processes: LOADING uploads with neither a heartbeat nor a lock, and roll-backs.
 
     Safe at any time: a running process detects that its announcement was cleared, and repeats it.
     """
+    alive_since = Now() - timedelta(seconds=_ABANDONED_AFTER_SECONDS)
+    heartbeats = LoadProgress.objects.filter(heartbeat_at__gte=alive_since)
     with transaction.atomic():
-        _interrupt(Upload.objects.filter(arrived_at__lt=Now() - timedelta(seconds=_ABANDONED_AFTER_SECONDS)))
+        silent = ~Exists(heartbeats.filter(snapshot=OuterRef("snapshot")))
+        _interrupt(Upload.objects.filter(silent, arrived_at__lt=alive_since))
         CurrentUpload.objects.exclude(rollback_announcement=None).update(rollback_announcement=None)
+        loading = Upload.objects.filter(state=Upload.State.LOADING).values("snapshot")
+        LoadProgress.objects.exclude(snapshot__in=loading).delete()
 
 
 _sweep_lock: Final = threading.Lock()
