@@ -277,18 +277,32 @@ class NamePosition(StrIndex):
         return self.as_sql(compiler, connection, template=template, arg_joiner=joiner, **extra)
 
 
+class AmountText(Func):
+    """Hundredths as text in the notation of ``formats.format_hundredths``."""
+
+    output_field = TextField()
+    arity = 1
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return self.as_sql(compiler, connection, template="trim_scale(%(expressions)s * 0.01)::text", **extra)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        decimal = "printf('%%%%d.%%%%02d', %(expressions)s / 100, %(expressions)s %%%% 100)"
+        return self.as_sql(compiler, connection, template=f"rtrim(rtrim({decimal}, '0'), '.')", **extra)
+
+
 class UtcText(Func):
     """A date as text in UTC, whatever the settings of the session: ``2018-12-14 08:29:52.506166``.
 
-    PostgreSQL always writes six decimals; SQLite stores the text, with six decimals or none.
+    A fraction of zero is omitted. SQLite stores dates in this form.
     """
 
     output_field = TextField()
     arity = 1
 
     def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        template = "to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
-        return self.as_sql(compiler, connection, template=template, **extra)
+        text = "to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')"
+        return self.as_sql(compiler, connection, template=f"replace({text}, '.000000', '')", **extra)
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
         # Without CAST, Django's converter for columns declared as datetime applies.

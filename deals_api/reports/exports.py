@@ -6,7 +6,7 @@ error. The module is independent of HTTP and of file formats.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -14,11 +14,12 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Exists, Q, QuerySet
+from django.db.models import Exists, Q, QuerySet, TextField
+from django.db.models.functions import Cast
 
-from deals_api.db_vendor import StatementsTimedOut, StatementTimer, UtcText, read_pks
+from deals_api.db_vendor import AmountText, StatementsTimedOut, StatementTimer, UtcText, read_pks
 from deals_api.errors import LimitExceeded
-from deals_api.formats import COLUMNS
+from deals_api.formats import COLUMNS, format_hundredths
 from deals_api.models import Customer, Deal, Gem, Upload, hundredths_of, to_hundredths
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.reports.deal_filter import ALL_DEALS, DealSelection, SelectedDeals
@@ -35,20 +36,22 @@ Row = tuple[Any, ...]
 
 
 class CellType(Enum):
-    """Types of cells. Neither ``Decimal`` nor ``datetime``, because their conversion took most of the time."""
+    """Types of cells. The database writes numbers and dates as text, because Python needs most of the time for it."""
 
     TEXT = auto()
     TEXTS = auto()
-    INTEGER = auto()
-    #: An integer of hundredths.
-    MONEY = auto()
-    #: A text in UTC, such as ``2018-12-14 08:29:52.506166``; without the fraction if it is zero.
+    #: A number as text, such as ``100.5``, that CSV and JSON contain unchanged.
+    NUMBER = auto()
+    #: A date as text in UTC, such as ``2018-12-14 08:29:52.506166``; without the fraction if it is zero.
     DATE = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The columns, and their values in chunks that are read on demand: a sequence of values for each column."""
+    """The columns, and their values in chunks that are read on demand: a sequence of values for each column.
+
+    No chunk is empty.
+    """
 
     columns: dict[str, CellType]
     chunks: Iterator[Sequence[Sequence[Any]]]
@@ -57,7 +60,7 @@ class Table:
 _DEAL_COLUMNS: Final = dict(
     zip(
         COLUMNS,
-        (CellType.TEXT, CellType.TEXT, CellType.MONEY, CellType.INTEGER, CellType.DATE),
+        (CellType.TEXT, CellType.TEXT, CellType.NUMBER, CellType.NUMBER, CellType.DATE),
         strict=True,
     )
 )
@@ -68,26 +71,19 @@ def deals(upload: Upload | None, selection: DealSelection = ALL_DEALS, order: De
     if upload is None:
         return Table(_DEAL_COLUMNS, iter(()))
     if selection or order is not DealOrder.FILE_ASC:
-        return Table(_DEAL_COLUMNS, _columns(_selected_deals(upload, selection, order)))
-    return Table(_DEAL_COLUMNS, _columns(_deals(upload)))
+        return Table(_DEAL_COLUMNS, _selected_deals(upload, selection, order))
+    return Table(_DEAL_COLUMNS, _deals(upload))
 
 
-def _columns(chunks: Iterator[Sequence[Row]]) -> Iterator[Sequence[Sequence[Any]]]:
-    """Transpose chunks of deals, and omit their ids and the fractions of dates that are zero."""
-    for rows in chunks:
-        _, *columns, dates = zip(*rows, strict=True)
-        yield [*columns, [date.removesuffix(".000000") for date in dates]]
-
-
-def _deals(upload: Upload) -> Iterator[Sequence[Row]]:
+def _deals(upload: Upload) -> Iterator[Sequence[Sequence[Any]]]:
     """Raises: SnapshotGone, if rows are missing because the upload was pruned or a restore replaced it."""
     for start in range(1, upload.deal_count + 1, CHUNK_ROWS):
         stop = min(start + CHUNK_ROWS, upload.deal_count + 1)
         chunk = Deal.objects.rows_between(upload, start, stop).order_by("pk")
-        yield _read_chunk(upload, chunk, stop - start)
+        yield _transposed(_read_chunk(upload, chunk, stop - start))
 
 
-def _selected_deals(upload: Upload, selection: DealSelection, order: DealOrder) -> Iterator[Sequence[Row]]:
+def _selected_deals(upload: Upload, selection: DealSelection, order: DealOrder) -> Iterator[Sequence[Sequence[Any]]]:
     """Sort the ids once, because each chunk would otherwise search and sort all deals again.
 
     Raises: LimitExceeded; SnapshotGone, as ``_deals``.
@@ -98,18 +94,24 @@ def _selected_deals(upload: Upload, selection: DealSelection, order: DealOrder) 
     _ensure_readable(upload)
     for start in range(0, len(pks), CHUNK_ROWS):
         chunk = pks[start : start + CHUNK_ROWS].tolist()
-        rows = {row[0]: row for row in _read_chunk(upload, Deal.objects.filter(pk__in=chunk), len(chunk))}
-        yield [rows[pk] for pk in chunk]
+        deals = _read_chunk(upload, Deal.objects.filter(pk__in=chunk), len(chunk), "pk")
+        rows = {pk: row for *row, pk in deals}
+        yield _transposed(rows[pk] for pk in chunk)
 
 
-def _read_chunk(upload: Upload, deals: QuerySet[Deal], count: int) -> list[Row]:
-    """Return the ids and the columns of ``count`` deals. Raises: SnapshotGone."""
+def _read_chunk(upload: Upload, deals: QuerySet[Deal], count: int, *more: str) -> list[Row]:
+    """Return the columns of the file, and more fields, of ``count`` deals. Raises: SnapshotGone."""
     readable = Exists(Upload.objects.readable().matching(upload))
-    names = ("customer__username", "gem__name")
-    rows = list(deals.filter(readable).values_list("pk", *names, hundredths_of("total"), "quantity", UtcText("date")))
+    numbers = (AmountText(hundredths_of("total")), Cast("quantity", TextField()))
+    columns = ("customer__username", "gem__name", *numbers, UtcText("date"))
+    rows = list(deals.filter(readable).values_list(*columns, *more))
     if len(rows) < count:
         raise SnapshotGone
     return rows
+
+
+def _transposed(rows: Iterable[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    return list(zip(*rows, strict=True))
 
 
 @contextmanager
@@ -126,7 +128,7 @@ def _time_limit() -> Iterator[None]:
 
 def top_clients(upload: Upload | None, limit: int) -> Table:
     """Return the ranking of ``reports.top_clients``."""
-    columns = {"username": CellType.TEXT, "spent_money": CellType.MONEY, "gems": CellType.TEXTS}
+    columns = {"username": CellType.TEXT, "spent_money": CellType.NUMBER, "gems": CellType.TEXTS}
     return Table(columns, iter(()) if upload is None else _top_clients(upload, limit))
 
 
@@ -136,7 +138,7 @@ def _top_clients(upload: Upload, limit: int) -> Iterator[Sequence[Sequence[Any]]
         _ensure_readable(upload)
         yield [
             [client.username for client in clients],
-            [to_hundredths(client.spent_money) for client in clients],
+            [format_hundredths(to_hundredths(client.spent_money)) for client in clients],
             [client.gems for client in clients],
         ]
     _ensure_readable(upload)

@@ -26,7 +26,7 @@ from deals_api.caching.conditional import not_modified, set_cache_headers
 from deals_api.caching.response_cache import CacheableQuery
 from deals_api.db_vendor import is_temporary
 from deals_api.errors import TooManyRequests
-from deals_api.formats import dump_json, format_hundredths
+from deals_api.formats import dump_json
 from deals_api.models import Upload
 from deals_api.reports import exports
 from deals_api.reports.exports import FORMULA, CellType, Table
@@ -41,7 +41,7 @@ _RETRY_AFTER_SECONDS: Final = 5
 _export_slots: Final = threading.BoundedSemaphore(max(1, settings.WEB_THREADS // 2))
 
 #: Functions that convert all cells of a column, by the type of the cells.
-CellFormats = dict[CellType, Callable[[Sequence[Any]], Iterable[object]]]
+CellFormats = dict[CellType, Callable[[Sequence[Any]], Iterable[str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +67,26 @@ class Export:
 # Formats
 
 
-def _write(table: Table, line: str, formats: CellFormats, header: str = "") -> Iterator[bytes]:
-    """Write a line for each row; ``line`` has a placeholder for each cell."""
+def _rows(table: Table, formats: CellFormats) -> Iterator[Iterator[tuple[str, ...]]]:
+    """Yield chunks of rows of formatted cells."""
     convert = [formats[cell_type] for cell_type in table.columns.values()]
     for columns in table.chunks:
-        rows = zip(*(function(column) for function, column in zip(convert, columns, strict=True)), strict=True)
-        yield (header + "".join(map(line.__mod__, rows))).encode()
+        yield zip(*(function(column) for function, column in zip(convert, columns, strict=True)), strict=True)
+
+
+def _write_csv(table: Table, formats: CellFormats, byte_order_mark: str = "") -> Iterator[bytes]:
+    header = byte_order_mark + ",".join(table.columns) + "\r\n"
+    for rows in _rows(table, formats):
+        yield (header + "\r\n".join(map(",".join, rows)) + "\r\n").encode()
         header = ""
     if header:
         yield header.encode()  # the table has no rows
 
 
-def _write_csv(table: Table, formats: CellFormats, byte_order_mark: str = "") -> Iterator[bytes]:
-    line = ",".join(["%s"] * len(table.columns)) + "\r\n"
-    return _write(table, line, formats, byte_order_mark + line % tuple(table.columns))
-
-
 def _write_ndjson(table: Table) -> Iterator[bytes]:
-    members = ",".join(f"{_to_json(name)}:%s" for name in table.columns)
-    return _write(table, f"{{{members}}}\n", _JSON)
+    line = ",".join(f"{_to_json(name)}:%s" for name in table.columns)
+    for rows in _rows(table, _JSON):
+        yield "".join(map(f"{{{line}}}\n".__mod__, rows)).encode()
 
 
 def _to_csv(text: str) -> str:
@@ -118,8 +119,7 @@ def _each_distinct(function: Callable[[str], str], column: Sequence[str]) -> Ite
 _RAW: Final[CellFormats] = {
     CellType.TEXT: partial(_each_distinct, _to_csv),
     CellType.TEXTS: partial(map, lambda names: _to_csv(", ".join(names))),
-    CellType.INTEGER: iter,
-    CellType.MONEY: partial(map, format_hundredths),
+    CellType.NUMBER: iter,
     CellType.DATE: iter,
 }
 _NEUTRALIZED: Final[CellFormats] = {
