@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -169,6 +171,18 @@ def test_unavailable_database_exits_with_3(tmp_path: Path, arguments: list[str],
 
 def test_database_without_tables_exits_with_3(environment: dict[str, str]) -> None:
     assert command(environment, "load_deals", str(REAL_FILE)).returncode == 3
+
+
+def test_full_disk_of_temporary_files_exits_with_3(tmp_path: Path) -> None:
+    """The sums of more pairs of customer and gem than fit in memory are written to a temporary file."""
+    pairs = csv_of(*(deal(f"c{number % 1000}", f"g{number // 1000}") for number in range(140_000)))
+    done = subprocess.run(
+        [sys.executable, "manage.py", "load_deals", "--dry-run", write_file(pairs, tmp_path)],
+        cwd=ROOT, capture_output=True, check=False, timeout=TIMEOUT,
+        preexec_fn=partial(resource.setrlimit, resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)),
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert done.stderr == b"CommandError: The file cannot be loaded: File too large.\n"
 
 
 def test_interrupted_load_exits_with_130_and_changes_nothing(tables: dict[str, str], tmp_path: Path) -> None:

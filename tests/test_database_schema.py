@@ -102,7 +102,7 @@ def test_admin_reports_a_missing_table_as_internal_error(client: Client, missing
 def test_commands_report_the_missing_table_and_the_remedy(missing: str) -> None:
     with pytest.raises(CommandError) as raised:
         call_command("top_clients", stdout=StringIO())
-    assert raised.value.returncode == ExitCode.DATABASE
+    assert raised.value.returncode == ExitCode.UNAVAILABLE
     assert str(raised.value).startswith(f"The database cannot be used: The database has no {missing}")
     assert "restore a backup" in str(raised.value)
 

@@ -27,7 +27,7 @@ _CLEAR_LINE: Final = "\r\x1b[K"
 class ExitCode(IntEnum):
     REJECTED = 1  # the file was rejected
     USAGE = 2  # invalid arguments or settings, or a missing file
-    DATABASE = 3  # the database is not available
+    UNAVAILABLE = 3  # the database is not available, or the disk is full
     INTERRUPTED = 130  # a shell reports SIGINT by this code
 
 
@@ -40,12 +40,12 @@ def database_errors() -> Iterator[None]:
     try:
         Upload.objects.current()
     except Error as error:
-        raise CommandError(f"The database cannot be used: {_reason(error)}", returncode=ExitCode.DATABASE) from error
+        raise CommandError(f"The database cannot be used: {_reason(error)}", returncode=ExitCode.UNAVAILABLE) from error
     try:
         yield
     except Error as error:
         problem = "The database became unavailable" if is_temporary(error) else "The database cannot be used"
-        raise CommandError(f"{problem}: {_reason(error)}", returncode=ExitCode.DATABASE) from error
+        raise CommandError(f"{problem}: {_reason(error)}", returncode=ExitCode.UNAVAILABLE) from error
 
 
 def _reason(error: Error) -> str:

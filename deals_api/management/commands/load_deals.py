@@ -40,7 +40,7 @@ UPLOADED_BY = "manage.py load_deals"
 class Command(BaseCommand):
     help = (
         "Load a deals file and make it current, completely or not at all. Exit codes: 0 loaded, already current, or"
-        " valid in a dry run; 1 rejected; 2 no such file; 3 database not available; 130 interrupted."
+        " valid in a dry run; 1 rejected; 2 no such file; 3 database or disk not available; 130 interrupted."
     )
     requires_system_checks: list[str] = []
 
@@ -98,12 +98,16 @@ class Command(BaseCommand):
         try:
             yield
         except DatabaseBusy as error:
-            raise CommandError(error.message, returncode=ExitCode.DATABASE) from error
+            raise CommandError(error.message, returncode=ExitCode.UNAVAILABLE) from error
         except DealsError as error:
             if as_json:
                 self.write_json(error_body(error.message, error.code, error.problems))
             message = error.message if as_json else format_error(error)
             raise CommandError(message, returncode=ExitCode.REJECTED) from error
+        except OSError as error:
+            raise CommandError(
+                f"The file cannot be loaded: {error.strerror}.", returncode=ExitCode.UNAVAILABLE
+            ) from error
         except KeyboardInterrupt:
             raise CommandError("The load was interrupted.", returncode=ExitCode.INTERRUPTED) from None
 

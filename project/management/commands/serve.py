@@ -73,7 +73,7 @@ class Command(BaseCommand):
                 connection.close()
                 if attempts == _MAX_ATTEMPTS or is_database_file_unusable(error):
                     message = f"The database cannot be used: {describe_error(error)}"
-                    raise CommandError(message, returncode=ExitCode.DATABASE) from error
+                    raise CommandError(message, returncode=ExitCode.UNAVAILABLE) from error
                 time.sleep(1)
 
     def stored_secret_key(self) -> str:
