@@ -220,6 +220,12 @@ def test_log_message_has_the_fields_of_the_record_in_order() -> None:
     )
 
 
+def test_log_message_after_a_request_does_not_have_its_id() -> None:
+    Client().get("/nothing")
+    record = logging.LogRecord("gunicorn.error", logging.WARNING, "x.py", 1, "Invalid request", (), None)
+    assert "request_id" not in json.loads(logs.formatter().format(record))
+
+
 @pytest.mark.parametrize("text", ["\ud800", "a\udc80b", "💎", "\U0010ffff", '"\\/\b', str(2**70), "NaN"])
 def test_any_text_is_logged_as_ascii(text: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     record = logging.LogRecord("x", logging.INFO, "x.py", 1, text, (), None)

@@ -72,10 +72,9 @@ class JsonFormatter(logging.Formatter):
             event["stack_info"] = record.stack_info
         event["logger"] = record.name
         context = request_context.get_request_context()
-        if context.request_id:
-            event["request_id"] = context.request_id
-        if context.user:
-            event["user"] = context.user
+        # A record of gunicorn after a request, such as "Invalid request", is about a later one.
+        if not (context.finished and record.name.startswith("gunicorn")):
+            event |= {name: value for name in ("request_id", "user") if (value := getattr(context, name))}
         if record.exc_info and record.exc_info[0]:
             event["exception"] = self.formatException(record.exc_info)
         return _encode(event)
