@@ -23,9 +23,9 @@ from tests.servers import REAL_FILE, ROOT, Server, serving, wait_until
 pytestmark = pytest.mark.database_independent
 
 SCRIPTS = ROOT / "project" / "frontend" / "static" / "frontend"
-OPERATIONS: Final = dict(
-    re.findall(r"export const (\w+) = `(.*?)`;", (SCRIPTS / "operations.js").read_text(), re.DOTALL)
-)
+SOURCE: Final = (SCRIPTS / "operations.js").read_text()
+OPERATIONS: Final = dict(re.findall(r"export const (\w+) = `(.*?)`;", SOURCE, re.DOTALL))
+assert len(OPERATIONS) == SOURCE.count("export const") > 0
 DESKTOP: Final = {"viewport": {"width": 1280, "height": 900}, "locale": "en-US"}
 PHONE: Final = {"viewport": {"width": 375, "height": 812}, "locale": "ru-RU", "color_scheme": "dark"}
 TOP_FIVE: Final = [
@@ -35,6 +35,12 @@ TOP_FIVE: Final = [
     ("braggadocio", "108,957", ["Изумруд"]),
     ("turophile", "100,132", ["Изумруд", "Рубин"]),
 ]
+#: The most expensive filter of the page.
+SEARCH: Final = {
+    "customer": {"in": ["c1", "c2"]},
+    "date": {"gte": "2019-01-01T00:00:00Z", "lt": "2021-01-01T00:00:00Z"},
+    "OR": [{"customer": {"iContains": "c"}}, {"gem": {"iContains": "r"}}],
+}
 INVALID_FILE: Final = csv_of(deal(), deal(total='"1,234"', quantity="0"))
 REAL_DEALS: Final = list(csv.DictReader(REAL_FILE.read_text().splitlines()))
 
@@ -55,13 +61,22 @@ def test_each_operation_of_the_page_costs_less_than_a_third_of_the_limit() -> No
     variables: dict[str, dict[str, Any]] = {
         "SHOWN": {"upload": upload_id},
         "MONEY_BY_MONTH": {"filter": {"customer": {"eq": "c1"}}},
-        "CUSTOMERS": {"orderBy": "LAST_DEAL_DESC", "filter": {"username": {"contains": "c"}}},
-        "GEMS": {"orderBy": "NAME_ASC"},
-        "DEALS": {"orderBy": "TOTAL_DESC", "filter": {"gem": {"contains": "r"}, "date": None}},
-        "COMPARE": {"selected": upload_id, "current": upload_id},
+        "DEALS_BY_CUSTOMER": {"filter": SEARCH, "limit": 1000},
+        "DEALS_BY_GEM": {"filter": SEARCH, "limit": 1000},
+        "DEALS_BY_MONTH": {"filter": SEARCH, "limit": 1000},
+        "CUSTOMERS": {
+            "orderBy": "LAST_DEAL_DESC",
+            "filter": {"username": {"iContains": "c"}},
+            "first": 100,
+            "deals": {"customer": {"iContains": "c"}},
+        },
+        "GEMS": {"orderBy": "NAME_ASC", "first": 100},
+        "DEALS": {"orderBy": "TOTAL_DESC", "filter": SEARCH, "first": 100},
+        "COMPARE": {"base": upload_id},
+        "CHANGED_CUSTOMERS": {"base": upload_id, "first": 100},
+        "CHANGED_GEMS": {"base": upload_id, "first": 100},
         "MAKE_CURRENT": {"id": upload_id},
     }
-    assert len(OPERATIONS) == 11
     for name, query in OPERATIONS.items():
         result = graphql.execute_query(query, **variables.get(name, {}))
         assert "errors" not in result, result
@@ -109,7 +124,7 @@ def real_page(browser: Browser, server: Server) -> Iterator[Page]:
     with open_page(browser, server, **DESKTOP) as page:
         page.goto("/")
         expect(page.locator(".clients .name").first).to_have_text("resplendent")
-        expect(page.locator("#deals-table .status")).to_have_text("767 found")
+        expect(page.locator("#deals .status")).to_have_text("767 deals (the first 20 are shown)")
         yield page
 
 
@@ -119,6 +134,12 @@ def empty_page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
     with serving(tmp_path) as server, open_page(browser, server, **DESKTOP) as page:
         page.goto("/")
         yield page
+
+
+def graphql_id(server: Server) -> str:
+    """Return the id of the current upload."""
+    result = server.get("/graphql/", params={"query": "{ currentUpload { id } }"}).json()
+    return str(result["data"]["currentUpload"]["id"])
 
 
 def drop(page: Page, name: str, content: bytes) -> None:
@@ -180,10 +201,9 @@ def test_upload_shows_its_progress(real_page: Page) -> None:
     assert {"uploading", "processing"} <= set(real_page.evaluate("states => states", states))
 
 
-def test_tables_sort_filter_and_scroll_to_the_end(real_page: Page) -> None:
-    table = real_page.locator("#deals-table")
-    expect(table.locator(".status")).to_have_text("767 found")
-    expect(table.locator("th[aria-sort=descending]")).to_have_text("Date")
+def test_tables_sort_filter_and_show_all_rows(real_page: Page) -> None:
+    table = real_page.locator("#deals")
+    expect(table.locator("th[aria-sort=descending]")).to_have_text("Date (UTC)")
     table.get_by_role("button", name="Total").click()
     expect(table.locator("th[aria-sort=descending]")).to_have_text("Total")
     largest = max(REAL_DEALS, key=lambda row: int(row["total"]))
@@ -192,18 +212,36 @@ def test_tables_sort_filter_and_scroll_to_the_end(real_page: Page) -> None:
     expect(table.locator("th[aria-sort=ascending]")).to_have_text("Total")
     rows = table.locator("tbody tr")
     while (count := rows.count()) < 767:
-        rows.last.scroll_into_view_if_needed()
+        table.get_by_role("button", name="Show more").click()
         expect(rows).not_to_have_count(count)
-    expect(rows).to_have_count(767)
-    table.get_by_label("Gem contains").fill("Руб")
-    table.get_by_label("From").fill("2019-06-01")
+    expect(table.get_by_role("button", name="Show more")).to_have_count(0)
+    expect(table.locator("tfoot")).to_have_text(re.compile(r"All rows.*1,509,597"))
+    filters = real_page.locator("#deal-controls")
+    filters.get_by_label("Customer or gem contains").fill("руб")
+    filters.get_by_label("From").fill("2019-06-01")
     found = [row for row in REAL_DEALS if "Руб" in row["item"] and row["date"] >= "2019-06-01"]
-    expect(table.locator(".status")).to_have_text(f"{len(found)} found")
-    table.get_by_label("Customer contains").fill("unknown")
-    expect(table.locator(".status")).to_have_text("0 found")
-    customers = real_page.locator("#customers-table")
-    customers.get_by_role("button", name="Customer").click()
-    expect(customers.locator("tbody th").first).to_have_text("zygote4id3n")
+    expect(table.locator(".status")).to_have_text(f"{len(found)} deals (the first 20 are shown)")
+    expect(table.locator("tfoot")).to_contain_text(f"{sum(int(row['total']) for row in found):,}")
+    filters.get_by_label("Customer or gem contains").fill("unknown")
+    expect(table.locator(".status")).to_contain_text("No deals match these filters.")
+    table.get_by_role("link", name="Reset filters").click()
+    expect(table.locator(".status")).to_contain_text("767 deals")
+    expect(filters.get_by_label("Customer or gem contains")).to_have_value("")
+
+
+@pytest.mark.parametrize("table", ["deals", "customers", "gems"])
+def test_every_column_of_a_table_can_be_shown_and_sorted(real_page: Page, table: str) -> None:
+    card = real_page.locator(f"#{table}-card")
+    card.locator("summary", has_text="Columns").click()
+    for box in card.get_by_role("checkbox").all():
+        box.check()
+    titles = card.get_by_role("columnheader").all_text_contents()
+    assert len(titles) == card.get_by_role("checkbox").count()
+    for title in titles:
+        card.get_by_role("columnheader", name=title).get_by_role("button").click()
+        expect(card.locator("th[aria-sort=ascending], th[aria-sort=descending]")).to_have_text(title)
+        expect(card.locator("[aria-busy=true]")).to_have_count(0)
+        expect(card.locator(".bad")).to_have_count(0)
 
 
 def test_new_upload_appears_and_unchanged_data_is_not_sent_again(real_page: Page, server: Server) -> None:
@@ -214,45 +252,85 @@ def test_new_upload_appears_and_unchanged_data_is_not_sent_again(real_page: Page
     server.upload(csv_of(deal("ann", total="100.5")), name="other.csv")
     expect(real_page.locator(".clients .money")).to_have_text(["100.50"])
     expect(real_page.locator("#current")).to_contain_text("other.csv")
-    expect(real_page.locator("#deals-table .status")).to_have_text("1 found")
+    expect(real_page.locator("#deals .status")).to_have_text("1 deal")
 
 
-def test_filters_are_retained_for_new_data_and_another_language(real_page: Page, server: Server) -> None:
-    table = real_page.locator("#deals-table")
-    table.get_by_label("Gem contains").fill("op")
-    expect(table.locator(".status")).to_have_text("0 found")
-    server.upload(csv_of(deal(item="opal"), deal(item="topaz"), deal(item="ruby")))
-    expect(table.locator(".status")).to_have_text("2 found")
-    expect(table.get_by_label("Gem contains")).to_have_value("op")
+def test_view_is_in_the_address_and_survives_data_language_and_reload(real_page: Page, server: Server) -> None:
+    real_page.get_by_label("Customer or gem contains").fill("op")
+    expect(real_page.locator("#deals .status")).to_contain_text("No deals match these filters.")
+    server.upload(csv_of(deal(item="Opal"), deal(item="topaz"), deal(item="ruby")))
+    expect(real_page.locator("#deals .status")).to_have_text("2 deals")
     real_page.get_by_label("Language").select_option("ru")
-    expect(table.locator(".status")).to_have_text("найдено: 2")
-    expect(table.get_by_label("Камень содержит")).to_have_value("op")
+    expect(real_page.locator("#deals .status")).to_have_text("2 сделки")
+    expect(real_page.get_by_label("Покупатель или камень содержит")).to_have_value("op")
+    assert real_page.url.endswith("/?search=op")
+    real_page.locator("#gem-facet").get_by_role("link", name="topaz").click()
+    expect(real_page.locator("#deals .status")).to_have_text("1 сделка")
+    real_page.reload()
+    expect(real_page.locator("#deals .status")).to_have_text("1 сделка")
+    real_page.go_back()
+    expect(real_page.locator("#deals .status")).to_have_text("2 сделки")
 
 
-def test_failed_comparison_shows_the_error(real_page: Page, server: Server) -> None:
-    server.upload(csv_of(deal("older")), name="older.csv")
-    server.upload(csv_of(deal("newer")), name="newer.csv")
-    compare = real_page.locator("#uploads tbody tr", has_text="older.csv").first.get_by_role("button").last
-    expect(compare).to_be_visible()
-    real_page.route("**/graphql/?query=query+Current*", lambda route: route.abort())
-    for number in range(3):  # the older upload is pruned, and the page still lists it
-        server.upload(csv_of(deal(f"c{number}")))
-    compare.click()
-    expect(real_page.locator("#history-message")).to_contain_text("no longer retained")
+def test_redrawing_keeps_focus_caret_and_scroll_position(real_page: Page) -> None:
+    search = real_page.locator("#customers").get_by_label("Customer contains")
+    search.focus()
+    scrolled = real_page.evaluate("scrollY")
+    real_page.keyboard.type("BELL", delay=50)
+    expect(real_page.locator("#customers tbody th")).to_have_text(["bellwether"])
+    expect(search).to_be_focused()
+    expect(search).to_have_value("BELL")
+    assert abs(real_page.evaluate("scrollY") - scrolled) < 5
+    link = real_page.locator("#gem-facet a").nth(2)
+    link.focus()
+    real_page.keyboard.press("Enter")
+    expect(link).to_have_attribute("aria-current", "true")
+    expect(link).to_be_focused()
 
 
-def test_older_upload_is_compared_and_made_current(real_page: Page, server: Server) -> None:
+def test_older_upload_is_shown_compared_and_made_current(real_page: Page, server: Server) -> None:
     server.upload(csv_of(deal("resplendent", total="0.01")), name="newer.csv")
-    older = real_page.locator("#uploads tbody tr", has_text="767").first
-    older.get_by_role("button", name="Compare with current").click()
+    expect(real_page.locator("#current")).to_contain_text("newer.csv")
+    real_page.locator("#versions a", has_text="deals.csv").first.click()
+    expect(real_page.locator("#comparison-title")).to_be_focused()
     compared = real_page.locator("#comparison tbody tr")
-    expect(compared.nth(0)).to_have_text("Deals7671-766")
-    expect(compared.nth(3)).to_have_text("Total of all deals1,509,5970.01−1,509,596.99")
-    expect(compared.nth(4)).to_have_text("resplendent451,7310.01−451,730.99")
+    expect(compared.nth(0)).to_have_text("Deals7671−766")
+    expect(compared.nth(3)).to_have_text("Total of all deals1,509,597.000.01−1,509,596.99")
+    changed = real_page.locator("#changed-customers tbody tr", has_text="resplendent")
+    expect(changed).to_have_text("resplendentchanged451,731.000.01−451,730.99−97")
+    base = real_page.evaluate("new URLSearchParams(location.search).get('base')")
+    real_page.goto(f"/?upload={base}")
+    expect(real_page.locator("#current")).to_contain_text("This is an earlier file.")
+    expect(real_page.locator("#deals .status")).to_contain_text("767 deals")
+    real_page.get_by_role("link", name="Show the current file").click()
+    expect(real_page.locator("#deals .status")).to_have_text("1 deal")
+    older = real_page.locator("#uploads tbody tr", has_text="767").first
     older.get_by_role("button", name="Make current").click()
     expect(real_page.locator("#history-message")).to_have_text("deals.csv is now current.")
     expect(real_page.locator(".clients .name").first).to_have_text("resplendent")
     expect(real_page.locator("#facts")).to_contain_text("767")
+
+
+def test_upload_that_is_not_retained_is_reported_with_a_way_back(real_page: Page, server: Server) -> None:
+    base = graphql_id(server)
+    for number in range(4):
+        server.upload(csv_of(deal(f"c{number}")))
+    real_page.goto(f"/?upload={base}")
+    expect(real_page.get_by_role("alert")).to_contain_text("no longer retained")
+    real_page.get_by_role("link", name="Show the current file").click()
+    expect(real_page.locator(".clients .name")).to_have_text("c3")
+    expect(real_page.get_by_role("alert")).to_have_count(0)
+
+
+def test_failed_card_is_read_again(real_page: Page) -> None:
+    real_page.route("**/graphql/?query=query+DealsByGem*", lambda route: route.abort())
+    real_page.locator("#customer-facet a").first.click()
+    facet = real_page.locator("#gem-facet")
+    expect(facet.get_by_role("alert")).to_contain_text("The service does not respond.")
+    expect(real_page.locator("#deals .status")).to_contain_text("98 deals")
+    real_page.unroute("**/graphql/?query=query+DealsByGem*")
+    facet.get_by_role("button", name="Try again").click()
+    expect(facet.locator("li").first).to_contain_text("Танзанит")
 
 
 def test_names_are_shown_as_plain_text(real_page: Page, server: Server) -> None:
@@ -286,9 +364,9 @@ def test_every_control_has_a_name_and_works_by_keyboard(real_page: Page) -> None
     real_page.locator("#theme").focus()
     real_page.keyboard.press("Tab")
     expect(real_page.locator("#file")).to_be_focused()
-    real_page.locator("#gems-table").get_by_role("button", name="Gem", exact=True).focus()
+    real_page.locator("#gems").get_by_role("button", name="Gem", exact=True).focus()
     real_page.keyboard.press("Enter")
-    expect(real_page.locator("#gems-table th[aria-sort=descending]")).to_have_text("Gem")
+    expect(real_page.locator("#gems th[aria-sort=ascending]")).to_have_text("Gem")
     unnamed = real_page.evaluate(
         "[...document.querySelectorAll('input, select, button, a, section, [role=region]')].filter((node) =>"
         " !node.closest('[hidden]') && !node.labels?.length && !node.textContent.trim()"

@@ -30,6 +30,7 @@ const filters = await load("deal_filter.js");
 const formats = await load("formats.js");
 const i18n = await load("i18n.js");
 const share = await load("share.js");
+const exporting = await load("export.js");
 state.startState();
 
 test("the state is read from the address and written to it", () => {
@@ -115,8 +116,8 @@ test("queries are shared without null, and without the current upload", () => {
   assert.equal(fragment.get("query"), "query Q { a }");
   assert.deepEqual(JSON.parse(fragment.get("variables")), { first: 1 });
   const variables = { upload: "u", filter: null, first: 2 };
-  assert.deepEqual(share.sharedVariables(variables, { isCurrent: true }), { first: 2 });
-  assert.deepEqual(share.sharedVariables(variables, { isCurrent: false }), { upload: "u", first: 2 });
+  assert.deepEqual(share.sharedVariables(variables, { id: "u", isCurrent: true }), { first: 2 });
+  assert.deepEqual(share.sharedVariables(variables, { id: "u", isCurrent: false }), { upload: "u", first: 2 });
 });
 
 test("a command quotes names", () => {
@@ -124,6 +125,27 @@ test("a command quotes names", () => {
     share.curlCommand("{ a }", { gem: "o'pal" }),
     "curl --get 'http://localhost/deals/graphql/' \\\n  --data-urlencode 'query={ a }' \\\n" +
       `  --data-urlencode 'variables={"gem":"o'\\''pal"}'`,
+  );
+});
+
+test("files of tables are safe for spreadsheets, and exact for programs", () => {
+  const columns = [
+    { key: "name", type: "name", value: ({ name }) => name },
+    { key: "total", type: "money", value: ({ total }) => total },
+    { key: "date", type: "time", value: ({ date }) => date },
+  ];
+  const rows = [
+    { name: '=cmd|"x"', total: "0.10", date: "2018-12-14T08:29:52.506166Z" },
+    { name: "a;+b, c", total: null, date: "2019-01-01T00:00:00Z" },
+  ];
+  assert.equal(
+    exporting.asCsv(columns, rows),
+    `\ufeffname,total,date\r\n"'=cmd|""x""",0.10,2018-12-14 08:29:52.506166\r\n"a;'+b, c",,2019-01-01 00:00:00\r\n`,
+  );
+  assert.equal(
+    exporting.asNdjson(columns, rows),
+    '{"name":"=cmd|\\"x\\"","total":0.10,"date":"2018-12-14T08:29:52.506166Z"}\n' +
+      '{"name":"a;+b, c","total":null,"date":"2019-01-01T00:00:00Z"}\n',
   );
 });
 

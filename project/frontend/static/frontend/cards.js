@@ -1,11 +1,13 @@
 // Cards: the sections of the page. Each one shows the result of one query of the state.
 //
 // A card is an object with
-// - `id`: of its element in page.html; the section around it has the id `${id}-card`
-// - `query(state, upload)`: returns [operation, variables]; the result is kept until they change
+// - `id`: of its element in page.html; the section around it, if any, has the id `${id}-card`
+// - `query(state, upload)`: returns [operation, variables], or null if the card is hidden in this state
 // - `render(data, state, upload)`: returns an element or an array; called after each change of the state or language
+// - `controls(state, upload)`: optional; elements above the data, which are there while the data are read, too
 // - `isEmpty(data)`: optional; whether to show that nothing matches the filters instead
 // - `links(data, state, upload)`: optional; further elements for the footer
+// - `isPart`: optional; whether it belongs to another card, and has no footer
 
 import { ALL_DEALS } from "./deal_filter.js";
 import { byId, element, redraw } from "./dom.js";
@@ -15,33 +17,64 @@ import { messages } from "./i18n.js";
 import { stateLink } from "./navigation.js";
 import { queryLinks } from "./share.js";
 
+let cards = [];
+/** Return the latest [state, upload]; null without an upload. */
+let view = () => null;
+
 /** What each card shows: {key, data, error, isLoading}, where `key` identifies the query. */
 const contents = new Map();
 
-const keyOf = (queryOfCard) => JSON.stringify(queryOfCard);
+export function startCards(allCards, latestView) {
+  cards = allCards;
+  view = latestView;
+}
+
+const keyOf = (upload, queryOfCard) => JSON.stringify([upload.id, queryOfCard]);
+
+/** Return [operation, variables] of a card in the latest state. */
+export const currentQuery = (card) => card.query(...view());
+
+/** Return what a card shows; undefined while it has no data. */
+export const dataOf = (card) => contents.get(card.id)?.data;
 
 /** Give a card the data of its query, which was read with those of another. */
-export function prime(card, state, upload, data) {
-  contents.set(card.id, { key: keyOf(card.query(state, upload)), data });
+export function prime(card, data) {
+  const [state, upload] = view();
+  contents.set(card.id, { key: keyOf(upload, card.query(state, upload)), data });
 }
 
 /** Forget the data of all cards. */
 export const forgetCards = () => contents.clear();
 
-/** Draw a card, and read its data if its query has changed. `view()` returns the latest [state, upload], or null. */
-export async function drawCard(card, view) {
-  const queryOfCard = card.query(...view());
-  const content = contents.get(card.id);
-  if (content?.key !== keyOf(queryOfCard)) await load(card, view, queryOfCard);
-  else if (!content.isLoading) drawContent(card, view);
+/** Draw all cards in the latest state. Only those whose query has changed read data. */
+export function drawCards() {
+  if (view()) cards.forEach(drawCard);
 }
 
-async function load(card, view, [operation, variables]) {
+export async function drawCard(card) {
+  const [state, upload] = view();
+  const queryOfCard = card.query(state, upload);
+  const container = byId(card.id);
+  (byId(`${card.id}-card`) ?? container).hidden = !queryOfCard;
+  if (!queryOfCard) {
+    contents.delete(card.id);
+    return;
+  }
+  if (!container.firstChild) container.append(...["controls", "content", "links"].map((part) => partOf(card, part)));
+  redraw(`${card.id}-controls`, card.controls?.(state, upload) ?? []);
+  const content = contents.get(card.id);
+  if (content?.key !== keyOf(upload, queryOfCard)) await load(card, upload, queryOfCard);
+  else if (!content.isLoading) drawContent(card);
+}
+
+const partOf = (card, part) => element("div", { id: `${card.id}-${part}`, class: part });
+
+async function load(card, upload, [operation, variables]) {
   const isFirst = !contents.get(card.id)?.data;
-  const content = { key: keyOf([operation, variables]), isLoading: true };
+  const content = { key: keyOf(upload, [operation, variables]), isLoading: true };
   contents.set(card.id, content);
-  byId(card.id).setAttribute("aria-busy", "true"); // the previous data remain until the new ones are there
-  if (isFirst) redraw(card.id, element("p", { class: "status loading" }, messages.loading));
+  byId(`${card.id}-content`).setAttribute("aria-busy", "true"); // the previous data remain until the new ones are there
+  if (isFirst) redraw(`${card.id}-content`, element("p", { class: "status loading" }, messages.loading));
   try {
     content.data = await query(operation, variables);
   } catch (error) {
@@ -49,19 +82,23 @@ async function load(card, view, [operation, variables]) {
   }
   content.isLoading = false;
   // Otherwise another query was started in the meantime, or no upload is left.
-  if (contents.get(card.id) === content && view()) drawContent(card, view);
+  if (contents.get(card.id) === content && view()) drawContent(card);
 }
 
-function drawContent(card, view) {
-  const content = contents.get(card.id);
-  byId(card.id).setAttribute("aria-busy", "false");
-  if (content.error) redraw(card.id, failure(content.error, () => retry(card, view)));
-  else redraw(card.id, body(card, content.data, view()), footer(card, content.data, view()));
+function drawContent(card) {
+  const [state, upload] = view();
+  const { data, error } = contents.get(card.id);
+  byId(`${card.id}-content`).setAttribute("aria-busy", "false");
+  const elements = error ? failure(error, () => retry(card)) : body(card, data, state, upload);
+  redraw(`${card.id}-content`, ...[elements].flat());
+  if (card.isPart) return;
+  const own = (data && card.links?.(data, state, upload)) ?? [];
+  redraw(`${card.id}-links`, ...own, ...queryLinks(...card.query(state, upload), upload));
 }
 
-function retry(card, view) {
+function retry(card) {
   contents.delete(card.id);
-  return drawCard(card, view);
+  return drawCard(card);
 }
 
 const failure = (error, onRetry) =>
@@ -72,13 +109,12 @@ const failure = (error, onRetry) =>
     element("button", { type: "button", onclick: onRetry }, messages.retry),
   );
 
-function body(card, data, view) {
-  if (!card.isEmpty?.(data)) return card.render(data, ...view);
-  const reset = stateLink(ALL_DEALS, "", messages.resetFilters);
-  return element("p", { class: "status" }, `${messages.nothingMatches} `, reset);
-}
+const body = (card, data, state, upload) => (card.isEmpty?.(data) ? nothingMatches() : card.render(data, state, upload));
 
-function footer(card, data, [state, upload]) {
-  const own = card.links?.(data, state, upload) ?? [];
-  return element("div", { class: "links", key: "links" }, ...own, ...queryLinks(...card.query(state, upload), upload));
-}
+const nothingMatches = () =>
+  element(
+    "p",
+    { class: "status", role: "status" },
+    `${messages.nothingMatches} `,
+    stateLink(ALL_DEALS, "", messages.resetFilters),
+  );

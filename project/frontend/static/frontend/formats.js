@@ -13,7 +13,7 @@ const signed = (digits) => digits.replace(/^-/, "−");
 export const formatPercent = (share) =>
   new Intl.NumberFormat(locale(), { style: "percent", maximumFractionDigits: 1 }).format(share);
 
-const decimalPoint = () => new Intl.NumberFormat(locale()).formatToParts(0.5).find(({ type }) => type === "decimal").value;
+export const decimalPoint = () => new Intl.NumberFormat(locale()).formatToParts(0.5).find(({ type }) => type === "decimal").value;
 
 const hasCents = (amount) => /\.\d*[1-9]/.test(amount);
 
@@ -29,6 +29,9 @@ export function moneyFormat(amounts) {
   const cents = amounts.some(hasCents);
   return (amount) => formatMoney(amount, cents);
 }
+
+/** Return the format of a difference, which marks increases by a plus sign. */
+export const withSign = (format) => (difference) => (Number(difference) > 0 ? "+" : "") + format(difference);
 
 function toCents(amount) {
   const [whole, decimals = ""] = amount.replace("-", "").split(".");

@@ -5,11 +5,13 @@
 // drawn again. A new card needs an element in page.html, an operation in operations.js, and a line in CARDS. Texts are
 // in messages_*.js, formats in formats.js.
 
-import { drawCard, forgetCards, prime } from "./cards.js";
+import { drawCards, forgetCards, prime, startCards } from "./cards.js";
 import { monthsCard, moneyByGemCard } from "./charts.js";
-import { TABLES } from "./data_tables.js";
+import { changedCustomersTable, changedGemsTable, comparisonCard, versionsCard } from "./comparison.js";
+import { customersTable, dealsTable, gemsTable } from "./data_tables.js";
 import { byId, element, redraw, show, storageKey } from "./dom.js";
 import { describeError } from "./errors.js";
+import { dealControls, FACETS } from "./facets.js";
 import { query, token } from "./graphql_client.js";
 import { uploadHistory } from "./history.js";
 import { LANGUAGES, language, messages, setLanguage } from "./i18n.js";
@@ -23,7 +25,19 @@ import { upload } from "./upload.js";
 /** Interval between checks for a new upload. Most responses are 304, without a body. */
 const REFRESH_MS = 3000;
 
-const CARDS = [clientsCard, monthsCard, moneyByGemCard];
+/** Rows of each table that are read before the page is printed. */
+const PRINTED_ROWS = 1000;
+
+const TABLES = [changedCustomersTable, changedGemsTable, dealsTable, customersTable, gemsTable];
+const CARDS = [
+  clientsCard,
+  versionsCard,
+  comparisonCard,
+  monthsCard,
+  moneyByGemCard,
+  ...FACETS,
+  ...TABLES,
+];
 
 // The shown upload
 
@@ -45,7 +59,7 @@ export async function refresh() {
     const next = await readUpload(id);
     if (id !== getState().upload) return;
     byId("connection-error").hidden = true;
-    if (next?.id !== shown?.id || shown === undefined) await showUpload(next);
+    if (shown === undefined || next?.id !== shown?.id || next?.isCurrent !== shown?.isCurrent) await showUpload(next);
   } catch (error) {
     showError(error);
   }
@@ -53,6 +67,7 @@ export async function refresh() {
 
 function showError(error) {
   byId("connection-error").hidden = false;
+  if (!shown) byId("data").hidden = true;
   const isGone = ["upload_not_retained", "bad_input"].includes(error.code) && getState().upload;
   const current = isGone ? [" ", stateLink({ upload: "" }, "", messages.showCurrent)] : [];
   redraw("connection-error", describeError(error), ...current);
@@ -64,10 +79,9 @@ async function showUpload(next) {
   byId("data").hidden = !next;
   byId("empty").hidden = Boolean(next);
   // The ranking was read with the upload.
-  if (next) prime(clientsCard, getState(), next, { topClients: next.topClients });
+  if (next) prime(clientsCard, { topClients: next.topClients });
   draw();
   if (isFirst && location.hash) reveal(location.hash.slice(1));
-  if (next) for (const table of TABLES) show(`${table.id}-table`, ...table.render());
   await drawHistory();
 }
 
@@ -76,7 +90,8 @@ function draw() {
   if (!shown) return;
   redraw("current", ...uploadName(shown));
   redraw("facts", ...uploadFacts(shown));
-  for (const card of CARDS) drawCard(card, view);
+  redraw("deal-controls", ...dealControls(getState()));
+  drawCards();
 }
 
 async function drawHistory() {
@@ -104,7 +119,17 @@ function translatePage() {
   document.documentElement.lang = language;
   document.title = messages.title;
   for (const node of document.querySelectorAll("[data-i18n]")) node.textContent = messages[node.dataset.i18n];
-  redraw("share", copyButton(messages.copyLink, () => ({ text: location.href })));
+  redraw(
+    "share",
+    copyButton(messages.copyLink, () => ({ text: location.href })),
+    element("button", { type: "button", onclick: printAll }, messages.print),
+  );
+}
+
+/** Print the page with the rows that the tables have not read yet. */
+async function printAll() {
+  await Promise.all(TABLES.map((table) => table.loadRows(PRINTED_ROWS)));
+  print();
 }
 
 async function handleFile(file) {
@@ -144,7 +169,6 @@ function prepareLanguage() {
     translatePage();
     show("result");
     draw();
-    if (shown) for (const table of TABLES) show(`${table.id}-table`, ...table.render());
     await drawHistory();
   });
 }
@@ -171,6 +195,7 @@ function prepareTokenForm() {
 }
 
 startState();
+startCards(CARDS, view);
 startNavigation();
 subscribe(async (state, previous) => {
   if (state.upload !== previous.upload) await refresh();

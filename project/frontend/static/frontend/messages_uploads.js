@@ -23,9 +23,6 @@ export const MESSAGES = {
     isCurrent: "current",
     makeCurrent: "Make current", compare: "Compare with current",
     madeCurrent: (name) => `${name} is now current.`,
-    comparison: "Comparison", selected: "Selected file", current: "Current file", difference: "Difference",
-    sum: "Total of all deals", close: "Close",
-    more: "Show more",
   },
   ru: {
     upload: "Загрузка файла",
@@ -49,8 +46,5 @@ export const MESSAGES = {
     isCurrent: "текущий",
     makeCurrent: "Сделать текущим", compare: "Сравнить с текущим",
     madeCurrent: (name) => `Теперь текущий файл: ${name}.`,
-    comparison: "Сравнение", selected: "Выбранный файл", current: "Текущий файл", difference: "Разница",
-    sum: "Сумма всех сделок", close: "Закрыть",
-    more: "Показать ещё",
   },
 };

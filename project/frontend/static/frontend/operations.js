@@ -5,7 +5,7 @@ export const CURRENT = `query Current {
 }
 fragment Shown on Upload {
   id fileName arrivedAt isCurrent dealCount customerCount gemCount
-  dealStats { nodes { total quantity } }
+  dealStats { nodes { total } }
   topClients(limit: 5) { username spentMoney gems }
 }`;
 
@@ -15,12 +15,16 @@ export const SHOWN = `query Shown($upload: ID!) {
 }
 fragment Shown on Upload {
   id fileName arrivedAt isCurrent dealCount customerCount gemCount
-  dealStats { nodes { total quantity } }
+  dealStats { nodes { total } }
   topClients(limit: 5) { username spentMoney gems }
 }`;
 
 export const TOP_CLIENTS = `query TopClients($upload: ID) {
   topClients(upload: $upload, limit: 5) { username spentMoney gems }
+}`;
+
+export const VERSIONS = `query Versions {
+  uploads(first: 20) { nodes { id fileName arrivedAt state } }
 }`;
 
 export const MONEY_BY_MONTH = `query MoneyByMonth($upload: ID, $filter: DealFilter) {
@@ -31,27 +35,93 @@ export const MONEY_BY_GEM = `query MoneyByGem($upload: ID, $filter: DealFilter) 
   dealStats(upload: $upload, by: [GEM], filter: $filter, orderBy: TOTAL_DESC, limit: 12) { nodes { gem { name } total dealCount } }
 }`;
 
-export const CUSTOMERS = `query Customers($orderBy: CustomerOrder!, $filter: CustomerFilter, $after: String) {
-  customers(first: 50, orderBy: $orderBy, filter: $filter, after: $after) {
+export const DEALS_BY_CUSTOMER = `query DealsByCustomer($upload: ID, $filter: DealFilter, $limit: Int) {
+  dealStats(upload: $upload, by: [CUSTOMER], filter: $filter, orderBy: TOTAL_DESC, limit: $limit) {
     totalCount
-    nodes { id username spentMoney dealCount gemCount lastDeal }
-    pageInfo { hasNextPage endCursor }
+    nodes { customer { username } dealCount total }
   }
 }`;
 
-export const GEMS = `query Gems($orderBy: GemOrder!, $filter: GemFilter, $after: String) {
-  gems(first: 50, orderBy: $orderBy, filter: $filter, after: $after) {
+export const DEALS_BY_GEM = `query DealsByGem($upload: ID, $filter: DealFilter, $limit: Int) {
+  dealStats(upload: $upload, by: [GEM], filter: $filter, orderBy: TOTAL_DESC, limit: $limit) {
     totalCount
-    nodes { id name total dealCount buyerCount lastDeal }
-    pageInfo { hasNextPage endCursor }
+    nodes { gem { name } dealCount total }
   }
 }`;
 
-export const DEALS = `query Deals($orderBy: DealOrder!, $filter: DealFilter, $after: String) {
-  deals(first: 50, orderBy: $orderBy, filter: $filter, after: $after) {
+export const DEALS_BY_MONTH = `query DealsByMonth($upload: ID, $filter: DealFilter, $limit: Int) {
+  dealStats(upload: $upload, by: [MONTH], filter: $filter, orderBy: DATE_DESC, limit: $limit) {
     totalCount
-    nodes { id date customer { username } gem { name } quantity total }
+    nodes { month dealCount total }
+  }
+}`;
+
+// Each operation of a table reads a page of rows, and with the first page the totals of all rows.
+export const DEALS = `query Deals(
+  $upload: ID, $filter: DealFilter, $orderBy: DealOrder, $first: Int, $after: String, $withTotals: Boolean! = true
+) {
+  deals(upload: $upload, filter: $filter, orderBy: $orderBy, first: $first, after: $after) {
+    nodes { id rowNumber date customer { username } gem { name } quantity total }
     pageInfo { hasNextPage endCursor }
+  }
+  dealStats(upload: $upload, filter: $filter) @include(if: $withTotals) { nodes { dealCount quantity total } }
+}`;
+
+export const CUSTOMERS = `query Customers(
+  $upload: ID, $filter: CustomerFilter, $orderBy: CustomerOrder, $first: Int, $after: String,
+  $deals: DealFilter, $withTotals: Boolean! = true
+) {
+  customers(upload: $upload, filter: $filter, orderBy: $orderBy, first: $first, after: $after) {
+    totalCount
+    nodes { id username spentMoney dealCount gemCount firstDeal lastDeal }
+    pageInfo { hasNextPage endCursor }
+  }
+  dealStats(upload: $upload, filter: $deals) @include(if: $withTotals) { nodes { dealCount total } }
+}`;
+
+export const GEMS = `query Gems(
+  $upload: ID, $filter: GemFilter, $orderBy: GemOrder, $first: Int, $after: String,
+  $deals: DealFilter, $withTotals: Boolean! = true
+) {
+  gems(upload: $upload, filter: $filter, orderBy: $orderBy, first: $first, after: $after) {
+    totalCount
+    nodes { id name total dealCount buyerCount firstDeal lastDeal }
+    pageInfo { hasNextPage endCursor }
+  }
+  dealStats(upload: $upload, filter: $deals) @include(if: $withTotals) { nodes { dealCount total } }
+}`;
+
+export const COMPARE = `query Compare($base: ID!, $head: ID) {
+  compare(base: $base, head: $head) {
+    base { ...Version }
+    head { ...Version }
+    dealCountDifference customerCountDifference gemCountDifference totalDifference
+    customerCounts { added removed changed unchanged }
+    gemCounts { added removed changed unchanged }
+  }
+}
+fragment Version on Upload {
+  fileName arrivedAt dealCount customerCount gemCount
+  dealStats { nodes { total } }
+}`;
+
+export const CHANGED_CUSTOMERS = `query ChangedCustomers($base: ID!, $head: ID, $first: Int, $after: String) {
+  compare(base: $base, head: $head) {
+    customers(first: $first, after: $after) {
+      totalCount
+      nodes { username change spentMoneyDifference dealCountDifference base { spentMoney } head { spentMoney } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}`;
+
+export const CHANGED_GEMS = `query ChangedGems($base: ID!, $head: ID, $first: Int, $after: String) {
+  compare(base: $base, head: $head) {
+    gems(first: $first, after: $after) {
+      totalCount
+      nodes { name change totalDifference dealCountDifference base { total } head { total } }
+      pageInfo { hasNextPage endCursor }
+    }
   }
 }`;
 
@@ -60,17 +130,6 @@ export const UPLOADS = `query Uploads($after: String) {
     nodes { id fileName arrivedAt uploadedBy state isCurrent dealCount customerCount gemCount error }
     pageInfo { hasNextPage endCursor }
   }
-}`;
-
-// Reads two uploads in one request.
-export const COMPARE = `query Compare($selected: ID!, $current: ID!) {
-  selected: upload(id: $selected) { ...Version }
-  current: upload(id: $current) { ...Version }
-}
-fragment Version on Upload {
-  dealCount customerCount gemCount
-  dealStats { nodes { total } }
-  topClients(limit: 5) { username spentMoney }
 }`;
 
 export const MAKE_CURRENT = `mutation MakeCurrent($id: ID!) {

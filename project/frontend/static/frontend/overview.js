@@ -2,6 +2,7 @@
 
 import { dealsOf } from "./deal_filter.js";
 import { element } from "./dom.js";
+import { downloadLink, exportUrl } from "./export.js";
 import { eventTime, formatMoney, formatNumber, moneyFormat } from "./formats.js";
 import { messages } from "./i18n.js";
 import { stateLink, styledLink } from "./navigation.js";
@@ -14,6 +15,10 @@ export const clientsCard = {
     const format = moneyFormat(topClients.map(({ spentMoney }) => spentMoney));
     return element("ol", { class: "clients" }, ...topClients.map((client) => clientItem(client, format)));
   },
+  links: (data, state, upload) => [
+    downloadLink(exportUrl("top-clients.csv", { upload: upload.id }), "CSV"),
+    downloadLink(exportUrl("top-clients.ndjson", { upload: upload.id }), "NDJSON"),
+  ],
 };
 
 function clientItem({ username, spentMoney, gems }, format) {
@@ -35,9 +40,13 @@ function clientItem({ username, spentMoney, gems }, format) {
 const fact = (name, value, changes, target) =>
   element("div", {}, element("dt", {}, name), element("dd", {}, stateLink(changes, target, value)));
 
-/** Return the elements of #current and #facts. */
-export const uploadName = (upload) => [messages.currentFile(upload.fileName || "—"), eventTime(upload.arrivedAt)];
+/** Return the name of the file and the time of its upload. */
+export function uploadName(upload) {
+  const name = [messages.currentFile(upload.fileName || "—"), eventTime(upload.arrivedAt)];
+  return upload.isCurrent ? name : [...name, ". ", messages.earlierFile, " ", stateLink({ upload: "" }, "", messages.showCurrent)];
+}
 
+/** Return the counts of a file, as terms of a description list. */
 export function uploadFacts(upload) {
   const [total] = upload.dealStats.nodes;
   return [

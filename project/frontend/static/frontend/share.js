@@ -4,10 +4,10 @@ import { element } from "./dom.js";
 import { token } from "./graphql_client.js";
 import { messages } from "./i18n.js";
 
-/** Return the variables without null, and without the pinned upload if it is the current one. */
+/** Return the variables without null, and without the shown upload if it is the current one, which is the default. */
 export const sharedVariables = (variables, upload) =>
   Object.fromEntries(
-    Object.entries(variables).filter(([name, value]) => value != null && !(name === "upload" && upload.isCurrent)),
+    Object.entries(variables).filter(([, value]) => value != null && !(value === upload.id && upload.isCurrent)),
   );
 
 /** Return the address of GraphiQL with a query and its variables. */
@@ -64,7 +64,7 @@ export function copy({ text, html }) {
 const CONFIRMATION_MS = 4000;
 
 /** Return a button that copies what `content()` returns and confirms it. */
-export function copyButton(label, content) {
+export function copyButton(label, content, className = null) {
   const onclick = ({ currentTarget }) => {
     if (!copy(content())) return;
     const status = currentTarget.nextElementSibling;
@@ -74,7 +74,7 @@ export function copyButton(label, content) {
   return element(
     "span",
     { class: "copy" },
-    element("button", { type: "button", onclick }, label),
+    element("button", { type: "button", class: className, onclick }, label),
     element("span", { role: "status" }),
   );
 }

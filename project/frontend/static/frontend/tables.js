@@ -1,132 +1,240 @@
-// Tables with infinite scrolling. The service sorts and filters the rows.
+// Tables of the rows of a GraphQL connection, which the service sorts and filters.
 
+import { currentQuery, dataOf, drawCard } from "./cards.js";
 import { element } from "./dom.js";
-import { formatNumber } from "./formats.js";
+import { describeError } from "./errors.js";
+import { exportLinks } from "./export.js";
+import { dealTime, formatNumber, moneyFormat, withSign } from "./formats.js";
 import { query } from "./graphql_client.js";
 import { messages } from "./i18n.js";
+import { update } from "./state.js";
 
-/** Distance in pixels below the visible rows at which the next page is loaded. */
-const PRELOAD_PIXELS = 400;
-const TYPING_PAUSE_MS = 250;
+const NARROW = matchMedia("(max-width: 40rem)");
+const firstRows = () => (NARROW.matches ? 10 : 20);
+/** Default of MAX_PAGE_SIZE. */
+const PAGE_ROWS = 100;
+
+/** Pages after the first one, by the id of the table: {first, nodes, pageInfo, isLoading, error} after the data `first`. */
+const laterPages = new Map();
+
+/** Return the pages after the first one, which the result `first` contains. */
+function pagesAfter(id, first) {
+  if (laterPages.get(id)?.first !== first) laterPages.set(id, { first, nodes: [] });
+  return laterPages.get(id);
+}
 
 /**
- * A table of the rows of one GraphQL connection.
+ * Return the card of a table.
  *
- * - `id`: the key of the title in `messages`, and the prefix of the ids of the filter fields
- * - `root`: the root field of `operation`, which takes $orderBy, $filter and $after
- * - `columns`: [{title, cell, numeric, order}], where `order` is an enum value without _ASC or _DESC
- * - `filters`: `fields()` returns [{name, type, label}]; `from(values)` returns the GraphQL filter for their values
+ * - `id`: the prefix of its values in the state: `${id}Order` and `${id}Columns`
+ * - `operation`, `variables(state, upload)`: without $first, $after, $orderBy and $withTotals
+ * - `connection(data)`: the rows in the result; `totals(data)`: {column: total} or null
+ * - `columns`: [{key, title(), type, value(node), link(node, content), order, format(value), isDifference}], where `type`
+ *   is "name", "text", "count", "money" or "time", and `order` an enum value without _ASC or _DESC
+ * - `rowKey(node)`: a string that identifies the row
+ * - `rowCount(data)`, `countText(number)`: how many rows there are on all pages
+ * - `exportUrl(format, state, upload)`: the address of the rows as a file, if the service exports them
+ * - `controls(state)`, `isEmpty(data)`: as of a card
  */
-export class InfiniteTable {
-  constructor({ id, root, operation, columns, orderBy, filters }) {
-    Object.assign(this, { id, root, operation, columns, orderBy, filters });
-    this.generation = 0; // incremented by each restart; responses to earlier generations are dropped
-    this.filter = null;
-    this.values = {}; // values of the filter fields; kept when the data or the language changes
-  }
+export function tableCard(table) {
+  const card = {
+    id: table.id,
+    query: (state, upload) => {
+      const variables = table.variables(state, upload);
+      return variables && [table.operation, { ...variables, ...orderOf(table, state), first: firstRows() }];
+    },
+    controls: (state) => [...(table.controls?.(state) ?? []), ...columnChoice(table, state)],
+    isEmpty: table.isEmpty,
+    render: (data, state) => {
+      const later = pagesAfter(table.id, data);
+      const nodes = [...table.connection(data).nodes, ...later.nodes];
+      const columns = shownColumns(table, state);
+      return [
+        countLine(table, data, nodes.length),
+        nodes.length ? tableElement(table, columns, nodes, table.totals?.(data), state) : null,
+        ...moreButton(card, table, data, later),
+      ];
+    },
+    links: (data, state, upload) => {
+      const loaded = () => [...table.connection(data).nodes, ...pagesAfter(table.id, data).nodes];
+      return exportLinks({
+        id: table.id,
+        columns: shownColumns(table, state),
+        url: (format) => table.exportUrl?.(format, state, upload),
+        readAll: (onCount) => readAllRows(table, card, onCount),
+        loaded,
+      });
+    },
+    loadRows: (limit) => loadRows(card, table, limit),
+  };
+  return card;
+}
 
-  /** Return new elements in the current language, and load the first page. */
-  render() {
-    this.body = element("tbody");
-    this.status = element("p", { class: "status", role: "status" });
-    this.end = element("div", { class: "end" });
-    this.head = element("tr");
-    const table = element("table", {}, element("thead", {}, this.head), this.body);
-    const label = messages[this.id];
-    this.box = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, table, this.end);
-    new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && this.loadMore(), {
-      root: this.box,
-      rootMargin: `${PRELOAD_PIXELS}px`,
-    }).observe(this.end);
-    this.restart();
-    return [this.renderFilters(), this.status, this.box];
-  }
+const orderOf = ({ id }, state) => (`${id}Order` in state ? { orderBy: state[`${id}Order`] } : {});
 
-  renderFilters() {
-    const form = element("form", { class: "filters", onsubmit: (event) => event.preventDefault() });
-    for (const { name, type, label } of this.filters.fields()) {
-      const id = `${this.id}-${name}`;
-      const field = element("input", { name, type, id, value: this.values[name], oninput: () => this.applyFiltersSoon(form) });
-      form.append(element("label", { for: id }, element("span", {}, label), field));
-    }
-    return form;
-  }
+const shownColumns = ({ id, columns }, state) =>
+  columns.filter(({ key }) => !(`${id}Columns` in state) || state[`${id}Columns`].includes(key));
 
-  applyFiltersSoon(form) {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.values = Object.fromEntries(new FormData(form));
-      this.filter = this.filters.from(this.values);
-      this.restart();
-    }, TYPING_PAUSE_MS);
-  }
+// Rows
 
-  /** Sort in descending order, or in ascending order if the rows are already in descending order. */
-  sortBy(order) {
-    const descending = `${order}_DESC`;
-    this.orderBy = this.orderBy === descending ? `${order}_ASC` : descending;
-    this.restart();
-  }
+function countLine(table, data, shown) {
+  const count = table.rowCount(data);
+  const range = shown < count ? ` ${messages.shownRows(formatNumber(shown))}` : "";
+  return element("p", { class: "status", role: "status" }, table.countText(count) + range);
+}
 
-  /** Remove all rows and load the first page. */
-  restart() {
-    this.generation += 1;
-    this.after = null;
-    this.isComplete = false;
-    this.isLoading = false;
-    this.body.replaceChildren();
-    this.box.scrollTop = 0;
-    this.head.replaceChildren(...this.columns.map((column) => this.header(column)));
-    this.loadMore();
-  }
+function tableElement(table, columns, nodes, totals, state) {
+  const formats = columns.map((column) => cellFormat(column, nodes, totals));
+  const head = element("tr", { role: "row" }, ...columns.map((column) => headerCell(table, column, state)));
+  const rows = nodes.map((node) => rowElement(table, columns, formats, node));
+  return element(
+    "table",
+    { role: "table", class: "rows", "aria-labelledby": `${table.id}-title` },
+    element("thead", { role: "rowgroup" }, head),
+    element("tbody", { role: "rowgroup" }, ...rows),
+    totals ? element("tfoot", { role: "rowgroup" }, totalsRow(columns, formats, totals)) : null,
+  );
+}
 
-  header({ title, order, numeric }) {
-    const className = numeric ? "numeric" : null;
-    if (!order) return element("th", { scope: "col", class: className }, title());
-    const direction = this.orderBy === `${order}_ASC` ? "ascending" : "descending";
-    const sorted = this.orderBy.replace(/_(ASC|DESC)$/, "") === order ? direction : "none";
-    const button = element("button", { type: "button", onclick: () => this.sortBy(order) }, title());
-    return element("th", { scope: "col", class: className, "aria-sort": sorted }, button);
-  }
+const isNumeric = ({ type }) => type === "count" || type === "money";
 
-  async loadMore() {
-    if (this.isLoading || this.isComplete) return;
-    const generation = this.generation;
-    this.isLoading = true;
-    this.status.textContent = messages.loading;
-    try {
-      const variables = { orderBy: this.orderBy, filter: this.filter, after: this.after };
-      const connection = (await query(this.operation, variables))[this.root];
-      if (generation === this.generation) this.append(connection);
-    } catch (error) {
-      if (generation !== this.generation) return;
-      // Another upload became current.
-      if (error.code === "cursor_outdated") return this.restart();
-      this.status.textContent = error.message;
-      this.isComplete = true;
-    } finally {
-      if (generation === this.generation) this.isLoading = false;
-    }
-    // The observer reports changes only: the end may still be visible in a tall window.
-    if (generation === this.generation && this.isEndNear()) this.loadMore();
-  }
+/** Return the function that formats the values of a column. */
+function cellFormat({ key, type, value, format, isDifference }, nodes, totals) {
+  const amounts = () => [...nodes.map(value), totals?.[key]].filter((amount) => amount != null);
+  const formats = { count: () => formatNumber, time: () => dealTime, money: () => moneyFormat(amounts()) };
+  const own = format ?? formats[type]?.() ?? String;
+  return isDifference ? withSign(own) : own;
+}
 
-  append({ nodes, pageInfo, totalCount }) {
-    this.body.append(...nodes.map((node) => this.row(node)));
-    this.after = pageInfo.endCursor;
-    this.isComplete = !pageInfo.hasNextPage;
-    this.status.textContent = messages.found(formatNumber(totalCount));
-  }
+function rowElement(table, columns, formats, node) {
+  const cells = columns.map((column, index) => {
+    const value = column.value(node);
+    const content = value == null ? "—" : formats[index](value);
+    const linked = value != null && column.link ? column.link(node, content) : content;
+    return cell(column, column === columns[0] ? "th" : "td", linked);
+  });
+  return element("tr", { role: "row", key: table.rowKey(node) }, ...cells);
+}
 
-  isEndNear() {
-    const bottom = this.box.getBoundingClientRect().bottom; // 0 if the table is not in the page
-    return bottom && this.end.getBoundingClientRect().top < bottom + PRELOAD_PIXELS;
-  }
+/** The name of the column precedes the value where the cells of a row are below each other. */
+const cell = (column, tag, content) =>
+  element(
+    tag,
+    {
+      role: tag === "th" ? "rowheader" : "cell",
+      scope: tag === "th" ? "row" : null,
+      class: isNumeric(column) ? `numeric ${column.type}` : column.type,
+      "data-title": column.title(),
+    },
+    content,
+  );
 
-  row(node) {
-    const cells = this.columns.map(({ cell, numeric }, index) =>
-      element(index ? "td" : "th", { class: numeric ? "numeric" : null, scope: index ? null : "row" }, cell(node)),
-    );
-    return element("tr", {}, ...cells);
+function totalsRow(columns, formats, totals) {
+  const cells = columns.map((column, index) => {
+    if (!index) return cell(column, "th", messages.allRows);
+    const total = totals[column.key];
+    return cell(column, "td", total == null ? "" : formats[index](total));
+  });
+  return element("tr", { role: "row" }, ...cells);
+}
+
+function headerCell({ id }, column, state) {
+  const attributes = { role: "columnheader", scope: "col", class: isNumeric(column) ? "numeric" : null };
+  if (!column.order) return element("th", attributes, column.title());
+  const current = state[`${id}Order`];
+  const [ascending, descending] = [`${column.order}_ASC`, `${column.order}_DESC`];
+  const sorted = { [ascending]: "ascending", [descending]: "descending" }[current] ?? "none";
+  // Names are sorted from A to Z first, and numbers and times from the largest.
+  const [first, second] = column.type === "name" ? [ascending, descending] : [descending, ascending];
+  const onclick = () => update({ [`${id}Order`]: current === first ? second : first });
+  return element("th", { ...attributes, "aria-sort": sorted }, element("button", { type: "button", onclick }, column.title()));
+}
+
+// More rows
+
+const lastPage = (table, data, later) => (later.pageInfo ? later : table.connection(data)).pageInfo;
+
+function moreButton(card, table, data, later) {
+  const pageInfo = lastPage(table, data, later);
+  if (!pageInfo.hasNextPage) return [];
+  const onclick = () => loadMore(card, table, later, pageInfo.endCursor);
+  const failure = later.error ? [element("p", { class: "bad", role: "alert" }, describeError(later.error))] : [];
+  const label = later.isLoading ? messages.loading : messages.more;
+  return [
+    ...failure,
+    element("button", { type: "button", class: "more", key: "more", "aria-disabled": String(Boolean(later.isLoading)), onclick }, label),
+  ];
+}
+
+async function loadMore(card, table, later, after) {
+  if (later.isLoading) return;
+  Object.assign(later, { isLoading: true, error: null });
+  const [operation, variables] = currentQuery(card);
+  await drawCard(card);
+  try {
+    const page = await readPage(table, operation, variables, after);
+    later.nodes.push(...page.nodes);
+    later.pageInfo = page.pageInfo;
+  } catch (error) {
+    later.error = error;
+  }
+  later.isLoading = false;
+  await drawCard(card);
+}
+
+/** Read up to about `limit` rows, for example before they are printed. */
+async function loadRows(card, table, limit) {
+  for (let data = dataOf(card); data && data === dataOf(card); ) {
+    const later = pagesAfter(table.id, data);
+    const pageInfo = lastPage(table, data, later);
+    if (!pageInfo.hasNextPage || later.nodes.length >= limit || later.error || later.isLoading) return;
+    await loadMore(card, table, later, pageInfo.endCursor);
   }
 }
+
+/** Read a page of rows without the totals. */
+async function readPage(table, operation, variables, after) {
+  const withTotals = table.totals ? { withTotals: false } : {};
+  return table.connection(await query(operation, { ...variables, ...withTotals, first: PAGE_ROWS, after }));
+}
+
+/** Read all rows, page by page. `onCount` receives their number after each page. */
+async function readAllRows(table, card, onCount) {
+  const [operation, variables] = currentQuery(card);
+  const nodes = [];
+  for (let after = null; ; ) {
+    const page = await readPage(table, operation, variables, after);
+    nodes.push(...page.nodes);
+    onCount(nodes.length);
+    if (!page.pageInfo.hasNextPage) return nodes;
+    after = page.pageInfo.endCursor;
+  }
+}
+
+// Columns
+
+function columnChoice({ id, columns }, state) {
+  const name = `${id}Columns`;
+  if (!(name in state)) return [];
+  const box = ({ key, title }) => {
+    const checked = state[name].includes(key);
+    const isLast = checked && state[name].length === 1; // one column always remains
+    const onchange = () => update({ [name]: toggledColumn(state[name], key) });
+    return element(
+      "label",
+      { key },
+      element("input", { type: "checkbox", checked, disabled: isLast, onchange }),
+      title(),
+    );
+  };
+  return [
+    element(
+      "details",
+      { class: "column-choice" },
+      element("summary", {}, messages.columns),
+      element("fieldset", {}, element("legend", {}, messages.columns), ...columns.map(box)),
+    ),
+  ];
+}
+
+const toggledColumn = (keys, key) => (keys.includes(key) ? keys.filter((other) => other !== key) : [...keys, key]);
