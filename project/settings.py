@@ -18,7 +18,6 @@ import django
 import drf_spectacular_sidecar
 import graphene_django_graphiql_static
 import psycopg2
-import rest_framework
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 from psycopg2.extensions import make_dsn
@@ -214,16 +213,14 @@ TEMPLATES = [
 # Static files: only those listed here; their URLs change with every build, so they are cached forever
 
 _ADMIN = Path(django.__path__[0], "contrib", "admin", "static", "admin")
-_DRF = Path(rest_framework.__path__[0], "static", "rest_framework")
 _SIDECAR = Path(drf_spectacular_sidecar.__path__[0], "static", "drf_spectacular_sidecar")
 STATIC_URL = f"{BASE_PATH}/static/{DEALS_BUILD}/"
 STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
 STATICFILES_DIRS = [
+    BASE_DIR / "deals_api" / "static",
     BASE_DIR / "graphql_schema" / "static",
     BASE_DIR / "project" / "frontend" / "static",
     *((f"admin/{kind}", _ADMIN / kind) for kind in ("css", "img", "js")),
-    ("rest_framework/css", _DRF / "css"),
-    ("rest_framework/img", _DRF / "img"),
     ("drf_spectacular_sidecar/swagger-ui-dist", _SIDECAR / "swagger-ui-dist"),
     ("graphiql", Path(graphene_django_graphiql_static.__path__[0], "static", "graphene_django_graphiql_static")),
 ]
@@ -402,8 +399,15 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,  # describes an uploaded file as bytes instead of a URL
     "POSTPROCESSING_HOOKS": ["deals_api.rest.openapi.add_components", "deals_api.rest.openapi.sort_methods"],
     "SWAGGER_UI_DIST": "SIDECAR",  # the installed package instead of a CDN
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
+    "SWAGGER_UI_SETTINGS": {
+        "deepLinking": True,
+        "validatorUrl": None,
+        "defaultModelsExpandDepth": 0,  # the schemas are below the operations, collapsed
+    },
+    "TAGS": [
+        {"name": "deals", "description": "The file of deals and the ranking of clients"},
+        {"name": "exports", "description": "Downloads of any retained upload"},
+    ],
 }
 
 

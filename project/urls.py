@@ -18,6 +18,8 @@ _monitoring: list[URLPattern | URLResolver] = [
 ]
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.page, name="frontend"),
+    path("favicon.ico", views.FaviconView.as_view(), name="favicon"),
+    path("robots.txt", views.robots, name="robots"),
     re_path(r"^api/?$", IndexView.as_view(), name="api"),
     path("api/", include("deals_api.rest.urls")),
     path("", include("graphql_schema.urls")),
@@ -35,5 +37,5 @@ if settings.BASE_PATH:
 
 handler400 = "deals_api.rest.exception_handler.bad_request"
 handler403 = "deals_api.rest.exception_handler.permission_denied"
-handler404 = "deals_api.rest.exception_handler.not_found"
+handler404 = "project.frontend.views.not_found"
 handler500 = "deals_api.rest.exception_handler.server_error"

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
 from graphql_schema.http.graphiql import example_queries
+from tests.axe import violations
 from tests.chromium import BROWSER_TIMEOUT_MS, chromium
 from tests.servers import REAL_FILE, Server, serving
 
@@ -44,8 +46,19 @@ class Visit:
             "addEventListener('securitypolicyviolation',"
             " (event) => recordViolation(event.violatedDirective + ' ' + event.blockedURI))"
         )
-        self.page.goto(f"{self.server.url}/graphql/")
+        self.open("")
+
+    def open(self, address: str) -> None:
+        """Open a new page of GraphiQL at ``/graphql/`` followed by a query string or a fragment."""
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.server.url}/graphql/{address}")
         self.page.wait_for_selector(".graphiql-query-editor .CodeMirror")
+
+    def text_of(self, editor: str) -> str:
+        """Return the text of the editor of ``query`` or of ``variables``."""
+        place = ".graphiql-query-editor" if editor == "query" else ".graphiql-editor-tool"
+        text: str = self.page.evaluate(f"document.querySelector('{place} .CodeMirror').CodeMirror.getValue()")
+        return text
 
     def check(self) -> None:
         """Check that the page used no other host and reported no errors."""
@@ -206,6 +219,59 @@ def test_example_queries_return_after_clearing_stored_data(visit: Visit) -> None
     visit.page.get_by_role("button", name="Cleared data").wait_for()
     visit.page.reload()
     expect(visit.page.locator(".graphiql-tab-button")).to_have_text(NAMES)
+
+
+# Links
+
+
+@pytest.mark.parametrize("separator", ["#", "?"])
+def test_link_opens_its_query_and_variables(visit: Visit, separator: str) -> None:
+    query, variables = (
+        "query Linked($limit: Int) {\n  topClients(limit: $limit) { username } # 50 % & more\n}",
+        '{"limit": 1}',
+    )
+    for _ in range(2):  # the second time, the browser has stored the tab
+        visit.open(f"{separator}query={quote(query)}&variables={quote(variables)}")
+        assert (visit.text_of("query"), visit.text_of("variables")) == (query, variables)
+        expect(visit.page.locator(".graphiql-tab-active")).to_have_text("Linked")
+        expect(visit.page.locator(".graphiql-tab-button")).to_have_count(len(NAMES) + 1)
+    assert visit.run()["data"] == {"topClients": [{"username": "resplendent"}]}
+
+
+def test_link_opens_in_a_new_browser_before_the_examples(server: Server, browser: Browser) -> None:
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{server.url}/graphql/?query={quote('query Linked { __typename }')}")
+        expect(page.locator(".graphiql-tab-button")).to_have_text(["Linked", *NAMES])
+
+
+def test_copied_link_opens_the_same_query_until_it_is_edited(server: Server, visiting: Visiting) -> None:
+    with visiting(server, permissions=["clipboard-read", "clipboard-write"]) as visit:
+        visit.write("query Shared { topClients(limit: 2) { username } }")
+        visit.page.get_by_label("Copy link").click()
+        visit.page.get_by_label("Link copied").wait_for()
+        link = visit.page.evaluate("navigator.clipboard.readText()")
+        assert link == visit.page.url
+        visit.open("#query=%7B__typename%7D")
+        expect(visit.page.locator(".graphiql-query-editor")).to_contain_text("__typename")
+        visit.page.goto(link)  # the same page with another fragment
+        expect(visit.page.locator(".graphiql-query-editor")).to_contain_text("query Shared")
+        visit.write("{ __typename }")
+        visit.page.wait_for_url(f"{server.url}/graphql/")
+
+
+def test_explorer_builds_a_query(visit: Visit) -> None:
+    visit.page.get_by_label("Show GraphiQL Explorer").click()
+    explorer = visit.page.locator(".graphiql-explorer-root")
+    expect(explorer.get_by_role("textbox", name="Query Name")).to_have_value("TopFive")  # the query of the first tab
+    explorer.get_by_text("uploads", exact=True).click()
+    expect(visit.page.locator(".graphiql-query-editor")).to_contain_text("uploads")
+
+
+def test_header_leads_to_the_page_and_has_no_barriers(visit: Visit) -> None:
+    assert violations(visit.page, without="#graphiql") == []
+    visit.page.get_by_role("link", name="Deals in gems").click()
+    expect(visit.page).to_have_title("Deals in gems")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -42,7 +42,7 @@ def page_of(client: Client) -> str:
 
 def urls_in(page: str) -> list[str]:
     """Return the URLs of all files that the page loads."""
-    return re.findall(r'(?:src|href)="([^"]+)"', page)
+    return sorted(set(re.findall(r'<(?:link|script|img)\b[^>]*(?:src|href)="([^"]+)"', page)))
 
 
 def body_of(response: Any) -> bytes:
@@ -57,8 +57,11 @@ def body_of(response: Any) -> bytes:
 @pytest.mark.parametrize(
     "accept", [CHROME, FIREFOX, "text/html", "text/html, */*", "application/json;q=0.5, text/html"]
 )
-def test_browser_without_a_query_gets_graphiql(client: Client, path: str, accept: str) -> None:
-    response = client.get(path, headers={"Accept": accept})
+@pytest.mark.parametrize("parameters", [{}, {"query": "{__typename}", "variables": "{}"}])
+def test_browser_that_navigates_gets_graphiql(
+    client: Client, path: str, accept: str, parameters: dict[str, str]
+) -> None:
+    response = client.get(path, parameters, headers={"Accept": accept})
     assert response.status_code == 200
     assert response["Content-Type"] == "text/html; charset=utf-8"
     assert response["Vary"] == "Accept"
@@ -83,9 +86,11 @@ def check_json_error(response: Any) -> None:
 
 
 @pytest.mark.django_db
-def test_browser_with_a_query_gets_its_result(client: Client) -> None:
-    by_get = client.get("/graphql/", {"query": "{__typename}"}, headers={"Accept": CHROME})
-    assert by_get.json()["data"] == {"__typename": "Query"}
+def test_api_clients_and_scripts_get_the_result_of_a_query(client: Client) -> None:
+    for accept in (None, "*/*", "application/json", "application/graphql-response+json"):
+        by_get = client.get("/graphql/", {"query": "{__typename}"}, headers={"Accept": accept} if accept else {})
+        assert by_get.json()["data"] == {"__typename": "Query"}
+        assert by_get["Vary"] == "Accept"
     posted = client.post("/graphql/", {"query": "{__typename}"}, "application/json", headers={"Accept": CHROME})
     assert posted.json()["data"] == {"__typename": "Query"}
 
@@ -94,6 +99,7 @@ def test_browser_with_a_query_gets_its_result(client: Client) -> None:
 def test_browser_is_rejected_if_graphiql_is_disabled(client: Client, settings: Settings) -> None:
     settings.GRAPHIQL = False
     check_json_error(client.get("/graphql/", headers={"Accept": CHROME}))
+    assert client.get("/graphql/", {"query": "{__typename}"}, headers={"Accept": CHROME}).json()["data"]
 
 
 # Static files
@@ -101,14 +107,14 @@ def test_browser_is_rejected_if_graphiql_is_disabled(client: Client, settings: S
 
 def test_page_has_no_inline_script_or_style(client: Client) -> None:
     page = page_of(client)
-    assert page.count("<script") == len(re.findall(r'<script defer src="[^"]+"></script>', page)) == 4
+    assert page.count("<script") == len(re.findall(r'<script defer src="[^"]+"></script>', page)) == 5
     assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", page)
 
 
 def test_files_of_the_page_are_served_as_immutable(client: Client) -> None:
     media_types = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
     urls = urls_in(page_of(client))
-    assert len(urls) == 7
+    assert len(urls) == 10
     for url in urls:
         assert url.startswith(f"/static/{django_settings.DEALS_BUILD}/")
         response = client.get(url)
@@ -135,7 +141,8 @@ def test_changed_static_file_changes_the_build_digest(tmp_path: Path, name: str)
     assert build_digest(tmp_path) != before
 
 
-#: SHA-256 of the files in npm's packages graphiql 2.4.7, react 17.0.2 and react-dom 17.0.2.
+#: SHA-256 of the files in npm's packages graphiql 2.4.7, react 17.0.2, react-dom 17.0.2 and
+#: @graphiql/plugin-explorer 0.1.15.
 LIBRARIES = {
     "graphiql.min.js": "9ff2ca6842eea42d47fcf53a8e8cfec9b7912474f6c4275e904b7a39830e3995",
     "graphiql.min.css": "3ac6ccf8b4077271478b4887ec050ab9e66f0dc101a32ff3e2127b8f1d5ca6c3",

@@ -347,6 +347,15 @@ def test_operations_return_their_error_codes(
 # Swagger UI
 
 
+def test_every_operation_has_a_short_summary_of_its_own(document: Any) -> None:
+    summaries = [operation["summary"] for _, _, operation in operations(document)]
+    assert len(set(summaries)) == len(summaries) - 1  # two paths return the top clients
+    assert all(0 < len(summary) <= 40 for summary in summaries)
+    assert {tag["name"] for tag in document["tags"]} == {
+        tag for _, _, operation in operations(document) for tag in operation["tags"]
+    }
+
+
 def test_docs_page_has_only_local_files_and_nothing_inline(client: Client, settings: Settings) -> None:
     static_url = f"/{settings.STATIC_URL.strip('/')}/"
     for path in ("/api/docs/", "/api/docs"):
@@ -354,9 +363,9 @@ def test_docs_page_has_only_local_files_and_nothing_inline(client: Client, setti
         assert page["Content-Type"] == "text/html; charset=utf-8"
         text = page.content.decode()
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=", text)
-        loaded = re.findall(r'(?:src|href)="([^"]+)"', text)
+        loaded = re.findall(r'<(?:link|script|img)\b[^>]*(?:src|href)="([^"]+)"', text)
         static = [url for url in loaded if not url.startswith(path)]
-        assert len(static) == 3
+        assert len(static) == 6
         for url in static:
             assert url.startswith(static_url)
             assert finders.find(url.removeprefix(static_url))

@@ -1,10 +1,11 @@
-"""The browsable API: a page with the same responses, and a form that uploads a file."""
+"""Pages for browsers: responses of the API with a form that uploads a file, errors 404, and files of the host."""
 
 from __future__ import annotations
 
 import html
 import re
 from typing import Any
+from urllib.robotparser import RobotFileParser
 
 import pytest
 from django.contrib.staticfiles import finders
@@ -13,6 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
+from deals_api.security.tokens import read_tokens
 from deals_api.snapshots import current as current_snapshot
 from tests.builders import csv_of, deal, load
 from tests.test_rest import UPLOAD, URLS, error_of, post
@@ -21,6 +23,11 @@ pytestmark = pytest.mark.django_db
 
 #: Sent by Firefox and Chromium.
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"}
+
+ALLOWED_TO_CRAWLERS = {
+    "/": True, "/static/x/frontend/main.js": True, "/api/upload/": False, "/api": False, "/graphql/?query={a}": False,
+    "/admin/": False,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -112,7 +119,7 @@ def test_form_uploads_a_file(client: Client) -> None:
     text = page(client.get(UPLOAD, headers=BROWSER))
     (form,) = re.findall(r"<form .*?</form>", text, re.DOTALL)
     assert 'action="/api/upload/" method="POST" enctype="multipart/form-data"' in form
-    assert re.findall(r'<input name="(\w+)"\s+type="file"', form) == ["deals"]
+    assert re.findall(r'<label for="(\w+)">', form) == re.findall(r'<input name="(\w+)" type="file"', form) == ["deals"]
     response = post(
         client, csv_of(deal("bob")), headers={**BROWSER, "Origin": "http://testserver", "Host": "testserver"}
     )
@@ -123,6 +130,24 @@ def test_form_uploads_a_file(client: Client) -> None:
 
 def test_read_only_page_has_no_form(client: Client) -> None:
     assert "<form" not in page(client.get("/api/top-clients/", headers=BROWSER))
+
+
+def test_page_has_no_form_if_uploads_require_a_token(client: Client, settings: Settings) -> None:
+    settings.API_TOKENS = read_tokens("ann:correct horse battery")
+    text = page(client.get(UPLOAD, headers=BROWSER))
+    assert "<form" not in text
+    assert "Uploads require a token" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "title"), [("/api/", "Endpoints"), (UPLOAD, "Upload"), ("/api/top-clients/", "Top clients")]
+)
+def test_each_page_has_its_own_title_and_leads_to_the_other_pages(client: Client, path: str, title: str) -> None:
+    text = page(client.get(path, headers=BROWSER))
+    assert f"<title>{title} – Deals in gems</title>" in text
+    assert f"<h1>{title}</h1>" in text
+    links = re.findall(r'<a (?:class="site-home" )?href="([^"]+)"', text.split("</header>")[0])
+    assert links == ["/", "/graphql/", "/api/docs/", "/api/", "/admin/"]
 
 
 def test_errors_are_shown_on_pages(client: Client) -> None:
@@ -148,15 +173,61 @@ def test_page_escapes_text_from_files(client: Client) -> None:
         post(client, csv_of(deal(total="<b onclick=x>")), headers=BROWSER),
         client.get(f"{UPLOAD}?<b onclick=x>", headers=BROWSER),
     ):
-        assert not re.search(rb"<script|<img|<b ", response.content)
+        assert not re.search(rb"<script|<img src=x|<b ", response.content)
 
 
 def test_page_has_no_scripts_and_only_local_files(client: Client, settings: Settings) -> None:
     text = client.get(UPLOAD, headers=BROWSER).content.decode()
     assert not re.search(r"<script|<style|\bstyle=|\bon\w+=", text)
-    loaded = [url for url in re.findall(r'<(?:link|img)[^>]+href="([^"]+)"', text) if url != "data:,"]
-    assert loaded
+    loaded = re.findall(r'<(?:link|img)\b[^>]*(?:href|src)="([^"]+)"', text)
+    assert len(loaded) == 3
     static = f"/{settings.STATIC_URL.strip('/')}/"
     for url in loaded:
         assert url.startswith(static)
         assert finders.find(url.removeprefix(static)), url
+
+
+# Errors 404, and files of the host
+
+
+def test_browser_gets_a_page_for_an_unknown_path(client: Client) -> None:
+    response = client.get("/nothing/<b>", headers=BROWSER)
+    text = page(response, 404)
+    assert "There is nothing at <code>/nothing/<b></code>." in text
+    assert b"<b>" not in response.content
+    assert '<a href="/">Go to the report of deals</a>' in text
+    assert response["Vary"] == "Accept, Accept-Language"
+
+
+def test_page_for_an_unknown_path_is_in_the_language_of_the_browser(client: Client) -> None:
+    text = page(client.get("/nothing", headers={**BROWSER, "Accept-Language": "ru-RU,ru;q=0.9,en;q=0.8"}), 404)
+    assert '<html lang="ru">' in text
+    assert "Страница не найдена" in text
+    english = page(client.get("/nothing", headers={**BROWSER, "Accept-Language": "en,ru;q=0.5"}), 404)
+    assert '<html lang="en">' in english
+
+
+@pytest.mark.parametrize("path", ["/api/nothing/", "/graphql/nothing", "/health/nothing", "/metrics/x", "/static/x.js"])
+def test_unknown_path_of_an_api_is_json_for_browsers_too(client: Client, path: str) -> None:
+    assert error_of(client.get(path, headers=BROWSER), 404)["Code"] == "not_found"
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/json, text/html", "text/csv", None])
+def test_unknown_path_is_json_for_programs(client: Client, accept: str | None) -> None:
+    response = client.get("/nothing", headers={"Accept": accept} if accept else {})
+    assert error_of(response, 404)["Code"] == "not_found"
+
+
+def test_favicon_leads_to_the_icon_of_the_pages(client: Client) -> None:
+    icon = client.get("/favicon.ico", follow=True)
+    assert icon["Content-Type"] == "image/svg+xml"
+    assert b"<svg" in icon.getvalue()
+
+
+def test_crawlers_are_excluded_from_everything_except_the_page(client: Client) -> None:
+    response = client.get("/robots.txt")
+    assert response["Content-Type"] == "text/plain; charset=utf-8"
+    rules = RobotFileParser()
+    rules.parse(response.content.decode().splitlines())
+    allowed = {path: rules.can_fetch("Googlebot", f"http://testserver{path}") for path in ALLOWED_TO_CRAWLERS}
+    assert allowed == ALLOWED_TO_CRAWLERS

@@ -1,13 +1,15 @@
-"""Swagger UI, the browsable API and the admin in a real browser, with the service's own Content-Security-Policy."""
+"""Swagger UI, the browsable API, errors 404 and the admin in a browser, with the service's Content-Security-Policy."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.axe import violations
 from tests.builders import csv_of, deal
 from tests.chromium import chromium, open_page
 from tests.server_actions import top_client, upload
@@ -58,6 +60,39 @@ def test_browsable_api_shows_why_a_file_was_rejected(page: Page) -> None:
     expect(page.locator(".response-info")).to_contain_text("HTTP 400 Bad Request")
     expect(page.locator(".response-info")).to_contain_text('"Code": "unreadable_upload"')
     expect(page.locator("input[name=deals]")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_without_libraries_have_no_barriers(browser: Browser, shared_server: Server, scheme: Any) -> None:
+    upload(shared_server, "ann")
+    for width in (375, 1280):
+        with open_page(browser, shared_server, color_scheme=scheme, viewport={"width": width, "height": 800}) as page:
+            for path in ("/api/", "/api/upload/", "/api/top-clients/?limit=x", "/nothing"):
+                page.goto(path)
+                assert violations(page) == [], path
+                assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_swagger_ui_follows_the_color_scheme_and_has_no_barriers_around_it(
+    browser: Browser, shared_server: Server, scheme: Any
+) -> None:
+    with open_page(browser, shared_server, color_scheme=scheme) as page:
+        page.goto("/api/docs/")
+        expect(page.locator(".opblock-summary-description")).to_have_count(7)
+        assert violations(page, without="#swagger-ui") == []
+        color = page.evaluate("getComputedStyle(document.querySelector('.opblock-summary-description')).color")
+        brightness = sum(map(int, re.findall(r"\d+", color)[:3]))
+        assert (brightness > 3 * 128) == (scheme == "dark")
+        page.get_by_role("link", name="Deals in gems").click()
+        expect(page.locator("h1")).to_have_text("Deals in gems")
+
+
+def test_page_not_found_leads_back(page: Page) -> None:
+    page.goto("/nothing/here")
+    expect(page.locator("h1")).to_have_text("Page not found")
+    page.get_by_role("link", name="Go to the report of deals").click()
+    expect(page.locator("h1")).to_have_text("Deals in gems")
 
 
 def test_admin_logs_in_searches_and_makes_an_upload_current(

@@ -46,6 +46,7 @@ class JSONErrorMixin(APIView):
 class IndexView(JSONErrorMixin, APIRootView):
     """The addresses of the API."""
 
+    name = "Endpoints"
     content_negotiation_class = BrowserNegotiation
     api_root_dict = {
         name: name

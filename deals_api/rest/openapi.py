@@ -131,12 +131,14 @@ top_clients: Final = _operation(
     _COMMON_CODES | {"invalid", "limit_exceeded", "not_acceptable"},
     [*_CONDITIONAL, TopClientsParameters],
     tags=["deals"],
+    summary="List the top clients",
 )
 upload: Final = _operation(
     _success(ref("Accepted"), "The file was loaded; every later response reads from it.", {"Status": "OK"}),
     CODES - {"limit_exceeded", "upload_not_retained"},
     [UploadParameters, _IF_MATCH, _ATTACHMENT, *_PREFERENCE],
     tags=["deals"],
+    summary="Upload a file, or check it",
     request={
         "multipart/form-data": OpenApiRequest(UploadForm, encoding={"deals": {"contentType": "text/csv"}}),
         "text/csv": OpenApiRequest(BINARY),  # the encoding is detected
@@ -144,7 +146,7 @@ upload: Final = _operation(
 )
 
 
-def _export(file: str, parameters: type[serializers.Serializer[Any]], *codes: str) -> Callable[[F], F]:
+def _export(file: str, summary: str, parameters: type[serializers.Serializer[Any]], *codes: str) -> Callable[[F], F]:
     # Generated clients know text, but return NDJSON only as bytes: openapi-generator raises an error for other formats.
     media_type, schema = ("text/csv", TEXT) if file.endswith(".csv") else ("application/x-ndjson", BINARY)
     file_name = _header("Content-Disposition", [200], "`attachment`, with the date and the snapshot of the upload.")
@@ -153,11 +155,14 @@ def _export(file: str, parameters: type[serializers.Serializer[Any]], *codes: st
         _COMMON_CODES | {"invalid", "upload_not_retained", *codes},
         [*_CONDITIONAL, parameters, file_name],
         tags=["exports"],
+        summary=summary,
         operation_id=file.replace(".", "_").replace("-", "_"),
     )
 
 
-deals_csv: Final = _export("deals.csv", DealsCsvExportParameters, "limit_exceeded")
-deals_ndjson: Final = _export("deals.ndjson", DealsExportParameters, "limit_exceeded")
-top_clients_csv: Final = _export("top-clients.csv", TopClientsCsvExportParameters)
-top_clients_ndjson: Final = _export("top-clients.ndjson", TopClientsExportParameters)
+deals_csv: Final = _export("deals.csv", "Download deals as CSV", DealsCsvExportParameters, "limit_exceeded")
+deals_ndjson: Final = _export("deals.ndjson", "Download deals as NDJSON", DealsExportParameters, "limit_exceeded")
+top_clients_csv: Final = _export("top-clients.csv", "Download the top clients as CSV", TopClientsCsvExportParameters)
+top_clients_ndjson: Final = _export(
+    "top-clients.ndjson", "Download the top clients as NDJSON", TopClientsExportParameters
+)

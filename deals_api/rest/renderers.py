@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from django.conf import settings
 from rest_framework.negotiation import BaseContentNegotiation, DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -29,10 +30,23 @@ class ExactJSONRenderer(JSONRenderer):
 class DealsBrowsableAPIRenderer(BrowsableAPIRenderer):
     """The browsable API without scripts; its only form uploads a file."""
 
-    template = "deals_api/page.html"
+    template = "deals_api/browsable.html"
 
-    def get_raw_data_form(self, *_: Any) -> None:
-        return None
+    def get_context(
+        self, data: Any, accepted_media_type: str | None, renderer_context: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        view, response = renderer_context["view"], renderer_context["response"]
+        return {
+            "view": view,
+            "request": renderer_context["request"],
+            "response": response,
+            "response_headers": {**dict(sorted(response.items())), "Content-Type": ExactJSONRenderer.media_type},
+            "name": view.get_view_name(),
+            "description": view.get_view_description(html=True),
+            "content": self.get_content(ExactJSONRenderer(), data, accepted_media_type or "", renderer_context),
+            "upload_form": view.serializer_class() if "POST" in view.allowed_methods else None,
+            "requires_token": bool(settings.API_TOKENS),
+        }
 
 
 #: A media range with the quality 0, such as ``application/json;q=0.0``.

@@ -5,9 +5,21 @@ from django.urls import re_path
 from deals_api.rest.docs import DocsView, SchemaView
 from deals_api.rest.views import ExportViewSet, UploadViewSet, cached_first
 
+# Name and description are those of the pages in browsers.
+_upload = UploadViewSet.as_view(
+    {"get": "list", "post": "create"},
+    name="Upload",
+    description="POST replaces all deals by those of a file; GET returns the clients who spent the most.",
+)
+_top_clients = UploadViewSet.as_view(
+    {"get": "list"},
+    name="Top clients",
+    description="The clients who spent the most over the whole period; ?limit= selects their number.",
+)
+
 urlpatterns = [
-    re_path(r"^upload/?$", cached_first(UploadViewSet.as_view({"get": "list", "post": "create"})), name="upload"),
-    re_path(r"^top-clients/?$", cached_first(UploadViewSet.as_view({"get": "list"})), name="top-clients"),
+    re_path(r"^upload/?$", cached_first(_upload), name="upload"),
+    re_path(r"^top-clients/?$", cached_first(_top_clients), name="top-clients"),
     re_path(r"^exports/deals\.csv$", ExportViewSet.as_view({"get": "deals_csv"}), name="deals-csv"),
     re_path(r"^exports/deals\.ndjson$", ExportViewSet.as_view({"get": "deals_ndjson"}), name="deals-ndjson"),
     re_path(r"^exports/top-clients\.csv$", ExportViewSet.as_view({"get": "top_clients_csv"}), name="top-clients-csv"),

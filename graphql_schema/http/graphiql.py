@@ -1,4 +1,4 @@
-"""The GraphiQL page, with example queries in tabs.
+"""The GraphiQL page, with example queries in tabs, or with the query of its URL.
 
 GraphiQL is a static file of a Python package, so the page works without internet access.
 """
@@ -14,9 +14,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from graphql_schema.http.media_types import GRAPHQL_RESPONSE, JSON
-from graphql_schema.http.parsing import DOCUMENT_PARAMETERS
 
 _HTML: Final = "text/html"
+#: URL parameters of documents that the page does not know.
+_NAMES_OF_DOCUMENTS: Final = {"documentId", "extensions"}
 _EXAMPLE_QUERIES: Final = Path(__file__).parent.parent / "example_queries"
 
 
@@ -43,12 +44,12 @@ _TABS: Final = json.dumps(example_queries(), ensure_ascii=False)
 
 
 def is_preferred(request: HttpRequest) -> bool:
-    """Return whether the request prefers HTML, as browsers do, and names no document."""
+    """Return whether the request prefers HTML, as the navigation of a browser does, and names no persisted document."""
     return (
         settings.GRAPHIQL
         and request.method in ("GET", "HEAD")
         and request.get_preferred_type([JSON, GRAPHQL_RESPONSE, _HTML]) == _HTML
-        and DOCUMENT_PARAMETERS.isdisjoint(request.GET)
+        and _NAMES_OF_DOCUMENTS.isdisjoint(request.GET)
     )
 
 

@@ -19,8 +19,6 @@ from graphql_schema.http.errors import RequestError
 from graphql_schema.http.media_types import JSON
 
 _PARAMETERS: Final = ("query", "documentId", "operationName", "variables", "extensions")
-#: URL parameters that name or contain a document.
-DOCUMENT_PARAMETERS: Final = {"query", "documentId", "extensions"}
 _UTF8: Final = ("utf-8", "utf8")
 #: Longest Content-Length that is parsed as a number.
 _MAX_CONTENT_LENGTH_DIGITS: Final = 18

@@ -1,0 +1,24 @@
+"""Barriers for people with disabilities, found by axe-core of the package ``axe-playwright-python``."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any, Final
+
+from playwright.sync_api import Page
+
+_SOURCE: Final = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+
+
+def violations(page: Page, *, without: str | None = None) -> list[str]:
+    """Return a line for each violation of the visible page, except inside of the elements of a selector."""
+    page.evaluate(_SOURCE)
+    found: dict[str, Any] = page.evaluate(
+        "(without) => axe.run({include: ['html'], exclude: without ? [without] : []}, {resultTypes: ['violations']})",
+        without,
+    )
+    return [
+        f"{violation['id']} ({violation['impact']}): {node['html'][:300]}"
+        for violation in found["violations"]
+        for node in violation["nodes"]
+    ]
