@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import statistics
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
@@ -162,28 +164,38 @@ def bench_queries(environment: BenchEnvironment, queries: Mapping[str, str], goa
 #: Searches among many customers by name, and their goals; usernames have a word and a number.
 _SEARCHES: Final = {
     '{username: {iStartsWith: "RESPLENDENT12"}}': "≤ 10 ms",
-    '{username: {iStartsWith: "Res"}}': "< 1 s",
+    '{username: {iStartsWith: "Res"}}': "≤ 10 ms",
     '{username: {iContains: "LENDENT12"}}': "< 1 s",
     '{OR: [{username: {iStartsWith: "RES"}}, {dealCount: {gte: 20}}], NOT: {gemCount: {lt: 3}}}': "< 1 s",
 }
 
 
 def bench_searches(environment: BenchEnvironment) -> None:
-    """Measure the first page of customers that meet conditions."""
+    """Measure the database time of the first page of customers that meet conditions."""
     environment.activate("many names")
     customers = environment.data("{currentUpload {customerCount}}")["currentUpload"]["customerCount"]
     page = "{customers%s {nodes {username spentMoney dealCount} pageInfo {hasNextPage endCursor}}}"
     for condition, goal in _SEARCHES.items():
         query = page % f"(filter: {condition})"
         baseline, result = interleaved_medians(
-            median_of(lambda: environment.data(page % "")),
-            median_of(lambda query=query: environment.data(query)),  # type: ignore[misc]
+            median_database_seconds(environment, page % ""), median_database_seconds(environment, query)
         )
         assert environment.data(query)["customers"]["nodes"]
         print_row(
-            f"first page of {customers:,} customers with `{condition}`, uncached", ms(result),
+            f"database time of the first page of {customers:,} customers with `{condition}`", ms(result),
             f"without a filter: {ms(baseline)}", f"{result / baseline:.1f}×", goal,
         )  # fmt: skip
+
+
+def median_database_seconds(environment: BenchEnvironment, query: str, times: int = 10) -> Callable[[], float]:
+    """Return a function that returns the median time of the statements of a query, from ``Server-Timing``."""
+
+    def database_seconds() -> float:
+        match = re.search(r"db;dur=([0-9.]+)", environment.post(query, {}).headers["Server-Timing"])
+        assert match is not None
+        return float(match[1]) / 1000
+
+    return lambda: statistics.median(database_seconds() for _ in range(times))
 
 
 #: Every second customer of the base has other totals in the head.
