@@ -246,6 +246,18 @@ def test_names_of_other_uploads_are_not_read(child_rows: str) -> None:
     assert 0 < rows_read("gem") - before < 6_000
 
 
+@pytest.mark.parametrize(
+    "rows", ['gems(filter: {boughtBy: {contains: "c"}})', 'customers(filter: {boughtGem: {contains: "gem"}})']
+)
+@pytest.mark.django_db
+def test_conditions_on_purchases_read_those_of_one_upload(rows: str) -> None:
+    load(*(deal(f"c{number % 1_000}", f"gem {number // 1_000}") for number in range(50_000)))
+    load(*(deal(f"c{number}", f"gem {number % 20}") for number in range(1_000)))
+    before = rows_read("purchase")
+    assert data("{" + rows + " {totalCount nodes {id}}}")
+    assert 0 < rows_read("purchase") - before < 3_000
+
+
 @pytest.mark.django_db
 def test_filtered_deals_of_a_customer_are_not_read_in_the_order_of_the_file() -> None:
     """If no deal matches, a scan in that order reads the deals of all customers; the planner prefers it in large files

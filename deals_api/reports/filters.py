@@ -202,6 +202,9 @@ class DateFilter(_Comparisons):
 
 #: Names for which purchases are looked up one by one; for more, all purchases of a row are read.
 _MAX_PURCHASE_LOOKUPS: Final = 10
+#: Of an upload with more purchases, PostgreSQL may read those of all uploads. It hashes the customers or gems of fewer
+#: purchases; it could not hash those of many.
+_MAX_HASHED_PURCHASES: Final = 50_000
 
 
 class _Combinable(Protocol):
@@ -305,9 +308,13 @@ def _has_purchase(
         return NOTHING
     are_few = selected.count <= _MAX_PURCHASE_LOOKUPS
     names_condition = selected.condition if are_few else in_subquery(table.column, table.select(upload, condition))
-    purchases = Purchase.objects.filter(names_condition, **{own_column: OuterRef("pk")})
+    if are_few or upload.purchase_count is None or upload.purchase_count > _MAX_HASHED_PURCHASES:
+        has_purchase = Q(Exists(Purchase.objects.filter(names_condition, **{own_column: OuterRef("pk")})))
+    else:
+        purchases = Purchase.objects.in_pk_range(upload).filter(names_condition)
+        has_purchase = Q(pk__in=purchases.values(own_column))
     return Condition(
-        Q(Exists(purchases)),
+        has_purchase,
         purchase_lookups=selected.count if are_few else 1,
         purchase_scans=int(not are_few),
         subqueries=NameScan() if are_few else scan,
