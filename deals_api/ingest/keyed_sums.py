@@ -13,9 +13,9 @@ from deals_api.ingest.numpy_setup import np
 #: Deals that are summed in one step; at least twice as many as there are keys in memory.
 _MIN_STEP: Final = 16_384
 #: Keys in memory; sums of more keys are written to a temporary file.
-_MAX_KEYS: Final = 65_536
+_MAX_KEYS: Final = 32_768
 #: Rows in memory during the merge, and the fewest of one run: more than the keys that a conversion makes equal.
-_MERGED_ROWS: Final = 8_192
+_MERGED_ROWS: Final = 16_384
 _MIN_RUN_ROWS: Final = 64
 
 #: Keys, deals, pieces, hundredths, hundredths of the smallest and of the largest deal.
