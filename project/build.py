@@ -12,7 +12,7 @@ def build_digest(base: Path) -> str:
         path
         for package in ("project", "deals_api", "graphql_schema")
         for path in (base / package).rglob("*")
-        if path.suffix in (".py", ".graphql", ".json", ".html", ".js", ".css", ".svg")
+        if path.suffix in (".py", ".graphql", ".json", ".html", ".js", ".css", ".svg", ".csv")
     )
     digest = hashlib.sha256()
     for path in [*sources, base / "requirements.txt"]:

@@ -1,79 +1,180 @@
-// The upload history, with activation of older uploads and links to compare them.
+// The upload history: who uploaded what, why a file was rejected, links to versions and their differences, and a
+// button that makes a retained version current.
 
-import { byId, element, show } from "./dom.js";
-import { eventTime, formatNumber } from "./formats.js";
+import { byId, edited, element, redraw } from "./dom.js";
+import { describeError } from "./errors.js";
+import { eventTime, formatEventTime } from "./formats.js";
 import { mutate, query } from "./graphql_client.js";
 import { messages } from "./i18n.js";
 import { stateLink } from "./navigation.js";
 import { MAKE_CURRENT, UPLOADS } from "./operations.js";
+import { update } from "./state.js";
 
-const MISSING = "—";
+const NO_NAME = "—";
 
-/** Return the elements of the history, newest upload first. `onChange` is called after another upload became current. */
-export async function uploadHistory(onChange) {
-  const body = element("tbody");
-  const headers = [
-    headerCell(messages.file),
-    headerCell(messages.uploadedAt),
-    headerCell(messages.uploadedBy, "uploader"),
-    headerCell(messages.state),
-    headerCell(messages.deals, "numeric"),
-    headerCell(messages.actions),
-  ];
-  const table = element("table", {}, element("thead", {}, element("tr", {}, ...headers)), body);
-  const box = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": messages.history }, table);
-  const moreButton = element("button", { type: "button", onclick: () => showErrors(loadMore) }, messages.more);
-  let after = null;
-  let hasUploaders = false; // only requests with a valid token receive the uploaders
-  async function loadMore() {
-    const { nodes, pageInfo } = (await query(UPLOADS, { after })).uploads;
-    body.append(...nodes.map((upload) => uploadRow(upload, onChange)));
-    hasUploaders ||= nodes.some((upload) => upload.uploadedBy);
-    for (const cell of table.querySelectorAll(".uploader")) cell.hidden = !hasUploaders;
-    after = pageInfo.endCursor;
-    moreButton.hidden = !pageInfo.hasNextPage;
-  }
-  await loadMore();
-  return [box, moreButton];
+let pages = 1; // pages of the list that are shown
+let reading = 0; // number of the latest reading; the results of earlier ones are dropped
+let onActivated; // called after another version became current
+let uploads = [];
+let hasMore = false;
+
+/** `activated()` is called after this page has made another version current. */
+export function startHistory(activated) {
+  onActivated = activated;
 }
 
-const headerCell = (text, className = null) => element("th", { scope: "col", class: className }, text);
-
-function uploadRow(upload, onChange) {
-  const actions = element("td", { class: "actions" });
-  if (upload.state === "LOADED" && !upload.isCurrent) {
-    const activate = () => makeCurrent(upload, onChange);
-    actions.append(element("button", { type: "button", onclick: activate }, messages.makeCurrent));
-    actions.append(stateLink({ base: upload.id, upload: "" }, "comparison-card", messages.compare));
+/** Read the pages of the history that are shown, and draw them. */
+export async function readHistory() {
+  reading += 1;
+  const own = reading;
+  try {
+    const nodes = [];
+    let pageInfo = { endCursor: null, hasNextPage: true };
+    for (let page = 0; page < pages && pageInfo.hasNextPage; page += 1) {
+      const connection = (await query(UPLOADS, { after: pageInfo.endCursor })).uploads;
+      nodes.push(...connection.nodes);
+      pageInfo = connection.pageInfo;
+    }
+    if (own !== reading) return;
+    [uploads, hasMore] = [nodes, pageInfo.hasNextPage];
+    drawHistory();
+  } catch (error) {
+    if (own === reading) redraw("history-message", describeError(error));
   }
-  const state = upload.isCurrent ? element("strong", {}, messages.isCurrent) : messages.states[upload.state];
-  return element(
-    "tr",
-    { class: upload.isCurrent ? "current" : null },
-    element("th", { scope: "row" }, upload.fileName || MISSING),
-    element("td", {}, eventTime(upload.arrivedAt)),
-    element("td", { class: "uploader" }, upload.uploadedBy),
-    element("td", { title: upload.error || null }, state),
-    element("td", { class: "numeric" }, formatNumber(upload.dealCount)),
-    actions,
+}
+
+/** Draw the history in the current language. */
+export function drawHistory() {
+  byId("history-card").hidden = uploads.length === 0;
+  const showMore = () => {
+    pages += 1;
+    readHistory();
+  };
+  redraw(
+    "uploads",
+    element("ol", { class: "uploads" }, ...uploads.map(uploadItem)),
+    hasMore ? element("button", { type: "button", onclick: showMore }, messages.more) : null,
+    comparisonForm(uploads.filter(isRetained)),
   );
 }
 
-/** Run an action and show its error, and the token form if the service requires a token. */
-async function showErrors(action) {
-  try {
-    await action();
-  } catch (error) {
-    show("history-message", error.message);
-    if (error.code === "token_required") byId("token").hidden = false;
+const isRetained = ({ state }) => state === "LOADED";
+const nameOf = ({ fileName }) => fileName || NO_NAME;
+
+function uploadItem(upload) {
+  const { state, isCurrent, uploadedBy, error } = upload;
+  const details = [eventTime(upload.arrivedAt), uploadedBy ? ` ${messages.uploadedBy(uploadedBy)}` : null];
+  const className = isCurrent ? "current" : state.toLowerCase();
+  return element(
+    "li",
+    { key: upload.id, class: className },
+    element(
+      "div",
+      {},
+      element("strong", { class: "file" }, nameOf(upload)),
+      " ",
+      element("span", { class: "state" }, isCurrent ? messages.isCurrent : messages.states[state]),
+      element("p", { class: "status" }, ...details, Number(upload.dealCount) ? ` · ${messages.counts(upload)}` : null),
+      error ? reasonElement(error) : null,
+    ),
+    isRetained(upload) ? element("div", { class: "actions" }, ...actions(upload)) : null,
+  );
+}
+
+/** Messages of the service are in English. */
+const reasonElement = (error) =>
+  element("details", {}, element("summary", {}, messages.whyRejected), element("p", { lang: "en" }, error));
+
+function actions(upload) {
+  if (upload.isCurrent) return [stateLink({ upload: "", base: "" }, "clients-card", messages.showVersion)];
+  return [
+    stateLink({ upload: upload.id, base: "" }, "clients-card", messages.showVersion),
+    stateLink({ base: upload.id, upload: "" }, "comparison-card", messages.compare),
+    element("button", { type: "button", onclick: () => askToMakeCurrent(upload) }, messages.makeCurrent),
+  ];
+}
+
+// Comparison of any two versions
+
+/** The current version can be compared with another one by its link. */
+function comparisonForm(versions) {
+  if (versions.length < 3) return null;
+  const selection = (id, label, selected) =>
+    element(
+      "label",
+      {},
+      element("span", {}, label),
+      element(
+        "select",
+        { id, onchange: ({ target }) => edited.add(target) },
+        ...versions.map((version) =>
+          element("option", { value: version.id, key: version.id, selected: version === selected }, `${nameOf(version)}, ${formatEventTime(version.arrivedAt)}`),
+        ),
+      ),
+    );
+  const compare = (event) => {
+    event.preventDefault();
+    const head = byId("compared-head").value;
+    const isCurrent = uploads.some(({ id, isCurrent }) => isCurrent && id === head);
+    update({ base: byId("compared-base").value, upload: isCurrent ? "" : head }, { target: "comparison-card" });
+  };
+  return element(
+    "form",
+    { class: "filters", onsubmit: compare, "aria-label": messages.compareTwo },
+    selection("compared-base", messages.olderVersion, versions.at(-1)),
+    selection("compared-head", messages.newerVersion, versions[0]),
+    element("button", {}, messages.showComparison),
+  );
+}
+
+// Making a version current
+
+async function askToMakeCurrent(upload) {
+  const previous = uploads.find(({ isCurrent }) => isCurrent);
+  if (await confirm(messages.confirmCurrent(nameOf(upload)), messages.confirmCurrentHint(messages.counts(upload)))) {
+    await makeCurrent(upload, previous);
   }
 }
 
-async function makeCurrent(upload, onChange) {
-  await showErrors(async () => {
-    const result = (await mutate(MAKE_CURRENT, { id: upload.id })).activateUpload;
-    const activated = result.__typename === "UploadActivated";
-    show("history-message", activated ? messages.madeCurrent(upload.fileName) : result.message);
+/** Ask in a dialog; resolves to whether the reader agrees. */
+function confirm(question, hint) {
+  const dialog = element(
+    "dialog",
+    { "aria-labelledby": "question" },
+    element("h2", { id: "question" }, question),
+    element("p", {}, hint),
+    element(
+      "form",
+      { method: "dialog" },
+      element("button", { value: "yes", class: "primary" }, messages.makeCurrent),
+      element("button", { value: "" }, messages.cancel),
+    ),
+  );
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.onclose = () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes");
+    };
   });
-  await onChange();
+}
+
+/** Make a version current, and offer to make the previous one current again. */
+async function makeCurrent(upload, previous) {
+  try {
+    const result = (await mutate(MAKE_CURRENT, { id: upload.id })).activateUpload;
+    if (result.__typename !== "UploadActivated") throw Object.assign(new Error(result.message), { code: "upload_not_retained" });
+    const undo = () => makeCurrent(previous, null);
+    redraw(
+      "history-message",
+      messages.madeCurrent(nameOf(upload)),
+      " ",
+      previous ? element("button", { type: "button", onclick: undo }, messages.undo) : null,
+    );
+  } catch (error) {
+    redraw("history-message", describeError(error));
+  }
+  byId("history-message").focus(); // the button that was pressed disappears
+  await onActivated();
 }

@@ -5,6 +5,7 @@
 // drawn again. A new card needs an element in page.html, an operation in operations.js, and a line in CARDS. Texts are
 // in messages_*.js, formats in formats.js.
 
+import { announce, drawAnnouncement } from "./announcement.js";
 import { drawCards, forgetCards, prime, startCards } from "./cards.js";
 import { monthsCard, moneyByGemCard } from "./charts.js";
 import { changedCustomersTable, changedGemsTable, comparisonCard, versionsCard } from "./comparison.js";
@@ -13,14 +14,14 @@ import { byId, element, redraw, show, storageKey } from "./dom.js";
 import { describeError } from "./errors.js";
 import { dealControls, FACETS } from "./facets.js";
 import { query, token } from "./graphql_client.js";
-import { uploadHistory } from "./history.js";
+import { drawHistory, readHistory, startHistory } from "./history.js";
 import { LANGUAGES, language, messages, setLanguage } from "./i18n.js";
 import { reveal, startNavigation, stateLink } from "./navigation.js";
 import { CURRENT, SHOWN } from "./operations.js";
 import { clientsCard, uploadFacts, uploadName } from "./overview.js";
 import { copyButton } from "./share.js";
-import { getState, startState, subscribe } from "./state.js";
-import { upload } from "./upload.js";
+import { getState, startState, subscribe, update } from "./state.js";
+import { isUploading, retryUpload, startUploads, translateUploads } from "./uploads.js";
 
 /** Interval between checks for a new upload. Most responses are 304, without a body. */
 const REFRESH_MS = 3000;
@@ -52,17 +53,37 @@ async function readUpload(id) {
   return read.shown;
 }
 
-/** Read the shown upload, and draw the page if it has changed. */
-export async function refresh() {
+/** Read the shown upload, and draw the page if it has changed. A check announces the upload of another client instead. */
+async function refresh({ isCheck = false } = {}) {
   const id = getState().upload;
   try {
     const next = await readUpload(id);
     if (id !== getState().upload) return;
     byId("connection-error").hidden = true;
-    if (shown === undefined || next?.id !== shown?.id || next?.isCurrent !== shown?.isCurrent) await showUpload(next);
+    const isNew = shown === undefined || next?.id !== shown?.id;
+    if (isNew && isCheck && shown && next && !id) announceUpload(next);
+    else {
+      announce(null);
+      if (isNew || next?.isCurrent !== shown?.isCurrent) await showUpload(next);
+    }
   } catch (error) {
     showError(error);
   }
+}
+
+/** Announce an upload that became current, and keep the reader's place. */
+function announceUpload(next) {
+  if (isUploading() || !announce(next, () => refresh())) return; // the page shows its own upload when it has ended
+  shown = { ...shown, isCurrent: false };
+  draw();
+  readHistory();
+}
+
+/** Show the current upload after this page has changed it. */
+async function showCurrent() {
+  if (getState().upload) update({ upload: "" }); // its listener reads the upload
+  else await refresh();
+  await readHistory();
 }
 
 function showError(error) {
@@ -82,7 +103,7 @@ async function showUpload(next) {
   if (next) prime(clientsCard, { topClients: next.topClients });
   draw();
   if (isFirst && location.hash) reveal(location.hash.slice(1));
-  await drawHistory();
+  await readHistory();
 }
 
 /** Draw everything that depends on the state, the shown upload or the language. */
@@ -94,14 +115,6 @@ function draw() {
   drawCards();
 }
 
-async function drawHistory() {
-  try {
-    show("uploads", ...(await uploadHistory(refresh)));
-  } catch (error) {
-    show("uploads", element("p", { class: "bad" }, describeError(error)));
-  }
-}
-
 function readAgain() {
   shown = undefined;
   forgetCards();
@@ -109,7 +122,7 @@ function readAgain() {
 }
 
 async function refreshRepeatedly() {
-  if (!document.hidden) await refresh();
+  if (!document.hidden) await refresh({ isCheck: true });
   setTimeout(refreshRepeatedly, REFRESH_MS);
 }
 
@@ -132,34 +145,6 @@ async function printAll() {
   print();
 }
 
-async function handleFile(file) {
-  if (!file) return;
-  const outcome = await upload(file);
-  if (outcome === "token_required") byId("token").hidden = false;
-  await refresh();
-  if (outcome === "rejected") await drawHistory(); // the history includes rejected uploads
-}
-
-function prepareDropZone() {
-  const zone = byId("drop");
-  const field = byId("file");
-  field.addEventListener("change", async () => {
-    await handleFile(field.files[0]);
-    field.value = ""; // otherwise, choosing the same file again would not fire a change event
-  });
-  for (const kind of ["dragenter", "dragover"]) {
-    zone.addEventListener(kind, (event) => {
-      event.preventDefault();
-      zone.classList.add("over");
-    });
-  }
-  for (const kind of ["dragleave", "drop"]) zone.addEventListener(kind, () => zone.classList.remove("over"));
-  zone.addEventListener("drop", (event) => {
-    event.preventDefault();
-    handleFile(event.dataTransfer.files[0]);
-  });
-}
-
 function prepareLanguage() {
   const select = byId("language");
   select.append(...Object.entries(LANGUAGES).map(([code, name]) => element("option", { value: code }, name)));
@@ -167,9 +152,10 @@ function prepareLanguage() {
   select.addEventListener("change", async () => {
     setLanguage(select.value);
     translatePage();
-    show("result");
+    translateUploads();
+    drawAnnouncement();
     draw();
-    await drawHistory();
+    drawHistory();
   });
 }
 
@@ -191,6 +177,7 @@ function prepareTokenForm() {
     token.set(byId("token-value").value);
     form.hidden = true;
     await readAgain();
+    retryUpload();
   });
 }
 
@@ -204,6 +191,7 @@ subscribe(async (state, previous) => {
 translatePage();
 prepareLanguage();
 prepareTheme();
-prepareDropZone();
+startHistory(showCurrent);
+startUploads((hasChanged) => (hasChanged ? showCurrent() : readHistory()));
 prepareTokenForm();
 refreshRepeatedly();

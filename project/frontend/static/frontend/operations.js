@@ -125,11 +125,20 @@ export const CHANGED_GEMS = `query ChangedGems($base: ID!, $head: ID, $first: In
   }
 }`;
 
+export const CURRENT_ID = `query CurrentId {
+  currentUpload { id }
+}`;
+
 export const UPLOADS = `query Uploads($after: String) {
   uploads(first: 20, after: $after) {
     nodes { id fileName arrivedAt uploadedBy state isCurrent dealCount customerCount gemCount error }
     pageInfo { hasNextPage endCursor }
   }
+}`;
+
+// The progress of files that are being loaded.
+export const LOADS = `query Loads {
+  uploads(first: 10) { nodes { fileName size state rowsRead bytesRead } }
 }`;
 
 export const MAKE_CURRENT = `mutation MakeCurrent($id: ID!) {

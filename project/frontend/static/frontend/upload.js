@@ -1,85 +1,138 @@
-// Upload a file over REST, show its progress, and show the result or the list of errors.
+// Upload a file over REST, follow its load, and return the outcome.
 
-import { element, show } from "./dom.js";
-import { formatNumber } from "./formats.js";
-import { token } from "./graphql_client.js";
-import { messages } from "./i18n.js";
+import { query, token } from "./graphql_client.js";
+import { CURRENT_ID, LOADS } from "./operations.js";
 
-/** Default of MAX_PROBLEMS: a list of this length may be truncated. */
-const MAX_PROBLEMS = 100;
+/** Larger files are loaded by a worker, if the service has one, so that their load can be cancelled. */
+const ASYNC_BYTES = 2 ** 20;
+const POLL_MS = 1000;
+/** Failed requests in a row after which a load is no longer followed. */
+const MAX_FAILURES = 10;
+const UNFINISHED = ["queued", "loading"];
+
+const pause = () => new Promise((resolve) => setTimeout(resolve, POLL_MS));
 
 /**
- * Send the file. `onProgress` receives the fraction sent, from 0 to 1.
- * Resolves to {status, body, retryAfter}; without a response, the status is 0 and the body null.
+ * Upload a file, or only check it.
+ *
+ * `onProgress` is called with {sent: fraction} while the file is sent, then with {} or {rows, fraction, seconds}: deals
+ * read, fraction of the file read, and estimated time left. `signal` cancels the upload.
+ *
+ * Resolves to {outcome, body, retryAfter}, where the outcome is
+ * - "accepted", "unchanged" if the file was current already, "checked", or "rejected"
+ * - "unauthorized", "unreachable", or "interrupted" if the service stopped during the load
+ * - "cancelled", or "left" if the service has the whole file and goes on to load it
  */
-function send(file, onProgress) {
-  return new Promise((resolve) => {
-    const request = new XMLHttpRequest(); // fetch reports no upload progress
-    request.open("POST", new URL("api/upload/", document.baseURI));
-    for (const [name, value] of Object.entries(token.headers())) request.setRequestHeader(name, value);
-    request.setRequestHeader("Accept", "application/json");
+export async function upload(file, { isDryRun, signal, onProgress }) {
+  const before = isDryRun ? null : await currentId();
+  const transfer = new Transfer(file, isDryRun, onProgress);
+  signal.addEventListener("abort", () => transfer.abort());
+  const response = await transfer.send();
+  if (response.status === 202) return follow(new URL(response.location, document.baseURI), signal, onProgress);
+  if (!response.status && signal.aborted) return { outcome: transfer.isSent && !isDryRun ? "left" : "cancelled" };
+  if (response.status === 200 && !isDryRun) {
+    return { ...response, outcome: before && before === (await currentId()) ? "unchanged" : "accepted" };
+  }
+  return { ...response, outcome: outcomeOf(response) };
+}
+
+function outcomeOf({ status, body }) {
+  if (status === 200) return "checked";
+  if (status === 401) return "unauthorized";
+  return body ? "rejected" : "unreachable";
+}
+
+async function currentId() {
+  try {
+    return (await query(CURRENT_ID)).currentUpload?.id;
+  } catch {
+    return null; // the upload reports the error
+  }
+}
+
+class Transfer {
+  constructor(file, isDryRun, onProgress) {
+    Object.assign(this, { file, isDryRun, onProgress, isSent: false, isOver: false });
+    this.request = new XMLHttpRequest(); // fetch reports no upload progress
+  }
+
+  /** Resolves to {status, body, location, retryAfter}; without a response, the status is 0 and the body null. */
+  send() {
+    const { request, file } = this;
+    request.open("POST", new URL(`api/upload/${this.isDryRun ? "?dry_run=1" : ""}`, document.baseURI));
+    const prefer = file.size > ASYNC_BYTES ? "return=representation, respond-async" : "return=representation";
+    const headers = { ...token.headers(), Accept: "application/json", Prefer: prefer };
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.responseType = "json";
-    request.upload.onprogress = ({ loaded, total }) => onProgress(total ? loaded / total : 1);
-    request.upload.onload = () => onProgress(1);
-    request.onloadend = () =>
-      resolve({ status: request.status, body: request.response, retryAfter: request.getResponseHeader("Retry-After") });
+    request.upload.onprogress = ({ loaded, total }) => loaded < total && this.onProgress({ sent: loaded / total });
+    request.upload.onload = () => this.watch();
     const form = new FormData();
     form.append("deals", file);
     request.send(form);
-  });
-}
-
-/** Upload a file and show its outcome in #result. Resolves to "accepted", "rejected" or "token_required". */
-export async function upload(file) {
-  const bar = element("progress", { max: "1", value: "0", "aria-label": file.name });
-  const status = element("p", {}, messages.uploading(0));
-  show("result", status, bar);
-  const response = await send(file, (fraction) => {
-    bar.value = fraction;
-    status.textContent = fraction < 1 ? messages.uploading(Math.floor(100 * fraction)) : messages.processing;
-    if (fraction === 1) bar.removeAttribute("value"); // the processing time is unknown
-  });
-  if (response.status === 200) {
-    show("result", element("p", { class: "good" }, messages.accepted(file.name)));
-    return "accepted";
+    return new Promise((resolve) => {
+      request.onloadend = () => {
+        this.isOver = true;
+        resolve({
+          status: request.status,
+          body: request.response,
+          location: request.getResponseHeader("Location"),
+          retryAfter: request.getResponseHeader("Retry-After"),
+        });
+      };
+    });
   }
-  if (response.status === 401) {
-    show("result");
-    return "token_required";
+
+  abort() {
+    this.request.abort();
   }
-  show("result", ...errorElements(file, response));
-  return "rejected";
+
+  /** Report the progress of a synchronous load, which the upload history contains. */
+  async watch() {
+    this.isSent = true;
+    this.onProgress({});
+    const start = performance.now();
+    for (;;) {
+      await pause();
+      if (this.isOver || this.isDryRun) return;
+      const load = await query(LOADS).then(({ uploads }) => uploads.nodes.find((node) => this.isLoadOf(node)), () => null);
+      if (load && !this.isOver) this.onProgress(progress(load.rowsRead, load.bytesRead, load.size, start));
+    }
+  }
+
+  isLoadOf({ state, fileName, size }) {
+    return state === "LOADING" && fileName === this.file.name && size === this.file.size;
+  }
 }
 
-function errorElements(file, { status, body, retryAfter }) {
-  if (!status || !body) return [element("p", { class: "bad" }, messages.noResponse)];
-  const title = status === 429 ? messages.rateLimited(retryAfter) : messages.rejected(file.name);
-  const problems = body.Errors ? problemElements(body.Errors) : [];
-  return [element("p", { class: "bad" }, title), element("p", {}, body.Desc), ...problems];
+function progress(rows, bytesRead, size, start) {
+  if (!bytesRead) return {};
+  const elapsed = (performance.now() - start) / 1000;
+  return { rows, fraction: bytesRead / size, seconds: (elapsed * (size - bytesRead)) / bytesRead };
 }
 
-function problemElements(problems) {
-  const headers = [
-    element("th", { scope: "col", class: "numeric" }, messages.line),
-    ...[messages.column, messages.value, messages.reason].map((text) => element("th", { scope: "col" }, text)),
-  ];
-  const rows = problems.map(({ line, column, value, reason }) =>
-    element(
-      "tr",
-      {},
-      element("th", { scope: "row", class: "numeric" }, formatNumber(line)),
-      element("td", {}, column ?? messages.wholeLine),
-      element("td", {}, element("code", {}, value)),
-      element("td", {}, reason),
-    ),
-  );
-  const table = element(
-    "table",
-    { id: "problems" },
-    element("caption", {}, messages.problems),
-    element("thead", {}, element("tr", {}, ...headers)),
-    element("tbody", {}, ...rows),
-  );
-  const box = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": messages.problems }, table);
-  return problems.length >= MAX_PROBLEMS ? [element("p", {}, messages.onlyFirst(problems.length)), box] : [box];
+/** Follow an asynchronous load by its status resource. */
+async function follow(url, signal, onProgress) {
+  const request = (method) => fetch(url, { method, headers: { ...token.headers(), Accept: "application/json" } });
+  let start;
+  for (let failures = 0; failures < MAX_FAILURES; ) {
+    try {
+      if (signal.aborted) await request("DELETE");
+      const response = await request("GET");
+      const body = await response.json();
+      failures = 0;
+      if (!UNFINISHED.includes(body.State)) return { body, outcome: outcomeOfLoad(body) };
+      if (body.State === "loading") start ??= performance.now();
+      onProgress(body.State === "queued" ? { isQueued: true } : progress(body.RowsRead, body.BytesRead, body.TotalBytes, start));
+    } catch {
+      failures += 1;
+    }
+    await pause();
+  }
+  return { outcome: "unreachable" };
+}
+
+function outcomeOfLoad({ Status, State }) {
+  if (State === "cancelled") return "cancelled";
+  if (State === "interrupted") return "interrupted";
+  return Status === "OK" ? "accepted" : "rejected";
 }
