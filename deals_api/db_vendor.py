@@ -20,6 +20,7 @@ from django.db import (
     OperationalError,
     ProgrammingError,
     connection,
+    connections,
 )
 from django.db.models import Func, Model, QuerySet, TextField
 from django.db.models.functions import StrIndex
@@ -108,7 +109,7 @@ def read_pks(ordered: QuerySet[Any]) -> array[int]:
         sql, parameters = ordered.values("pk").query.sql_with_params()
     except EmptyResultSet:
         return array("q")
-    with connection.cursor() as cursor:
+    with connections[ordered.db].cursor() as cursor:
         cursor.execute(
             "SELECT string_agg(int8send(pk), '' ORDER BY position)"  # noqa: S608
             f" FROM unnest(ARRAY({sql})) WITH ORDINALITY AS ordered (pk, position)",
@@ -152,8 +153,8 @@ def describe_error(error: Error) -> str:
 
 
 @contextlib.contextmanager
-def memory_for_groups() -> Iterator[None]:
-    """Let PostgreSQL keep groups in memory.
+def memory_for_groups(alias: str) -> Iterator[None]:
+    """Let PostgreSQL keep groups in memory in statements on this connection.
 
     Its planner expects a group of each day for nearly every deal. With the default of 4 MB, it sorts all deals on the
     disk. The setting is sent with each statement and ends with the transaction.
@@ -165,7 +166,7 @@ def memory_for_groups() -> Iterator[None]:
     def execute(run: Callable[..., Any], sql: str, *arguments: Any) -> Any:
         return run(f"SET LOCAL work_mem = '{_GROUPS_MEMORY}'; {sql}", *arguments)
 
-    with connection.execute_wrapper(execute):
+    with connections[alias].execute_wrapper(execute):
         yield
 
 

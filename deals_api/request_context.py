@@ -14,6 +14,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 UploadOutcome = Literal["loaded", "duplicate", "refused", "checked"]
+#: ``incomplete``: the database lacked the snapshot.
+SnapshotReadResult = Literal["complete", "incomplete", "failed"]
 
 
 class RequestContext:
@@ -28,6 +30,7 @@ class RequestContext:
         "operation",
         "query_count",
         "request_id",
+        "snapshot_reads",
         "stored_deals",
         "upload_outcome",
         "user",
@@ -47,6 +50,8 @@ class RequestContext:
         self.error_code = ""
         self.query_count = 0
         self.database_seconds = 0.0
+        #: The database and the result of each read of a snapshot, if there are replicas.
+        self.snapshot_reads: list[tuple[str, SnapshotReadResult]] = []
         self.upload_outcome: UploadOutcome | Literal[""] = ""
         self.stored_deals = 0
         #: The holder of the API token, or the username of the administrator.

@@ -263,16 +263,13 @@ POSTGRES_OPTIONS = {
     "keepalives_idle": 20, "keepalives_interval": 5, "keepalives_count": 2,
     "tcp_user_timeout": 20_000,
 }  # fmt: skip
+#: The service repeats a read on the primary if a replica fails, so it waits for replicas as briefly as libpq allows.
+REPLICA_OPTIONS = {**POSTGRES_OPTIONS, "target_session_attrs": "any", "connect_timeout": 2}
 
 
 def database(url: str) -> dict[str, Any]:
     """Return the entry of DATABASES for a ``DATABASE_URL``."""
-    try:
-        entry = _parse_database_url(url)
-    except (ValueError, dj_database_url.UnknownSchemeError) as error:
-        raise ImproperlyConfigured(f"DATABASE_URL is invalid: {error}") from None
-    if "%00" in url:
-        raise ImproperlyConfigured("DATABASE_URL must not contain %00")
+    entry = _parse_database_url("DATABASE_URL", url)
     options = entry.get("OPTIONS", {})
     if entry["ENGINE"].endswith("sqlite3"):
         if entry.get("HOST"):
@@ -289,14 +286,7 @@ def database(url: str) -> dict[str, Any]:
             **options,
         }
     elif entry["ENGINE"].endswith("postgresql"):
-        if not (entry["NAME"] or options.get("service")):
-            raise ImproperlyConfigured("DATABASE_URL must name a database: postgres://user:password@host:port/name")
-        try:
-            make_dsn(**options)
-        except psycopg2.ProgrammingError as error:
-            raise ImproperlyConfigured(f"DATABASE_URL is invalid: {error}") from None
-        entry["ENGINE"] = "deals_api.postgresql"
-        entry["OPTIONS"] = {**POSTGRES_OPTIONS, **options}
+        _complete_postgres_entry("DATABASE_URL", entry, POSTGRES_OPTIONS)
         if entry["OPTIONS"]["target_session_attrs"] not in ("read-write", "primary"):
             raise ImproperlyConfigured("DATABASE_URL must have target_session_attrs=read-write, which is the default")
     else:
@@ -304,7 +294,47 @@ def database(url: str) -> dict[str, Any]:
     return entry
 
 
-def _parse_database_url(url: str) -> dict[str, Any]:
+def replica_databases(urls: str) -> dict[str, dict[str, Any]]:
+    """Return the entries of DATABASES for ``DATABASE_REPLICA_URLS``, separated by commas or whitespace.
+
+    A comma within a URL separates its hosts.
+    """
+    variable, entries = "DATABASE_REPLICA_URLS", {}
+    for number, url in enumerate(filter(None, re.split(r"[\s,]+(?=\w+://)|[\s,]+\Z", urls.strip())), start=1):
+        entry = _parse_database_url(variable, url)
+        if not all(each["ENGINE"].endswith("postgresql") for each in (entry, DATABASES["default"])):
+            raise ImproperlyConfigured(f"{variable} and DATABASE_URL must begin with postgres://")
+        if re.search(r"\s|//.*/[^?]*,", url):
+            raise ImproperlyConfigured(f"{variable} must be URLs, separated by commas or whitespace")
+        _complete_postgres_entry(variable, entry, REPLICA_OPTIONS)
+        entries[f"replica{number}"] = entry | {"TEST": {"MIRROR": "default"}}
+    return entries
+
+
+def _complete_postgres_entry(variable: str, entry: dict[str, Any], defaults: dict[str, Any]) -> None:
+    options = entry.get("OPTIONS", {})
+    if not (entry["NAME"] or options.get("service")):
+        raise ImproperlyConfigured(f"{variable} must name a database: postgres://user:password@host:port/name")
+    try:
+        make_dsn(**options)
+    except psycopg2.ProgrammingError as error:
+        raise ImproperlyConfigured(f"{variable} is invalid: {error}") from None
+    entry["ENGINE"] = "deals_api.postgresql"
+    entry["OPTIONS"] = {**defaults, **options}
+
+
+def _parse_database_url(variable: str, url: str) -> dict[str, Any]:
+    """Return the entry of DATABASES for a URL in an environment variable, without the defaults of the service."""
+    try:
+        entry = _parse_hosts(url)
+    except (ValueError, dj_database_url.UnknownSchemeError) as error:
+        raise ImproperlyConfigured(f"{variable} is invalid: {error}") from None
+    if "%00" in url:
+        raise ImproperlyConfigured(f"{variable} must not contain %00")
+    return entry
+
+
+def _parse_hosts(url: str) -> dict[str, Any]:
     """Parse a URL with one host, or with several of PostgreSQL: ``host1:5432,host2``.
 
     Raises: ValueError, UnknownSchemeError.
@@ -333,6 +363,10 @@ def _parse_database_url(url: str) -> dict[str, Any]:
 
 
 DATABASES = {"default": database(os.environ.get("DATABASE_URL") or f"sqlite:///{BASE_DIR / 'deals.sqlite3'}")}
+DATABASES |= replica_databases(os.environ.get("DATABASE_REPLICA_URLS", ""))
+REPLICAS = [alias for alias in DATABASES if alias != "default"]
+if REPLICAS:
+    DATABASE_ROUTERS = ["deals_api.snapshots.replicas.Router"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 

@@ -144,10 +144,10 @@ def postgres(*options: str) -> contextlib.AbstractContextManager[tuple[Service, 
     return _postgres(["initdb", "-U", "deals", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"], options)
 
 
-def standby(primary: Service) -> contextlib.AbstractContextManager[tuple[Service, str]]:
+def standby(primary: Service, *options: str) -> contextlib.AbstractContextManager[tuple[Service, str]]:
     """Start a streaming standby of a server; yield as ``postgres`` does. ``SELECT pg_promote()`` promotes it."""
     address = ["-h", "127.0.0.1", "-p", str(primary.port), "-U", "deals"]
-    return _postgres(["pg_basebackup", *address, "--write-recovery-conf", "--checkpoint=fast", "--no-sync"], ())
+    return _postgres(["pg_basebackup", *address, "--write-recovery-conf", "--checkpoint=fast", "--no-sync"], options)
 
 
 @contextlib.contextmanager

@@ -334,6 +334,35 @@ def test_three_containers_restart_one_by_one_without_an_error(project: ComposePr
         project.wait_until_healthy()
 
 
+def test_replica_answers_as_documented(project: ComposeProject) -> None:
+    """A new operator starts the replica, uploads the example file, and reads it."""
+    try:
+        command = documented(project, "--profile replicas")
+        run(["bash", "-c", command], 600, cwd=project.folder, env=project.environment)
+        project.wait_until_healthy()
+        wait_until(lambda: project.inspect("replica")["State"]["Health"]["Status"] == "healthy", 240)
+        upload(project, repeated_file(2))
+        upload_and_read(project.port, cwd=project.folder, env=project.environment)
+
+        def is_replicated() -> bool:
+            [replica] = json.loads(project.get("/health/ready"))["replicas"]
+            return bool(replica["status"] == "ok" and replica["lag_bytes"] == 0)
+
+        wait_until(is_replicated, 60)
+        for limit in range(6, 30):
+            assert len(json.loads(project.get(f"/api/top-clients/?limit={limit}"))["response"]) == min(limit, 18)
+        metrics = project.get("/metrics", "text/plain")
+        assert re.search(r'deals_snapshot_reads_total\{database="replica1",result="complete"\} [1-9]', metrics)
+        project("--profile", "replicas", "stop", "replica")
+        for limit in range(30, 36):
+            assert len(json.loads(project.get(f"/api/top-clients/?limit={limit}"))["response"]) == 18
+        assert project.top_clients() == TOP_CLIENTS
+    finally:
+        project("--profile", "replicas", "rm", "--stop", "--force", "-v", "replica")
+        project("up", "--detach")
+        project.wait_until_healthy()
+
+
 def scrape(project: ComposeProject) -> list[bool]:
     """Return whether each container that the documented configuration of Prometheus finds has metrics."""
     [configuration] = re.findall(

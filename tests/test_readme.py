@@ -33,7 +33,7 @@ from deals_api.ingest.reasons import REASONS
 from deals_api.limits import Limits
 from deals_api.management import terminal
 from deals_api.management.commands import load_deals
-from deals_api.request_context import UploadOutcome
+from deals_api.request_context import SnapshotReadResult, UploadOutcome
 from project.telemetry import metrics
 from tests.bench.table import GROWTH, LONG_FORM, SHORT_FORM, replace_table
 from tests.bench.table import RESULTS as RESULTS_FILE
@@ -308,6 +308,9 @@ def test_metrics_table_lists_every_metric_with_its_labels() -> None:
         assert isinstance(metric, MetricWrapperBase)
         name = metric._name + ("_total" if isinstance(metric, Counter) else "")
         registered[name] = [*metric._labelnames, *(get_args(UploadOutcome) if "outcome" in metric._labelnames else ())]
+        if "result" in metric._labelnames:
+            registered[name] += get_args(SnapshotReadResult)
+    registered |= {family.name: list(family._labelnames) for family in metrics.ReplicaCollector().describe()}
     assert table == registered
 
 

@@ -34,7 +34,7 @@ NUMBERS: dict[str, tuple[str, int, int, int]] = {
 OTHERS = {
     "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "API_TOKENS", "READ_REQUIRES_TOKEN", "CORS_ORIGINS",
     "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER",
-    "OTEL_TRACES_SAMPLER_ARG", "BASE_PATH", "BIND", "STATIC_FILES_DIR", "PERSISTED_DOCUMENTS",
+    "OTEL_TRACES_SAMPLER_ARG", "BASE_PATH", "BIND", "STATIC_FILES_DIR", "PERSISTED_DOCUMENTS", "DATABASE_REPLICA_URLS",
 }  # fmt: skip
 
 
@@ -183,6 +183,41 @@ def test_postgres_url_may_have_several_hosts(hosts: str, names: str, ports: str)
     assert entry["OPTIONS"] == {**settings_of()["POSTGRES_OPTIONS"], "target_session_attrs": "primary"}
 
 
+@pytest.mark.parametrize(
+    "urls",
+    [
+        "postgres://ann@r1/deals,postgres://bob@r2:5433,r3:5434/deals",
+        " postgres://ann@r1/deals\n\tpostgresql://bob@r2:5433,r3:5434/deals , ",
+    ],
+)
+def test_replica_urls_are_separated_by_commas_or_whitespace(urls: str) -> None:
+    """A comma within a URL separates its hosts."""
+    settings = settings_of(DATABASE_URL="postgres://db/deals", DATABASE_REPLICA_URLS=urls)
+    assert settings["REPLICAS"] == ["replica1", "replica2"]
+    assert settings["DATABASE_ROUTERS"] == ["deals_api.snapshots.replicas.Router"]
+    first, second = (settings["DATABASES"][alias] for alias in settings["REPLICAS"])
+    assert (first["USER"], first["HOST"], first["NAME"]) == ("ann", "r1", "deals")
+    assert (second["USER"], second["HOST"], second["PORT"]) == ("bob", "r2,r3", "5433,5434")
+    assert {entry["ENGINE"] for entry in settings["DATABASES"].values()} == {"deals_api.postgresql"}
+    assert (first["OPTIONS"]["target_session_attrs"], first["OPTIONS"]["connect_timeout"]) == ("any", 2)
+    assert settings["DATABASES"]["default"]["OPTIONS"] == settings["POSTGRES_OPTIONS"]
+
+
+@pytest.mark.parametrize("variables", [{}, {"DATABASE_REPLICA_URLS": " , "}])
+def test_without_replica_urls_only_the_primary_is_read(variables: dict[str, str]) -> None:
+    settings = settings_of(DATABASE_URL="postgres://db/deals", **variables)
+    assert (list(settings["DATABASES"]), settings["REPLICAS"]) == (["default"], [])
+    assert "DATABASE_ROUTERS" not in settings
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///x.sqlite3", "postgres://r1", "postgres://r1:x/deals", "r1", ",r1", "postgres://r1/d?x=1"]
+)
+def test_invalid_replica_url_is_rejected_with_its_variable(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"^DATABASE_REPLICA_URLS "):
+        settings_of(DATABASE_URL="postgres://db/deals", DATABASE_REPLICA_URLS=f"postgres://r0/deals {url}")
+
+
 @pytest.mark.parametrize("variables", [{}, {"REDIS_URL": ""}])
 def test_without_redis_url_there_is_no_shared_cache(variables: dict[str, str]) -> None:
     assert settings_of(**variables)["CACHES"]["default"]["BACKEND"].endswith(".DummyCache")
@@ -258,6 +293,7 @@ INVALID = {
         "postgres://db/deals?target_session_attrs=any", "postgres://db/deals?target_session_attrs=standby",
         "sqlite://folder/file", "sqlite:////folder/a%00b", "sqlite:///file?nonsense=1", "sqlite:///file?timeout=soon",
     ],
+    "DATABASE_REPLICA_URLS": ["postgres://replica/deals", "sqlite:///x.sqlite3", "nonsense"],  # the primary is SQLite
     "REDIS_URL": [
         "redis.example:6379", "http://redis", "nonsense", "redis://redis:port/0", "redis://redis:99999",
         "redis://redis?db=x", "redis://redis?nonsense=1", "rediss://redis?ssl_cert_reqs=nonsense", "redis://[::1",

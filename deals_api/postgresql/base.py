@@ -1,4 +1,4 @@
-"""The database backend: time limits without session state, and connections only to a server that accepts writes.
+"""The database backend: time limits without session state, and a primary that accepts writes.
 
 With a connection pooler in transaction mode, such as PgBouncer, each transaction may run in another session, and a
 session serves many clients. Hence nothing is set for a session, neither by startup parameters nor by ``SET``.
@@ -10,7 +10,7 @@ import re
 from functools import cache
 from typing import Any, Final
 
-from django.db import OperationalError
+from django.db import DEFAULT_DB_ALIAS, OperationalError
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
 from psycopg2 import Error
@@ -31,8 +31,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
             params["cursor_factory"] = _cursor_with_limits(params.get("options", ""))
         return params
 
+    @property
+    def is_replica(self) -> bool:
+        """Whether the server may be read-only. A failing read on a replica is repeated on the primary."""
+        return self.alias not in (DEFAULT_DB_ALIAS, NO_DB_ALIAS)
+
     def connect(self) -> None:
-        """Raises: OperationalError, if the server is read-only.
+        """Raises: OperationalError, if the server of the primary is read-only.
 
         libpq checks it too, but a pooler may answer for a server that has changed since.
         """
@@ -44,8 +49,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def is_usable(self) -> bool:
         """Return whether the server responds and accepts writes; the health check of each request.
 
-        After a failover, a read-only server may lack uploads that were confirmed to clients.
+        After a failover, a read-only server may lack uploads that were confirmed to clients. A replica is not asked,
+        because it might not respond.
         """
+        if self.is_replica:
+            return not self.connection.closed
         try:
             with cursor(self.connection) as unlimited:
                 unlimited.execute("SHOW transaction_read_only")

@@ -223,13 +223,13 @@ class Grouping:
         groups = self._groups(measures, having)
         if orders_by_name(order):  # A subquery is evaluated for each group, a join for each deal.
             groups = groups.annotate(group_name=_NAME_SUBQUERIES[order.removeprefix("-")])
-        with memory_for_groups():
+        with memory_for_groups(groups.db):
             return [_to_deal_stats(group) for group in groups.order_by(self._ordering(order), *self._keys())[page]]
 
     def count(self, measures: Collection[str], having: Q) -> int:
         """Return the number of groups, counted in the database."""
         groups = self._groups(measures, having)
-        with memory_for_groups():
+        with memory_for_groups(groups.db):
             return groups.count() if self._keys() else len(groups)  # Django does not count rows without columns.
 
     def _groups(self, measures: Collection[str], having: Q) -> QuerySet[Any]:

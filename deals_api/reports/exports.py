@@ -6,14 +6,15 @@ error. The module is independent of HTTP and of file formats.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Exists, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
@@ -24,6 +25,7 @@ from deals_api.models import Customer, Deal, Gem, Upload, hundredths_of, to_hund
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.reports.deal_filter import ALL_DEALS, DealSelection, SelectedDeals
 from deals_api.reports.orders import DealOrder
+from deals_api.snapshots import replicas
 from deals_api.snapshots.lease import SnapshotGone
 
 #: Deals that one statement reads.
@@ -88,9 +90,7 @@ def _selected_deals(upload: Upload, selection: DealSelection, order: DealOrder) 
 
     Raises: LimitExceeded; SnapshotGone, as ``_deals``.
     """
-    with _time_limit():
-        selected = SelectedDeals(upload, selection).deals(by_date="date" in order.value)
-        pks = read_pks(selected.order_by(*order.value.split(",")))
+    pks = replicas.read(upload, partial(_sorted_pks, upload, selection, order))
     _ensure_readable(upload)
     for start in range(0, len(pks), CHUNK_ROWS):
         chunk = pks[start : start + CHUNK_ROWS].tolist()
@@ -99,12 +99,19 @@ def _selected_deals(upload: Upload, selection: DealSelection, order: DealOrder) 
         yield _transposed(rows[pk] for pk in chunk)
 
 
+def _sorted_pks(upload: Upload, selection: DealSelection, order: DealOrder) -> array[int]:
+    with _time_limit():
+        selected = SelectedDeals(upload, selection).deals(by_date="date" in order.value)
+        return read_pks(selected.order_by(*order.value.split(",")))
+
+
 def _read_chunk(upload: Upload, deals: QuerySet[Deal], count: int, *more: str) -> list[Row]:
     """Return the columns of the file, and more fields, of ``count`` deals. Raises: SnapshotGone."""
     readable = Exists(Upload.objects.readable().matching(upload))
     numbers = (AmountText(hundredths_of("total")), Cast("quantity", TextField()))
     columns = ("customer__username", "gem__name", *numbers, UtcText("date"))
-    rows = list(deals.filter(readable).values_list(*columns, *more))
+    chunk = deals.filter(readable).values_list(*columns, *more)
+    rows = replicas.read(upload, lambda: list(chunk.all()))
     if len(rows) < count:
         raise SnapshotGone
     return rows
@@ -120,7 +127,7 @@ def _time_limit() -> Iterator[None]:
     seconds: int = settings.DEALS_LIMITS.max_export_seconds
     timer = StatementTimer(seconds)
     try:
-        with timer.installed(), connection.execute_wrapper(timer.execute):
+        with timer.installed(), replicas.execute_wrapper(timer.execute):
             yield
     except StatementsTimedOut:
         raise LimitExceeded(f"The database needs more than {seconds} s to select these deals.") from None
@@ -155,4 +162,5 @@ def has_formulas(upload: Upload | None) -> bool:
     if upload is None:
         return False
     customers = Customer.objects.for_upload(upload).filter(Q(username__regex=FORMULA))
-    return customers.exists() or Gem.objects.for_upload(upload).filter(name__regex=FORMULA).exists()
+    gems = Gem.objects.for_upload(upload).filter(name__regex=FORMULA)
+    return replicas.read(upload, lambda: customers.exists() or gems.exists())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from django.db.models.functions import Coalesce, Length
 
 from deals_api.models import Customer, Purchase, Upload
 from deals_api.response_size import check_response_size
+from deals_api.snapshots import replicas
 
 DEFAULT_LIMIT: Final = 5
 #: Names of gems that an export reads in one statement.
@@ -61,18 +63,25 @@ def top_clients(
 
 def iter_top_clients(upload: Upload, limit: int) -> Iterator[list[TopClient]]:
     """Yield the ranking of ``top_clients`` in chunks, so that only the gem names of one chunk are in memory."""
+    customers, shared = replicas.read(upload, partial(_ranked_customers_and_shared_gems, upload, limit))
+    for chunk in _chunks_by_gem_count(customers):
+        yield replicas.read(upload, partial(_with_shared_gems, chunk, shared))
+
+
+def _ranked_customers_and_shared_gems(upload: Upload, limit: int) -> tuple[list[Customer], set[int]]:
     customers = _ranked_customers(upload, limit)
     purchases = Purchase.objects.filter(customer__in=[customer.pk for customer in customers])
-    shared = set(
-        purchases.values("gem").annotate(buyers=Count("pk")).filter(buyers__gte=2).values_list("gem", flat=True)
-    )
-    for chunk in _chunks_by_gem_count(customers):
-        gems: dict[int, list[str]] = {customer.pk: [] for customer in chunk}
-        rows = Purchase.objects.filter(customer__in=list(gems)).values_list("customer", "gem", "gem__name")
-        for customer_id, gem_id, name in rows:
-            if gem_id in shared:
-                gems[customer_id].append(name)
-        yield _clients_with_gems(chunk, gems)
+    by_gem = purchases.values("gem").annotate(buyers=Count("pk")).filter(buyers__gte=2)
+    return customers, set(by_gem.values_list("gem", flat=True))
+
+
+def _with_shared_gems(customers: list[Customer], shared: Collection[int]) -> list[TopClient]:
+    gems: dict[int, list[str]] = {customer.pk: [] for customer in customers}
+    rows = Purchase.objects.filter(customer__in=list(gems)).values_list("customer", "gem", "gem__name")
+    for customer_id, gem_id, name in rows:
+        if gem_id in shared:
+            gems[customer_id].append(name)
+    return _clients_with_gems(customers, gems)
 
 
 def _ranked_customers(upload: Upload, limit: int) -> list[Customer]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -51,6 +51,7 @@ from deals_api.rest.serializers import (
 from deals_api.rest.streaming import CSV, NDJSON, RAW_CSV, Export, Format, stream
 from deals_api.security.permissions import require_read_permission, require_write_permission
 from deals_api.security.throttling import count_computation, count_upload
+from deals_api.snapshots import replicas
 from deals_api.snapshots.current import current_upload
 from deals_api.snapshots.retention import apply_retention_safely
 
@@ -72,7 +73,7 @@ class UploadViewSet(ViewSet):
 
         def compute(upload: Upload | None) -> ResponseBody:
             count_computation(request.META)
-            ranking = top_clients_report.top_clients(upload, limit) if upload else []
+            ranking = replicas.read(upload, partial(top_clients_report.top_clients, upload, limit)) if upload else []
             body = top_clients_json(ranking)
             check_response_size(len(body))
             return ResponseBody(body)

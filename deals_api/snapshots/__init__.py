@@ -1,1 +1,1 @@
-"""The current snapshot and its lease, roll-backs, retention, and interrupted uploads."""
+"""The current snapshot and its lease, roll-backs, retention, interrupted uploads, and reads on replicas."""

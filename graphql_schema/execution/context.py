@@ -13,6 +13,7 @@ from deals_api.errors import UploadNotRetained
 from deals_api.global_ids import read_upload_id
 from deals_api.models import SnapshotRow, Upload
 from deals_api.security.permissions import Headers, token_holder
+from deals_api.snapshots import replicas
 from deals_api.snapshots.lease import SnapshotGone
 from graphql_schema.execution.cost import CostBudget
 
@@ -62,7 +63,7 @@ class OperationContext:
         if upload.state != Upload.State.LOADED:
             raise UploadNotRetained
         if upload not in self._other_uploads:
-            self._other_uploads.append(upload)
+            self._add(upload)
         return upload
 
     def find_readable(self, column: str, value: object) -> Upload | None:
@@ -73,7 +74,7 @@ class OperationContext:
         self.cacheable = False
         found = Upload.objects.readable().filter(Q((column, value))).first()
         if found is not None:
-            self._other_uploads.append(found)
+            self._add(found)
         return found
 
     def read_uploads(self, upload_ids: Collection[int]) -> dict[int, Upload]:
@@ -83,7 +84,7 @@ class OperationContext:
         if unknown:
             self.cacheable = False
             found = list(Upload.objects.readable().filter(pk__in=unknown))
-            self._other_uploads += found
+            self._add(*found)
             known.update((upload.pk, upload) for upload in found)
         return {pk: known[pk] for pk in upload_ids if pk in known}
 
@@ -102,6 +103,12 @@ class OperationContext:
         found = Upload.objects.readable().filter(snapshot__in=[snapshot for _, snapshot in used])
         if set(found.values_list("pk", "snapshot")) != used:
             raise SnapshotGone
+
+    def _add(self, *uploads: Upload) -> None:
+        """Add uploads whose rows will be read."""
+        self._other_uploads += uploads
+        for upload in uploads:
+            replicas.require(upload)
 
     def _uploads(self) -> list[Upload]:
         return [*([self.upload] if self.upload else []), *self._other_uploads]

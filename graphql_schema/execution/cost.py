@@ -25,7 +25,6 @@ from functools import cache
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import connection
 from graphql import (
     DocumentNode,
     FieldNode,
@@ -57,6 +56,7 @@ from deals_api.db_vendor import StatementsTimedOut, StatementTimer
 from deals_api.errors import LimitExceeded
 from deals_api.reports.conditions import NameScan
 from deals_api.reports.deal_filter import RANDOM_ACCESS_COST
+from deals_api.snapshots import replicas
 from graphql_schema.execution.document_limits import (
     count_overlapping_fields,
     count_selections,
@@ -450,7 +450,7 @@ class CostBudget:
             except StatementsTimedOut:
                 raise query_timeout() from None
 
-        with self.timer.installed(), connection.execute_wrapper(execute):
+        with self.timer.installed(), replicas.execute_wrapper(execute):
             yield
 
     @contextmanager

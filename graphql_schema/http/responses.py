@@ -18,6 +18,7 @@ from deals_api.models import Upload
 from deals_api.request_context import get_request_context
 from deals_api.response_size import check_response_size
 from deals_api.security.throttling import count_computation
+from deals_api.snapshots import replicas
 from graphql_schema.execution.context import OperationContext
 from graphql_schema.execution.cost import CostBudget
 from graphql_schema.execution.errors import original_exception
@@ -43,8 +44,15 @@ def execute(request: HttpRequest, params: GraphQLRequest, media_type: str, uploa
     Raises: RequestError, SnapshotGone, TooManyRequests.
     """
     count_computation(request.META)
-    context = OperationContext(upload, CostBudget(), request.META)
-    result = _execute_in_schema(request, params, context, media_type)
+
+    def execute_once() -> tuple[OperationContext, ExecutionResult]:
+        context = OperationContext(upload, CostBudget(), request.META)
+        return context, _execute_in_schema(request, params, context, media_type)
+
+    if upload is None or params.may_be_mutation:
+        context, result = execute_once()
+    else:
+        context, result = replicas.read(upload, execute_once)
     context.ensure_not_pruned()
     if http_error := http_error_in(result.errors or []):
         raise http_error

@@ -6,21 +6,30 @@ The number of label values is bounded: operation names are label values only for
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Final
 
 from django.conf import settings
+from django.db import Error
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from deals_api.errors import TokenRequired
 from deals_api.rest.exception_handler import plain_response
 from deals_api.security.permissions import require_read_permission
+from deals_api.snapshots.replica_monitor import ReplicaStatus
+from deals_api.snapshots.replicas import statuses
 from graphql_schema.http.graphiql import example_queries
 from project.telemetry.record import RequestRecord
+
+log = logging.getLogger(__name__)
 
 #: Maximum number of operation names in the labels of one process, besides those of the example queries.
 MAX_OPERATIONS: Final = 50
@@ -39,6 +48,42 @@ _statements: Final = Counter("deals_sql_statements", "Number of SQL statements."
 _uploads: Final = Counter("deals_uploads", "Number of uploaded files that were read.", ["outcome"], registry=_registry)
 _rows: Final = Counter("deals_rows", "Number of stored deals.", registry=_registry)
 _errors: Final = Counter("deals_refusals", "Number of requests with an error.", ["code"], registry=_registry)
+_snapshot_reads: Final = Counter(
+    "deals_snapshot_reads", "Number of reads of snapshots while there are replicas.", ["database", "result"],
+    registry=_registry,
+)  # fmt: skip
+
+
+class ReplicaCollector(Collector):
+    """The status of the replicas at the time of a scrape."""
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        yield GaugeMetricFamily("deals_replica_up", "Whether the replica responds.", labels=["replica"])
+        yield GaugeMetricFamily("deals_replica_lag_bytes", "WAL that is not replayed yet.", labels=["replica"])
+        yield GaugeMetricFamily(
+            "deals_replica_lag_seconds", "Upper bound of the lag behind the primary.", labels=["replica"]
+        )
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        up, lag_bytes, lag_seconds = self.describe()
+        for status in _replica_statuses():
+            up.add_metric([status.name], status.is_available)
+            for family, value in ((lag_bytes, status.lag_bytes), (lag_seconds, status.lag_seconds)):
+                if value is not None:
+                    family.add_metric([status.name], value)
+        yield from (up, lag_bytes, lag_seconds)
+
+
+def _replica_statuses() -> list[ReplicaStatus]:
+    try:
+        return statuses()
+    except Error as error:  # of the primary; the other metrics do not need it
+        log.warning("The lag of the replicas is unknown: %s", error)
+        return []
+
+
+_replica_registry: Final = CollectorRegistry()
+_replica_registry.register(ReplicaCollector())
 
 _operations: Final = {
     "", "IntrospectionQuery",
@@ -60,6 +105,8 @@ def count_request(record: RequestRecord) -> None:
         _rows.inc(context.stored_deals)
     if context.error_code:
         _errors.labels(context.error_code).inc()
+    for database, result in context.snapshot_reads:
+        _snapshot_reads.labels(database, result).inc()
 
 
 # Cached, because the lookup of the labels takes longer than counting.
@@ -94,6 +141,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     except TokenRequired as error:
         return plain_response(error)
     text = generate_latest(_all_processes())
+    if settings.REPLICAS:
+        text += generate_latest(_replica_registry)
     return HttpResponse(text, CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 
 

@@ -14,13 +14,13 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from tests import services
-from tests.bench import exports, graphql, growth, proxy, rest, startup, uploads, worst
+from tests.bench import exports, graphql, growth, proxy, replicas, rest, startup, uploads, worst
 from tests.bench.clients import CONNECTIONS
 from tests.bench.environment import Backends
 from tests.bench.files import DATASETS
 from tests.bench.table import LONG_FORM, SHORT_FORM, begin_table, save_tables
 
-SHORT_GROUPS = ("loading", "startup", "proxy", "rest", "graphql", "exports", "worst")
+SHORT_GROUPS = ("loading", "startup", "proxy", "rest", "graphql", "exports", "replicas", "worst")
 LONG_GROUPS = ("demanding", "growth")
 
 
@@ -82,6 +82,8 @@ def run_short_form(servers: Backends, arguments: argparse.Namespace, groups: Col
         one_process = {"WEB_WORKERS": "1", "WEB_THREADS": str(CONNECTIONS)}
         with servers.environment(settings | one_process) as environment:
             rest.bench_cached(environment)
+    if "replicas" in groups:
+        replicas.bench(servers, settings, arguments.rows)
     with servers.environment(settings, arguments.rows) as environment:
         if "rest" in groups:
             rest.bench_uncached(environment)
