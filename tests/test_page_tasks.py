@@ -177,7 +177,9 @@ def test_report_is_printed_with_all_rows(dealer: Dealer) -> None:
 def test_what_changed_since_the_last_file(dealer: Dealer, server: Server) -> None:
     corrected = REAL_FILE.read_text().replace("buckaroo,Рубин,342,", "buckaroo,Рубин,432,")
     server.upload(corrected.encode(), "corrected.csv")
+    dealer.activate(dealer.page.locator("#announcement button"))
     expect(dealer.page.locator("#current")).to_contain_text("corrected.csv")
+    dealer.loaded()
     dealer.activate(dealer.page.locator("#versions a").first)
     changed = dealer.page.locator("#changed-customers tbody tr")
     expect(changed).to_have_count(1)

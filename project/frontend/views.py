@@ -5,6 +5,7 @@ The scripts in ``static/frontend`` are JavaScript modules without a build step.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 from django.conf import settings
@@ -20,10 +21,15 @@ from deals_api.rest import exception_handler
 #: First segments of paths whose errors are always JSON, below the base path.
 _APIS: Final = {"api", "graphql", "health", "metrics", "static"}
 
+#: The scripts are requested at once, instead of one after the other as they import each other.
+_MODULES: Final = [
+    f"frontend/{path.name}" for path in sorted((Path(__file__).parent / "static" / "frontend").glob("*.js"))
+]
+
 
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
-    response = render(request, "frontend/page.html")
+    response = render(request, "frontend/page.html", {"modules": _MODULES})
     response.headers["Cache-Control"] = "no-cache"
     return response
 

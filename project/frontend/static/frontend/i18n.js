@@ -5,14 +5,14 @@ import { MESSAGES as CHARTS } from "./messages_charts.js";
 import { MESSAGES as REPORT } from "./messages_report.js";
 import { MESSAGES as UPLOADS } from "./messages_uploads.js";
 
-export const LANGUAGES = { en: "English", ru: "Русский" };
+const LANGUAGES = ["en", "ru"];
 
 /** All texts in one language: strings, and functions of the values that they contain. */
 const messagesIn = (code) => ({ ...REPORT[code], ...CHARTS[code], ...UPLOADS[code] });
 
 function preferredLanguage() {
   const code = localStorage.getItem(storageKey("language")) ?? navigator.language.slice(0, 2);
-  return code in LANGUAGES ? code : "en";
+  return LANGUAGES.includes(code) ? code : "en";
 }
 
 export let language = preferredLanguage();

@@ -10,16 +10,17 @@ import { drawCards, forgetCards, prime, startCards } from "./cards.js";
 import { monthsCard, moneyByGemCard } from "./charts.js";
 import { changedCustomersTable, changedGemsTable, comparisonCard, versionsCard } from "./comparison.js";
 import { customersTable, dealsTable, gemsTable } from "./data_tables.js";
-import { byId, element, redraw, show, storageKey } from "./dom.js";
+import { byId, element, redraw, show } from "./dom.js";
 import { describeError } from "./errors.js";
 import { dealControls, FACETS } from "./facets.js";
 import { query, token } from "./graphql_client.js";
 import { drawHistory, readHistory, startHistory } from "./history.js";
-import { LANGUAGES, language, messages, setLanguage } from "./i18n.js";
+import { messages } from "./i18n.js";
 import { reveal, startNavigation, stateLink } from "./navigation.js";
 import { CURRENT, SHOWN } from "./operations.js";
 import { clientsCard, uploadFacts, uploadName } from "./overview.js";
-import { copyButton } from "./share.js";
+import { startPreferences } from "./preferences.js";
+import { copying } from "./share.js";
 import { getState, startState, subscribe, update } from "./state.js";
 import { isUploading, retryUpload, startUploads, translateUploads } from "./uploads.js";
 
@@ -128,46 +129,22 @@ async function refreshRepeatedly() {
 
 // Controls
 
-function translatePage() {
-  document.documentElement.lang = language;
-  document.title = messages.title;
-  for (const node of document.querySelectorAll("[data-i18n]")) node.textContent = messages[node.dataset.i18n];
-  redraw(
-    "share",
-    copyButton(messages.copyLink, () => ({ text: location.href })),
-    element("button", { type: "button", onclick: printAll }, messages.print),
-  );
-}
-
 /** Print the page with the rows that the tables have not read yet. */
 async function printAll() {
   await Promise.all(TABLES.map((table) => table.loadRows(PRINTED_ROWS)));
   print();
 }
 
-function prepareLanguage() {
-  const select = byId("language");
-  select.append(...Object.entries(LANGUAGES).map(([code, name]) => element("option", { value: code }, name)));
-  select.value = language;
-  select.addEventListener("change", async () => {
-    setLanguage(select.value);
-    translatePage();
-    translateUploads();
-    drawAnnouncement();
-    draw();
-    drawHistory();
-  });
+function changeLanguage() {
+  translateUploads();
+  drawAnnouncement();
+  draw();
+  drawHistory();
 }
 
-function prepareTheme() {
-  const select = byId("theme");
-  select.value = localStorage.getItem(storageKey("theme")) ?? "auto";
-  const applyTheme = () => document.documentElement.setAttribute("data-theme", select.value);
-  select.addEventListener("change", () => {
-    localStorage.setItem(storageKey("theme"), select.value);
-    applyTheme();
-  });
-  applyTheme();
+function prepareSharing() {
+  byId("copy-link").addEventListener("click", copying(() => ({ text: location.href })));
+  byId("print").addEventListener("click", printAll);
 }
 
 function prepareTokenForm() {
@@ -188,9 +165,8 @@ subscribe(async (state, previous) => {
   if (state.upload !== previous.upload) await refresh();
   draw();
 });
-translatePage();
-prepareLanguage();
-prepareTheme();
+startPreferences(changeLanguage);
+prepareSharing();
 startHistory(showCurrent);
 startUploads((hasChanged) => (hasChanged ? showCurrent() : readHistory()));
 prepareTokenForm();

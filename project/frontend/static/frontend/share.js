@@ -63,18 +63,20 @@ export function copy({ text, html }) {
 
 const CONFIRMATION_MS = 4000;
 
-/** Return a button that copies what `content()` returns and confirms it. */
+/** Return the handler of a button that copies what `content()` returns, and confirms it in the next element. */
+export const copying = (content) => ({ currentTarget }) => {
+  if (!copy(content())) return;
+  const status = currentTarget.nextElementSibling;
+  status.textContent = messages.copied;
+  setTimeout(() => (status.textContent = ""), CONFIRMATION_MS);
+};
+
+/** Return such a button with the element for its confirmation. */
 export function copyButton(label, content, className = null) {
-  const onclick = ({ currentTarget }) => {
-    if (!copy(content())) return;
-    const status = currentTarget.nextElementSibling;
-    status.textContent = messages.copied;
-    setTimeout(() => (status.textContent = ""), CONFIRMATION_MS);
-  };
   return element(
     "span",
     { class: "copy" },
-    element("button", { type: "button", class: className, onclick }, label),
+    element("button", { type: "button", class: className, onclick: copying(content) }, label),
     element("span", { role: "status" }),
   );
 }
