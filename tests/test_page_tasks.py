@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.builders import csv_of, deal
 from tests.chromium import chromium, open_page
-from tests.servers import REAL_FILE, Server, serving
+from tests.servers import REAL_FILE, Server, serving, wait_until
 
 pytestmark = pytest.mark.database_independent
 
@@ -144,7 +144,7 @@ def facet(dealer: Dealer, name: str, value: str) -> Locator:
 def filter_sapphires_of_may(dealer: Dealer) -> None:
     dealer.activate(facet(dealer, "gem", "Сапфир"))
     dealer.activate(facet(dealer, "month", dealer.text("may")))
-    expect(dealer.page.locator("#deals .status")).to_have_text(dealer.text("sapphires"))
+    expect(dealer.page.locator("#deals .status")).to_contain_text(dealer.text("sapphires"))
 
 
 def test_who_spent_most_is_visible_at_once(dealer: Dealer) -> None:
@@ -164,12 +164,12 @@ def test_view_is_sent_to_a_colleague(dealer: Dealer) -> None:
     link = dealer.page.evaluate("navigator.clipboard.readText()")
     dealer.page.goto("about:blank")
     dealer.page.goto(link)
-    expect(dealer.page.locator("#deals .status")).to_have_text(dealer.text("sapphires"))
+    expect(dealer.page.locator("#deals .status")).to_contain_text(dealer.text("sapphires"))
 
 
 def test_report_is_printed_with_all_rows(dealer: Dealer) -> None:
     dealer.activate(dealer.page.get_by_role("button", name=dealer.text("print")))
-    dealer.page.wait_for_function("window.isPrinted")
+    wait_until(lambda: dealer.page.evaluate("window.isPrinted"))
     for table, count in (("deals", 767), ("customers", 18), ("gems", 25)):
         assert dealer.page.locator(f"#{table} tbody tr").count() == count
 

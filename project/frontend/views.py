@@ -21,9 +21,13 @@ from deals_api.rest import exception_handler
 #: First segments of paths whose errors are always JSON, below the base path.
 _APIS: Final = {"api", "graphql", "health", "metrics", "static"}
 
-#: The scripts are requested at once, instead of one after the other as they import each other.
+#: Scripts that the page imports when a file is uploaded.
+_ON_DEMAND: Final = {"upload_result.js", "messages_reasons.js"}
+#: The others are requested at once, instead of one after the other as they import each other.
 _MODULES: Final = [
-    f"frontend/{path.name}" for path in sorted((Path(__file__).parent / "static" / "frontend").glob("*.js"))
+    f"frontend/{path.name}"
+    for path in sorted((Path(__file__).parent / "static" / "frontend").glob("*.js"))
+    if path.name not in _ON_DEMAND
 ]
 
 

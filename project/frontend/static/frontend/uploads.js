@@ -3,7 +3,6 @@
 import { byId, element, redraw } from "./dom.js";
 import { language, messages } from "./i18n.js";
 import { upload } from "./upload.js";
-import { outcomeElements, progressElements } from "./upload_result.js";
 
 const SAMPLES = { en: "sample_en.csv", ru: "sample_ru.csv" };
 
@@ -39,12 +38,32 @@ export function retryUpload() {
   if (pending) uploadFile(...pending);
 }
 
+let failures = 0; // a browser does not request a module again under an address that has failed
+
+/** Read the module with the texts of outcomes, which most visitors do not need; undefined if the service is away. */
+async function readTexts() {
+  try {
+    return await import(`./upload_result.js${failures ? `?${failures}` : ""}`);
+  } catch {
+    failures += 1;
+    return undefined;
+  }
+}
+
 async function uploadFile(file, isDryRun) {
   if (running) return;
   running = new AbortController();
   pending = null;
   show(() => []);
   setBusy(true);
+  const texts = await readTexts();
+  if (!texts) {
+    running = null;
+    setBusy(false);
+    show(() => [element("p", { class: "bad" }, messages.noResponse)]);
+    return;
+  }
+  const { outcomeElements, progressElements } = texts;
   const onProgress = (progress) => redraw("transfer", ...progressElements(file, progress, () => running?.abort()));
   onProgress({ sent: 0 });
   const result = await upload(file, { isDryRun, signal: running.signal, onProgress });
