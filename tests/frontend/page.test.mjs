@@ -1,5 +1,6 @@
 // node --test page.test.mjs: the modules of the web page that need no browser.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import test from "node:test";
 
 // The few properties of a browser that the modules read.
@@ -61,6 +62,14 @@ test("invalid values in the address are ignored", () => {
   assert.deepEqual([parsed.from, parsed.to, parsed.dealsOrder, parsed.chartPeriod], ["", "", "DATE_DESC", "month"]);
   assert.deepEqual([parsed.dealsColumns, parsed.gem], [["date", "total"], []]);
   assert.equal(state.formatState(parsed), "?dealsColumns=date%2Ctotal");
+});
+
+test("the documented parameters of the address exist", () => {
+  const readme = readFileSync(new URL("../../project/README.md", import.meta.url), "utf8");
+  const table = readme.split("## The web page")[1].split("\n## ")[0];
+  const documented = [...table.matchAll(/^\| (`[^|]*`) \|/gm)].flatMap(([, names]) => names.split(", "));
+  assert.ok(documented.length > 10);
+  for (const name of documented) assert.ok(name.replaceAll("`", "") in state.getState(), name);
 });
 
 test("the filter of deals contains the last day, and leaves one dimension out", () => {
