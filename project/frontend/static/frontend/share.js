@@ -38,7 +38,7 @@ export function queryLinks(operation, variables, upload) {
       "details",
       { class: "curl" },
       element("summary", {}, messages.asCurl),
-      element("pre", { tabindex: "0", "aria-label": messages.asCurl }, command),
+      element("pre", {}, command),
       copyButton(messages.copy, () => ({ text: command })),
     ),
   ];
