@@ -85,6 +85,15 @@ def analyze_tables(*models: type[Model]) -> None:
         _execute(f"ANALYZE {tables}")
 
 
+def has_citus() -> bool:
+    """Return whether the tables may be distributed by Citus."""
+    if connection.vendor != "postgresql":
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relname = 'pg_dist_partition')")
+        return bool(cursor.fetchone()[0])
+
+
 def update_column(model: type[Model], column: str, values: Sequence[tuple[int, str]]) -> None:
     """Set a column of text in the rows with these primary keys, in one statement."""
     quote = connection.ops.quote_name
