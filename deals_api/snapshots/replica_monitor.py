@@ -110,18 +110,28 @@ class Replica:
     def status(self, primary: PrimaryPosition) -> ReplicaStatus:
         if self.is_available:
             try:
-                with contextlib.closing(self.connect()) as own, monitor.watching(self, own), own.cursor() as cursor:
-                    # A promoted replica has no position of replay.
-                    cursor.execute(
-                        "SELECT pg_wal_lsn_diff(%s, coalesce(pg_last_wal_replay_lsn(), pg_current_wal_lsn()))::bigint,"
-                        " extract(epoch FROM %s - pg_last_xact_replay_timestamp())::float",
-                        [primary.wal_position, primary.time],
-                    )
-                    lag_bytes, seconds = cursor.fetchone()
+                with contextlib.closing(self.connect()) as opened, monitor.watching(self, opened):
+                    lag_bytes, seconds = _read_lag(opened, primary)
                     return ReplicaStatus(self.alias, True, max(0, lag_bytes), seconds if lag_bytes > 0 else 0.0)
             except (Error, psycopg2.Error) as error:
                 self.report_unavailable(error)
         return ReplicaStatus(self.alias, False)
+
+
+def _read_lag(connection: Any, primary: PrimaryPosition) -> tuple[int, float | None]:
+    """Return the bytes that are not replayed, and the seconds since the last transaction that is.
+
+    A server that was promoted replays nothing; its own position counts.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_wal_lsn_diff("
+            "  %s, CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END"
+            ")::bigint, extract(epoch FROM %s - pg_last_xact_replay_timestamp())::float",
+            [primary.wal_position, primary.time],
+        )
+        lag: tuple[int, float | None] = cursor.fetchone()
+        return lag
 
 
 def _on_one_line(error: BaseException | None) -> str:

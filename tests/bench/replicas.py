@@ -32,7 +32,7 @@ def bench(servers: Backends, settings: Mapping[str, str], rows: int) -> None:
             baseline, result = interleaved_medians(primary_seconds(primary, query), primary_seconds(replicated, query))
             print_row(
                 f"processor time of the primary for `dealStats` by {name} of {rows:,} deals, uncached, two replicas",
-                ms(result), f"no replica: {ms(baseline)}", f"{result / baseline:.2f}×", "< 5 ms",
+                ms(result), f"no replica: {ms(baseline)}", f"{result / baseline:.3f}×", "< 5 ms",
             )  # fmt: skip
 
 
