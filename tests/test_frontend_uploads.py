@@ -303,6 +303,8 @@ def test_version_is_made_current_after_a_confirmation_and_undone(page: Page, sha
     expect(message).to_contain_text("second.csv is now current.")
     expect(page.locator(".clients .name")).to_have_text("bob")
     assert top_client(shared_server) == "bob"
+    shared_server.upload(csv_of(deal("cid")), "third.csv")
+    expect(message).to_be_empty()  # to undo the change would replace the new data
 
 
 def test_any_two_versions_are_compared(page: Page, shared_server: Server) -> None:
@@ -310,6 +312,9 @@ def test_any_two_versions_are_compared(page: Page, shared_server: Server) -> Non
         shared_server.upload(csv_of(deal(name)), f"{name}.csv")
     page.reload()
     form = page.get_by_role("form", name="Compare two versions")
+    expect(form.get_by_label("To").locator("option:checked")).to_contain_text("cid.csv")
+    shared_server.upload(csv_of(deal("dora")), "dora.csv")
+    expect(form.get_by_label("To").locator("option:checked")).to_contain_text("dora.csv")
     form.get_by_label("From").select_option(index=2)
     form.get_by_label("To").select_option(index=1)
     form.get_by_role("button", name="Compare").click()

@@ -88,9 +88,10 @@ function patch(kept, next) {
   }
   patchAttributes(kept, next);
   patchHandlers(kept, next);
+  const { value, checked } = next; // a <select> loses its value with its options
   patchChildren(kept, [...next.childNodes]);
-  if ("value" in next && !edited.has(kept) && kept.value !== next.value) kept.value = next.value;
-  if ("checked" in next) kept.checked = next.checked;
+  if (value !== undefined && !edited.has(kept) && kept.value !== value) kept.value = value;
+  if (checked !== undefined) kept.checked = checked;
 }
 
 function patchAttributes(kept, next) {

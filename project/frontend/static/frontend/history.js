@@ -17,10 +17,12 @@ let reading = 0; // number of the latest reading; the results of earlier ones ar
 let onActivated; // called after another version became current
 let uploads = [];
 let hasMore = false;
+let activatedId = null; // of the version that this page has made current, while it is current
+let message = () => []; // returns the elements of the last message in the current language
 
-/** `activated()` is called after this page has made another version current. */
-export function startHistory(activated) {
-  onActivated = activated;
+/** `listener()` is called after this page has made another version current. */
+export function startHistory(listener) {
+  onActivated = listener;
 }
 
 /** Read the pages of the history that are shown, and draw them. */
@@ -37,6 +39,8 @@ export async function readHistory() {
     }
     if (own !== reading) return;
     [uploads, hasMore] = [nodes, pageInfo.hasNextPage];
+    const current = uploads.find(({ isCurrent }) => isCurrent);
+    if (activatedId && current?.id !== activatedId) setMessage(() => []); // to undo it would replace newer data
     drawHistory();
   } catch (error) {
     if (own === reading) redraw("history-message", describeError(error));
@@ -46,6 +50,7 @@ export async function readHistory() {
 /** Draw the history in the current language. */
 export function drawHistory() {
   byId("history-card").hidden = uploads.length === 0;
+  redraw("history-message", ...message());
   const showMore = () => {
     pages += 1;
     readHistory();
@@ -165,16 +170,22 @@ async function makeCurrent(upload, previous) {
   try {
     const result = (await mutate(MAKE_CURRENT, { id: upload.id })).activateUpload;
     if (result.__typename !== "UploadActivated") throw Object.assign(new Error(result.message), { code: "upload_not_retained" });
-    const undo = () => makeCurrent(previous, null);
-    redraw(
-      "history-message",
-      messages.madeCurrent(nameOf(upload)),
-      " ",
-      previous ? element("button", { type: "button", onclick: undo }, messages.undo) : null,
-    );
+    reading += 1; // drops a list that was read before
+    setMessage(() => activationElements(upload, previous), upload.id);
   } catch (error) {
-    redraw("history-message", describeError(error));
+    setMessage(() => [describeError(error)]);
   }
+  redraw("history-message", ...message());
   byId("history-message").focus(); // the button that was pressed disappears
   await onActivated();
 }
+
+function setMessage(elements, id = null) {
+  message = elements;
+  activatedId = id;
+}
+
+const activationElements = (upload, previous) => [
+  messages.madeCurrent(nameOf(upload)),
+  previous ? element("button", { type: "button", onclick: () => makeCurrent(previous, null) }, messages.undo) : null,
+];
