@@ -20,7 +20,7 @@ def main() -> None:
         size = {"viewport": {"width": 1100, "height": 1140}, "locale": "en-US", "color_scheme": "light"}
         with open_page(browser, server, **size) as page:
             page.goto("/")
-            expect(page.locator(".bars li").first).to_be_visible()
+            expect(page.locator("#ranking [data-lines]").first).to_be_visible()
             page.wait_for_timeout(1000)
             page.screenshot(path=FOLDER / "page.png")
             page.goto("/graphql/")

@@ -57,7 +57,7 @@ test("Back and Forward change the state", () => {
 });
 
 test("invalid values in the address are ignored", () => {
-  const search = "?from=2019-02-30&to=x&dealsOrder=PRICE_ASC&chartPeriod=year&dealsColumns=total,date,secret&gem=";
+  const search = "?from=2019-02-30&to=x&dealsOrder=PRICE_ASC&chartPeriod=hour&dealsColumns=total,date,secret&gem=";
   const parsed = state.parseState(search);
   assert.deepEqual([parsed.from, parsed.to, parsed.dealsOrder, parsed.chartPeriod], ["", "", "DATE_DESC", "month"]);
   assert.deepEqual([parsed.dealsColumns, parsed.gem], [["date", "total"], []]);

@@ -2,9 +2,12 @@
 //
 // A card is an object with
 // - `id`: of its element in page.html; the section around it, if any, has the id `${id}-card`
-// - `query(state, upload)`: returns [operation, variables], or null if the card is hidden in this state
+// - `query(state, upload)`: returns [operation, variables], or null if the card is hidden in this state; of a card with
+//   `read`, it is the main query, followed by the values of the state on which the data depend in addition
+// - `read(state, upload)`: optional; reads the data, if they need several queries
 // - `render(data, state, upload)`: returns an element or an array; called after each change of the state or language
 // - `controls(state, upload)`: optional; elements above the data, which are there while the data are read, too
+// - `explain(error, state)`: optional; elements instead of the message of an error, or null
 // - `isEmpty(data)`: optional; whether to show that nothing matches the filters instead
 // - `links(data, state, upload)`: optional; further elements for the footer
 // - `isPart`: optional; whether it belongs to another card, and has no footer
@@ -69,14 +72,15 @@ export async function drawCard(card) {
 
 const partOf = (card, part) => element("div", { id: `${card.id}-${part}`, class: part });
 
-async function load(card, upload, [operation, variables]) {
+async function load(card, upload, queryOfCard) {
   const isFirst = !contents.get(card.id)?.data;
-  const content = { key: keyOf(upload, [operation, variables]), isLoading: true };
+  const [operation, variables] = queryOfCard;
+  const content = { key: keyOf(upload, queryOfCard), isLoading: true };
   contents.set(card.id, content);
   byId(`${card.id}-content`).setAttribute("aria-busy", "true"); // the previous data remain until the new ones are there
   if (isFirst) redraw(`${card.id}-content`, element("p", { class: "status loading" }, messages.loading));
   try {
-    content.data = await query(operation, variables);
+    content.data = await (card.read ? card.read(...view()) : query(operation, variables));
   } catch (error) {
     content.error = error;
   }
@@ -89,11 +93,14 @@ function drawContent(card) {
   const [state, upload] = view();
   const { data, error } = contents.get(card.id);
   byId(`${card.id}-content`).setAttribute("aria-busy", "false");
-  const elements = error ? failure(error, () => retry(card)) : body(card, data, state, upload);
+  const elements = error
+    ? (card.explain?.(error, state) ?? failure(error, () => retry(card)))
+    : body(card, data, state, upload);
   redraw(`${card.id}-content`, ...[elements].flat());
   if (card.isPart) return;
-  const own = (data && card.links?.(data, state, upload)) ?? [];
-  redraw(`${card.id}-links`, ...own, ...queryLinks(...card.query(state, upload), upload));
+  const own = (data && !card.isEmpty?.(data) && card.links?.(data, state, upload)) || [];
+  const [operation, variables] = card.query(state, upload);
+  redraw(`${card.id}-links`, ...own, ...queryLinks(operation, variables, upload));
 }
 
 function retry(card) {

@@ -1,44 +1,28 @@
-// Bar charts of the shown deals: lists with the figures as text, for screen readers too.
+// The charts of the page, which are drawn again whenever their width changes.
 
-import { dealFilter } from "./deal_filter.js";
-import { element, withShare } from "./dom.js";
-import { formatMoney, formatMonth } from "./formats.js";
-import { messages } from "./i18n.js";
-import { MONEY_BY_GEM, MONEY_BY_MONTH } from "./operations.js";
+import { drawCards } from "./cards.js";
+import { setPrinting } from "./chart_card.js";
+import { rankingCard } from "./chart_ranking.js";
+import { timeCard } from "./chart_timeline.js";
+import { byId } from "./dom.js";
 
-export const monthsCard = {
-  id: "months",
-  query: (state, upload) => [MONEY_BY_MONTH, { upload: upload.id, filter: dealFilter(state, "date") }],
-  render: ({ dealStats }) =>
-    verticalBars(dealStats.nodes.toReversed().map((stats) => ({ ...stats, label: formatMonth(stats.month) }))),
-};
+export const CHART_CARDS = [timeCard, rankingCard];
 
-export const moneyByGemCard = {
-  id: "money-by-gem",
-  query: (state, upload) => [MONEY_BY_GEM, { upload: upload.id, filter: dealFilter(state, "gem") }],
-  render: ({ dealStats }) => horizontalBars(dealStats.nodes.map((stats) => ({ ...stats, label: stats.gem.name }))),
-};
-
-function barChart(className, rows) {
-  // The lengths of the bars are inexact, the figures are exact.
-  const maximum = Math.max(...rows.map(({ total }) => Number(total)), 1);
-  return element(
-    "ol",
-    { class: className },
-    ...rows.map(({ label, total, dealCount }) =>
-      element(
-        "li",
-        { title: `${label}: ${formatMoney(total)} (${messages.countDeals(dealCount)})` },
-        element("span", { class: "label" }, label),
-        withShare(element("span", { class: "bar", "aria-hidden": "true" }), Number(total) / maximum),
-        element("span", { class: "figure" }, formatMoney(total)),
-      ),
-    ),
-  );
+/** Draw the charts again after each change of their width, and before and after printing. */
+export function startCharts() {
+  const widths = new Map();
+  const observer = new ResizeObserver((entries) => {
+    const changed = entries.filter(({ target, contentRect }) => widths.get(target.id) !== contentRect.width);
+    for (const { target, contentRect } of changed) widths.set(target.id, contentRect.width);
+    if (changed.length) drawCards();
+  });
+  for (const { id } of CHART_CARDS) observer.observe(byId(id));
+  matchMedia("print").addEventListener("change", drawCards);
+  // Browsers need not report the change of the medium.
+  for (const kind of ["beforeprint", "afterprint"]) {
+    addEventListener(kind, () => {
+      setPrinting(kind === "beforeprint");
+      drawCards();
+    });
+  }
 }
-
-/** Horizontal bars, for names. */
-const horizontalBars = (rows) => barChart("bars", rows);
-
-/** Vertical bars, for a time series. */
-const verticalBars = (rows) => barChart("columns", rows);

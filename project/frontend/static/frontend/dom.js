@@ -31,12 +31,6 @@ function fill(created, attributes, children) {
   return created;
 }
 
-/** Set the relative length of a bar, from 0 to 1. The Content Security Policy forbids style attributes. */
-export function withShare(bar, share) {
-  bar.style.setProperty("--share", String(share));
-  return bar;
-}
-
 /** Replace the children of an element. */
 export function show(id, ...children) {
   byId(id).replaceChildren(...children);

@@ -7,7 +7,7 @@
 
 import { announce, drawAnnouncement } from "./announcement.js";
 import { drawCards, forgetCards, prime, startCards } from "./cards.js";
-import { monthsCard, moneyByGemCard } from "./charts.js";
+import { CHART_CARDS, startCharts } from "./charts.js";
 import { changedCustomersTable, changedGemsTable, comparisonCard, versionsCard } from "./comparison.js";
 import { customersTable, dealsTable, gemsTable } from "./data_tables.js";
 import { byId, element, redraw, show } from "./dom.js";
@@ -31,15 +31,7 @@ const REFRESH_MS = 3000;
 const PRINTED_ROWS = 1000;
 
 const TABLES = [changedCustomersTable, changedGemsTable, dealsTable, customersTable, gemsTable];
-const CARDS = [
-  clientsCard,
-  versionsCard,
-  comparisonCard,
-  monthsCard,
-  moneyByGemCard,
-  ...FACETS,
-  ...TABLES,
-];
+const CARDS = [clientsCard, versionsCard, comparisonCard, ...CHART_CARDS, ...FACETS, ...TABLES];
 
 // The shown upload
 
@@ -167,6 +159,7 @@ subscribe(async (state, previous) => {
 });
 startPreferences(changeLanguage);
 prepareSharing();
+startCharts();
 startHistory(showCurrent);
 startUploads((hasChanged) => (hasChanged ? showCurrent() : readHistory()));
 prepareTokenForm();

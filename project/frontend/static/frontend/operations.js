@@ -27,12 +27,29 @@ export const VERSIONS = `query Versions {
   uploads(first: 20) { nodes { id fileName arrivedAt state } }
 }`;
 
-export const MONEY_BY_MONTH = `query MoneyByMonth($upload: ID, $filter: DealFilter) {
-  dealStats(upload: $upload, by: [MONTH], filter: $filter, orderBy: DATE_DESC, limit: 36) { nodes { month total dealCount } }
+// Deals over time.
+export const DEALS_BY_PERIOD = `query DealsByPeriod($upload: ID, $by: [DealStatsKey!]!, $filter: DealFilter) {
+  dealStats(upload: $upload, by: $by, filter: $filter, orderBy: DATE_ASC, limit: 750) {
+    totalCount
+    nodes { day week month quarter year total dealCount quantity }
+  }
 }`;
 
-export const MONEY_BY_GEM = `query MoneyByGem($upload: ID, $filter: DealFilter) {
-  dealStats(upload: $upload, by: [GEM], filter: $filter, orderBy: TOTAL_DESC, limit: 12) { nodes { gem { name } total dealCount } }
+// The largest groups, and the sums of all groups.
+export const DEALS_BY_GROUP = `query DealsByGroup($upload: ID, $by: [DealStatsKey!]!, $filter: DealFilter, $order: DealStatsOrder) {
+  dealStats(upload: $upload, by: $by, filter: $filter, orderBy: $order, limit: 100) {
+    totalCount
+    nodes { gem { name } customer { username } total dealCount quantity }
+  }
+  all: dealStats(upload: $upload, filter: $filter) { nodes { total dealCount quantity } }
+}`;
+
+// Certain groups, which the filter names, over time or not.
+export const DEALS_OF_GROUPS = `query DealsOfGroups($upload: ID, $by: [DealStatsKey!]!, $filter: DealFilter) {
+  dealStats(upload: $upload, by: $by, filter: $filter, limit: 700) {
+    totalCount
+    nodes { gem { name } customer { username } day week month quarter year total dealCount quantity }
+  }
 }`;
 
 export const DEALS_BY_CUSTOMER = `query DealsByCustomer($upload: ID, $filter: DealFilter, $limit: Int) {

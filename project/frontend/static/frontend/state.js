@@ -46,8 +46,10 @@ const PARAMETERS = {
   gemsOrder: order("TOTAL_DESC", "NAME", "TOTAL", "DEAL_COUNT", "BUYER_COUNT", "FIRST_DEAL", "LAST_DEAL"),
   gemsColumns: columns(["name", "total", "dealCount", "buyerCount", "lastDeal"], ["firstDeal"]),
   chartMeasure: choice("total", "dealCount", "quantity"),
-  chartPeriod: choice("month", "week", "day"),
-  chartGroup: choice("gem", "customer"),
+  chartPeriod: choice("month", "day", "week", "quarter", "year"),
+  chartSplit: choice("none", "gem", "customer"), // a chart over time for each of them
+  chartGroup: choice("gem", "customer"), // that the ranking compares
+  chartRows: choice("first", "all"),
 };
 
 /** Return the state in the query string of an address. Unknown parameters and values are ignored. */
