@@ -33,8 +33,8 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PORT=8
 WORKDIR /app
 COPY --from=builder /opt/venv /opt/venv
 COPY --from=builder /app /app
-# The service copies its static files to this volume, from which nginx serves them.
-RUN install -d -o 10001 -g 10001 /static
+# Volumes: static files, which nginx serves, and files of asynchronous uploads, which workers load.
+RUN install -d -o 10001 -g 10001 /static /uploads
 # A numeric user, so that Kubernetes' runAsNonRoot can verify that it is not root.
 USER 10001:10001
 EXPOSE 8000

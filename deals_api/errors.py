@@ -5,6 +5,7 @@
   - UploadHasProblems   at least one cell of the file is invalid
   - UploadTooLarge      the file, its rows or its names exceed a limit
   - UploadChanged       the current upload is not the one that the client expects
+  - UploadFinished      the upload can no longer be cancelled
   - UploadNotRetained   the upload does not exist, or its rows were deleted
   - BadInput            an argument of a GraphQL query is invalid
   - CursorOutdated      the cursor belongs to another list, upload or order
@@ -14,6 +15,7 @@
   - NotAllowed          a write request comes from a page of another site
   - TooManyRequests     a rate limit is exceeded; retrying later helps
   - DatabaseBusy        the database is locked or unavailable; retrying helps
+  - QueueFull           too many uploads wait for a worker; retrying later helps
   - NoRoom              a disk of the service is full
 
 The errors are independent of HTTP and GraphQL: each API maps ``code`` to a status in one place.
@@ -76,6 +78,13 @@ class UploadChanged(DealsError):
         super().__init__("The current upload is not the one in If-Match.")
 
 
+class UploadFinished(DealsError):
+    code = "upload_finished"
+
+    def __init__(self) -> None:
+        super().__init__("The upload has ended, so it cannot be cancelled.")
+
+
 class UploadNotRetained(DealsError):
     code = "upload_not_retained"
 
@@ -121,6 +130,14 @@ class DatabaseBusy(DealsError):
 
     def __init__(self, message: str = "The database is temporarily unavailable; try again later.") -> None:
         super().__init__(message)
+
+
+class QueueFull(DealsError):
+    code = "queue_full"
+    retry_after = 30
+
+    def __init__(self) -> None:
+        super().__init__("Too many uploads are waiting to be loaded; try again later.")
 
 
 class NoRoom(DealsError):

@@ -36,6 +36,8 @@ class Limits:
     max_top_clients: int = _limit(100, "MAX_TOP_CLIENTS", "clients")
     #: Newest uploads that retain their rows, in addition to the current one if it is older.
     keep_uploads: int = _limit(3, "KEEP_UPLOADS", "uploads", minimum=2)
+    #: Asynchronous uploads that wait for a worker; each occupies up to ``max_upload_bytes`` on a disk.
+    max_queued_uploads: int = _limit(20, "MAX_QUEUED_UPLOADS", "uploads")
 
     #: Uploads from one client address; 0 disables the limit.
     uploads_per_minute: int = _limit(600, "UPLOADS_PER_MINUTE", "uploads a minute", minimum=0)

@@ -179,11 +179,13 @@ class Upload(models.Model):
     """One uploaded file: a snapshot, or the record of a rejected file."""
 
     class State(models.TextChoices):
+        QUEUED = "queued", "waiting for a worker"
         LOADING = "loading", "being loaded"
         LOADED = "loaded", "loaded; its rows can be read"
         #: The stored value is that of the first version.
         REFUSED = "refused", "rejected"
         INTERRUPTED = "interrupted", "interrupted before it was loaded"
+        CANCELLED = "cancelled", "cancelled by a client before it was loaded"
         RETIRED = "retired", "loaded once; its rows are being deleted"
         PRUNED = "pruned", "loaded once; its rows were deleted"
 
@@ -495,6 +497,55 @@ class Deal(SnapshotRow):
 
     def __str__(self) -> str:
         return f"deal {self.row_number} of upload {self.upload_id}"
+
+
+# Jobs of the worker
+
+
+class Job(models.Model):
+    """Work that a task of the worker does; see ``deals_api.jobs``."""
+
+    task_id = models.UUIDField(null=True, editable=False, help_text="The last task that was enqueued.")
+    due_at = models.DateTimeField(db_default=Now(), editable=False, help_text="The earliest start of that task.")
+
+    class Meta:
+        abstract = True
+
+
+class QueuedUpload(Job):
+    """An asynchronous upload: the values that its load needs, and its result."""
+
+    upload = models.OneToOneField(Upload, models.PROTECT, primary_key=True, related_name="queued")
+    #: Empty after the file was deleted.
+    stored_file = models.CharField(max_length=255, help_text="Name of the file in the storage.")
+    #: The nil UUID: the client expects that there is no upload yet.
+    expected_snapshot = models.UUIDField(null=True, help_text="The upload that If-Match requires to be current.")
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="Loads that workers have begun.")
+    #: Not a ``JSONField``, because PostgreSQL does not accept the character U+0000 of a cell in it.
+    rejection = models.TextField(default="", help_text="Why the upload failed: message, code and problems as JSON.")
+
+    def __str__(self) -> str:
+        return f"{self.upload_id}: {self.stored_file}"
+
+
+class WebhookDelivery(Job):
+    """A message about a change of the current upload."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    upload = models.ForeignKey(Upload, models.PROTECT, related_name="+", help_text="The upload that became current.")
+    payload = models.TextField()
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    status_code = models.PositiveSmallIntegerField(null=True, help_text="Of the last response.")
+    error = models.TextField(default="", help_text="Of the last attempt.")
+    delivered_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name_plural = "webhook deliveries"
+
+    def __str__(self) -> str:
+        return f"{self.id}: upload {self.upload_id}"
 
 
 # Installation

@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-UploadOutcome = Literal["loaded", "duplicate", "refused", "checked"]
+UploadOutcome = Literal["loaded", "duplicate", "refused", "checked", "queued"]
 #: ``incomplete``: the database lacked the snapshot.
 SnapshotReadResult = Literal["complete", "incomplete", "failed"]
 

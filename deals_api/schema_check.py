@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
 from django.apps import apps
 from django.core.management import call_command
 from django.db import connection
@@ -17,9 +23,29 @@ def migrate_database() -> None:
 
     Raises: SchemaMismatch, if the database is newer, which leaves it unchanged, or if it does not match afterwards.
     """
-    _reject_newer_database(MigrationLoader(connection))
-    call_command("migrate", interactive=False, verbosity=0)
+    with _migration_lock():
+        _reject_newer_database(MigrationLoader(connection))
+        call_command("migrate", interactive=False, verbosity=0)
     require_matching_schema_once()
+
+
+@contextlib.contextmanager
+def _migration_lock() -> Iterator[None]:
+    """On SQLite, wait while another process migrates a database of the same folder.
+
+    A migration that rebuilds a table would otherwise drop the columns that another process has added since. On
+    PostgreSQL, the statement of the second process fails, and the start is repeated.
+    """
+    folder = Path(connection.settings_dict["NAME"]).parent
+    if connection.vendor != "sqlite" or not folder.is_dir():  # SQLite reports a missing folder
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def require_matching_schema_once() -> None:

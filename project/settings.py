@@ -24,6 +24,7 @@ from psycopg2.extensions import make_dsn
 
 from deals_api.limits import Limits, whole_number
 from deals_api.security.tokens import read_tokens
+from deals_api.webhook_signature import read_secret
 from graphql_schema.persisted_documents import read_persisted_documents
 from project import __version__
 from project.build import build_digest
@@ -70,6 +71,14 @@ def _ip_address(name: str, default: str) -> str:
         raise ValueError(f"{name} must be an IP address, not {text!r}") from None
 
 
+def _folder(name: str) -> str:
+    """Return the folder in an environment variable; empty if it is not set."""
+    folder = os.environ.get(name, "")
+    if folder and not Path(folder).is_dir():
+        raise ImproperlyConfigured(f"{name} must be a folder, not {folder!r}")
+    return folder
+
+
 # Settings of the service
 
 try:
@@ -109,6 +118,8 @@ try:
         r"null|file://|[a-z][a-z0-9+.-]*://([^/?#@\s\[\]]+|\[[0-9a-f:.]+\](:[0-9]+)?)",
         "origins such as https://example.com, separated by commas",
     )
+    WEBHOOK_URL = "".join(_values("WEBHOOK_URL", r"https?://[^/?#\s\[\]]+\S*", "an http or https URL", "\n"))
+    WEBHOOK_SECRET = read_secret(os.environ.get("WEBHOOK_SECRET", "").strip())
     # The OpenTelemetry SDK reads these variables itself, but only logs invalid values.
     TRACES = bool(_values("OTEL_EXPORTER_OTLP_ENDPOINT", r"https?://[^/?#\s\[\]]+\S*", "an http or https URL", "\n"))
     if not all("=" in pair for pair in os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", "").split(",") if pair.strip()):
@@ -117,10 +128,14 @@ try:
     _values("OTEL_TRACES_SAMPLER_ARG", r"0*(\.[0-9]+)?|0+\.|0*1(\.0*)?", "a number from 0 to 1", "\n")
 except ValueError as error:
     raise ImproperlyConfigured(str(error)) from None
+# Files of asynchronous uploads wait here for a worker; without it, uploads are synchronous.
+UPLOADS_DIR = _folder("UPLOADS_DIR")
 # GraphiQL sends arbitrary documents.
 GRAPHIQL = GRAPHIQL and PERSISTED_DOCUMENTS is None
 if READ_REQUIRES_TOKEN and not API_TOKENS:
     raise ImproperlyConfigured("READ_REQUIRES_TOKEN requires API_TOKENS; without tokens, no client could read")
+if WEBHOOK_URL and not WEBHOOK_SECRET:
+    raise ImproperlyConfigured("WEBHOOK_URL requires WEBHOOK_SECRET, which signs the messages")
 # Empty variables mean the default, for the OpenTelemetry SDK too.
 for _name in (
     "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER",
@@ -150,7 +165,9 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "strawberry_django",
-    "deals_api",
+    "deals_api",  # before django_tasks_db, whose command db_worker it extends
+    "django_tasks",
+    "django_tasks_db",
     "project",
     "project.frontend",
     "graphql_schema",
@@ -174,7 +191,7 @@ SILENCED_SYSTEM_CHECKS = [
     "admin.E409",
     "admin.E410",
 ]
-CORS_ALLOW_METHODS = ["GET", "HEAD", "POST"]
+CORS_ALLOW_METHODS = ["DELETE", "GET", "HEAD", "POST"]
 CORS_ALLOW_HEADERS = [
     "authorization", "content-type", "if-match", "if-none-match", "prefer", "x-request-id",
     # Apollo Client
@@ -184,7 +201,7 @@ CORS_ALLOW_HEADERS = [
     "baggage", "traceparent", "tracestate",
 ]  # fmt: skip
 CORS_EXPOSE_HEADERS = [
-    "Content-Disposition", "ETag", "Preference-Applied", "Retry-After", "Server-Timing", "X-Request-ID"
+    "Content-Disposition", "ETag", "Location", "Preference-Applied", "Retry-After", "Server-Timing", "X-Request-ID"
 ]  # fmt: skip
 if CORS_ALLOWED_ORIGINS:
     INSTALLED_APPS.append("corsheaders")
@@ -228,10 +245,14 @@ STATICFILES_DIRS = [
 COLLECTED = BASE_DIR / "collected"
 STATIC_ROOT = COLLECTED if COLLECTED.is_dir() else None
 # ``serve`` copies the collected files to this folder, from which a proxy serves them.
-STATIC_FILES_DIR = os.environ.get("STATIC_FILES_DIR", "")
-if STATIC_FILES_DIR and not Path(STATIC_FILES_DIR).is_dir():
-    raise ImproperlyConfigured(f"STATIC_FILES_DIR must be a folder, not {STATIC_FILES_DIR!r}")
-STORAGES = {"staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"}}
+STATIC_FILES_DIR = _folder("STATIC_FILES_DIR")
+STORAGES = {
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+    "uploads": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": UPLOADS_DIR or BASE_DIR / "uploads", "file_permissions_mode": 0o600},
+    },
+}
 WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 WHITENOISE_IMMUTABLE_FILE_TEST = f"/{DEALS_BUILD}/"
 WHITENOISE_ALLOW_ALL_ORIGINS = False
@@ -394,6 +415,8 @@ def redis_cache(url: str) -> dict[str, Any]:
     }
 
 
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
+
 # Without Redis there is no shared cache: ``deals_api.caching.local`` caches the responses of each process.
 NO_SHARED_CACHE = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
 CACHES = {"default": redis_cache(os.environ["REDIS_URL"]) if os.environ.get("REDIS_URL") else NO_SHARED_CACHE}
@@ -401,6 +424,8 @@ CACHES = {"default": redis_cache(os.environ["REDIS_URL"]) if os.environ.get("RED
 # Requests
 
 FILE_UPLOAD_HANDLERS = ["deals_api.rest.parsers.SingleFileUploadHandler"]
+# A storage in the same folder moves the files of asynchronous uploads instead of copying them.
+FILE_UPLOAD_TEMP_DIR = UPLOADS_DIR or None
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 100
 
 REST_FRAMEWORK = {
@@ -462,6 +487,7 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "level": "ERROR", "propagate": True},
         "deals_api": {"handlers": [], "level": "INFO", "propagate": True},
+        "django_tasks_db": {"handlers": [], "level": "INFO", "propagate": True},
         "gunicorn.error": {"handlers": [], "level": "INFO", "propagate": True},
         # Without its warning about every response to HEAD: Django expects the server to drop the body.
         "gunicorn.http.wsgi": {"level": "ERROR"},

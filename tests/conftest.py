@@ -92,6 +92,17 @@ def limits(settings: Settings, stopped_clock: None) -> Any:
     return change
 
 
+@pytest.fixture
+def uploads_dir(settings: Settings, tmp_path: Path) -> Path:
+    """The folder of asynchronous uploads, which are switched on by this fixture."""
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    settings.UPLOADS_DIR = settings.FILE_UPLOAD_TEMP_DIR = str(folder)
+    backend = "django.core.files.storage.FileSystemStorage"
+    settings.STORAGES = {**settings.STORAGES, "uploads": {"BACKEND": backend, "OPTIONS": {"location": folder}}}
+    return folder
+
+
 @pytest.fixture(scope="session")
 def on_postgres() -> bool:
     """Whether this run of the suite uses PostgreSQL and Valkey."""

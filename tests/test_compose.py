@@ -101,6 +101,18 @@ def test_docker_stop_waits_longer_than_nginx() -> None:
     assert int(PROXY["stop_grace_period"].removesuffix("s")) > int(timeout[1])
 
 
+def test_worker_has_the_settings_and_the_files_of_the_service() -> None:
+    worker = COMPOSE["services"]["worker"]
+    assert worker["environment"] == WEB["environment"]
+    assert worker["volumes"] == WEB["volumes"]
+    assert "uploads:/uploads" in worker["volumes"]
+    assert worker["command"] == ["python", "manage.py", "db_worker"]
+    assert worker["profiles"] == ["worker"]
+    owned = re.search(r"^RUN install -d -o 10001 -g 10001 (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert owned
+    assert "/uploads" in owned[1].split()
+
+
 def test_every_container_is_limited() -> None:
     for name, service in COMPOSE["services"].items():
         assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}, name

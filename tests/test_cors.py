@@ -62,7 +62,7 @@ def test_preflight_names_the_headers_and_methods_that_exist(tmp_path: Path) -> N
         for path in ("/graphql/", "/api/upload/", "/api/exports/deals.csv"):
             headers = preflight(server, path, "POST", ", ".join(ALLOWED))
             assert sorted(headers["Access-Control-Allow-Headers"].split(", ")) == sorted(ALLOWED)
-            assert headers["Access-Control-Allow-Methods"] == "GET, HEAD, POST"
+            assert headers["Access-Control-Allow-Methods"] == "DELETE, GET, HEAD, POST"
 
 
 def test_page_of_an_allowed_origin_sends_the_headers_of_its_clients(

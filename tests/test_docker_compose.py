@@ -380,6 +380,26 @@ def scrape(project: ComposeProject) -> list[bool]:
     return list(json.loads(project.shell(f'python -c "{script}"').lower()))
 
 
+def test_profile_loads_asynchronous_uploads(project: ComposeProject) -> None:
+    upload(project, repeated_file(2))
+    command = documented(project, r"--profile worker") + " --detach"
+    try:
+        run(["bash", "-c", command], 600, cwd=project.folder, env=project.environment)
+        project.wait_until_healthy()
+        with httpx.Client(base_url=f"http://localhost:{project.port}", timeout=TIMEOUT) as client:
+            files, headers = {"deals": ("deals.csv", REAL_FILE.read_bytes())}, {"Prefer": "respond-async"}
+            response = client.post("/api/upload/", files=files, headers=headers)
+            assert (response.status_code, response.json()) == (202, {"Status": "Accepted"})
+            state = response.headers["Location"]
+            wait_until(lambda: client.get(state).json()["State"] == "loaded")
+        assert project.top_clients() == TOP_CLIENTS
+        assert project.shell("ls /uploads") == ""
+    finally:
+        project("--profile", "worker", "rm", "--stop", "--force", "worker")
+        project("up", "--detach")
+        project.wait_until_healthy()
+
+
 def test_profile_serves_https(project: ComposeProject) -> None:
     folder = project.folder / ".tls"
     folder.mkdir(exist_ok=True)

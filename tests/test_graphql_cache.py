@@ -20,6 +20,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from deals_api.caching import local as local_cache
+from deals_api.errors import UnreadableUpload
 from deals_api.global_ids import write_row_id
 from deals_api.ingest import loader
 from deals_api.models import Deal, Upload
@@ -224,7 +225,7 @@ def test_upload_history_is_never_cached() -> None:
     load(deal())
     uploads = "{uploads {nodes {state}}}"
     data(uploads)
-    loader.mark_rejected(Upload.objects.create(file_name="f", sha256="0" * 64, size=1), "Bad.")
+    loader.mark_rejected(Upload.objects.create(file_name="f", sha256="0" * 64, size=1), UnreadableUpload("Bad."))
     assert data(uploads) == {"uploads": {"nodes": [{"state": "REFUSED"}, {"state": "LOADED"}]}}
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
+from deals_api.errors import UnreadableUpload
 from deals_api.global_ids import write_row_id, write_upload_id
 from deals_api.ingest import loader
 from deals_api.models import Customer, Deal, Gem, Purchase, Upload
@@ -152,7 +153,7 @@ def test_uploads_include_rejected_files_newest_first() -> None:
     first = load(*ROWS, name="a.csv")
     second = load(deal("bob"), name="b.csv")
     rejected = Upload.objects.create(file_name="bad.csv", sha256="0" * 64, size=2**53 + 1)
-    loader.mark_rejected(rejected, "It is bad.")
+    loader.mark_rejected(rejected, UnreadableUpload("It is bad."))
     fields = "{id fileName sha256 size dealCount customerCount gemCount state error isCurrent finishedAt arrivedAt}"
     result = data(f"{{uploads {{totalCount nodes {fields}}} currentUpload {fields}}}")
     newest, current, old = result["uploads"]["nodes"]

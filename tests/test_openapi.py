@@ -26,7 +26,8 @@ from django.test import Client
 from django.urls import URLPattern
 from pytest_django import Settings
 
-from deals_api.ingest import service
+from deals_api.ingest import queue, service
+from deals_api.models import QueuedUpload, Upload
 from deals_api.reports import exports
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.rest import openapi, urls, views
@@ -34,11 +35,13 @@ from deals_api.rest.openapi_examples import EXPORTS
 from deals_api.security.throttling import count_computation, count_upload, counters
 from deals_api.security.tokens import read_tokens
 from tests.builders import csv_of, deal
+from tests.graphql import id_of
 from tests.servers import ROOT
 from tests.test_error_shape import defined_codes, statuses_of_rest
 from tests.test_rest import UPLOAD, error_of, part, post
+from tests.worker import run_tasks
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("uploads_dir")]
 
 FILES = {f"/api/exports/{name}": text for name, text in EXPORTS.items()}
 
@@ -99,7 +102,7 @@ def test_description_is_valid_without_warnings(tmp_path: Path) -> None:
 def test_description_has_every_url_and_method(document: Any) -> None:
     excluded = {"schema", "docs"}
     routes = {
-        (method, "/api/" + re.sub(r"[\^$\\]|/\?", "", str(pattern.pattern)))
+        (method, "/api/" + re.sub(r"[\^$\\]|/\?", "", re.sub(r"\(\?P<(\w+)>.*?\)", r"{\1}", str(pattern.pattern))))
         for pattern in urls.urlpatterns
         if isinstance(pattern, URLPattern) and pattern.name not in excluded
         for method in pattern.callback.actions  # type: ignore[attr-defined]
@@ -203,7 +206,13 @@ def test_csv_is_described_as_text_and_ndjson_as_bytes(document: Any) -> None:
 
 
 def test_examples_are_responses_to_the_real_file(client: Client, document: Any, real_file: bytes) -> None:
-    assert dict(examples(document["paths"][UPLOAD]["post"])) == {200: post(client, real_file).json()}
+    queued = post(client, real_file, headers={"Prefer": "respond-async"})
+    assert dict(examples(document["paths"][UPLOAD]["post"])) == {
+        200: post(client, real_file).json(), 202: queued.json(),
+    }  # fmt: skip
+    run_tasks()
+    status = dict(examples(document["paths"]["/api/uploads/{id}/"]["get"]))[200]
+    assert client.get(queued["Location"]).json() == {**status, "Upload": id_of(Upload.objects.earliest("pk"))}
     for path in (UPLOAD, "/api/top-clients/"):
         assert dict(examples(document["paths"][path]["get"]))[200] == client.get(path).json()
     for path in FILES:
@@ -217,16 +226,24 @@ class Requests:
     """Requests to one operation; each method is named after the error code that it causes."""
 
     def __init__(self, client: Client, method: str, path: str, settings: Settings, patch: pytest.MonkeyPatch) -> None:
-        self.client, self.method, self.path, self.settings, self.patch = client, method, path, settings, patch
+        self.client, self.method, self.settings, self.patch = client, method, settings, patch
+        self.path = path.format(id=self.queued_upload()) if "{id}" in path else path
+
+    def queued_upload(self) -> str:
+        """Create an asynchronous upload, and return its id."""
+        upload = Upload.objects.create(file_name="f", sha256="0" * 64, size=1, state=Upload.State.QUEUED)
+        QueuedUpload.objects.create(upload=upload, stored_file="f")
+        return str(upload.snapshot)
 
     def send(self, query: str = "", content: bytes | None = None, **headers: str) -> Any:
-        if self.method == "get":
-            return self.client.get(self.path + query, headers=headers)
+        if self.method != "post":
+            return self.client.generic(self.method.upper(), self.path + query, headers=headers)
         return post(self.client, csv_of(deal()) if content is None else content, self.path + query, headers=headers)
 
     def replace_reports_and_ingest(self, function: Callable[..., Any] | None) -> None:
         self.patch.setattr(top_clients_report, "top_clients", function)
         self.patch.setattr(service, "ingest_deals", function)
+        self.patch.setattr(queue, "get_queued", function)
         for name in ("deals", "top_clients"):
             self.patch.setattr(exports, name, function)
 
@@ -267,11 +284,25 @@ class Requests:
     def upload_changed(self) -> Any:
         return post(self.client, csv_of(deal()), self.path, headers={"If-Match": '"another"'})
 
+    def upload_finished(self) -> Any:
+        Upload.objects.update(state=Upload.State.LOADED)
+        return self.send()
+
+    def queue_full(self) -> Any:
+        self.settings.DEALS_LIMITS = replace(self.settings.DEALS_LIMITS, max_queued_uploads=1)
+        self.queued_upload()
+        response = self.send(Prefer="respond-async")
+        assert response["Retry-After"] == "30"
+        return response
+
     def upload_not_retained(self) -> Any:
+        if "uploads" in self.path:
+            self.path = "/api/uploads/00000000-0000-0000-0000-000000000000"
+            return self.send()
         return self.send("?upload=00000000-0000-0000-0000-000000000000")
 
     def method_not_allowed(self) -> Any:
-        return self.client.delete(self.path)
+        return self.client.put(self.path)
 
     def not_acceptable(self) -> Any:
         return self.send(Accept="text/csv")
@@ -295,7 +326,7 @@ class Requests:
         limit = 3
         limits = {"computations_per_minute": limit, "uploads_per_minute": limit}
         self.settings.DEALS_LIMITS = replace(self.settings.DEALS_LIMITS, **limits)
-        count = count_upload if self.method == "post" else count_computation
+        count = count_computation if self.method == "get" else count_upload
         minute = int(time.time() // 60)
         self.patch.setattr(time, "time", lambda: 60.0 * minute + 30)
         for _ in range(limit):

@@ -334,7 +334,7 @@ def routes(patterns: list[Any], prefix: str = "") -> Iterator[str]:
         if isinstance(pattern, URLResolver) and not pattern.namespace:
             yield from routes(pattern.url_patterns, path)
         else:
-            yield f"/{path}".rstrip("/")
+            yield re.sub(r"\(\?P(<\w+>).*?\)", r"\1", f"/{path}").rstrip("/")
 
 
 def test_api_table_lists_every_url() -> None:

@@ -110,7 +110,7 @@ def test_load_during_a_restore_stores_nothing() -> None:
     other = replace(upload, deal("bob"))
     with pytest.raises(DatabaseBusy):
         loader.store_snapshot(upload, DealsReader(io.BytesIO(content), settings.DEALS_LIMITS), settings.DEALS_LIMITS)
-    loader.mark_rejected(upload, "The database is busy.")
+    loader.mark_rejected(upload, DatabaseBusy("The database is busy."))
     interruption.mark_interrupted(upload)
     assert Upload.objects.get().state == Upload.State.LOADED
     assert top_clients_report.top_clients(other, 5)[0].username == "bob"

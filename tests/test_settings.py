@@ -35,6 +35,7 @@ OTHERS = {
     "DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "API_TOKENS", "READ_REQUIRES_TOKEN", "CORS_ORIGINS",
     "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER",
     "OTEL_TRACES_SAMPLER_ARG", "BASE_PATH", "BIND", "STATIC_FILES_DIR", "PERSISTED_DOCUMENTS", "DATABASE_REPLICA_URLS",
+    "UPLOADS_DIR", "WEBHOOK_URL", "WEBHOOK_SECRET",
 }  # fmt: skip
 
 
@@ -283,6 +284,10 @@ def test_traces_require_a_nonempty_collector_endpoint() -> None:
 INVALID = {
     "BIND": ["localhost", "1.2.3", "127.0.0.1:8000"],
     "STATIC_FILES_DIR": ["/no such folder"],
+    "UPLOADS_DIR": ["/no such folder"],
+    # The last one lacks a secret.
+    "WEBHOOK_URL": ["a.example/hook", "ftp://a.example", "https://", "https://a.example"],
+    "WEBHOOK_SECRET": ["hunter2", "c2hvcnQ=", "whsec_", "whsec_c2hvcnQ=", "0123456789abcdef0123456789abcde?"],
     "PERSISTED_DOCUMENTS": ["/no such file", "/", str(ROOT / "README.md"), str(ROOT / "tests/frontend/package.json")],
     "DATABASE_URL": [
         "mysql://db/deals", "oracle://db/deals", "postgis://db/deals", "http://db/deals", "/srv/deals.sqlite3",

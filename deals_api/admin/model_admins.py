@@ -14,7 +14,7 @@ from django.utils.html import format_html, format_html_join
 from deals_api import request_context
 from deals_api.admin import changelist
 from deals_api.errors import TooManyRequests, UploadNotRetained
-from deals_api.models import FORMAT_FIELDS, Customer, Deal, Gem, Purchase, Upload
+from deals_api.models import FORMAT_FIELDS, Customer, Deal, Gem, Purchase, Upload, WebhookDelivery
 from deals_api.security.throttling import count_login
 from deals_api.snapshots import current as current_snapshot
 
@@ -47,14 +47,10 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscrip
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+    has_change_permission = has_delete_permission = has_add_permission
 
 
 def link_to_rows(model: str, text: Any, **filters: int) -> str:
@@ -104,6 +100,12 @@ class UploadAdmin(ReadOnlyAdmin):
         self.message_user(request, f"Upload {upload.pk} is current now.", messages.SUCCESS)
 
 
+@admin.register(WebhookDelivery, site=site)
+class WebhookDeliveryAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "upload", "attempts", "status_code", "error", "delivered_at", "due_at"]
+    list_select_related = ["upload"]
+
+
 class SnapshotAdmin(ReadOnlyAdmin):
     """Rows of the current upload, or of the upload that is selected in the filter."""
 
@@ -129,8 +131,7 @@ class SnapshotAdmin(ReadOnlyAdmin):
 
     def get_paginator(self, request: HttpRequest, queryset: QuerySet[Any], per_page: int, *_: Any, **__: Any) -> Any:
         upload = changelist.get_listed_upload(request)
-        is_filtered = any(request.GET.get(name) for name in {SEARCH_VAR, *self.filter_parameters})
-        if upload is None or is_filtered:
+        if upload is None or any(request.GET.get(name) for name in {SEARCH_VAR, *self.filter_parameters}):
             return changelist.FilteredPaginator(queryset, per_page)
         return changelist.SnapshotPaginator(queryset, per_page, upload)
 

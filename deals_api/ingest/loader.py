@@ -5,8 +5,10 @@ Rows are written by ``COPY`` on PostgreSQL and by one prepared statement on SQLi
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from itertools import islice
 from typing import Any, Final
 
@@ -14,7 +16,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models.functions import Now
 
 from deals_api.db_vendor import analyze_tables, disable_statement_timeout, has_citus, larger_page_cache
-from deals_api.errors import DatabaseBusy, UploadChanged
+from deals_api.errors import DatabaseBusy, DealsError, UploadChanged
 from deals_api.ingest.aggregates import Columns, DealAggregator, NameAggregates
 from deals_api.ingest.copy_formats import (
     BINARY_END,
@@ -37,11 +39,12 @@ from deals_api.models import (
     GemDay,
     GemMonth,
     Purchase,
+    QueuedUpload,
     SnapshotRow,
     Upload,
     row_id,
 )
-from deals_api.snapshots.current import lock_pointer
+from deals_api.snapshots.current import lock_pointer, move_pointer
 from deals_api.snapshots.lease import PointerChangeIntent
 
 log = logging.getLogger(__name__)
@@ -74,8 +77,7 @@ def store_snapshot(
                 if is_expected is not None:
                     _require_expected(pointer, upload, is_expected)
                 if upload.pk > pointer.highest_upload_id:
-                    pointer.upload, pointer.highest_upload_id = upload, upload.pk
-                    pointer.save()
+                    move_pointer(pointer, upload, upload.pk)
                 break
         _announce_again(upload)
     if upload.deal_count >= _ANALYZE_MIN_ROWS and has_citus():
@@ -104,18 +106,18 @@ def _require_expected(pointer: CurrentUpload, upload: Upload, is_expected: Expec
 
 
 def _lock_loading(upload: Upload) -> bool:
-    """Lock the upload until the transaction ends; return False if it is marked as interrupted."""
+    """Lock the upload until the transaction ends; return False if its state has changed."""
     loading = Upload.objects.matching(upload).filter(state=Upload.State.LOADING)
     return loading.select_for_update().first() is not None
 
 
 def _announce_again(upload: Upload) -> None:
-    """Set the state to LOADING again.
+    """Set the state to LOADING again after a sweep.
 
-    Raises: DatabaseBusy, if the database was restored and has no such upload.
+    Raises: DatabaseBusy, if the database was restored and has no such upload, or if another worker loads it.
     """
-    interrupted = Upload.objects.matching(upload).filter(state=Upload.State.INTERRUPTED)
-    if not interrupted.update(state=Upload.State.LOADING, finished_at=None):
+    swept = Upload.objects.matching(upload).filter(state__in=[Upload.State.INTERRUPTED, Upload.State.QUEUED])
+    if not swept.update(state=Upload.State.LOADING, finished_at=None):
         raise DatabaseBusy("The database was restored during the upload; send the file again.")
 
 
@@ -149,9 +151,15 @@ def _load(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
         analyze_tables(*_ANALYZED)
 
 
-def mark_rejected(upload: Upload, message: str) -> None:
+def mark_rejected(upload: Upload, rejection: DealsError) -> None:
+    """Record why a file was rejected; for an asynchronous upload, with the invalid cells."""
     detected = {name: getattr(upload, name) for name in FORMAT_FIELDS}
-    Upload.objects.matching(upload).update(state=Upload.State.REFUSED, error=message, finished_at=Now(), **detected)
+    problems = [asdict(problem) for problem in rejection.problems]
+    stored = json.dumps({"message": rejection.message, "code": rejection.code, "problems": problems})
+    with transaction.atomic():
+        loading = Upload.objects.matching(upload).filter(state=Upload.State.LOADING)
+        if loading.update(state=Upload.State.REFUSED, error=rejection.message, finished_at=Now(), **detected):
+            QueuedUpload.objects.filter(upload=upload).update(rejection=stored)
 
 
 # Columns in the order of the model's fields

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 from django.conf import settings
 
 from deals_api import request_context
-from deals_api.errors import DealsError, UploadChanged, UploadTooLarge
+from deals_api.errors import DatabaseBusy, DealsError, UploadChanged, UploadTooLarge
 from deals_api.ingest.report import UploadReport, report_file
 from deals_api.limits import Limits
 from deals_api.models import Upload
@@ -45,25 +45,50 @@ def ingest_deals(
 
     Raises: DealsError; only the rejection itself is then recorded.
     """
-    from deals_api.ingest import loader
-    from deals_api.ingest.csv_reader import DealsReader
+    upload = receive_deals(file, file_name, uploaded_by, is_expected)
+    if not upload.is_duplicate:
+        upload.save()
+        load_deals(upload, file, progress, is_expected)
+    return upload
 
-    limits: Limits = settings.DEALS_LIMITS
-    size = _accepted_size(file, limits)
+
+def receive_deals(
+    file: IO[bytes], file_name: str, uploaded_by: str = "", is_expected: Expectation | None = None
+) -> Upload:
+    """Return the history entry of a file, not saved yet; for the file of the current upload, that one.
+
+    Raises: UploadTooLarge, UploadChanged.
+    """
+    size = _accepted_size(file, settings.DEALS_LIMITS)
     sha256 = _digest(file)
     if same := current_snapshot.confirm_current(sha256):
         same.is_duplicate = True
         request_context.get_request_context().upload_outcome = "duplicate"
         return same
     _require_expected(sha256, is_expected)
-    upload = Upload.objects.create(file_name=_clean(file_name), sha256=sha256, size=size, uploaded_by=uploaded_by)
+    return Upload(file_name=_clean(file_name), sha256=sha256, size=size, uploaded_by=uploaded_by)
+
+
+def load_deals(
+    upload: Upload, file: IO[bytes], progress: Progress | None = None, is_expected: Expectation | None = None
+) -> None:
+    """Store all deals of an upload that is LOADING, and make them current, or store nothing.
+
+    Raises: DealsError; only the rejection itself is then recorded.
+    """
+    from deals_api.ingest import loader
+    from deals_api.ingest.csv_reader import DealsReader
+
+    limits: Limits = settings.DEALS_LIMITS
     try:
         with heartbeat(upload) as record_progress:
             reader = DealsReader(file, limits)  # rejects an empty file at once
             batches = _record_format(upload, reader, _batches(reader, file, record_progress, progress))
             loader.store_snapshot(upload, batches, limits, is_expected)
+    except DatabaseBusy:
+        raise  # the database has no such upload, or another worker loads it
     except DealsError as rejection:
-        loader.mark_rejected(upload, rejection.message)
+        loader.mark_rejected(upload, rejection)
         request_context.get_request_context().upload_outcome = "refused"
         raise
     except BaseException:
@@ -71,7 +96,6 @@ def ingest_deals(
         raise
     context = request_context.get_request_context()
     context.upload_outcome, context.stored_deals = "loaded", upload.deal_count or 0
-    return upload
 
 
 def check_deals(

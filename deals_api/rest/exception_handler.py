@@ -49,6 +49,7 @@ DOMAIN_ERROR_STATUS: Final = {
     "bad_cells": HTTPStatus.BAD_REQUEST,
     "upload_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "upload_changed": HTTPStatus.PRECONDITION_FAILED,
+    "upload_finished": HTTPStatus.CONFLICT,
     "upload_not_retained": HTTPStatus.NOT_FOUND,
     "bad_input": HTTPStatus.BAD_REQUEST,
     "cursor_outdated": HTTPStatus.BAD_REQUEST,
@@ -57,6 +58,7 @@ DOMAIN_ERROR_STATUS: Final = {
     "not_allowed": HTTPStatus.FORBIDDEN,
     "too_many_requests": HTTPStatus.TOO_MANY_REQUESTS,
     "database_busy": HTTPStatus.SERVICE_UNAVAILABLE,
+    "queue_full": HTTPStatus.SERVICE_UNAVAILABLE,
     "no_room": HTTPStatus.INSUFFICIENT_STORAGE,
 }
 #: The disk is full, a quota is used up, or the file reached the size limit of the file system.

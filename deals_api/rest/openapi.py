@@ -11,9 +11,9 @@ from drf_spectacular.utils import F, OpenApiExample, OpenApiParameter, OpenApiRe
 from rest_framework import serializers
 
 from deals_api.rest.exception_handler import DOMAIN_ERROR_STATUS
-from deals_api.rest.openapi_examples import EXPORTS, TOP_CLIENTS
+from deals_api.rest.openapi_examples import EXPORTS, TOP_CLIENTS, UPLOAD_STATUS
 from deals_api.rest.openapi_schemas import BINARY, TEXT, components, ref
-from deals_api.rest.preferences import REPRESENTATION
+from deals_api.rest.preferences import REPRESENTATION, RESPOND_ASYNC
 from deals_api.rest.serializers import (
     DealsCsvExportParameters,
     DealsExportParameters,
@@ -104,25 +104,48 @@ _ATTACHMENT: Final = OpenApiParameter(
 )
 
 _PREFERENCE: Final = [
-    OpenApiParameter("Prefer", str, OpenApiParameter.HEADER, description=f"`{REPRESENTATION}` adds `Report`."),
-    _header("Preference-Applied", [200], f"`{REPRESENTATION}`, if the request prefers it."),
+    OpenApiParameter(
+        "Prefer",
+        str,
+        OpenApiParameter.HEADER,
+        description=f"`{REPRESENTATION}` adds `Report`. `{RESPOND_ASYNC}`: a worker loads the file after the response, "
+        "which is 202; ignored if the service has no worker.",
+    ),
+    _header("Preference-Applied", [200, 202], "The preference that was applied, if any."),
+    _header("Location", [202], "The URL of the state of the upload."),
+    _header("Retry-After", [202], "Seconds until the state may have changed."),
 ]
+_POLLING: Final = [
+    _header("Retry-After", [200], "Seconds until the state may have changed; absent after the end of the load."),
+    _header("Cache-Control", [200], "`no-store`."),
+]
+_ID: Final = OpenApiParameter(
+    "id", str, OpenApiParameter.PATH, description="The last part of `Location`, or the id of the upload in GraphQL."
+)
 
 
 def _operation(
-    success: OpenApiResponse, codes: Iterable[str], parameters: Sequence[Any], **options: Any
+    success: OpenApiResponse,
+    codes: Iterable[str],
+    parameters: Sequence[Any],
+    queued: OpenApiResponse | None = None,
+    **options: Any,
 ) -> Callable[[F], F]:
-    """Annotate an operation; the media type of ``success`` is that of its example."""
+    """Annotate an operation; the media type of ``success`` is that of its example. ``queued`` is the response 202."""
     (example,) = success.examples
     responses = {(200, example.media_type): success, **_error_responses(codes)}
+    if queued:
+        responses[202, _JSON] = queued
     if _CONDITIONAL[0] in parameters:
         responses[304] = OpenApiResponse(description="The client's cached response is current.")
     auth: Any = [{}, {"token": []}]  # the settings decide whether a token is required
     return extend_schema(parameters=[*parameters, *_ERROR_HEADERS], responses=responses, auth=auth, **options)
 
 
-def _success(schema: dict[str, Any], description: str, value: Any, media_type: str = _JSON) -> OpenApiResponse:
-    example = OpenApiExample("example", value, media_type=media_type, response_only=True, status_codes=["200"])
+def _success(
+    schema: dict[str, Any], description: str, value: Any, media_type: str = _JSON, status: int = 200
+) -> OpenApiResponse:
+    example = OpenApiExample("example", value, media_type=media_type, response_only=True, status_codes=[str(status)])
     return OpenApiResponse(schema, description, [example])
 
 
@@ -135,14 +158,34 @@ top_clients: Final = _operation(
 )
 upload: Final = _operation(
     _success(ref("Accepted"), "The file was loaded; every later response reads from it.", {"Status": "OK"}),
-    CODES - {"limit_exceeded", "upload_not_retained"},
+    CODES - {"limit_exceeded", "upload_finished", "upload_not_retained"},
     [UploadParameters, _IF_MATCH, _ATTACHMENT, *_PREFERENCE],
+    _success(
+        ref("UploadQueued"), "The file will be loaded; `Location` has its state.", {"Status": "Accepted"}, status=202
+    ),
     tags=["deals"],
     summary="Upload a file, or check it",
     request={
         "multipart/form-data": OpenApiRequest(UploadForm, encoding={"deals": {"contentType": "text/csv"}}),
         "text/csv": OpenApiRequest(BINARY),  # the encoding is detected
     },
+)
+
+upload_status: Final = _operation(
+    _success(ref("UploadStatus"), "The state of the upload.", UPLOAD_STATUS),
+    _COMMON_CODES | {"invalid", "upload_not_retained"},
+    [_ID, *_POLLING],
+    tags=["deals"],
+    operation_id="upload_status",
+    summary="Get the state of an upload",
+)
+cancel_upload: Final = _operation(
+    _success(ref("Accepted"), "The upload is cancelled.", {"Status": "OK"}),
+    _COMMON_CODES | {"invalid", "not_allowed", "upload_finished", "upload_not_retained"},
+    [_ID],
+    tags=["deals"],
+    operation_id="cancel_upload",
+    summary="Cancel an asynchronous upload",
 )
 
 

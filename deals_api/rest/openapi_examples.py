@@ -19,3 +19,23 @@ EXPORTS: Final = {
     "top-clients.csv": 'username,spent_money,gems\nresplendent,451731,"Рубин, Сапфир, Танзанит"\n',
     "top-clients.ndjson": '{"username":"resplendent","spent_money":451731,"gems":["Рубин","Сапфир","Танзанит"]}\n',
 }
+UPLOAD_STATUS: Final = {
+    "Status": "OK",
+    "Report": {
+        "rows": 767,
+        "customers": 18,
+        "gems": 25,
+        "first_date": "2018-12-14T08:29:52.506166Z",
+        "last_date": "2019-12-13T18:17:21.866834Z",
+        "total": 1509597,
+        "encoding": "UTF-8",
+        "delimiter": ",",
+        "decimal_separator": "",
+        "date_format": "YYYY-MM-DD",
+    },
+    "State": "loaded",
+    "RowsRead": 767,
+    "BytesRead": 46952,
+    "TotalBytes": 46952,
+    "Upload": "VXBsb2FkOjAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAw",
+}

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final
-
-#: Properties that are not in every body.
-_OPTIONAL: Final = {"Errors", "Report"}
 
 
 def ref(component: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{component}"}
 
 
-def _object(**properties: Any) -> dict[str, Any]:
-    required = [name for name in properties if name not in _OPTIONAL]
+def _object(optional: Collection[str] = ("Errors", "Report"), **properties: Any) -> dict[str, Any]:
+    required = [name for name in properties if name not in optional]
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
@@ -50,6 +47,12 @@ _INVALID_CELL: Final = _object(
         "description": "The values in the reason, by name.",
     },
 )
+_INVALID_CELLS: Final = {
+    "type": "array",
+    "items": _INVALID_CELL,
+    "description": "The invalid cells of a rejected file, up to the number at which reading stops.",
+}
+_STATES: Final = ["queued", "loading", "loaded", "refused", "interrupted", "cancelled"]
 _REPORT: Final = _object(
     rows=_count("Deals."),
     customers=_count("Different customers."),
@@ -70,14 +73,28 @@ def components(codes: Iterable[str]) -> dict[str, Any]:
         "TopClients": _object(response={"type": "array", "items": _CLIENT}),
         "Report": _REPORT,
         "Accepted": _object(Status={"type": "string", "enum": ["OK"]}, Report=ref("Report")),
+        "UploadQueued": _object(Status={"type": "string", "enum": ["Accepted"]}),
+        "UploadStatus": _object(
+            optional=("Report", "Desc", "Code", "Errors"),
+            Status={
+                "type": "string",
+                "enum": ["Accepted", "OK", "Error"],
+                "description": "`Accepted` until the load has ended.",
+            },
+            State={"type": "string", "enum": _STATES},
+            RowsRead=_count("Deals read so far."),
+            BytesRead=_count("Bytes read so far."),
+            TotalBytes=_count("Size of the file."),
+            Upload=_text("The id of the upload in GraphQL and in `?upload=`."),
+            Report=ref("Report"),
+            Desc=_text("The error, as in a synchronous response."),
+            Code=_text("The code of that error; also `upload_cancelled`."),
+            Errors=_INVALID_CELLS,
+        ),
         "Error": _object(
             Status={"type": "string", "enum": ["Error"]},
             Desc=_text("One sentence for people."),
             Code={"type": "string", "enum": sorted(codes), "description": "An identifier for programs."},
-            Errors={
-                "type": "array",
-                "items": _INVALID_CELL,
-                "description": "The invalid cells of a rejected file, up to the number at which reading stops.",
-            },
+            Errors=_INVALID_CELLS,
         ),
     }

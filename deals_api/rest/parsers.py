@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any, Final
 
 from django.conf import settings
-from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import QueryDict
 from django.utils.datastructures import MultiValueDict
@@ -164,19 +164,31 @@ class _CountingStream:
             raise ParseError("The body does not end with the boundary of its Content-Type.")
 
 
+def keep_uploaded_file(request: Request) -> None:
+    """Receive the file in ``FILE_UPLOAD_TEMP_DIR`` under a name, so that a storage there can move it; call it first."""
+    handler: Any
+    (handler,) = request.upload_handlers
+    handler.keeps_file = True
+
+
 class SingleFileUploadHandler(FileUploadHandler):
     """Store one uploaded file on disk; reject a second one.
 
-    The stored file has no name, so nothing is left on disk if the process is killed; that of Django's
+    Unless the file is to be kept, it has no name, so nothing is left on disk if the process is killed; that of Django's
     ``TemporaryFileUploadHandler`` has one.
     """
+
+    keeps_file = False
 
     def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
         if hasattr(self, "file"):
             raise ParseError("Expected one file; the request has more.")
         super().new_file(field_name, file_name, *args, **kwargs)
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the request
-        self.file = UploadedFile(file, FIELD, self.content_type, charset=self.charset)
+        if self.keeps_file:
+            self.file: UploadedFile[bytes] = TemporaryUploadedFile(FIELD, self.content_type, 0, self.charset)
+        else:
+            file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the request
+            self.file = UploadedFile(file, FIELD, self.content_type, charset=self.charset)
         self.file.name = file_name or None
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:

@@ -3,7 +3,7 @@
 from django.urls import re_path
 
 from deals_api.rest.docs import DocsView, SchemaView
-from deals_api.rest.views import ExportViewSet, UploadViewSet, cached_first
+from deals_api.rest.views import ExportViewSet, UploadStatusViewSet, UploadViewSet, cached_first
 
 # Name and description are those of the pages in browsers.
 _upload = UploadViewSet.as_view(
@@ -19,6 +19,11 @@ _top_clients = UploadViewSet.as_view(
 
 urlpatterns = [
     re_path(r"^upload/?$", cached_first(_upload), name="upload"),
+    re_path(
+        r"^uploads/(?P<id>[^/]+)/?$",
+        UploadStatusViewSet.as_view({"get": "retrieve", "delete": "destroy"}),
+        name="upload-status",
+    ),
     re_path(r"^top-clients/?$", cached_first(_top_clients), name="top-clients"),
     re_path(r"^exports/deals\.csv$", ExportViewSet.as_view({"get": "deals_csv"}), name="deals-csv"),
     re_path(r"^exports/deals\.ndjson$", ExportViewSet.as_view({"get": "deals_ndjson"}), name="deals-ndjson"),

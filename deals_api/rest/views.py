@@ -10,6 +10,8 @@ from django.conf import settings
 from django.db import Error
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.urls import reverse
+from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
@@ -18,7 +20,8 @@ from deals_api.caching import conditional, response_cache
 from deals_api.caching.response_cache import CacheableQuery, ResponseBody
 from deals_api.errors import TokenRequired
 from deals_api.formats import load_json
-from deals_api.ingest import service
+from deals_api.global_ids import parse_snapshot
+from deals_api.ingest import queue, service
 from deals_api.ingest.report import report_upload
 from deals_api.models import Upload
 from deals_api.reports import exports
@@ -28,8 +31,8 @@ from deals_api.reports.orders import DealOrder
 from deals_api.reports.top_clients import DEFAULT_LIMIT
 from deals_api.response_size import check_response_size
 from deals_api.rest import openapi
-from deals_api.rest.parsers import get_uploaded_file
-from deals_api.rest.preferences import REPRESENTATION, prefers_representation
+from deals_api.rest.parsers import get_uploaded_file, keep_uploaded_file
+from deals_api.rest.preferences import REPRESENTATION, RESPOND_ASYNC, prefers_async, prefers_representation
 from deals_api.rest.renderers import (
     BrowserNegotiation,
     DealsBrowsableAPIRenderer,
@@ -49,6 +52,7 @@ from deals_api.rest.serializers import (
     top_clients_json,
 )
 from deals_api.rest.streaming import CSV, NDJSON, RAW_CSV, Export, Format, stream
+from deals_api.rest.upload_status import POLL_SECONDS, QUEUED_BODY, status_body
 from deals_api.security.permissions import require_read_permission, require_write_permission
 from deals_api.security.throttling import count_computation, count_upload
 from deals_api.snapshots import replicas
@@ -95,6 +99,8 @@ class UploadViewSet(ViewSet):
         prefers_report = prefers_representation(request.headers.get("Prefer", ""))
         headers = {"Preference-Applied": REPRESENTATION} if prefers_report else None
         is_expected = _expectation(request)
+        if not is_dry_run and queue.is_configured() and prefers_async(request.headers.get("Prefer", "")):
+            return _queue(request, holder, is_expected)
         with get_uploaded_file(request) as file:
             if is_dry_run:
                 report = service.check_deals(file, is_expected=is_expected)
@@ -142,12 +148,56 @@ def _expectation(request: Request) -> Expectation | None:
     return is_expected
 
 
+def _queue(request: Request, holder: str, is_expected: Expectation | None) -> Response:
+    """Queue the file of a request for a worker. For the file of the current upload, there is nothing to do."""
+    queue.require_room()
+    keep_uploaded_file(request)
+    with get_uploaded_file(request) as file:
+        upload = queue.queue_deals(file, file.name or "", holder, is_expected)
+    if upload.is_duplicate:
+        return Response(accepted_body(None))
+    headers = {
+        "Location": reverse("upload-status", args=[upload.snapshot]),
+        "Preference-Applied": RESPOND_ASYNC,
+        "Retry-After": POLL_SECONDS,
+    }
+    return Response(QUEUED_BODY, status.HTTP_202_ACCEPTED, headers=headers)
+
+
 class _UploadAccepted(Response):
     """A response that runs retention after it has been sent."""
 
     def close(self) -> None:
         super().close()
         apply_retention_safely(settings.DEALS_LIMITS)
+
+
+class UploadStatusViewSet(ViewSet):
+    """The state of an asynchronous upload."""
+
+    renderer_classes = [ExactJSONRenderer]
+    content_negotiation_class = FixedRendererNegotiation
+
+    @openapi.upload_status
+    def retrieve(self, request: Request, id: str) -> Response:
+        """Return the state of an asynchronous upload, its progress, and its rejection."""
+        require_read_permission(request.META)
+        count_computation(request.META)
+        _validated(QueryParameters, request)
+        queued = queue.get_queued(parse_snapshot(id))
+        headers = {"Cache-Control": "no-store"}
+        if queued.upload.state in queue.UNFINISHED:
+            headers["Retry-After"] = POLL_SECONDS
+        return Response(status_body(queued), headers=headers)
+
+    @openapi.cancel_upload
+    def destroy(self, request: Request, id: str) -> Response:
+        """Cancel an asynchronous upload that has not ended; the data do not change."""
+        require_write_permission(request.META)
+        count_upload(request.META)
+        _validated(QueryParameters, request)
+        queue.cancel(queue.get_queued(parse_snapshot(id)))
+        return Response(accepted_body(None))
 
 
 class ExportViewSet(ViewSet):

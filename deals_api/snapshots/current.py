@@ -8,6 +8,7 @@ import uuid
 from django.db import transaction
 from django.db.models import Max
 
+from deals_api import webhooks
 from deals_api.errors import UploadNotRetained
 from deals_api.models import CurrentUpload, Upload
 from deals_api.snapshots import interruption
@@ -53,8 +54,9 @@ def activate(snapshot: uuid.UUID) -> Upload:
             upload = Upload.objects.readable().filter(snapshot=snapshot).first()
             pointer.rollback_announcement = None
             if upload and highest_upload_id >= pointer.highest_upload_id:
-                pointer.upload, pointer.highest_upload_id = upload, highest_upload_id
-            pointer.save()
+                move_pointer(pointer, upload, highest_upload_id)
+            else:
+                pointer.save()
         if upload is None:
             raise UploadNotRetained
         if pointer.upload_id == upload.pk:
@@ -74,6 +76,15 @@ def _announce_change() -> uuid.UUID | None:
 
 def _highest_upload_id() -> int:
     return Upload.objects.aggregate(highest=Max("pk"))["highest"] or 0
+
+
+def move_pointer(pointer: CurrentUpload, upload: Upload, highest_upload_id: int) -> None:
+    """Make an upload current; the pointer must be locked."""
+    is_change = pointer.upload_id != upload.pk
+    pointer.upload, pointer.highest_upload_id = upload, highest_upload_id
+    pointer.save()
+    if is_change:
+        webhooks.announce(upload)
 
 
 def lock_pointer() -> CurrentUpload:

@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from deals_api.db_vendor import no_wait_for_writers
-from deals_api.models import CurrentUpload, LoadProgress, Upload
+from deals_api.models import CurrentUpload, LoadProgress, QueuedUpload, Upload
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ _ABANDONED_AFTER_SECONDS: Final = 10
 
 
 def mark_interrupted(upload: Upload) -> None:
-    """Mark a failed upload unless it is already loaded. If the database is unavailable, a later sweep marks it."""
+    """Mark a failed upload, unless its load has ended. If the database is unavailable, a later sweep marks it."""
     try:
         with no_wait_for_writers():
             _interrupt(Upload.objects.matching(upload))
@@ -30,11 +30,15 @@ def mark_interrupted(upload: Upload) -> None:
 
 
 def _interrupt(uploads: models.QuerySet[Upload]) -> None:
-    """Mark those of the uploads that are LOADING and not locked by a transaction."""
+    """Mark those of the uploads that are LOADING and not locked by a transaction.
+
+    Asynchronous uploads are queued again, because the worker still has their files.
+    """
     with transaction.atomic():
         loading = uploads.filter(state=Upload.State.LOADING).select_for_update(skip_locked=True)
-        abandoned = [upload.pk for upload in loading]
-        Upload.objects.filter(pk__in=abandoned).update(state=Upload.State.INTERRUPTED, finished_at=Now())
+        abandoned = Upload.objects.filter(pk__in=[upload.pk for upload in loading])
+        abandoned.filter(Exists(QueuedUpload.objects.filter(upload=OuterRef("pk")))).update(state=Upload.State.QUEUED)
+        abandoned.exclude(state=Upload.State.QUEUED).update(state=Upload.State.INTERRUPTED, finished_at=Now())
 
 
 def sweep_interrupted_uploads() -> None:
