@@ -14,14 +14,14 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from tests import services
-from tests.bench import exports, graphql, growth, proxy, replicas, rest, startup, uploads, worst
+from tests.bench import exports, graphql, growth, proxy, replicas, rest, startup, uploads, worker, worst
 from tests.bench.clients import CONNECTIONS
 from tests.bench.environment import Backends
 from tests.bench.files import DATASETS
 from tests.bench.table import LONG_FORM, SHORT_FORM, begin_table, save_tables
 
-SHORT_GROUPS = ("loading", "startup", "proxy", "rest", "graphql", "exports", "replicas", "worst")
-LONG_GROUPS = ("demanding", "growth")
+SHORT_GROUPS = ("loading", "worker", "startup", "proxy", "rest", "graphql", "exports", "replicas", "worst")
+LONG_GROUPS = ("demanding", "large", "growth")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -68,6 +68,8 @@ def run_short_form(servers: Backends, arguments: argparse.Namespace, groups: Col
     begin_table(SHORT_FORM)
     if "loading" in groups:
         uploads.bench(servers, arguments.rows)
+    if "worker" in groups:
+        worker.bench(servers, arguments.rows)
     if "startup" in groups:
         startup.bench(servers)
     if "proxy" in groups:
@@ -99,6 +101,8 @@ def run_long_form(servers: Backends, arguments: argparse.Namespace, groups: Coll
     begin_table(LONG_FORM)
     if "demanding" in groups:
         uploads.bench_demanding(servers, arguments.rows)
+    if "large" in groups:
+        worker.bench_large(servers, arguments.rows)
     if "growth" in groups:
         growth.bench(servers, arguments.rows)
 

@@ -18,7 +18,13 @@ HERE = Path(__file__).resolve().parent
 
 def main(arguments: list[str]) -> int:
     servers = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL") if os.environ.get(name)}
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), **servers) as server:
+    # Accepted asynchronous uploads stay in the queue, because no worker runs.
+    asynchronous = {"MAX_QUEUED_UPLOADS": "1000000"}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory() as uploads,
+        serving(Path(folder), UPLOADS_DIR=uploads, **asynchronous, **servers) as server,
+    ):
         server.upload(REAL_FILE.read_bytes())
         rest = run(folder, "rest.toml", f"{server.url}/api/schema/", "--url", server.url, *arguments)
         graphql = run(folder, "graphql.toml", f"{server.url}/graphql/", *arguments)

@@ -63,12 +63,13 @@ def _input_values(type_: Any, levels: int) -> st.SearchStrategy[Any]:
 
 schemathesis.openapi.format("deal-filter", _input_values(SCHEMA.type_map["DealFilter"], 1).map(json.dumps))
 schemathesis.openapi.format("any-upload", st.just("*"))
+schemathesis.openapi.format("preference", st.sampled_from(["respond-async", "return=representation", "wait=1"]))
 
 
 @schemathesis.hook
 def before_load_schema(_context: Any, raw_schema: dict[str, Any]) -> None:
-    """Name the formats of a filter, and of If-Match with the current upload."""
-    formats = {"filter": "deal-filter", "If-Match": "any-upload"}
+    """Name the formats of a filter, of If-Match with the current upload, and of Prefer."""
+    formats = {"filter": "deal-filter", "If-Match": "any-upload", "Prefer": "preference"}
     for operations in raw_schema.get("paths", {}).values():
         for operation in operations.values():
             for parameter in operation["parameters"]:
