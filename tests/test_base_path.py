@@ -31,7 +31,7 @@ BASE: Final = "/tools/deals.v1"
 NOT_FOUND: Final = b'{"Status":"Error","Desc":"Not found.","Code":"not_found"}'
 #: Values of the parameters of routes.
 PARAMETERS: Final = {
-    "app_label": "deals_api", "content_type_id": "1", "object_id": "1", "url": "deals_api/nothing"
+    "app_label": "deals_api", "content_type_id": "1", "id": "nothing", "object_id": "1", "url": "deals_api/nothing"
 }  # fmt: skip
 #: Headers that differ between two requests for the same URL.
 VOLATILE_HEADERS: Final = {"date", "expires", "server-timing", "x-request-id", "content-length"}
@@ -283,7 +283,7 @@ def upload(page: Page) -> None:
 def test_page_uploads_a_file_and_links_to_the_other_pages(page: Page) -> None:
     upload(page)
     expect(page.locator(".clients .name").first).to_have_text("resplendent")
-    expect(page.locator("#deals-table .status")).to_have_text("767 found")
+    expect(page.locator("#deals .status")).to_have_text("767 deals (the first 20 are shown)")
     for name, path in (
         ("GraphiQL", "graphql/"),
         ("REST API", "api/docs/"),

@@ -354,3 +354,19 @@ def test_own_upload_is_not_announced(page: Page) -> None:
     choose(page, "own.csv", csv_of(deal("bob")))
     expect(page.locator(".clients .name")).to_have_text("bob")
     expect(page.locator("#announcement")).to_be_empty()
+
+
+def test_large_file_waits_for_a_worker_and_can_be_cancelled(browser: Browser, tmp_path: Path) -> None:
+    """No worker runs, so that the file is never loaded."""
+    content = csv_of(*many(40_000))
+    assert len(content) > 2**20
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    with serving(tmp_path, UPLOADS_DIR=str(folder)) as server, open_page(browser, server, **DESKTOP) as page:
+        page.goto("/")
+        choose(page, "large.csv", content)
+        expect(page.locator("#transfer")).to_contain_text("Waiting to be loaded…")
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.locator("#result")).to_contain_text("The upload of large.csv was cancelled.")
+        expect(item(page, "large.csv").locator(".state")).to_have_text("cancelled")
+        assert list(folder.iterdir()) == []

@@ -193,4 +193,4 @@ def test_page_of_a_restricted_service_works(server: Server) -> None:
     with chromium() as browser, open_page(browser, server, locale="en-US") as page:
         page.goto("/")
         expect(page.locator(".clients .name").first).to_have_text("resplendent")
-        expect(page.locator("#deals-table .status")).to_have_text("767 found")
+        expect(page.locator("#deals .status")).to_have_text("767 deals (the first 20 are shown)")
