@@ -298,7 +298,8 @@ def test_page_activates_an_older_upload(page: Page) -> None:
     upload(page)
     page.set_input_files("#file", {"name": "other.csv", "mimeType": "text/csv", "buffer": csv_of(deal("bob"))})
     expect(page.locator(".clients .name").first).to_have_text("bob")
-    page.get_by_role("button", name="Make current").first.click()
+    older = page.locator("#uploads li", has_text=REAL_FILE.name).first
+    older.get_by_role("button", name="Make current").click()
     page.get_by_role("dialog").get_by_role("button", name="Make current").click()
     expect(page.locator(".clients .name").first).to_have_text("resplendent")
 
