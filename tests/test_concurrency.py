@@ -123,8 +123,10 @@ class Clients:
             return
         chosen = rng.choice(loaded)
         sent = time.monotonic()
-        outcome = self.execute(client, ACTIVATE, id=chosen["id"])["activateUpload"]["__typename"]
-        if outcome == "UploadActivated":
+        *busy, last = self.send(client, ACTIVATE, id=chosen["id"])
+        is_activated = self.data_of(last)["activateUpload"]["__typename"] == "UploadActivated"
+        # The response is a 503 if the activated upload was replaced and pruned before the response was checked.
+        if is_activated or busy:
             self.history.writes.append(Operation(chosen["fileName"], sent, time.monotonic()))
         else:
             self.rejected_roll_backs += 1
@@ -180,12 +182,16 @@ class Clients:
         return True
 
     def execute(self, client: httpx.Client, query: str, **variables: Any) -> Any:
-        """Return the data of the response; retry while the service is busy."""
-        while True:
-            response = client.post("/graphql/", json={"query": query, "variables": variables})
-            if not self.is_busy(response):
-                return self.data_of(response)
+        return self.data_of(self.send(client, query, **variables)[-1])
+
+    def send(self, client: httpx.Client, query: str, **variables: Any) -> list[httpx.Response]:
+        """Return all responses; the request is repeated while the service is busy."""
+        body = {"query": query, "variables": variables}
+        responses = [client.post("/graphql/", json=body)]
+        while self.is_busy(responses[-1]):
             time.sleep(0.1)
+            responses.append(client.post("/graphql/", json=body))
+        return responses
 
     @staticmethod
     def data_of(response: httpx.Response) -> Any:
