@@ -103,6 +103,20 @@ def serving(folder: Path, **environment: str) -> Iterator[Server]:
             server.stop()
 
 
+@contextlib.contextmanager
+def worker_process(log: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run ``manage.py db_worker``, as an operator starts it."""
+    inherited = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+    command = [sys.executable, "manage.py", "db_worker", "--no-startup-delay", "--interval", "0.1"]
+    with log.open("ab") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=inherited | environment, stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(TIMEOUT)
+
+
 def wait_until(condition: Callable[..., object], timeout: float = TIMEOUT, failure: str = "condition is false") -> None:
     deadline = time.monotonic() + timeout
     while not condition():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.files.uploadedfile import TemporaryUploadedFile
+from django.core.files import File
 from django.db.models.functions import Now
 from django.test import Client
 from django_tasks import TaskResultStatus
@@ -129,7 +129,7 @@ def test_file_is_moved_into_the_storage_and_not_copied(client: Client, monkeypat
     def fail(*_: object) -> None:
         raise AssertionError("the file is read to copy it")
 
-    monkeypatch.setattr(TemporaryUploadedFile, "chunks", fail)
+    monkeypatch.setattr(File, "chunks", fail)
     for content_type in ("multipart/form-data", "text/csv"):
         content = csv_of(deal(content_type))
         response = (

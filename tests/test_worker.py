@@ -19,8 +19,7 @@ import pytest
 from tests import services
 from tests.builders import csv_of, many
 from tests.server_actions import is_loading, query, top_client
-from tests.servers import NO_TLS, ROOT, TIMEOUT, Server, serving, wait_until
-from tests.worker import worker_process
+from tests.servers import NO_TLS, ROOT, TIMEOUT, Server, serving, wait_until, worker_process
 
 #: Deals of a load that takes seconds.
 ROWS = 150_000

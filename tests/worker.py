@@ -1,18 +1,9 @@
-"""The worker in tests: its settings, and its tasks run in this process."""
+"""Tasks of the worker, run in the process of a test."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from django_tasks_db.management.commands import db_worker
-
-from tests.servers import ROOT, TIMEOUT
 
 
 def run_tasks() -> None:
@@ -25,17 +16,3 @@ def run_tasks() -> None:
         # It would end the transaction of the test.
         patch.setattr(db_worker, "close_old_connections", lambda: None)
         worker.run()
-
-
-@contextlib.contextmanager
-def worker_process(log: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run ``manage.py db_worker``, as an operator starts it."""
-    inherited = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
-    command = [sys.executable, "manage.py", "db_worker", "--no-startup-delay", "--interval", "0.1"]
-    with log.open("ab") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=inherited | environment, stdout=output, stderr=output)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(TIMEOUT)

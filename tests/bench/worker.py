@@ -15,7 +15,7 @@ from tests.bench.environment import Backends, BenchEnvironment, peak_megabytes_o
 from tests.bench.files import write_deals
 from tests.bench.table import ROUNDS, ms_or_seconds, print_row
 from tests.bench.uploads import SETTINGS
-from tests.worker import worker_process
+from tests.servers import worker_process
 
 #: Those of the largest documented files.
 _LIMITS: Final = {"MAX_ROWS": "30000000", "MAX_UPLOAD_BYTES": str(2**31)}
