@@ -75,7 +75,7 @@ def test_all_audits_of_graphql_over_http_pass(server: Server, real_file: bytes) 
         (" ", JSON),
         ("*/*", JSON),
         ("application/*", JSON),
-        ("text/html, */*;q=0.1", JSON),
+        ("text/html;q=0.1, */*", JSON),
         (JSON, JSON),
         ("Application/JSON", JSON),
         (RESPONSE, RESPONSE),
