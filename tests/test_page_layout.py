@@ -153,7 +153,7 @@ def test_every_control_is_reached_by_tab_in_reading_order(browser: Browser, serv
         load_page(page)
         expected = page.evaluate(
             "[...document.querySelectorAll('a[href], button, input, select, summary, [tabindex=\"0\"]')]"
-            ".filter((node) => node.checkVisibility() && !node.disabled).length"
+            ".filter((node) => node.checkVisibility() && !node.disabled && node.tabIndex === 0).length"
         )
         positions: list[int] = []
         page.evaluate("window.all = [...document.querySelectorAll('*')]")

@@ -1,6 +1,6 @@
 /** The operations of the scenario. The compiler checks that the types of each generated client are these. */
 export interface Client {
-  upload(deals: File): Promise<{ Status: "OK" } | Failure | undefined>;
+  upload(deals: File): Promise<{ Status: "OK" | "Accepted" } | Failure | undefined>;
   topClients(limit: number): Promise<TopClients | Failure | undefined>;
   /** Read an export as NDJSON. */
   deals(query: { filter: string }): Promise<Blob | undefined>;
