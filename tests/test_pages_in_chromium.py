@@ -34,7 +34,7 @@ def page(browser: Browser, shared_server: Server) -> Iterator[Page]:
 def test_swagger_ui_lists_all_operations_and_executes_one(page: Page, shared_server: Server, real_file: bytes) -> None:
     shared_server.upload(real_file)
     page.goto("/api/docs/")
-    expect(page.locator(".opblock")).to_have_count(7)
+    expect(page.locator(".opblock")).to_have_count(9)
     operation = page.locator(".opblock", has_text="/api/top-clients/").first
     operation.click()
     operation.get_by_role("button", name="Try it out").click()
@@ -79,7 +79,7 @@ def test_swagger_ui_follows_the_color_scheme_and_has_no_barriers_around_it(
 ) -> None:
     with open_page(browser, shared_server, color_scheme=scheme) as page:
         page.goto("/api/docs/")
-        expect(page.locator(".opblock-summary-description")).to_have_count(7)
+        expect(page.locator(".opblock-summary-description")).to_have_count(9)
         assert violations(page, without="#swagger-ui") == []
         color = page.evaluate("getComputedStyle(document.querySelector('.opblock-summary-description')).color")
         brightness = sum(map(int, re.findall(r"\d+", color)[:3]))
