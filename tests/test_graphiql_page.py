@@ -114,7 +114,7 @@ def test_page_has_no_inline_script_or_style(client: Client) -> None:
 def test_files_of_the_page_are_served_as_immutable(client: Client) -> None:
     media_types = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
     urls = urls_in(page_of(client))
-    assert len(urls) == 10
+    assert len(urls) == 11
     for url in urls:
         assert url.startswith(f"/static/{django_settings.DEALS_BUILD}/")
         response = client.get(url)

@@ -396,7 +396,7 @@ def test_docs_page_has_only_local_files_and_nothing_inline(client: Client, setti
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=", text)
         loaded = re.findall(r'<(?:link|script|img)\b[^>]*(?:src|href)="([^"]+)"', text)
         static = [url for url in loaded if not url.startswith(path)]
-        assert len(static) == 6
+        assert len(static) == 7
         for url in static:
             assert url.startswith(static_url)
             assert finders.find(url.removeprefix(static_url))
