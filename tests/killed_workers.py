@@ -72,7 +72,8 @@ def recover() -> int:
     """Let two minutes pass, and do the work of another worker."""
     from django.db.models.functions import Now
 
-    from deals_api.ingest.queue import UNFINISHED, run_maintenance
+    from deals_api.ingest.queue import run_maintenance
+    from deals_api.ingest.rejections import UNFINISHED
     from deals_api.models import LoadProgress, QueuedUpload, Upload
     from tests.worker import run_tasks
 

@@ -22,7 +22,7 @@ from django.test.utils import CaptureQueriesContext
 from deals_api.caching import local as local_cache
 from deals_api.errors import UnreadableUpload
 from deals_api.global_ids import write_row_id
-from deals_api.ingest import loader
+from deals_api.ingest.rejections import Rejection, record_rejection
 from deals_api.models import Deal, Upload
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.snapshots import current as current_snapshot
@@ -225,7 +225,9 @@ def test_upload_history_is_never_cached() -> None:
     load(deal())
     uploads = "{uploads {nodes {state}}}"
     data(uploads)
-    loader.mark_rejected(Upload.objects.create(file_name="f", sha256="0" * 64, size=1), UnreadableUpload("Bad."))
+    record_rejection(
+        Upload.objects.create(file_name="f", sha256="0" * 64, size=1), Rejection.of(UnreadableUpload("Bad."))
+    )
     assert data(uploads) == {"uploads": {"nodes": [{"state": "REFUSED"}, {"state": "LOADED"}]}}
 
 

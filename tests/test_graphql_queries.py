@@ -17,7 +17,7 @@ from django.conf import settings
 
 from deals_api.errors import UnreadableUpload
 from deals_api.global_ids import write_row_id, write_upload_id
-from deals_api.ingest import loader
+from deals_api.ingest.rejections import Rejection, record_rejection
 from deals_api.models import Customer, Deal, Gem, Purchase, Upload
 from deals_api.snapshots.retention import apply_retention
 from tests import reference_parser
@@ -153,7 +153,7 @@ def test_uploads_include_rejected_files_newest_first() -> None:
     first = load(*ROWS, name="a.csv")
     second = load(deal("bob"), name="b.csv")
     rejected = Upload.objects.create(file_name="bad.csv", sha256="0" * 64, size=2**53 + 1)
-    loader.mark_rejected(rejected, UnreadableUpload("It is bad."))
+    record_rejection(rejected, Rejection.of(UnreadableUpload("It is bad.")))
     fields = "{id fileName sha256 size dealCount customerCount gemCount state error isCurrent finishedAt arrivedAt}"
     result = data(f"{{uploads {{totalCount nodes {fields}}} currentUpload {fields}}}")
     newest, current, old = result["uploads"]["nodes"]

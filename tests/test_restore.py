@@ -19,6 +19,7 @@ from deals_api.caching.response_cache import CacheableQuery, ResponseBody
 from deals_api.errors import DatabaseBusy
 from deals_api.ingest import loader
 from deals_api.ingest.csv_reader import DealsReader
+from deals_api.ingest.rejections import Rejection, record_rejection
 from deals_api.models import CurrentUpload, Customer, Deal, Gem, GemDay, GemMonth, Purchase, Upload
 from deals_api.reports import exports
 from deals_api.reports import top_clients as top_clients_report
@@ -110,7 +111,7 @@ def test_load_during_a_restore_stores_nothing() -> None:
     other = replace(upload, deal("bob"))
     with pytest.raises(DatabaseBusy):
         loader.store_snapshot(upload, DealsReader(io.BytesIO(content), settings.DEALS_LIMITS), settings.DEALS_LIMITS)
-    loader.mark_rejected(upload, DatabaseBusy("The database is busy."))
+    record_rejection(upload, Rejection.of(DatabaseBusy("The database is busy.")))
     interruption.mark_interrupted(upload)
     assert Upload.objects.get().state == Upload.State.LOADED
     assert top_clients_report.top_clients(other, 5)[0].username == "bob"

@@ -5,10 +5,8 @@ Rows are written by ``COPY`` on PostgreSQL and by one prepared statement on SQLi
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
 from itertools import islice
 from typing import Any, Final
 
@@ -16,7 +14,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models.functions import Now
 
 from deals_api.db_vendor import analyze_tables, disable_statement_timeout, has_citus, larger_page_cache
-from deals_api.errors import DatabaseBusy, DealsError, UploadChanged
+from deals_api.errors import DatabaseBusy, UploadChanged
 from deals_api.ingest.aggregates import Columns, DealAggregator, NameAggregates
 from deals_api.ingest.copy_formats import (
     BINARY_END,
@@ -39,7 +37,6 @@ from deals_api.models import (
     GemDay,
     GemMonth,
     Purchase,
-    QueuedUpload,
     SnapshotRow,
     Upload,
     row_id,
@@ -149,17 +146,6 @@ def _load(upload: Upload, batches: Iterable[DealBatch], limits: Limits) -> None:
     # Citus rejects an ANALYZE of several tables in the transaction that has written them.
     if upload.deal_count >= _ANALYZE_MIN_ROWS and not has_citus():
         analyze_tables(*_ANALYZED)
-
-
-def mark_rejected(upload: Upload, rejection: DealsError) -> None:
-    """Record why a file was rejected; for an asynchronous upload, with the invalid cells."""
-    detected = {name: getattr(upload, name) for name in FORMAT_FIELDS}
-    problems = [asdict(problem) for problem in rejection.problems]
-    stored = json.dumps({"message": rejection.message, "code": rejection.code, "problems": problems})
-    with transaction.atomic():
-        loading = Upload.objects.matching(upload).filter(state=Upload.State.LOADING)
-        if loading.update(state=Upload.State.REFUSED, error=rejection.message, finished_at=Now(), **detected):
-            QueuedUpload.objects.filter(upload=upload).update(rejection=stored)
 
 
 # Columns in the order of the model's fields

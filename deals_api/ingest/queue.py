@@ -8,7 +8,6 @@ back into the queue, and ``run_maintenance`` creates another task.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -28,6 +27,7 @@ from django_tasks import task
 from deals_api import jobs, request_context, webhooks
 from deals_api.errors import DatabaseBusy, DealsError, QueueFull, UploadChanged, UploadFinished, UploadNotRetained
 from deals_api.ingest import service
+from deals_api.ingest.rejections import UNFINISHED, Rejection, record_rejection
 from deals_api.models import LoadProgress, QueuedUpload, Upload
 from deals_api.snapshots.interruption import sweep_interrupted_uploads
 from deals_api.snapshots.retention import apply_retention_safely
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: States of an asynchronous upload that has not ended.
-UNFINISHED: Final = (Upload.State.QUEUED, Upload.State.LOADING)
 #: Loads of one file, each ended by a failure of its worker.
 MAX_ATTEMPTS: Final = 5
+_FAILED: Final = Rejection(f"The load failed {MAX_ATTEMPTS} times; see the log of the worker.", "internal_error")
+_CANCELLED: Final = Rejection("The upload was cancelled.", "upload_cancelled")
 #: ``QueuedUpload.expected_snapshot`` of a client that expects no upload.
 _NO_UPLOAD: Final = uuid.UUID(int=0)
 #: Age of a file without a history entry. Files are without one while they are received.
@@ -127,19 +127,10 @@ def cancel(queued: QueuedUpload) -> None:
     upload = queued.upload
     if upload.state in UNFINISHED:
         _storage().delete(queued.stored_file)
-        _fail(upload, Upload.State.CANCELLED, "The upload was cancelled.", "upload_cancelled")
+        record_rejection(upload, _CANCELLED, Upload.State.CANCELLED)
         upload.refresh_from_db()
     if upload.state != Upload.State.CANCELLED:
         raise UploadFinished
-
-
-def _fail(upload: Upload, state: Upload.State, message: str, code: str) -> None:
-    """End an upload that has not ended yet."""
-    rejection = json.dumps({"message": message, "code": code, "problems": []})
-    with transaction.atomic():
-        unfinished = Upload.objects.matching(upload).filter(state__in=UNFINISHED)
-        if unfinished.update(state=state, error=message, finished_at=Now()):
-            QueuedUpload.objects.filter(upload=upload).update(rejection=rejection)
 
 
 def _storage() -> Storage:
@@ -162,7 +153,7 @@ def load_queued_upload(upload_id: str) -> None:
     try:
         _load(queued)
     except _FileDeleted:
-        _fail(queued.upload, Upload.State.CANCELLED, "The upload was cancelled.", "upload_cancelled")
+        record_rejection(queued.upload, _CANCELLED, Upload.State.CANCELLED)
     except DatabaseBusy:  # another worker loads it, or it was cancelled
         return
     except DealsError as rejection:
@@ -191,8 +182,7 @@ def _claim(upload_id: int) -> QueuedUpload | None:
             return None
         queued: QueuedUpload = upload.queued
         if queued.attempts >= MAX_ATTEMPTS:
-            message = f"The load failed {MAX_ATTEMPTS} times; see the log of the worker."
-            _fail(upload, Upload.State.INTERRUPTED, message, "internal_error")
+            record_rejection(upload, _FAILED, Upload.State.INTERRUPTED)
             return None
         queued.attempts += 1
         queued.save(update_fields=["attempts"])

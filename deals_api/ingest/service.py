@@ -14,6 +14,7 @@ from django.conf import settings
 
 from deals_api import request_context
 from deals_api.errors import DatabaseBusy, DealsError, UploadChanged, UploadTooLarge
+from deals_api.ingest.rejections import Rejection, record_rejection
 from deals_api.ingest.report import UploadReport, report_file
 from deals_api.limits import Limits
 from deals_api.models import Upload
@@ -88,7 +89,7 @@ def load_deals(
     except DatabaseBusy:
         raise  # the database has no such upload, or another worker loads it
     except DealsError as rejection:
-        loader.mark_rejected(upload, rejection)
+        record_rejection(upload, Rejection.of(rejection))
         request_context.get_request_context().upload_outcome = "refused"
         raise
     except BaseException:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
-from deals_api.errors import RowProblem
 from deals_api.global_ids import write_upload_id
+from deals_api.ingest.rejections import read_rejection
 from deals_api.ingest.report import report_upload
 from deals_api.models import QueuedUpload, Upload
 from deals_api.rest.exception_handler import error_body
@@ -24,8 +23,8 @@ def status_body(queued: QueuedUpload) -> dict[str, Any]:
     upload = queued.upload
     progress = read_progress([upload]).get(upload.snapshot, Progress())
     state, body = upload.state, QUEUED_BODY
-    if queued.rejection:
-        body = _rejection_body(queued.rejection)
+    if rejection := read_rejection(queued):
+        body = error_body(rejection.message, rejection.code, tuple(rejection.problems))
     elif upload.state in _LOADED:
         state, body = Upload.State.LOADED, accepted_body(report_upload(upload))
         progress = Progress(upload.deal_count, upload.size)
@@ -37,8 +36,3 @@ def status_body(queued: QueuedUpload) -> dict[str, Any]:
         "TotalBytes": upload.size,
         "Upload": write_upload_id(upload.snapshot),
     }
-
-
-def _rejection_body(rejection: str) -> dict[str, Any]:
-    stored = json.loads(rejection)
-    return error_body(stored["message"], stored["code"], tuple(RowProblem(**each) for each in stored["problems"]))

@@ -22,6 +22,7 @@ from deals_api.errors import TokenRequired
 from deals_api.formats import load_json
 from deals_api.global_ids import parse_snapshot
 from deals_api.ingest import queue, service
+from deals_api.ingest.rejections import UNFINISHED
 from deals_api.ingest.report import report_upload
 from deals_api.models import Upload
 from deals_api.reports import exports
@@ -186,7 +187,7 @@ class UploadStatusViewSet(ViewSet):
         _validated(QueryParameters, request)
         queued = queue.get_queued(parse_snapshot(id))
         headers = {"Cache-Control": "no-store"}
-        if queued.upload.state in queue.UNFINISHED:
+        if queued.upload.state in UNFINISHED:
             headers["Retry-After"] = POLL_SECONDS
         return Response(status_body(queued), headers=headers)
 
