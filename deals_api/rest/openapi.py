@@ -7,13 +7,22 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import F, OpenApiExample, OpenApiParameter, OpenApiRequest, OpenApiResponse, extend_schema
+from drf_spectacular.utils import F, OpenApiExample, OpenApiRequest, OpenApiResponse, extend_schema
 from rest_framework import serializers
 
 from deals_api.rest.exception_handler import DOMAIN_ERROR_STATUS
 from deals_api.rest.openapi_examples import EXPORTS, TOP_CLIENTS, UPLOAD_STATUS
+from deals_api.rest.openapi_parameters import (
+    ATTACHMENT,
+    CONDITIONAL,
+    ERROR_HEADERS,
+    ID,
+    IF_MATCH,
+    POLLING,
+    PREFERENCE,
+    header,
+)
 from deals_api.rest.openapi_schemas import BINARY, TEXT, components, ref
-from deals_api.rest.preferences import REPRESENTATION, RESPOND_ASYNC
 from deals_api.rest.serializers import (
     DealsCsvExportParameters,
     DealsExportParameters,
@@ -76,54 +85,6 @@ class DealsAutoSchema(AutoSchema):
         return body and {**body, "required": True}
 
 
-def _header(name: str, statuses: Sequence[int], description: str) -> OpenApiParameter:
-    return OpenApiParameter(name, str, OpenApiParameter.HEADER, response=statuses, description=description)
-
-
-_ERROR_HEADERS: Final = [
-    _header("WWW-Authenticate", [401], "`Bearer`."),
-    _header("Retry-After", [429, 503, 507], "Seconds."),
-]
-_CONDITIONAL: Final = [
-    OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, description="The ETag of a cached response."),
-    _header("ETag", [200, 304], "Changes whenever the response changes."),
-    _header("Cache-Control", [200, 304], "`no-cache`: store the response and revalidate it before each use."),
-]
-_IF_MATCH: Final = OpenApiParameter(
-    "If-Match",
-    str,
-    OpenApiParameter.HEADER,
-    description="The ETag of `GET /api/upload/`: replace this upload only, not another one that is current now; "
-    "`*`: replace any upload.",
-)
-_ATTACHMENT: Final = OpenApiParameter(
-    "Content-Disposition",
-    str,
-    OpenApiParameter.HEADER,
-    description="`attachment; filename=…`: the file name of a `text/csv` body.",
-)
-
-_PREFERENCE: Final = [
-    OpenApiParameter(
-        "Prefer",
-        str,
-        OpenApiParameter.HEADER,
-        description=f"`{REPRESENTATION}` adds `Report`. `{RESPOND_ASYNC}`: a worker loads the file after the response, "
-        "which is 202; ignored if the service has no worker.",
-    ),
-    _header("Preference-Applied", [200, 202], "The preference that was applied, if any."),
-    _header("Location", [202], "The URL of the state of the upload."),
-    _header("Retry-After", [202], "Seconds until the state may have changed."),
-]
-_POLLING: Final = [
-    _header("Retry-After", [200], "Seconds until the state may have changed; absent after the end of the load."),
-    _header("Cache-Control", [200], "`no-store`."),
-]
-_ID: Final = OpenApiParameter(
-    "id", str, OpenApiParameter.PATH, description="The last part of `Location`, or the id of the upload in GraphQL."
-)
-
-
 def _operation(
     success: OpenApiResponse,
     codes: Iterable[str],
@@ -136,10 +97,10 @@ def _operation(
     responses = {(200, example.media_type): success, **_error_responses(codes)}
     if queued:
         responses[202, _JSON] = queued
-    if _CONDITIONAL[0] in parameters:
+    if CONDITIONAL[0] in parameters:
         responses[304] = OpenApiResponse(description="The client's cached response is current.")
     auth: Any = [{}, {"token": []}]  # the settings decide whether a token is required
-    return extend_schema(parameters=[*parameters, *_ERROR_HEADERS], responses=responses, auth=auth, **options)
+    return extend_schema(parameters=[*parameters, *ERROR_HEADERS], responses=responses, auth=auth, **options)
 
 
 def _success(
@@ -152,14 +113,14 @@ def _success(
 top_clients: Final = _operation(
     _success(ref("TopClients"), "Highest spending first; equal sums by username.", {"response": TOP_CLIENTS}),
     _COMMON_CODES | {"invalid", "limit_exceeded", "not_acceptable"},
-    [*_CONDITIONAL, TopClientsParameters],
+    [*CONDITIONAL, TopClientsParameters],
     tags=["deals"],
     summary="List the top clients",
 )
 upload: Final = _operation(
     _success(ref("Accepted"), "The file was loaded; every later response reads from it.", {"Status": "OK"}),
     CODES - {"limit_exceeded", "upload_finished", "upload_not_retained"},
-    [UploadParameters, _IF_MATCH, _ATTACHMENT, *_PREFERENCE],
+    [UploadParameters, IF_MATCH, ATTACHMENT, *PREFERENCE],
     _success(
         ref("UploadQueued"), "The file will be loaded; `Location` has its state.", {"Status": "Accepted"}, status=202
     ),
@@ -174,7 +135,7 @@ upload: Final = _operation(
 upload_status: Final = _operation(
     _success(ref("UploadStatus"), "The state of the upload.", UPLOAD_STATUS),
     _COMMON_CODES | {"invalid", "upload_not_retained"},
-    [_ID, *_POLLING],
+    [ID, *POLLING],
     tags=["deals"],
     operation_id="upload_status",
     summary="Get the state of an upload",
@@ -182,7 +143,7 @@ upload_status: Final = _operation(
 cancel_upload: Final = _operation(
     _success(ref("Accepted"), "The upload is cancelled.", {"Status": "OK"}),
     _COMMON_CODES | {"invalid", "not_allowed", "upload_finished", "upload_not_retained"},
-    [_ID],
+    [ID],
     tags=["deals"],
     operation_id="cancel_upload",
     summary="Cancel an asynchronous upload",
@@ -192,11 +153,11 @@ cancel_upload: Final = _operation(
 def _export(file: str, summary: str, parameters: type[serializers.Serializer[Any]], *codes: str) -> Callable[[F], F]:
     # Generated clients know text, but return NDJSON only as bytes: openapi-generator raises an error for other formats.
     media_type, schema = ("text/csv", TEXT) if file.endswith(".csv") else ("application/x-ndjson", BINARY)
-    file_name = _header("Content-Disposition", [200], "`attachment`, with the date and the snapshot of the upload.")
+    file_name = header("Content-Disposition", [200], "`attachment`, with the date and the snapshot of the upload.")
     return _operation(
         _success(schema, "A stream. An aborted stream ends without its last chunk.", EXPORTS[file], media_type),
         _COMMON_CODES | {"invalid", "upload_not_retained", *codes},
-        [*_CONDITIONAL, parameters, file_name],
+        [*CONDITIONAL, parameters, file_name],
         tags=["exports"],
         summary=summary,
         operation_id=file.replace(".", "_").replace("-", "_"),
