@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.axe import violations
 from tests.builders import csv_of, deal
-from tests.chromium import chromium, open_page
+from tests.chromium import open_page
 from tests.servers import REAL_FILE, ROOT, Server, serving, wait_until
 
 pytestmark = pytest.mark.database_independent
@@ -23,14 +23,8 @@ TEMPLATE: Final = ROOT / "project" / "frontend" / "templates" / "frontend" / "pa
 WIDE: Final = {"width": 1280, "height": 900}
 NARROW: Final = {"width": 375, "height": 812}
 VIEWS: Final = [("en", "light", WIDE), ("ru", "dark", NARROW), ("en", "dark", NARROW), ("ru", "light", WIDE)]
-MAX_SCRIPT_BYTES: Final = 60 * 1024
+MAX_SCRIPT_BYTES: Final = 60_000
 MAX_LAYOUT_SHIFT: Final = 0.05
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

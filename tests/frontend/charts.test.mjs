@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 const charts = await import("../../project/frontend/static/frontend/chart_data.js");
+const periods = await import("../../project/frontend/static/frontend/periods.js");
 
 const sums = (total, dealCount = 1, quantity = 1) => charts.readSums({ total, dealCount, quantity });
 
@@ -42,13 +43,13 @@ test("periods without deals are in their place", () => {
 
 test("a period ends on its last day", () => {
   const ends = { day: "2020-01-01", week: "2020-01-07", month: "2020-01-31", quarter: "2020-03-31", year: "2020-12-31" };
-  for (const period of charts.PERIODS) assert.equal(charts.endOf("2020-01-01", period), ends[period]);
-  assert.equal(charts.endOf("2020-02-01", "month"), "2020-02-29");
-  assert.equal(charts.endOf("9999-12-01", "month"), "9999-12-31");
+  for (const period of periods.PERIODS) assert.equal(periods.endOf("2020-01-01", period), ends[period]);
+  assert.equal(periods.endOf("2020-02-01", "month"), "2020-02-29");
+  assert.equal(periods.endOf("9999-12-01", "month"), "9999-12-31");
 });
 
 test("days are compared by their period", () => {
-  const within = charts.isWithinPeriod;
+  const within = periods.isWithinPeriod;
   // 2020-02-03 is a Monday.
   assert.deepEqual([within("2020-02-03", "2020-02-09", "week"), within("2020-02-02", "2020-02-03", "week")], [true, false]);
   assert.deepEqual([within("2020-02-01", "2020-02-29", "month"), within("2020-02-01", "2020-03-01", "month")], [true, false]);
@@ -60,7 +61,7 @@ test("days are compared by their period", () => {
 test("groups have the first day of their period, years too", () => {
   assert.equal(charts.startOf({ year: null, month: "2019-05-01" }, "month"), "2019-05-01");
   assert.equal(charts.startOf({ year: 987 }, "year"), "0987-01-01");
-  assert.deepEqual(charts.PERIODS.map(charts.longerPeriod), ["week", "month", "quarter", "year", undefined]);
+  assert.deepEqual(periods.PERIODS.map(periods.longerPeriod), ["week", "month", "quarter", "year", undefined]);
 });
 
 test("ticks are round and contain the maximum", () => {
@@ -117,7 +118,7 @@ test("many years are labelled in equal steps", () => {
 });
 
 test("a single period has one label", () => {
-  for (const period of charts.PERIODS) {
+  for (const period of periods.PERIODS) {
     const { fine } = charts.timeLabels(["2019-01-01"], period, 500);
     assert.deepEqual(fine, { unit: period === "week" ? "day" : period, indexes: [0] });
   }

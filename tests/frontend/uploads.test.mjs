@@ -41,7 +41,7 @@ test("the list of errors for spreadsheets has no formulas", () => {
   const csv = problemsCsv([problem(2, "customer", "empty", '=HYPERLINK("x")'), problem(3, null, "empty", "a\nb")]);
   assert.equal(
     csv,
-    '\ufeff"Line","Column","Value","Reason"\r\n"2","customer","\'=HYPERLINK(""x"")","is empty"\r\n"3","whole line","a\nb","is empty"\r\n',
+    '\ufeffLine,Column,Value,Reason\r\n2,customer,"\'=HYPERLINK(""x"")",is empty\r\n3,whole line,"a\nb",is empty\r\n',
   );
 });
 

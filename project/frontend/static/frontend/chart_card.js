@@ -3,7 +3,7 @@
 import { largestNames, MEASURES, NO_SUMS, readSums, ticks, timeLabels, toNumber } from "./chart_data.js";
 import { chartFrame, chartTable, columnFormat, copyTableButton, interactiveBars, saveButton, staticBars } from "./chart_figure.js";
 import { byId, element } from "./dom.js";
-import { formatDay, formatEventTime, formatMonth, formatNumber, formatWeek } from "./formats.js";
+import { formatDay, formatEventTime, formatMonth, formatMonthName, formatNumber, formatWeek } from "./formats.js";
 import { query } from "./graphql_client.js";
 import { locale, messages } from "./i18n.js";
 import { VERSIONS } from "./operations.js";
@@ -26,7 +26,6 @@ export const axisTicks = (maximum, measure, count) => {
   return ticks(maximum, count, measure !== "total").map((value) => ({ value, text: compact.format(value) }));
 };
 
-const inUtc = (options) => (day) => new Intl.DateTimeFormat(locale(), { ...options, timeZone: "UTC" }).format(new Date(day));
 const quarterNumber = (day) => Math.ceil(Number(day.slice(5, 7)) / 3);
 const year = (day) => String(Number(day.slice(0, 4)));
 
@@ -39,7 +38,7 @@ export const PERIOD_FORMATS = {
 };
 const LABEL_FORMATS = {
   day: (day) => formatNumber(Number(day.slice(8))),
-  month: inUtc({ month: "short" }),
+  month: formatMonthName,
   quarter: (day) => messages.quarterNumber(quarterNumber(day)),
   year,
 };

@@ -1,22 +1,15 @@
-// Calculations of the charts: sums, groups, periods and axes. This module has no imports, so that Node.js can test it.
+// Calculations of the charts: sums, groups, periods and axes. They need no browser.
+
+import { fromHundredths, toHundredths } from "./amounts.js";
+import { isWithinPeriod, startOfNext } from "./periods.js";
 
 /** The sums of a group of deals; each is a measure that a chart can show. */
 export const MEASURES = ["total", "dealCount", "quantity"];
 
-/** Periods from the shortest to the longest. */
-export const PERIODS = ["day", "week", "month", "quarter", "year"];
-
 /** Largest number of periods in a chart, as in the operation. */
 export const MAX_PERIODS = 750;
 
-const DAY_MS = 24 * 60 * 60 * 1000;
-
 // Sums
-
-const toHundredths = (digits) => {
-  const [whole, decimals = ""] = digits.split(".");
-  return BigInt(whole + decimals.padEnd(2, "0"));
-};
 
 /** Return the exact sums of a group as BigInt; `total` is in hundredths. */
 export const readSums = ({ total, dealCount, quantity }) => ({
@@ -27,13 +20,8 @@ export const readSums = ({ total, dealCount, quantity }) => ({
 
 export const NO_SUMS = readSums({ total: "0", dealCount: 0, quantity: 0 });
 
-/** Return a value as the service writes it: an amount of money as digits with two decimals, if it has any. */
-export function toText(value, measure) {
-  if (measure !== "total") return String(value);
-  const digits = String(value < 0n ? -value : value).padStart(3, "0");
-  const decimals = digits.slice(-2) === "00" ? "" : `.${digits.slice(-2)}`;
-  return (value < 0n ? "-" : "") + digits.slice(0, -2) + decimals;
-}
+/** Return a value as the service writes it. */
+export const toText = (value, measure) => (measure === "total" ? fromHundredths(value) : String(value));
 
 /** Return a value as a number, which is inexact, for lengths and axes. */
 export const toNumber = (value, measure) => (measure === "total" ? Number(value) / 100 : Number(value));
@@ -52,49 +40,19 @@ export function largestNames(maps, measure) {
   return [...largest].sort(byValue).map(([name]) => name);
 }
 
-// Periods: each is identified by its first day, such as "2019-05-01".
-
-const toDate = (day) => new Date(`${day}T00:00:00Z`);
-const toDay = (date) => date.toISOString().slice(0, 10);
-
-function dateOfNext(start, period) {
-  const date = toDate(start);
-  if (period === "day" || period === "week") date.setUTCDate(date.getUTCDate() + (period === "day" ? 1 : 7));
-  else date.setUTCMonth(date.getUTCMonth() + { month: 1, quarter: 3, year: 12 }[period]);
-  return date;
-}
+// Periods
 
 /** Return the first day of the period of a group; a year is a number. */
 export function startOf(group, period) {
   return period === "year" ? `${String(group.year).padStart(4, "0")}-01-01` : group[period];
 }
 
-/** Return the first day of the period that contains a day. */
-function periodOf(day, period) {
-  const date = toDate(day);
-  const [year, month] = [date.getUTCFullYear(), date.getUTCMonth()];
-  if (period === "week") date.setUTCDate(date.getUTCDate() - ((date.getUTCDay() + 6) % 7));
-  if (period === "month") date.setUTCDate(1);
-  if (period === "quarter") date.setUTCFullYear(year, month - (month % 3), 1);
-  if (period === "year") date.setUTCFullYear(year, 0, 1);
-  return toDay(date);
-}
-
-/** Return whether all of these days are in the same period. */
-export const isWithinPeriod = (from, to, period) => periodOf(from, period) === periodOf(to, period);
-
-/** Return the last day of a period. */
-export const endOf = (start, period) => toDay(new Date(dateOfNext(start, period) - DAY_MS));
-
 /** Return the starts of all periods from the first to the last, also of those without deals; at most MAX_PERIODS + 1. */
 export function periodsBetween(first, last, period) {
   const starts = [first];
-  while (starts.at(-1) < last && starts.length <= MAX_PERIODS) starts.push(toDay(dateOfNext(starts.at(-1), period)));
+  while (starts.at(-1) < last && starts.length <= MAX_PERIODS) starts.push(startOfNext(starts.at(-1), period));
   return starts;
 }
-
-/** Return the next longer period; undefined for a year. */
-export const longerPeriod = (period) => PERIODS[PERIODS.indexOf(period) + 1];
 
 // Axes
 
@@ -112,12 +70,6 @@ export function ticks(maximum, count, isCount = false) {
   return Array.from({ length: last + 1 }, (_, index) => (power < 1 ? (index * Math.round(step * 1e6)) / 1e6 : index * step));
 }
 
-const LABEL_KEYS = {
-  day: (day) => day,
-  month: (day) => day.slice(0, 7),
-  quarter: (day) => `${day.slice(0, 4)} ${Math.ceil(day.slice(5, 7) / 3)}`,
-  year: (day) => day.slice(0, 4),
-};
 const FINE_LABELS = {
   day: ["day", "month", "quarter", "year"],
   week: ["day", "month", "quarter", "year"],
@@ -129,10 +81,8 @@ const FINE_LABELS = {
 const LABEL_WIDTHS = { day: 24, month: 36, quarter: 36, year: 40, monthOfYear: 72 };
 
 /** Return the indexes at which another day, month, quarter or year begins. */
-function changes(starts, unit) {
-  const key = LABEL_KEYS[unit];
-  return starts.flatMap((start, index) => (index === 0 || key(start) !== key(starts[index - 1]) ? [index] : []));
-}
+const changes = (starts, unit) =>
+  starts.flatMap((start, index) => (index === 0 || !isWithinPeriod(starts[index - 1], start, unit) ? [index] : []));
 
 /** Drop the label of the first period, which may be the end of a month or year, if the next label is too close. */
 const withoutCrowdedFirst = (indexes, distance) =>

@@ -4,7 +4,7 @@ import {
   axisLabels, axisTicks, chartCard, choice, controls, groupName, largest, largestGroups, measureChoice, ORDERS, PERIOD_FORMATS,
   readBase, readVersions, sumsBy, sumsOf, valueColumns, valueLines, valuesOf, variablesOf,
 } from "./chart_card.js";
-import { endOf, isWithinPeriod, longerPeriod, MAX_PERIODS, NO_SUMS, periodsBetween, remainder, startOf } from "./chart_data.js";
+import { MAX_PERIODS, NO_SUMS, periodsBetween, remainder, startOf } from "./chart_data.js";
 import { drawColumns } from "./chart_svg.js";
 import { dealFilter } from "./deal_filter.js";
 import { element } from "./dom.js";
@@ -12,6 +12,7 @@ import { describeError } from "./errors.js";
 import { messages } from "./i18n.js";
 import { stateLink } from "./navigation.js";
 import { DEALS_BY_GROUP, DEALS_BY_PERIOD, DEALS_OF_GROUPS } from "./operations.js";
+import { endOf, isWithinPeriod, longerPeriod } from "./periods.js";
 
 /** Number of panels in addition to that of all other groups. */
 const PANELS = 5;

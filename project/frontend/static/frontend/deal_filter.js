@@ -1,18 +1,14 @@
 // Filters of deals: from the state to GraphQL, and changes of the state that narrow or widen them.
 
+import { endOf, startOfNext } from "./periods.js";
 import { getState } from "./state.js";
 
 const names = (values) => (values.length > 1 ? { in: values } : { eq: values[0] });
 
-const DAY_MS = 24 * 60 * 60 * 1000;
-const toDate = (day) => new Date(`${day}T00:00:00Z`);
-const toDay = (date) => date.toISOString().slice(0, 10);
-const daysLater = (day, days) => toDay(new Date(toDate(day).getTime() + days * DAY_MS));
-
 function dates({ from, to }) {
   const range = {};
   if (from) range.gte = `${from}T00:00:00Z`;
-  if (to) range.lt = `${daysLater(to, 1)}T00:00:00Z`;
+  if (to) range.lt = `${startOfNext(to, "day")}T00:00:00Z`;
   return range;
 }
 
@@ -41,14 +37,8 @@ export function toggled(key, value) {
   return { [key]: values.includes(value) ? values.filter((other) => other !== value) : [...values, value] };
 }
 
-/** Return the days of periods as {from, to}; a period is its first day. */
-export const dayRange = (day) => ({ from: day, to: day });
-export const weekRange = (monday) => ({ from: monday, to: daysLater(monday, 6) });
-
-export function monthRange(first) {
-  const [year, month] = first.split("-").map(Number);
-  return { from: first, to: toDay(new Date(Date.UTC(year, month, 0))) };
-}
+/** Return the first and the last day of a month. */
+export const monthRange = (first) => ({ from: first, to: endOf(first, "month") });
 
 /** Return the first day of the month that `from` and `to` span; "" for any other range. */
 export function monthOf({ from, to }) {

@@ -5,7 +5,7 @@ import { describeError } from "./errors.js";
 import { decimalPoint, formatNumber } from "./formats.js";
 import { token } from "./graphql_client.js";
 import { messages } from "./i18n.js";
-import { copyButton } from "./share.js";
+import { copyButton, statusButton } from "./share.js";
 
 /**
  * Return the links to a table as a file, and the button that copies its rows.
@@ -71,12 +71,7 @@ function exportButton(id, columns, readAll, format, label) {
       status.textContent = describeError(error);
     }
   };
-  return element(
-    "span",
-    { class: "copy" },
-    element("button", { type: "button", class: "link", onclick }, label),
-    element("span", { role: "status" }),
-  );
+  return statusButton(label, onclick, "link");
 }
 
 /** The beginning of a formula in spreadsheets, as in the exports of the service. */
@@ -93,14 +88,12 @@ const toCell = ({ type }, value) => {
 
 const quotedCell = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
-/** Return rows as CSV for spreadsheets, with a byte-order mark. */
-export function asCsv(columns, rows) {
-  const lines = [
-    columns.map(({ key }) => key),
-    ...rows.map((row) => columns.map((column) => quotedCell(toCell(column, column.value(row))))),
-  ];
-  return `\ufeff${lines.map((cells) => `${cells.join(",")}\r\n`).join("")}`;
-}
+/** Return lines of cells as CSV for spreadsheets, with a byte-order mark. */
+export const writeCsv = (lines) => `\ufeff${lines.map((cells) => `${cells.map(quotedCell).join(",")}\r\n`).join("")}`;
+
+/** Return rows as CSV. */
+export const asCsv = (columns, rows) =>
+  writeCsv([columns.map(({ key }) => key), ...rows.map((row) => columns.map((column) => toCell(column, column.value(row))))]);
 
 /** Return rows as JSON objects, one per line. Amounts are numbers with all their digits. */
 export function asNdjson(columns, rows) {

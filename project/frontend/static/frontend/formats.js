@@ -1,9 +1,11 @@
 // Formats of numbers, amounts and times in the language and the region of the reader.
 
+import { fromHundredths, toHundredths } from "./amounts.js";
 import { element } from "./dom.js";
 import { locale } from "./i18n.js";
+import { endOf } from "./periods.js";
 
-// Numbers and money. Amounts are strings such as "1234.5": floating-point numbers would be inexact.
+// Numbers and money. Amounts are strings; see amounts.js.
 
 export const formatNumber = (value) => signed(new Intl.NumberFormat(locale()).format(value));
 
@@ -33,23 +35,11 @@ export function moneyFormat(amounts) {
 /** Return the format of a difference, which marks increases by a plus sign. */
 export const withSign = (format) => (difference) => (Number(difference) > 0 ? "+" : "") + format(difference);
 
-function toCents(amount) {
-  const [whole, decimals = ""] = amount.replace("-", "").split(".");
-  const cents = BigInt(whole) * 100n + BigInt(decimals.slice(0, 2).padEnd(2, "0"));
-  return amount.startsWith("-") ? -cents : cents;
-}
-
-function fromCents(cents) {
-  const [sign, absolute] = cents < 0n ? ["-", -cents] : ["", cents];
-  const decimals = String(absolute % 100n).padStart(2, "0");
-  return `${sign}${absolute / 100n}${decimals === "00" ? "" : `.${decimals}`}`;
-}
-
 /** Return the exact sum of amounts. */
-export const addMoney = (...amounts) => fromCents(amounts.reduce((sum, amount) => sum + toCents(amount), 0n));
+export const addMoney = (...amounts) => fromHundredths(amounts.reduce((sum, amount) => sum + toHundredths(amount), 0n));
 
 /** Return the exact difference of two amounts. */
-export const subtractMoney = (minuend, subtrahend) => fromCents(toCents(minuend) - toCents(subtrahend));
+export const subtractMoney = (minuend, subtrahend) => fromHundredths(toHundredths(minuend) - toHundredths(subtrahend));
 
 // Times. Deals and their periods are in UTC, like the file; events are in the time zone of the reader.
 
@@ -57,15 +47,14 @@ const formatTime = (iso, options) => new Intl.DateTimeFormat(locale(), options).
 const inUtc = (options) => (iso) => formatTime(iso, { ...options, timeZone: "UTC" });
 
 export const formatDealTime = inUtc({ dateStyle: "medium", timeStyle: "short" });
-export const formatDealDate = inUtc({ dateStyle: "medium" });
 export const formatMonth = inUtc({ month: "short", year: "numeric" });
-export const formatDay = formatDealDate;
+export const formatMonthName = inUtc({ month: "short" });
+export const formatDay = inUtc({ dateStyle: "medium" });
 
 /** Format a week, which is its Monday, as its first and last day. */
 export function formatWeek(monday) {
-  const first = new Date(`${monday}T00:00Z`);
-  const last = new Date(first.getTime() + 6 * 24 * 60 * 60 * 1000);
-  return new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeZone: "UTC" }).formatRange(first, last);
+  const days = [monday, endOf(monday, "week")].map((day) => new Date(`${day}T00:00Z`));
+  return new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeZone: "UTC" }).formatRange(...days);
 }
 
 export const formatEventTime = (iso) => formatTime(iso, { dateStyle: "medium", timeStyle: "short" });

@@ -7,8 +7,10 @@ import { MESSAGES as UPLOADS } from "./messages_uploads.js";
 
 const LANGUAGES = ["en", "ru"];
 
+const sources = [REPORT, CHARTS, UPLOADS];
+
 /** All texts in one language: strings, and functions of the values that they contain. */
-const messagesIn = (code) => ({ ...REPORT[code], ...CHARTS[code], ...UPLOADS[code] });
+const messagesIn = (code) => Object.assign({}, ...sources.map((texts) => texts[code]));
 
 function preferredLanguage() {
   const code = localStorage.getItem(storageKey("language")) ?? navigator.language.slice(0, 2);
@@ -22,6 +24,12 @@ export let messages = messagesIn(language);
 export function setLanguage(code) {
   localStorage.setItem(storageKey("language"), code);
   language = preferredLanguage();
+  messages = messagesIn(language);
+}
+
+/** Add the texts of a module that is read on demand. */
+export function addMessages(texts) {
+  sources.push(texts);
   messages = messagesIn(language);
 }
 

@@ -54,7 +54,6 @@ export const MESSAGES = {
       `${added} added, ${removed} removed, ${changed} changed, ${unchanged} unchanged`,
     changedRows: (count) => `Differences: ${count}`,
     noChanges: "No differences.",
-    noResponse: "The service does not respond. Is it running?",
     errors: {
       no_response: "The service does not respond. Is it running?",
       upload_not_retained: "The rows of this file are no longer retained.",
@@ -118,7 +117,6 @@ export const MESSAGES = {
       `добавлено ${added}, удалено ${removed}, изменено ${changed}, без изменений ${unchanged}`,
     changedRows: (count) => `Различий: ${count}`,
     noChanges: "Различий нет.",
-    noResponse: "Сервис не отвечает. Он запущен?",
     errors: {
       no_response: "Сервис не отвечает. Он запущен?",
       upload_not_retained: "Строки этого файла больше не хранятся.",

@@ -9,12 +9,11 @@ const attributes = (changes, target) => ({
   "data-target": target || null,
 });
 
-/** Return a link that changes the state, and moves to the section with the id `target` unless it is empty. */
-export const stateLink = (changes, target, ...children) => element("a", attributes(changes, target), ...children);
-
-/** Return such a link with more attributes. */
+/** Return a link with more attributes that changes the state, and moves to the section with the id `target`, if any. */
 export const styledLink = (changes, target, more, ...children) =>
   element("a", { ...attributes(changes, target), ...more }, ...children);
+
+export const stateLink = (changes, target, ...children) => styledLink(changes, target, {}, ...children);
 
 /** Return such a link around elements of an SVG picture. */
 export const stateLinkSvg = (changes, target, ...children) => svg("a", attributes(changes, target), ...children);

@@ -71,12 +71,13 @@ export const copying = (content) => ({ currentTarget }) => {
   setTimeout(() => (status.textContent = ""), CONFIRMATION_MS);
 };
 
-/** Return such a button with the element for its confirmation. */
-export function copyButton(label, content, className = null) {
-  return element(
+/** Return a button, and the next element for the messages of its handler. */
+export const statusButton = (label, onclick, className = null) =>
+  element(
     "span",
     { class: "copy" },
-    element("button", { type: "button", class: className, onclick: copying(content) }, label),
+    element("button", { type: "button", class: className, onclick }, label),
     element("span", { role: "status" }),
   );
-}
+
+export const copyButton = (label, content, className) => statusButton(label, copying(content), className);

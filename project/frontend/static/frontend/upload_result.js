@@ -1,9 +1,13 @@
 // What the page shows about an uploaded or checked file: progress, report, or the reasons of the rejection.
 
 import { element } from "./dom.js";
+import { neutralize, writeCsv } from "./export.js";
 import { formatDealTime, formatMoney, formatNumber } from "./formats.js";
-import { language, locale, messages } from "./i18n.js";
+import { addMessages, language, locale, messages } from "./i18n.js";
+import { MESSAGES } from "./messages_outcomes.js";
 import { REASONS, REJECTIONS } from "./messages_reasons.js";
+
+addMessages(MESSAGES);
 
 /** Default of MAX_PROBLEMS: a list of this length may be incomplete. */
 const MAX_PROBLEMS = 100;
@@ -59,7 +63,7 @@ export function outcomeElements(file, result, onUpload) {
     case "rejected":
       return rejectionElements(name, result);
     case "unreachable":
-      return [paragraph("bad", messages.noResponse)];
+      return [paragraph("bad", messages.errors.no_response)];
     case "unauthorized":
       return [];
     default:
@@ -172,17 +176,11 @@ function problemTable(problems) {
   );
 }
 
-/** Return a cell of a CSV file; a formula is neutralised as in the exports. */
-function csvCell(value) {
-  const text = String(value ?? "").replace(/^[=+\-@\t\r＝＋－＠]/, "'$&");
-  return `"${text.replaceAll('"', '""')}"`;
-}
-
-/** Return the list of errors as CSV for spreadsheets, which need the byte-order mark. */
+/** Return the list of errors as CSV for spreadsheets. */
 export function problemsCsv(problems) {
   const header = [messages.line, messages.column, messages.value, messages.reason];
   const rows = problems.map((problem) => [problem.line, problem.column ?? messages.wholeLine, problem.value, reasonOf(problem)]);
-  return `\ufeff${[header, ...rows].map((row) => row.map(csvCell).join(",")).join("\r\n")}\r\n`;
+  return writeCsv([header, ...rows.map((cells) => cells.map((cell) => neutralize(String(cell))))]);
 }
 
 const problemsUrl = (problems) => URL.createObjectURL(new Blob([problemsCsv(problems)], { type: "text/csv" }));

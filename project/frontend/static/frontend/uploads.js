@@ -60,7 +60,7 @@ async function uploadFile(file, isDryRun) {
   if (!texts) {
     running = null;
     setBusy(false);
-    show(() => [element("p", { class: "bad" }, messages.noResponse)]);
+    show(() => [element("p", { class: "bad" }, messages.errors.no_response)]);
     return;
   }
   const { outcomeElements, progressElements } = texts;
