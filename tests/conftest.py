@@ -16,6 +16,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.cache import cache as backend
 from django.db import connection
+from playwright.sync_api import Browser
 from pytest_django import Settings
 
 from deals_api.caching import local as local_cache
@@ -23,6 +24,7 @@ from deals_api.caching import persisted_queries
 from deals_api.security.throttling import counters
 from deals_api.snapshots import current as current_snapshot
 from tests import services
+from tests.chromium import chromium
 from tests.requires import TWO_RUNS
 from tests.servers import REAL_FILE, TIMEOUT, Server, serving
 
@@ -169,6 +171,12 @@ def redis() -> Iterator[services.Service]:
     """A Valkey server for one test, which may stop or break it."""
     with services.redis() as (service, _):
         yield service
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

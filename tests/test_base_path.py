@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 from project.telemetry.tracing import path_template
 from project.urls import urlpatterns
 from tests.builders import csv_of, deal
-from tests.chromium import chromium, open_page
+from tests.chromium import open_page
 from tests.servers import NO_TLS, REAL_FILE, TIMEOUT, Server, serving
 from tests.test_admin import PASSWORD, create_admin
 from tests.test_tracing import attributes, collector
@@ -238,12 +238,6 @@ def test_telemetry_has_full_paths_and_the_usual_endpoint_names(tmp_path: Path) -
 
 
 # In a browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
-from tests.chromium import BROWSER_TIMEOUT_MS, chromium
+from tests.chromium import BROWSER_TIMEOUT_MS
 from tests.servers import REAL_FILE, TIMEOUT, Server, serving
 from tests.test_other_sites import other_site
 
@@ -41,12 +40,6 @@ const csv = "customer,item,total,quantity,date\\nann,ruby,1,1,2020-01-01 00:00:0
   ];
 })();
 </script>"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 def preflight(server: Server, path: str, method: str, headers: str) -> httpx.Headers:

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
 
 from tests import node
 from tests.builders import csv_of, deal
-from tests.chromium import chromium, open_page
+from tests.chromium import open_page
 from tests.servers import REAL_FILE, Server, serving
 
 pytestmark = pytest.mark.database_independent
@@ -41,12 +41,6 @@ MAY_LINES: Final = [
 
 def test_calculations_of_the_charts() -> None:
     node.run("node", "--test", "charts.test.mjs")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

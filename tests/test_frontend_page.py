@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from deals_api.models import Upload
 from tests import graphql, node
 from tests.builders import csv_of, deal, load, many
-from tests.chromium import chromium, open_page
+from tests.chromium import open_page
 from tests.servers import REAL_FILE, ROOT, Server, serving, wait_until
 
 pytestmark = pytest.mark.database_independent
@@ -103,12 +103,6 @@ def test_scripts_never_insert_html() -> None:
 
 
 # Use in a browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

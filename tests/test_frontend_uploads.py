@@ -21,7 +21,7 @@ from deals_api.ingest.reasons import REASONS
 from tests import node
 from tests.axe import violations
 from tests.builders import csv_of, deal, many
-from tests.chromium import chromium, open_page
+from tests.chromium import open_page
 from tests.server_actions import top_client
 from tests.servers import ROOT, Server, serving, wait_until
 from tests.test_error_shape import defined_codes
@@ -70,12 +70,6 @@ def test_offered_files_are_accepted(shared_server: Server, name: str) -> None:
 
 
 # Use in a browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, Request, expect
 
 from graphql_schema.http.graphiql import example_queries
 from tests.axe import violations
-from tests.chromium import BROWSER_TIMEOUT_MS, chromium
+from tests.chromium import BROWSER_TIMEOUT_MS
 from tests.servers import REAL_FILE, Server, serving
 
 pytestmark = pytest.mark.database_independent
@@ -94,12 +94,6 @@ class Visit:
 
     def expect_result(self, text: str) -> None:
         expect(self.page.locator(".result-window")).to_contain_text(text)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

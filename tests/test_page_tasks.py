@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.builders import csv_of, deal
-from tests.chromium import chromium, open_page
+from tests.chromium import open_page
 from tests.servers import REAL_FILE, Server, serving, wait_until
 
 pytestmark = pytest.mark.database_independent
@@ -94,12 +94,6 @@ class Dealer:
 
     def loaded(self) -> None:
         expect(self.page.locator("[aria-busy=true]")).to_have_count(0)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -11,18 +11,12 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.axe import violations
 from tests.builders import csv_of, deal
-from tests.chromium import chromium, open_page
+from tests.chromium import open_page
 from tests.server_actions import top_client, upload
 from tests.servers import REAL_FILE, ROOT, Server
 from tests.test_admin import PASSWORD, create_admin
 
 pytestmark = pytest.mark.database_independent
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
