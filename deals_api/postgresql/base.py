@@ -49,8 +49,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def is_usable(self) -> bool:
         """Return whether the server responds and accepts writes; the health check of each request.
 
-        After a failover, a read-only server may lack uploads that were confirmed to clients. A replica is not asked,
-        because it might not respond.
+        After a failover, a read-only server may lack uploads that were confirmed to clients. A replica is not
+        queried, because it might not respond.
         """
         if self.is_replica:
             return not self.connection.closed

@@ -202,8 +202,8 @@ class DateFilter(_Comparisons):
 
 #: Names for which purchases are looked up one by one; for more, all purchases of a row are read.
 _MAX_PURCHASE_LOOKUPS: Final = 10
-#: Of an upload with more purchases, PostgreSQL may read those of all uploads. It hashes the customers or gems of fewer
-#: purchases; it could not hash those of many.
+#: With at most this many purchases in the upload, their customers or gems are selected first, and hashed. More might
+#: not fit into the memory of PostgreSQL; it then chooses a join, which may read the purchases of all uploads.
 _MAX_HASHED_PURCHASES: Final = 50_000
 
 

@@ -32,7 +32,7 @@ def mark_interrupted(upload: Upload) -> None:
 def _interrupt(uploads: models.QuerySet[Upload]) -> None:
     """Mark those of the uploads that are LOADING and not locked by a transaction.
 
-    Asynchronous uploads are queued again, because the worker still has their files.
+    Asynchronous uploads are queued again, because their files are still stored.
     """
     with transaction.atomic():
         loading = uploads.filter(state=Upload.State.LOADING).select_for_update(skip_locked=True)

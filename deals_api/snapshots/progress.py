@@ -50,11 +50,11 @@ def _read_rows(snapshots: Iterable[UUID]) -> dict[UUID, Progress]:
 @contextlib.contextmanager
 def heartbeat(upload: Upload) -> Iterator[Callable[[int, int], None]]:
     """Write the heartbeat of a load; yield the function to call with the rows and bytes that were read."""
-    load = _heart.add(upload.snapshot)
+    load = _heartbeats.add(upload.snapshot)
     try:
         yield load.update
     finally:
-        _heart.remove(load)
+        _heartbeats.remove(load)
 
 
 class _RunningLoad:
@@ -66,7 +66,7 @@ class _RunningLoad:
         self.progress = Progress(rows_read, bytes_read)
 
 
-class _Heart:
+class _HeartbeatThread:
     """The loads of this process, and the thread that writes their progress while there are any."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class _Heart:
         with self._changed:
             self._loads.append(load)
             if self._thread is None:
-                thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+                thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
                 with contextlib.suppress(RuntimeError):  # the process cannot start a thread
                     thread.start()
                     self._thread = thread
@@ -90,7 +90,7 @@ class _Heart:
             self._loads.remove(load)
             self._changed.notify_all()
 
-    def _beat(self) -> None:
+    def _run(self) -> None:
         while loads := self._wait():
             try:
                 _write(loads)
@@ -111,7 +111,7 @@ class _Heart:
             return list(self._loads)
 
 
-_heart: Final = _Heart()
+_heartbeats: Final = _HeartbeatThread()
 
 
 def _write(loads: list[_RunningLoad]) -> None:

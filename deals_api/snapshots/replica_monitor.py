@@ -23,7 +23,7 @@ from django.db import Error, connection, connections
 
 log = logging.getLogger(__name__)
 
-#: Time during which a replica is not asked again for a snapshot that it could not read.
+#: Time before a replica is tried again for a snapshot that it could not read.
 _PAUSE_SECONDS: Final = 0.25
 #: Interval at which the monitor looks for slow statements.
 _INTERVAL_SECONDS: Final = 0.5
@@ -51,7 +51,7 @@ class ReplicaStatus:
 
 @dataclass(frozen=True, slots=True)
 class PrimaryPosition:
-    """How much the primary has written to its write-ahead log (WAL), and when it was asked."""
+    """The end of the write-ahead log (WAL) of the primary, and the time at which it was read."""
 
     wal_position: str
     time: datetime
@@ -64,7 +64,7 @@ class PrimaryPosition:
 
 
 class Replica:
-    """A replica as this process knows it."""
+    """A replica, and whether this process can use it."""
 
     def __init__(self, alias: str) -> None:
         self.alias = alias

@@ -16,8 +16,8 @@ from django.shortcuts import render
 from graphql_schema.http.media_types import GRAPHQL_RESPONSE, JSON
 
 _HTML: Final = "text/html"
-#: URL parameters of documents that the page does not know.
-_NAMES_OF_DOCUMENTS: Final = {"documentId", "extensions"}
+#: URL parameters that identify a persisted document; the page does not have its text.
+_DOCUMENT_IDENTIFIERS: Final = {"documentId", "extensions"}
 _EXAMPLE_QUERIES: Final = Path(__file__).parent.parent / "example_queries"
 
 
@@ -44,12 +44,12 @@ _TABS: Final = json.dumps(example_queries(), ensure_ascii=False)
 
 
 def is_preferred(request: HttpRequest) -> bool:
-    """Return whether the request prefers HTML, as the navigation of a browser does, and names no persisted document."""
+    """Return whether the request prefers HTML, as the navigation of a browser does, and identifies no document."""
     return (
         settings.GRAPHIQL
         and request.method in ("GET", "HEAD")
         and request.get_preferred_type([JSON, GRAPHQL_RESPONSE, _HTML]) == _HTML
-        and _NAMES_OF_DOCUMENTS.isdisjoint(request.GET)
+        and _DOCUMENT_IDENTIFIERS.isdisjoint(request.GET)
     )
 
 
