@@ -342,7 +342,8 @@ def test_browsable_api_uploads_a_file(page: Page) -> None:
     page.set_input_files("input[name=deals]", REAL_FILE)
     page.get_by_role("button", name="POST").click()
     expect(page.locator(".response-info")).to_contain_text('"Status": "OK"')
-    page.get_by_role("link", name="top-clients").click()
+    page.get_by_role("link", name="Endpoints").click()
+    page.get_by_role("link", name="/deals/api/top-clients").click()
     expect(page.locator(".response-info")).to_contain_text('"spent_money": 451731')
 
 

@@ -227,7 +227,7 @@ def test_link_opens_its_query_and_variables(visit: Visit, separator: str) -> Non
     for _ in range(2):  # the second time, the browser has stored the tab
         visit.open(f"{separator}query={quote(query)}&variables={quote(variables)}")
         assert (visit.text_of("query"), visit.text_of("variables")) == (query, variables)
-        expect(visit.page.locator(".graphiql-tab-active")).to_have_text("Linked")
+        expect(visit.page.locator(".graphiql-tab-active .graphiql-tab-button")).to_have_text("Linked")
         expect(visit.page.locator(".graphiql-tab-button")).to_have_count(len(NAMES) + 1)
     assert visit.run()["data"] == {"topClients": [{"username": "resplendent"}]}
 
