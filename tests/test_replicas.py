@@ -325,6 +325,23 @@ def test_upload_with_the_same_id_of_a_diverged_replica_is_never_read(
     assert query(promoted, newest) == query(server.database_url, newest) == [(4,)]
 
 
+def test_check_and_statement_see_the_same_state_of_a_replica(diverged: tuple[Server, str]) -> None:
+    """The rows are deleted while the statement waits for a lock, after its check has passed."""
+    server, promoted = diverged
+    document = "{deals {nodes {customer {username}}}}"
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    with contextlib.closing(psycopg2.connect(promoted)) as connection, ThreadPoolExecutor() as pool:
+        cursor = connection.cursor()
+        cursor.execute("LOCK TABLE deals_api_deal IN ACCESS EXCLUSIVE MODE")
+        response = pool.submit(computed, server, document)
+        wait_until(lambda: query(promoted, waiting) == [(1,)])
+        cursor.execute("UPDATE deals_api_upload SET state = 'retired'")
+        cursor.execute("DELETE FROM deals_api_deal")
+        connection.commit()
+        nodes = response.result()["data"]["deals"]["nodes"]
+    assert [node["customer"]["username"] for node in nodes] == ["bob"] * 3
+
+
 def test_service_continues_with_a_promoted_replica(tmp_path: Path) -> None:
     """The other replica keeps following the old primary, and lacks later uploads."""
     with cluster() as servers:
