@@ -307,6 +307,22 @@ def test_failed_card_is_read_again(real_page: Page) -> None:
     expect(facet.locator("li").first).to_contain_text("Танзанит")
 
 
+def test_page_whose_scripts_fail_to_load_offers_to_load_them_again(browser: Browser, server: Server) -> None:
+    server.upload(REAL_FILE.read_bytes())
+    finish_animations = "document.getAnimations().forEach((animation) => animation.finish())"
+    with open_page(browser, server, **DESKTOP) as page:
+        page.route("**/overview.js", lambda route: route.abort())
+        page.goto("/?gem=topaz#deals-card")
+        expect(page.locator("#not-loaded")).to_be_hidden()
+        page.evaluate(finish_animations)
+        expect(page.locator("#not-loaded")).to_have_text("The page has not loaded completely. Load it again")
+        page.unroute("**/overview.js")
+        page.get_by_role("link", name="Load it again").click()
+        expect(page.locator(".clients .name").first).to_have_text("resplendent")
+        page.evaluate(finish_animations)
+        expect(page.locator("#not-loaded")).to_be_hidden()
+
+
 def test_names_are_shown_as_plain_text(real_page: Page, server: Server) -> None:
     names = ["<img src=x onerror=alert(1)>", "x" * 255, "not\u202eevil", "{{ 7*7 }}"]
     deals = [deal(name, "<script>alert(1)</script>", str(9 - index)) for index, name in enumerate(names)]
