@@ -82,7 +82,7 @@ class UploadFinished(DealsError):
     code = "upload_finished"
 
     def __init__(self) -> None:
-        super().__init__("The upload has ended, so it cannot be cancelled.")
+        super().__init__("Only an asynchronous upload that has not ended can be cancelled.")
 
 
 class UploadNotRetained(DealsError):

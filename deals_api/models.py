@@ -282,6 +282,18 @@ class CurrentUpload(models.Model):
         return f"current: {self.upload_id}"
 
 
+class RejectionDetails(models.Model):
+    """Details of the error of an upload, which are kept for some time; see ``ingest.rejections``."""
+
+    upload = models.OneToOneField(Upload, models.PROTECT, primary_key=True, related_name="+")
+    code = models.CharField(max_length=64, help_text="Code of the error.")
+    #: Not a ``JSONField``, because PostgreSQL does not accept the character U+0000 of a cell in it.
+    problems = models.TextField(help_text="Invalid cells, as JSON.")
+
+    def __str__(self) -> str:
+        return f"{self.upload_id}: {self.code}"
+
+
 class LoadProgress(models.Model):
     """The progress of a running load; see ``snapshots.progress``.
 
@@ -513,16 +525,13 @@ class Job(models.Model):
 
 
 class QueuedUpload(Job):
-    """An asynchronous upload: the values that its load needs, and its result."""
+    """An asynchronous upload: the values that its load needs."""
 
     upload = models.OneToOneField(Upload, models.PROTECT, primary_key=True, related_name="queued")
-    #: Empty after the file was deleted.
     stored_file = models.CharField(max_length=255, help_text="Name of the file in the storage.")
     #: The nil UUID: the client expects that there is no upload yet.
     expected_snapshot = models.UUIDField(null=True, help_text="The upload that If-Match requires to be current.")
     attempts = models.PositiveSmallIntegerField(default=0, help_text="Loads that workers have begun.")
-    #: Not a ``JSONField``, because PostgreSQL does not accept the character U+0000 of a cell in it.
-    rejection = models.TextField(default="", help_text="Why the upload failed: message, code and problems as JSON.")
 
     def __str__(self) -> str:
         return f"{self.upload_id}: {self.stored_file}"

@@ -16,9 +16,12 @@ from django_tasks import TaskResultStatus
 from django_tasks_db.models import DBTaskResult
 from pytest_django import Settings
 
+from deals_api.errors import UnreadableUpload
 from deals_api.ingest import queue, service
+from deals_api.ingest.rejections import Rejection, record_rejection
 from deals_api.models import Deal, LoadProgress, QueuedUpload, Upload
 from deals_api.security.tokens import read_tokens
+from deals_api.snapshots import interruption
 from tests.builders import csv_of, deal, load
 from tests.graphql import clear_caches, data, id_of
 from tests.test_rest import UPLOAD, error_of, post
@@ -226,11 +229,35 @@ def test_cancellations_count_as_uploads(client: Client, limits: Any) -> None:
 
 
 @pytest.mark.parametrize("id_", ["x", "00000000-0000-0000-0000-000000000000"])
-def test_unknown_and_synchronous_uploads_have_no_state(client: Client, id_: str) -> None:
-    upload = load(deal())
-    for url in (f"/api/uploads/{id_}", f"/api/uploads/{upload.snapshot}"):
-        assert error_of(client.get(url), 404)["Code"] == "upload_not_retained"
-        assert error_of(client.delete(url), 404)["Code"] == "upload_not_retained"
+def test_unknown_upload_has_no_state(client: Client, id_: str) -> None:
+    load(deal())
+    assert error_of(client.get(f"/api/uploads/{id_}"), 404)["Code"] == "upload_not_retained"
+    assert error_of(client.delete(f"/api/uploads/{id_}"), 404)["Code"] == "upload_not_retained"
+
+
+def test_synchronous_upload_has_a_state_and_cannot_be_cancelled(client: Client) -> None:
+    bodies = [
+        post(client, csv_of(total), headers={"Prefer": "return=representation"}).json()
+        for total in (deal(), deal(total="x"))
+    ]
+    loaded, rejected = Upload.objects.order_by("pk")
+    for upload, body, state in zip((loaded, rejected), bodies, ("loaded", "refused"), strict=True):
+        url = f"/api/uploads/{upload.snapshot}"
+        assert state_of(client, url).items() >= {**body, "State": state}.items()
+        assert error_of(client.delete(url), 409)["Code"] == "upload_finished"
+    interruption.mark_interrupted(Upload.objects.create(file_name="f", sha256="0" * 64, size=1))
+    interrupted = state_of(client, f"/api/uploads/{Upload.objects.latest('pk').snapshot}")
+    assert (interrupted["State"], interrupted["Code"]) == ("interrupted", "internal_error")
+
+
+def test_errors_of_a_rejection_are_kept_for_a_month(client: Client) -> None:
+    old, recent = (Upload.objects.create(file_name="f", sha256="0" * 64, size=1) for _ in range(2))
+    for upload, days in ((old, 31), (recent, 29)):
+        record_rejection(upload, Rejection.of(UnreadableUpload("Bad.")))
+        Upload.objects.filter(pk=upload.pk).update(finished_at=Now() - timedelta(days=days))
+    post(client, b"%PDF-1.7")
+    assert error_of(client.get(f"/api/uploads/{old.snapshot}"), 404)["Code"] == "upload_not_retained"
+    assert state_of(client, f"/api/uploads/{recent.snapshot}")["Desc"] == "Bad."
 
 
 # If-Match
@@ -292,11 +319,12 @@ def test_current_file_that_arrives_again_wins_over_queued_uploads(client: Client
 
 def test_task_that_is_delivered_twice_loads_once(client: Client) -> None:
     queue_file(client, deal("ann"), deal("bob"))
-    queued = QueuedUpload.objects.get()
+    loaded = []
     for _ in range(3):
-        queue.load_queued_upload.call(str(queued.pk))
-    queued.refresh_from_db()
-    assert (queued.attempts, Deal.objects.count()) == (1, 2)
+        queue.load_queued_upload.call(str(Upload.objects.get().pk))
+        loaded.append(Upload.objects.get().finished_at)
+    assert loaded[0] is not None
+    assert (len({*loaded}), Deal.objects.count()) == (1, 2)
 
 
 def test_task_of_a_running_load_does_nothing(client: Client) -> None:
@@ -437,16 +465,14 @@ def test_files_of_killed_processes_are_deleted(client: Client, folder: Path) -> 
     assert {file.name for file in folder.iterdir()} == {*waiting, "recent"}
 
 
-def test_results_and_tasks_are_deleted_after_a_day(client: Client) -> None:
+def test_tasks_are_deleted_after_a_day(client: Client) -> None:
     url, waiting = queue_file(client, deal("ann")), queue_file(client, deal("bob"))
-    queue.load_queued_upload.call(str(QueuedUpload.objects.earliest("pk").pk))
     task = task_of(url)
+    queue.load_queued_upload.call(str(QueuedUpload.objects.earliest("pk").pk))
     DBTaskResult.objects.filter(pk=task.pk).update(status="SUCCESSFUL", started_at=task.enqueued_at)
     queue.run_maintenance()
-    assert state_of(client, url)["State"] == "loaded"
-    Upload.objects.update(finished_at=Now() - timedelta(days=2))
+    assert DBTaskResult.objects.count() == 2
     DBTaskResult.objects.filter(pk=task.pk).update(started_at=task.enqueued_at - timedelta(days=2))
     queue.run_maintenance()
-    assert client.get(url).status_code == 404
-    assert state_of(client, waiting)["State"] == "queued"
     assert [result.pk for result in DBTaskResult.objects.all()] == [task_of(waiting).pk]
+    assert [state_of(client, each)["State"] for each in (url, waiting)] == ["loaded", "queued"]

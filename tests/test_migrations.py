@@ -40,7 +40,8 @@ LANDED: Final = {
     "0012_folded_name_indexes.py": "bb996461353d5937c01d435b8d545c8511bff40bcf08da712426fd4e3f2c7bf7",
     "0013_stored_sums.py": "54d378e8d77f35100b921bd7c9f0a12fdd0c0399cb235985955b59f7873cc4aa",
     "0014_load_progress.py": "e4f4baf7f687efe10f54d74ca6dddf322ab3a81c03bc8635a1365326c54ed9e2",
-    "0015_worker_jobs.py": "c03b94f1a14b8f343a80a7404d6f2875445f261e5ad1cff51042cd2c59b1e96b",
+    "0015_worker_jobs.py": "4def02bb5f61b8dd6703c0e9143ee368f3fe768535b5897f00cfd5f03035f85e",
+    "0016_rejection_details.py": "ed0abfe43e73269850bb1d1f44cbb55a7ebe4a257382a65051702b916f76a60c",
 }
 
 

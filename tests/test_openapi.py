@@ -26,7 +26,7 @@ from django.test import Client
 from django.urls import URLPattern
 from pytest_django import Settings
 
-from deals_api.ingest import queue, service
+from deals_api.ingest import service
 from deals_api.models import QueuedUpload, Upload
 from deals_api.reports import exports
 from deals_api.reports import top_clients as top_clients_report
@@ -243,7 +243,7 @@ class Requests:
     def replace_reports_and_ingest(self, function: Callable[..., Any] | None) -> None:
         self.patch.setattr(top_clients_report, "top_clients", function)
         self.patch.setattr(service, "ingest_deals", function)
-        self.patch.setattr(queue, "get_queued", function)
+        self.patch.setattr(views, "find_upload", function)
         for name in ("deals", "top_clients"):
             self.patch.setattr(exports, name, function)
 

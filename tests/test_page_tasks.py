@@ -183,8 +183,8 @@ def test_what_changed_since_the_last_file(dealer: Dealer, server: Server) -> Non
 
 def test_rejected_file_is_corrected(dealer: Dealer) -> None:
     dealer.choose_file("deals.csv", csv_of(deal("ann", total="12"), deal("bob", total='"1,234"')))
-    expect(dealer.page.locator("#problems tbody tr").first).to_contain_text("1,234")
-    expect(dealer.page.locator("#problems tbody th").first).to_have_text("3")
+    expect(dealer.page.locator(".problems tbody tr").first).to_contain_text("1,234")
+    expect(dealer.page.locator(".problems tbody th").first).to_have_text("3")
     dealer.choose_file("deals.csv", csv_of(deal("ann", total="12"), deal("bob", total="1234")))
     expect(dealer.page.locator(".clients .name")).to_have_text(["bob", "ann"])
 

@@ -25,7 +25,7 @@ from django.utils import timezone
 from django_tasks import task
 
 from deals_api import jobs, request_context, webhooks
-from deals_api.errors import DatabaseBusy, DealsError, QueueFull, UploadChanged, UploadFinished, UploadNotRetained
+from deals_api.errors import DatabaseBusy, DealsError, QueueFull, UploadChanged, UploadFinished
 from deals_api.ingest import service
 from deals_api.ingest.rejections import UNFINISHED, Rejection, record_rejection
 from deals_api.models import LoadProgress, QueuedUpload, Upload
@@ -46,8 +46,6 @@ _NO_UPLOAD: Final = uuid.UUID(int=0)
 #: Age of a file without a history entry. Files are without one while they are received.
 _ORPHAN_AGE: Final = timedelta(hours=1)
 _CANCEL_CHECK_SECONDS: Final = 1.0
-#: Rejections are kept for this time after the end of their upload.
-_RESULT_RETENTION: Final = timedelta(days=1)
 
 
 def is_configured() -> bool:
@@ -105,27 +103,15 @@ def _expected_snapshot(is_expected: Expectation | None) -> uuid.UUID | None:
     return current.snapshot if current else _NO_UPLOAD
 
 
-def get_queued(snapshot: uuid.UUID | None) -> QueuedUpload:
-    """Return the job of an asynchronous upload, which is kept for a day after the upload has ended.
-
-    Raises: UploadNotRetained.
-    """
-    jobs_of_uploads = QueuedUpload.objects.select_related("upload")
-    queued = jobs_of_uploads.filter(upload__snapshot=snapshot).first() if snapshot else None
-    if queued is None:
-        raise UploadNotRetained
-    return queued
-
-
-def cancel(queued: QueuedUpload) -> None:
-    """Cancel an upload that has not ended.
+def cancel(upload: Upload) -> None:
+    """Cancel an asynchronous upload that has not ended.
 
     A worker that loads the file notices that it was deleted. Meanwhile, the change of the state waits for its lock.
 
     Raises: UploadFinished.
     """
-    upload = queued.upload
-    if upload.state in UNFINISHED:
+    queued = QueuedUpload.objects.filter(upload=upload).first()
+    if queued is not None and upload.state in UNFINISHED:
         _storage().delete(queued.stored_file)
         record_rejection(upload, _CANCELLED, Upload.State.CANCELLED)
         upload.refresh_from_db()
@@ -160,7 +146,7 @@ def load_queued_upload(upload_id: str) -> None:
         log.info("Upload %d was rejected: %s", queued.pk, rejection.message)
     else:
         log.info("Upload %d was loaded.", queued.pk)
-    _delete_files(QueuedUpload.objects.filter(pk=queued.pk))
+    _delete_finished(QueuedUpload.objects.filter(pk=queued.pk))
     apply_retention_safely(settings.DEALS_LIMITS)
 
 
@@ -223,16 +209,16 @@ def run_maintenance() -> None:
     jobs.enqueue_lost(QueuedUpload.objects.filter(upload__state=Upload.State.QUEUED), load_queued_upload)
     webhooks.enqueue_lost()
     if is_configured():
-        _delete_files(QueuedUpload.objects.all())
+        _delete_finished(QueuedUpload.objects.all())
         _delete_orphans()
-    QueuedUpload.objects.filter(upload__finished_at__lt=Now() - _RESULT_RETENTION, stored_file="").delete()
     jobs.delete_old_tasks()
 
 
-def _delete_files(finished: QuerySet[QueuedUpload]) -> None:
-    for queued in finished.exclude(stored_file="").exclude(upload__state__in=UNFINISHED):
+def _delete_finished(jobs_of_uploads: QuerySet[QueuedUpload]) -> None:
+    """Delete those of the jobs whose upload has ended, and their files."""
+    for queued in jobs_of_uploads.exclude(upload__state__in=UNFINISHED):
         _storage().delete(queued.stored_file)
-        QueuedUpload.objects.filter(pk=queued.pk).update(stored_file="")
+        queued.delete()
 
 
 def _delete_orphans() -> None:

@@ -1,20 +1,22 @@
-"""Why an upload ended without being loaded: in its history entry and, for an asynchronous upload, with all details."""
+"""Why uploads were not loaded: the message in the history entry, and details, which are kept for a month."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Final
 
 from django.db import transaction
 from django.db.models.functions import Now
 
 from deals_api.errors import DealsError, RowProblem
-from deals_api.models import FORMAT_FIELDS, QueuedUpload, Upload
+from deals_api.models import FORMAT_FIELDS, RejectionDetails, Upload
 
 #: States of an upload that has not ended.
 UNFINISHED: Final = (Upload.State.QUEUED, Upload.State.LOADING)
+_DETAILS_RETENTION: Final = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +32,23 @@ class Rejection:
         return cls(error.message, error.code, error.problems)
 
 
+_INTERRUPTED: Final = Rejection("The load was interrupted before it ended; send the file again.", "internal_error")
+
+
 def record_rejection(upload: Upload, rejection: Rejection, state: Upload.State = Upload.State.REFUSED) -> None:
     """End an upload in this state, unless it has ended."""
     detected = {name: getattr(upload, name) for name in FORMAT_FIELDS}
+    problems = json.dumps([asdict(problem) for problem in rejection.problems])
     with transaction.atomic():
         unfinished = Upload.objects.matching(upload).filter(state__in=UNFINISHED)
         if unfinished.update(state=state, error=rejection.message, finished_at=Now(), **detected):
-            QueuedUpload.objects.filter(upload=upload).update(rejection=json.dumps(asdict(rejection)))
+            RejectionDetails.objects.create(upload=upload, code=rejection.code, problems=problems)
+            RejectionDetails.objects.filter(upload__finished_at__lt=Now() - _DETAILS_RETENTION).delete()
 
 
-def read_rejection(queued: QueuedUpload) -> Rejection | None:
-    """Return the rejection of an asynchronous upload; None if there is none."""
-    if not queued.rejection:
-        return None
-    stored = json.loads(queued.rejection)
-    return Rejection(**{**stored, "problems": tuple(RowProblem(**problem) for problem in stored["problems"])})
+def read_rejection(upload: Upload) -> Rejection | None:
+    """Return the rejection of an upload; None if there is none, or its details are no longer kept."""
+    details = RejectionDetails.objects.filter(upload=upload).first()
+    if details is None:
+        return _INTERRUPTED if upload.state == Upload.State.INTERRUPTED else None
+    return Rejection(upload.error, details.code, [RowProblem(**problem) for problem in json.loads(details.problems)])

@@ -22,7 +22,6 @@ class Migration(migrations.Migration):
                 ('stored_file', models.CharField(help_text='Name of the file in the storage.', max_length=255)),
                 ('expected_snapshot', models.UUIDField(help_text='The upload that If-Match requires to be current.', null=True)),
                 ('attempts', models.PositiveSmallIntegerField(default=0, help_text='Loads that workers have begun.')),
-                ('rejection', models.TextField(default='', help_text='Why the upload failed: message, code and problems as JSON.')),
             ],
             options={
                 'abstract': False,

@@ -53,7 +53,7 @@ from deals_api.rest.serializers import (
     top_clients_json,
 )
 from deals_api.rest.streaming import CSV, NDJSON, RAW_CSV, Export, Format, stream
-from deals_api.rest.upload_status import POLL_SECONDS, QUEUED_BODY, status_body
+from deals_api.rest.upload_status import POLL_SECONDS, QUEUED_BODY, find_upload, status_body
 from deals_api.security.permissions import require_read_permission, require_write_permission
 from deals_api.security.throttling import count_computation, count_upload
 from deals_api.snapshots import replicas
@@ -174,22 +174,22 @@ class _UploadAccepted(Response):
 
 
 class UploadStatusViewSet(ViewSet):
-    """The state of an asynchronous upload."""
+    """The state of an upload."""
 
     renderer_classes = [ExactJSONRenderer]
     content_negotiation_class = FixedRendererNegotiation
 
     @openapi.upload_status
     def retrieve(self, request: Request, id: str) -> Response:
-        """Return the state of an asynchronous upload, its progress, and its rejection."""
+        """Return the state of an upload, its progress, and its rejection."""
         require_read_permission(request.META)
         count_computation(request.META)
         _validated(QueryParameters, request)
-        queued = queue.get_queued(parse_snapshot(id))
+        upload = find_upload(parse_snapshot(id))
         headers = {"Cache-Control": "no-store"}
-        if queued.upload.state in UNFINISHED:
+        if upload.state in UNFINISHED:
             headers["Retry-After"] = POLL_SECONDS
-        return Response(status_body(queued), headers=headers)
+        return Response(status_body(upload), headers=headers)
 
     @openapi.cancel_upload
     def destroy(self, request: Request, id: str) -> Response:
@@ -197,7 +197,7 @@ class UploadStatusViewSet(ViewSet):
         require_write_permission(request.META)
         count_upload(request.META)
         _validated(QueryParameters, request)
-        queue.cancel(queue.get_queued(parse_snapshot(id)))
+        queue.cancel(find_upload(parse_snapshot(id)))
         return Response(accepted_body(None))
 
 

@@ -22,7 +22,7 @@ from deals_api.rest import exception_handler
 _APIS: Final = {"api", "graphql", "health", "metrics", "static"}
 
 #: Scripts that the page imports when a file is uploaded.
-_ON_DEMAND: Final = {"upload_result.js", "messages_outcomes.js", "messages_reasons.js"}
+_ON_DEMAND: Final = {"upload.js", "upload_result.js", "messages_outcomes.js", "messages_reasons.js"}
 #: The others are requested at once, instead of one after the other as they import each other.
 _MODULES: Final = [
     f"frontend/{path.name}"

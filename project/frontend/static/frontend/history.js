@@ -9,6 +9,7 @@ import { messages } from "./i18n.js";
 import { stateLink } from "./navigation.js";
 import { MAKE_CURRENT, UPLOADS } from "./operations.js";
 import { update } from "./state.js";
+import { readModules } from "./uploads.js";
 
 const NO_NAME = "—";
 
@@ -19,6 +20,7 @@ let uploads = [];
 let hasMore = false;
 let activatedId = null; // of the version that this page has made current, while it is current
 let message = () => []; // returns the elements of the last message in the current language
+const reasons = new Map(); // id of an upload -> function that returns why it was rejected, in the current language
 
 /** `listener()` is called after this page has made another version current. */
 export function startHistory(listener) {
@@ -80,15 +82,31 @@ function uploadItem(upload) {
       " ",
       element("span", { class: "state" }, isCurrent ? messages.isCurrent : messages.states[state]),
       element("p", { class: "status" }, ...details, Number(upload.dealCount) ? ` · ${messages.counts(upload)}` : null),
-      error ? reasonElement(error) : null,
+      error ? reasonElement(upload) : null,
     ),
     isRetained(upload) ? element("div", { class: "actions" }, ...actions(upload)) : null,
   );
 }
 
-/** Messages of the service are in English. */
-const reasonElement = (error) =>
-  element("details", {}, element("summary", {}, messages.whyRejected), element("p", { lang: "en" }, error));
+/** Until the details have been read, and if there are none, the reason is the message of the service, in English. */
+const reasonElement = (upload) =>
+  element(
+    "details",
+    { ontoggle: () => readReason(upload) },
+    element("summary", {}, messages.whyRejected),
+    ...(reasons.get(upload.id)?.() ?? [element("p", { lang: "en" }, upload.error)]),
+  );
+
+async function readReason(upload) {
+  if (reasons.has(upload.id)) return;
+  try {
+    const read = await (await readModules()).readReasons(upload);
+    if (read) reasons.set(upload.id, read);
+  } catch {
+    return; // opening it again repeats the request
+  }
+  drawHistory();
+}
 
 function actions(upload) {
   if (upload.isCurrent) return [stateLink({ upload: "", base: "" }, "clients-card", messages.showVersion)];

@@ -1,8 +1,9 @@
 // What the page shows about an uploaded or checked file: progress, report, or the reasons of the rejection.
 
 import { element } from "./dom.js";
-import { neutralize, writeCsv } from "./export.js";
+import { neutralize, save, writeCsv } from "./export.js";
 import { formatDealTime, formatMoney, formatNumber } from "./formats.js";
+import { token } from "./graphql_client.js";
 import { addMessages, language, locale, messages } from "./i18n.js";
 import { MESSAGES } from "./messages_outcomes.js";
 import { REASONS, REJECTIONS } from "./messages_reasons.js";
@@ -94,11 +95,22 @@ function reportElements(report) {
 
 function rejectionElements(name, { body, retryAfter }) {
   const title = body.Code === "too_many_requests" ? messages.rateLimited(retryAfter) : messages.rejected(name);
-  const problems = body.Errors ?? [];
-  return [
-    element("p", { class: "bad" }, title),
-    ...(problems.length ? problemElements(name, problems) : [element("p", {}, describeRejection(body))]),
-  ];
+  return [element("p", { class: "bad" }, title), ...reasonElements(name, body)];
+}
+
+const reasonElements = (name, body) =>
+  body.Errors?.length ? problemElements(name, body.Errors) : [element("p", {}, describeRejection(body))];
+
+/**
+ * Read why an upload in the history was rejected. Resolves to a function that returns the elements in the current
+ * language; null if the service does not have the details.
+ */
+export async function readReasons({ id, fileName }) {
+  const headers = { ...token.headers(), Accept: "application/json" };
+  const response = await fetch(new URL(`api/uploads/${encodeURIComponent(id)}`, document.baseURI), { headers });
+  if (!response.ok) return null;
+  const body = await response.json();
+  return () => reasonElements(fileName, body);
 }
 
 /** Return the reason of a rejection without a list of errors. */
@@ -140,7 +152,8 @@ function problemElements(name, problems) {
     );
   });
   const isIncomplete = problems.length >= MAX_PROBLEMS;
-  const download = element("a", { href: problemsUrl(problems), download: `${name}-${messages.errorsFile}.csv` }, messages.downloadErrors);
+  const saveProblems = () => save(new Blob([problemsCsv(problems)], { type: "text/csv" }), `${name}-${messages.errorsFile}.csv`);
+  const download = element("button", { type: "button", class: "link", onclick: saveProblems }, messages.downloadErrors);
   return [
     element("ul", { class: "groups" }, ...groups),
     element(
@@ -170,7 +183,7 @@ function problemTable(problems) {
   );
   return element(
     "table",
-    { id: "problems" },
+    { class: "problems" },
     element("thead", {}, element("tr", {}, ...headers)),
     element("tbody", {}, ...rows),
   );
@@ -182,5 +195,3 @@ export function problemsCsv(problems) {
   const rows = problems.map((problem) => [problem.line, problem.column ?? messages.wholeLine, problem.value, reasonOf(problem)]);
   return writeCsv([header, ...rows.map((cells) => cells.map((cell) => neutralize(String(cell))))]);
 }
-
-const problemsUrl = (problems) => URL.createObjectURL(new Blob([problemsCsv(problems)], { type: "text/csv" }));

@@ -2,7 +2,6 @@
 
 import { byId, element, redraw } from "./dom.js";
 import { language, messages } from "./i18n.js";
-import { upload } from "./upload.js";
 
 const SAMPLES = { en: "sample_en.csv", ru: "sample_ru.csv" };
 
@@ -40,10 +39,11 @@ export function retryUpload() {
 
 let failures = 0; // a browser does not request a module again under an address that has failed
 
-/** Read the module with the texts of outcomes, which most visitors do not need; undefined if the service is away. */
-async function readTexts() {
+/** Read the modules that most visitors do not need; resolves to what they export, undefined if the service is away. */
+export async function readModules() {
+  const suffix = failures ? `?${failures}` : "";
   try {
-    return await import(`./upload_result.js${failures ? `?${failures}` : ""}`);
+    return { ...(await import(`./upload.js${suffix}`)), ...(await import(`./upload_result.js${suffix}`)) };
   } catch {
     failures += 1;
     return undefined;
@@ -56,14 +56,14 @@ async function uploadFile(file, isDryRun) {
   pending = null;
   show(() => []);
   setBusy(true);
-  const texts = await readTexts();
-  if (!texts) {
+  const modules = await readModules();
+  if (!modules) {
     running = null;
     setBusy(false);
     show(() => [element("p", { class: "bad" }, messages.errors.no_response)]);
     return;
   }
-  const { outcomeElements, progressElements } = texts;
+  const { outcomeElements, progressElements, upload } = modules;
   const onProgress = (progress) => redraw("transfer", ...progressElements(file, progress, () => running?.abort()));
   onProgress({ sent: 0 });
   const result = await upload(file, { isDryRun, signal: running.signal, onProgress });
