@@ -1,6 +1,7 @@
 """``python -m tests``: run the suite on SQLite and, at the same time, on PostgreSQL and Valkey.
 
-Arguments are passed to pytest. ``DATABASE_URL`` and ``REDIS_URL``, if set, name the servers to use.
+Each of the two runs uses several processes, because many tests wait. Arguments are passed to pytest. ``DATABASE_URL``
+and ``REDIS_URL``, if set, name the servers to use.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from tests import services
 from tests.requires import PROGRAMS, TWO_RUNS, find
 
 MINUTES = 20
+#: Processes of each run.
+PROCESSES = min(os.cpu_count() or 1, 4)
 
 
 def start(arguments: list[str], output: IO[bytes] | None, **environment: str) -> subprocess.Popen[bytes]:
     inherited = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
-    command = [sys.executable, "-m", "pytest", "-rs", *arguments]
+    command = [sys.executable, "-m", "pytest", "-rs", "-n", str(PROCESSES), "--dist", "loadfile", *arguments]
     variables = inherited | {TWO_RUNS: "1"} | environment
     return subprocess.Popen(command, env=variables, stdout=output, stderr=output)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import psycopg2
 import pytest
 from django.conf import settings as django_settings
 from django.core.cache import cache as backend
+from django.core.cache import caches
 from django.db import connection
 from playwright.sync_api import Browser
 from pytest_django import Settings
@@ -23,14 +23,17 @@ from deals_api.caching import local as local_cache
 from deals_api.caching import persisted_queries
 from deals_api.security.throttling import counters
 from deals_api.snapshots import current as current_snapshot
-from tests import services
+from tests import databases, services
 from tests.chromium import chromium
+from tests.long_form import IS_LONG
 from tests.requires import TWO_RUNS
 from tests.servers import REAL_FILE, TIMEOUT, Server, serving
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Keep SQLite in a file, as the service does, so that each thread has its own connection."""
     if connection.vendor == "sqlite":
         connection.settings_dict["TEST"]["NAME"] = str(tmp_path_factory.mktemp("database") / "deals.sqlite3")
@@ -44,6 +47,16 @@ def _clear_caches() -> None:
     persisted_queries.local_documents.clear()
     counters.clear()
     current_snapshot.current_upload.invalidate()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _separate_valkey_databases(worker_id: str) -> None:
+    """Tests clear the cache, so each process of pytest-xdist (gw0, gw1, …) uses a database of its own."""
+    options = django_settings.CACHES["default"]
+    if worker_id != "master" and options.get("LOCATION", "").startswith("redis:"):
+        options["LOCATION"] = f"{options['LOCATION'].rpartition('/')[0]}/{worker_id.removeprefix('gw')}"
+        with contextlib.suppress(AttributeError):
+            del caches["default"]  # the start of Django has connected
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -123,9 +136,8 @@ def sqlite_only() -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect tests of the other run, and the long form unless it is selected."""
-    is_long = "DEALS_TEST_SECONDS" in os.environ
     deselected = [
-        item for item in items if belongs_to_other_run(item) or (item.get_closest_marker("long_form") and not is_long)
+        item for item in items if belongs_to_other_run(item) or (item.get_closest_marker("long_form") and not IS_LONG)
     ]
     config.hook.pytest_deselected(items=deselected)
     items[:] = [item for item in items if item not in deselected]
@@ -141,28 +153,29 @@ def belongs_to_other_run(item: pytest.Item) -> bool:
     return on_postgres and item.get_closest_marker("database_independent") is not None
 
 
-@contextlib.contextmanager
-def empty_database(on_postgres: bool, folder: Path) -> Iterator[str]:
-    """Yield the URL of an empty database for a server process, on SQLite or PostgreSQL like the run."""
-    if not on_postgres:
-        yield f"sqlite:///{folder / 'deals.sqlite3'}"
-        return
-    database = connection.settings_dict
-    name = f"served_{services.free_port()}"
-    server_url = f"postgres://{database['USER']}:{database['PASSWORD']}@{database['HOST']}:{database['PORT']}"
-    admin = psycopg2.connect(f"{server_url}/postgres")
-    admin.autocommit = True
-    with admin.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {name}")
-    yield f"{server_url}/{name}"
-    with admin.cursor() as cursor:
-        cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    admin.close()
+@pytest.fixture(scope="session", autouse=True)
+def _drop_databases() -> Iterator[None]:
+    yield
+    databases.drop_templates()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(on_postgres: bool) -> str | None:
+    """The URL of the server of the run; None on SQLite."""
+    return databases.server_of(django_settings.DATABASES["default"]) if on_postgres else None
 
 
 @pytest.fixture
-def database_url(on_postgres: bool, tmp_path: Path) -> Iterator[str]:
-    with empty_database(on_postgres, tmp_path) as url:
+def database_url(postgresql_server: str | None, tmp_path: Path) -> Iterator[str]:
+    """A database for processes of the service, with empty tables."""
+    with databases.migrated_database(postgresql_server, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(postgresql_server: str | None, tmp_path: Path) -> Iterator[str]:
+    """A database without tables."""
+    with databases.empty_database(postgresql_server, tmp_path) as url:
         yield url
 
 
@@ -181,10 +194,16 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def environment(database_url: str, on_postgres: bool, request: pytest.FixtureRequest) -> dict[str, str]:
-    """Environment of a server process: an empty database, and Valkey if the database is PostgreSQL."""
+    """Environment of a server process: a database with empty tables, and Valkey if the database is PostgreSQL."""
     if not on_postgres:
         return {"DATABASE_URL": database_url}
     return {"DATABASE_URL": database_url, "REDIS_URL": redis_url(request.getfixturevalue("redis"))}
+
+
+@pytest.fixture
+def empty_environment(empty_database_url: str, environment: dict[str, str]) -> dict[str, str]:
+    """The same with a database without tables."""
+    return environment | {"DATABASE_URL": empty_database_url}
 
 
 def redis_url(redis: services.Service) -> str:
@@ -192,11 +211,11 @@ def redis_url(redis: services.Service) -> str:
 
 
 @contextlib.contextmanager
-def serving_shared(on_postgres: bool, folder: Path, **settings: str) -> Iterator[Server]:
-    """Run a service on an empty database, with Valkey if the database is PostgreSQL, outside the scope of a test."""
+def serving_shared(postgresql_server: str | None, folder: Path, **settings: str) -> Iterator[Server]:
+    """Run a service on empty tables, with Valkey if the database is PostgreSQL, outside the scope of a test."""
     with contextlib.ExitStack() as stack:
-        environment = {"DATABASE_URL": stack.enter_context(empty_database(on_postgres, folder))}
-        if on_postgres:
+        environment = {"DATABASE_URL": stack.enter_context(databases.migrated_database(postgresql_server, folder))}
+        if postgresql_server:
             environment["REDIS_URL"] = redis_url(stack.enter_context(services.redis())[0])
         yield stack.enter_context(serving(folder, **environment, **settings))
 
@@ -208,9 +227,9 @@ def server(tmp_path: Path, environment: dict[str, str]) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def shared_server(on_postgres: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def shared_server(postgresql_server: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all tests of a module; they must not stop it. It keeps the data of the previous test."""
-    with serving_shared(on_postgres, tmp_path_factory.mktemp("shared")) as server:
+    with serving_shared(postgresql_server, tmp_path_factory.mktemp("shared")) as server:
         yield server
 
 

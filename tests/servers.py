@@ -17,6 +17,7 @@ from typing import IO, Final
 import httpx
 import psutil
 
+from tests.databases import migrated_sqlite_file
 from tests.services import free_port
 
 #: Limit of waits in tests that are not about time: a machine may have ten busy processes per core.
@@ -79,14 +80,17 @@ class Server:
 
 @contextlib.contextmanager
 def serving(folder: Path, **environment: str) -> Iterator[Server]:
-    """Run a service, by default on a free port, with a SQLite file in ``folder``."""
+    """Run a service, by default on a free port, with a migrated SQLite file in ``folder``."""
+    default_file = folder / "deals.sqlite3"
+    if "DATABASE_URL" not in environment and not default_file.exists():
+        default_file.write_bytes(migrated_sqlite_file())
     port = int(environment.get("PORT") or free_port())
     address = environment.get("BIND", "127.0.0.1")
     log = folder / f"serve-{address}-{port}.log"
     inherited = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     settings = {
         "PORT": str(port),
-        "DATABASE_URL": f"sqlite:///{folder / 'deals.sqlite3'}",
+        "DATABASE_URL": f"sqlite:///{default_file}",
         "MAX_QUERY_SECONDS": str(int(TIMEOUT)),
         **environment,
     }

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import os
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Final
 
 from tests.builders import csv_of, deal
+from tests.long_form import IS_LONG
 from tests.servers import Server, serving
 
-UPLOADS: Final = 500 if "DEALS_TEST_SECONDS" in os.environ else 60
+UPLOADS: Final = 500 if IS_LONG else 60
 #: A ``sitecustomize`` module, which every Python process of the server imports at its start.
 ONE_HOUR_AHEAD: Final = """
 import time

@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from deals_api.management.terminal import format_table
 from deals_api.models import Upload
 from tests.bench.files import write_deals
 from tests.builders import csv_of, deal, load, many
+from tests.long_form import IS_LONG
 from tests.server_actions import is_loading, query
 from tests.servers import REAL_FILE, ROOT, TIMEOUT, Server, wait_until
 
@@ -41,24 +41,6 @@ def command(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT, env=os.environ | environment, capture_output=True, check=False, timeout=TIMEOUT, **options,
     )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file, which tests copy."""
-    path = tmp_path_factory.mktemp("migrated") / "deals.sqlite3"
-    assert command({"DATABASE_URL": f"sqlite:///{path}"}, "migrate", "-v0").returncode == 0
-    return path
-
-
-@pytest.fixture
-def tables(environment: dict[str, str], on_postgres: bool, request: pytest.FixtureRequest) -> dict[str, str]:
-    """The environment of commands, with a migrated and empty database."""
-    if on_postgres:
-        assert command(environment, "migrate", "-v0").returncode == 0
-    else:
-        shutil.copy(request.getfixturevalue("migrated"), environment["DATABASE_URL"].removeprefix("sqlite:///"))
-    return environment
 
 
 def write_file(content: bytes, folder: Path, name: str = "deals.csv") -> str:
@@ -84,22 +66,22 @@ def test_running_service_answers_from_a_loaded_file_at_once(
         assert ranking.stdout == server.get(f"/api/top-clients/?limit={limit}").content + b"\n"
 
 
-def test_loading_the_current_bytes_again_changes_nothing(tables: dict[str, str]) -> None:
-    assert command(tables, "load_deals", str(REAL_FILE)).returncode == 0
-    repeated = command(tables, "load_deals", str(REAL_FILE))
+def test_loading_the_current_bytes_again_changes_nothing(environment: dict[str, str]) -> None:
+    assert command(environment, "load_deals", str(REAL_FILE)).returncode == 0
+    repeated = command(environment, "load_deals", str(REAL_FILE))
     assert (repeated.returncode, repeated.stdout.decode()) == (
         0, "Nothing to do: this file is already current, as upload 1 (767 deals, 18 customers, 25 gems).\n"
     )  # fmt: skip
-    as_json = command(tables, "load_deals", str(REAL_FILE), "--format", "json")
+    as_json = command(environment, "load_deals", str(REAL_FILE), "--format", "json")
     body = json.loads(as_json.stdout)
     assert body.pop("Report")["rows"] == 767
     assert body == {"Status": "OK", "Upload": 1, "Loaded": False, "Deals": 767, "Customers": 18, "Gems": 25}
-    assert query(tables["DATABASE_URL"], "SELECT count(*) FROM deals_api_upload") == [(1,)]
+    assert query(environment["DATABASE_URL"], "SELECT count(*) FROM deals_api_upload") == [(1,)]
 
 
-def test_rejected_file_is_reported_by_cell_and_changes_nothing(tables: dict[str, str], tmp_path: Path) -> None:
-    command(tables, "load_deals", "-", stdin=csv_of(deal("before")))
-    done = command(tables, "load_deals", write_file(INVALID_FILE, tmp_path))
+def test_rejected_file_is_reported_by_cell_and_changes_nothing(environment: dict[str, str], tmp_path: Path) -> None:
+    command(environment, "load_deals", "-", stdin=csv_of(deal("before")))
+    done = command(environment, "load_deals", write_file(INVALID_FILE, tmp_path))
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr.decode().splitlines() == [
         "CommandError: The file has 3 errors: 1 × total (is not an amount such as 612 or 100.50), 1 ×"
@@ -112,7 +94,7 @@ def test_rejected_file_is_reported_by_cell_and_changes_nothing(tables: dict[str,
         "   3  quantity  0            is not a whole number of 1 or more",
         "   4  customer  red\\x1b[31m  has a line break or another control character",
     ]
-    assert b"before" in command(tables, "top_clients").stdout
+    assert b"before" in command(environment, "top_clients").stdout
 
 
 def test_rejection_as_json_is_the_rest_body(server: Server, environment: dict[str, str]) -> None:
@@ -121,19 +103,19 @@ def test_rejection_as_json_is_the_rest_body(server: Server, environment: dict[st
     assert done.stderr.startswith(b"CommandError: The file has 3 errors")
 
 
-def test_standard_input_can_be_a_pipe_or_a_file(tables: dict[str, str], tmp_path: Path) -> None:
-    assert command(tables, "load_deals", "-", stdin=csv_of(deal("piped"))).returncode == 0
-    assert b"piped" in command(tables, "top_clients").stdout
+def test_standard_input_can_be_a_pipe_or_a_file(environment: dict[str, str], tmp_path: Path) -> None:
+    assert command(environment, "load_deals", "-", stdin=csv_of(deal("piped"))).returncode == 0
+    assert b"piped" in command(environment, "top_clients").stdout
     with Path(write_file(csv_of(deal("redirected")), tmp_path)).open("rb") as file:
-        assert command(tables, "load_deals", "-", stdin=file).returncode == 0
-    assert b"redirected" in command(tables, "top_clients").stdout
+        assert command(environment, "load_deals", "-", stdin=file).returncode == 0
+    assert b"redirected" in command(environment, "top_clients").stdout
 
 
-def test_endless_pipe_is_rejected_at_the_size_limit(tables: dict[str, str]) -> None:
+def test_endless_pipe_is_rejected_at_the_size_limit(environment: dict[str, str]) -> None:
     endless = subprocess.Popen(["yes", deal()], stdout=subprocess.PIPE)
     assert endless.stdout is not None
     try:
-        done = command(tables | {"MAX_UPLOAD_BYTES": "1000000"}, "load_deals", "-", stdin=endless.stdout)
+        done = command(environment | {"MAX_UPLOAD_BYTES": "1000000"}, "load_deals", "-", stdin=endless.stdout)
     finally:
         endless.stdout.close()
         endless.kill()
@@ -141,6 +123,7 @@ def test_endless_pipe_is_rejected_at_the_size_limit(tables: dict[str, str]) -> N
     assert (done.returncode, done.stderr) == (1, b"CommandError: The file is over 1000000 bytes.\n")
 
 
+@pytest.mark.database_independent
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -169,8 +152,8 @@ def test_unavailable_database_exits_with_3(tmp_path: Path, arguments: list[str],
     assert done.stderr.count(b"\n") == 1
 
 
-def test_database_without_tables_exits_with_3(environment: dict[str, str]) -> None:
-    assert command(environment, "load_deals", str(REAL_FILE)).returncode == 3
+def test_database_without_tables_exits_with_3(empty_environment: dict[str, str]) -> None:
+    assert command(empty_environment, "load_deals", str(REAL_FILE)).returncode == 3
 
 
 def test_full_disk_of_temporary_files_exits_with_3(tmp_path: Path) -> None:
@@ -185,35 +168,35 @@ def test_full_disk_of_temporary_files_exits_with_3(tmp_path: Path) -> None:
     assert done.stderr == b"CommandError: The file cannot be loaded: File too large.\n"
 
 
-def test_interrupted_load_exits_with_130_and_changes_nothing(tables: dict[str, str], tmp_path: Path) -> None:
-    command(tables, "load_deals", "-", stdin=csv_of(deal("before")))
+def test_interrupted_load_exits_with_130_and_changes_nothing(environment: dict[str, str], tmp_path: Path) -> None:
+    command(environment, "load_deals", "-", stdin=csv_of(deal("before")))
     write_deals(tmp_path / "large.csv", 200_000)
     running = subprocess.Popen(
         [sys.executable, "manage.py", "load_deals", str(tmp_path / "large.csv")],
-        cwd=ROOT, env=os.environ | tables, stderr=subprocess.PIPE,
+        cwd=ROOT, env=os.environ | environment, stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs of a shell ignore it
     )  # fmt: skip
-    wait_until(lambda: is_loading(tables["DATABASE_URL"]))
+    wait_until(lambda: is_loading(environment["DATABASE_URL"]))
     time.sleep(0.3)
     running.send_signal(signal.SIGINT)
     _, stderr = running.communicate(timeout=TIMEOUT)
     assert (running.returncode, stderr) == (130, b"CommandError: The load was interrupted.\n")
-    assert query(tables["DATABASE_URL"], "SELECT state FROM deals_api_upload ORDER BY id") == [
+    assert query(environment["DATABASE_URL"], "SELECT state FROM deals_api_upload ORDER BY id") == [
         ("loaded",),
         ("interrupted",),
     ]
-    assert b"before" in command(tables, "top_clients").stdout
+    assert b"before" in command(environment, "top_clients").stdout
 
 
-#: Number of loads, each interrupted at another moment; DEALS_TEST_SECONDS selects the long form.
-MOMENTS = 100 if os.environ.get("DEALS_TEST_SECONDS") else 12
+#: Number of loads, each interrupted at another moment.
+MOMENTS = 100 if IS_LONG else 12
 
 
-def test_load_interrupted_at_any_moment_exits_with_130(tables: dict[str, str], tmp_path: Path) -> None:
-    tables["KEEP_UPLOADS"] = "2"
+def test_load_interrupted_at_any_moment_exits_with_130(environment: dict[str, str], tmp_path: Path) -> None:
+    environment["KEEP_UPLOADS"] = "2"
     done = subprocess.run(
         [sys.executable, "-m", "tests.interrupted_loads", str(tmp_path), str(MOMENTS), "10"],
-        cwd=ROOT, env=os.environ | tables, capture_output=True, check=True, timeout=1200,
+        cwd=ROOT, env=os.environ | environment, capture_output=True, check=True, timeout=1200,
     )  # fmt: skip
     results = [tuple(result) for result in json.loads(done.stdout)]
     assert set(results) <= {
@@ -223,13 +206,14 @@ def test_load_interrupted_at_any_moment_exits_with_130(tables: dict[str, str], t
         (0, ""),  # the load was faster than the signal
     }
     assert (130, "CommandError: The load was interrupted.\n") in results
-    states = [state for (state,) in query(tables["DATABASE_URL"], "SELECT state FROM deals_api_upload ORDER BY id")]
+    rows = query(environment["DATABASE_URL"], "SELECT state FROM deals_api_upload ORDER BY id")
+    states = [state for (state,) in rows]
     assert set(states) <= {"loaded", "interrupted", "retired", "pruned"}
     # A load that is interrupted early has not registered its upload yet.
     assert 0 < states.count("interrupted") <= results.count((130, "CommandError: The load was interrupted.\n"))
-    rows = "SELECT DISTINCT state FROM deals_api_deal d JOIN deals_api_upload u ON u.id = d.upload_id"
-    assert {state for (state,) in query(tables["DATABASE_URL"], rows)} <= {"loaded", "retired"}
-    assert command(tables, "top_clients").returncode == 0
+    with_deals = "SELECT DISTINCT state FROM deals_api_deal d JOIN deals_api_upload u ON u.id = d.upload_id"
+    assert {state for (state,) in query(environment["DATABASE_URL"], with_deals)} <= {"loaded", "retired"}
+    assert command(environment, "top_clients").returncode == 0
 
 
 # Progress bar
@@ -254,9 +238,9 @@ def _read(terminal: int) -> Iterator[bytes]:
             yield block
 
 
-def test_load_on_a_terminal_shows_its_progress(tables: dict[str, str], tmp_path: Path) -> None:
+def test_load_on_a_terminal_shows_its_progress(environment: dict[str, str], tmp_path: Path) -> None:
     write_deals(tmp_path / "large.csv", 30_000)
-    code, lines = run_on_terminal(tables, "load_deals", str(tmp_path / "large.csv"))
+    code, lines = run_on_terminal(environment, "load_deals", str(tmp_path / "large.csv"))
     assert code == 0
     bars = [
         re.fullmatch(r"\[(#*)(\.*)\] +(\d+)%  ([\d,]+) rows  [\d,]+ rows/s  (.+)", line)
@@ -276,8 +260,8 @@ def test_load_on_a_terminal_shows_its_progress(tables: dict[str, str], tmp_path:
     assert lines[-1] == ""
 
 
-def test_rejection_on_a_terminal_replaces_the_progress_bar(tables: dict[str, str], tmp_path: Path) -> None:
-    code, lines = run_on_terminal(tables, "load_deals", write_file(INVALID_FILE, tmp_path))
+def test_rejection_on_a_terminal_replaces_the_progress_bar(environment: dict[str, str], tmp_path: Path) -> None:
+    code, lines = run_on_terminal(environment, "load_deals", write_file(INVALID_FILE, tmp_path))
     assert code == 1
     assert "CommandError: The file has 3 errors" in lines[-1]
 
@@ -318,8 +302,8 @@ def test_option_upload_ranks_a_retained_upload(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == '{"response":[{"username":"old","spent_money":10,"gems":[]}]}\n'
 
 
-def test_upload_that_is_not_retained_exits_with_2(tables: dict[str, str]) -> None:
-    done = command(tables, "top_clients", "--upload", "1")
+def test_upload_that_is_not_retained_exits_with_2(environment: dict[str, str]) -> None:
+    done = command(environment, "top_clients", "--upload", "1")
     assert (done.returncode, done.stderr) == (
         2, b"CommandError: There is no such upload, or its rows are no longer retained.\n"
     )  # fmt: skip

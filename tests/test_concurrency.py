@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import threading
 import time
@@ -15,12 +14,13 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import long_form
 from tests.builders import csv_of, deal
 from tests.history import History, Operation
 from tests.servers import NO_TLS, TIMEOUT, Server, serving
 
-#: Duration; DEALS_TEST_SECONDS selects the long form.
-SECONDS = float(os.environ.get("DEALS_TEST_SECONDS", "10"))
+#: Duration of the model check.
+SECONDS = long_form.SECONDS or 10.0
 
 MIN_WRITES = 5
 

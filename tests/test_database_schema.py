@@ -23,7 +23,6 @@ from tests.graphql import clear_caches
 from tests.server_actions import execute
 from tests.servers import ROOT, TIMEOUT
 from tests.services import free_port
-from tests.test_migrations import migrate
 
 #: A statement that damages the tables, one that repairs them, and the name of the missing column or table.
 DAMAGES = [
@@ -138,16 +137,15 @@ NEWER = "INSERT INTO django_migrations (app, name, applied) VALUES ('deals_api',
     ids=["newer", "damaged"],
 )
 def test_start_fails_if_tables_do_not_match(database_url: str, statement: str, message: str) -> None:
-    migrate(database_url)
     execute(database_url, statement)
     done = start(database_url, "manage.py", "serve")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.strip().removeprefix("CommandError: ") == message
 
 
-def test_gunicorn_without_migrations_prints_the_command_to_run(database_url: str, tmp_path: Path) -> None:
+def test_gunicorn_without_migrations_prints_the_command_to_run(empty_database_url: str, tmp_path: Path) -> None:
     folder = f"PROMETHEUS_MULTIPROC_DIR={tmp_path}"
-    done = start(database_url, "-m", "gunicorn", "-c", "python:project.server.gunicorn_conf", "--env", folder)
+    done = start(empty_database_url, "-m", "gunicorn", "-c", "python:project.server.gunicorn_conf", "--env", folder)
     assert done.returncode == 2, done.stderr
     line = done.stderr.strip().splitlines()[-1]
     assert "run `python manage.py migrate`, or start the service by `python manage.py serve`." in line

@@ -31,10 +31,10 @@ from redis import Redis
 
 from tests import services
 from tests.builders import csv_of, many
+from tests.long_form import SECONDS
 from tests.server_actions import GRAPHQL, REST, activate, graphql, query, top_client, upload
 from tests.servers import NO_TLS, TIMEOUT, Server, serving, wait_until
 
-SECONDS = float(os.environ.get("DEALS_TEST_SECONDS", "0"))
 #: Deals of an interrupted upload: enough to observe ``COPY`` in progress.
 ROWS: Final = 40_000
 SUMMARY: Final = """{

@@ -13,13 +13,14 @@ import pytest
 from pytest_django import Settings
 
 from tests import services
+from tests.long_form import IS_LONG
 from tests.oracle import answers, model
 from tests.oracle.documents import QUERY, ROOTS
 from tests.oracle.runner import Run
 from tests.servers import ROOT, TIMEOUT
 
-#: Documents on each database; DEALS_TEST_SECONDS selects the long form.
-DOCUMENTS = 5_000 if os.environ.get("DEALS_TEST_SECONDS") else 300
+#: Documents on each database.
+DOCUMENTS = 5_000 if IS_LONG else 300
 
 
 def start(database_url: str) -> subprocess.Popen[str]:

@@ -20,13 +20,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.long_form import IS_LONG
 from tests.servers import NO_TLS, REAL_FILE, ROOT, TIMEOUT
 from tests.services import free_port
 
 pytestmark = pytest.mark.database_independent
 
-#: Number of interrupted starts for each signal; DEALS_TEST_SECONDS selects the long form.
-INTERRUPTIONS = 40 if os.environ.get("DEALS_TEST_SECONDS") else 4
+#: Number of interrupted starts for each signal.
+INTERRUPTIONS = 40 if IS_LONG else 4
 
 
 def environment_with(**changes: str) -> dict[str, str]:

@@ -19,10 +19,9 @@ import pytest
 
 from tests import services
 from tests.builders import csv_of, deal
-from tests.conftest import empty_database
+from tests.databases import empty_database, migrate
 from tests.server_actions import query, usernames_in
 from tests.servers import NO_TLS, ROOT, TIMEOUT, Server, serving
-from tests.test_migrations import migrate
 
 EARLY: Final = ROOT / "tests" / "data" / "early"
 #: The commits that introduced each schema, oldest first.
@@ -62,14 +61,14 @@ class Upgraded:
 
 @pytest.fixture(scope="module", params=SCHEMAS)
 def upgraded(
-    request: pytest.FixtureRequest, on_postgres: bool, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, postgresql_server: str | None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Upgraded]:
     with contextlib.ExitStack() as stack:
         folder = tmp_path_factory.mktemp("early")
-        url = stack.enter_context(empty_database(on_postgres, folder))
+        url = stack.enter_context(empty_database(postgresql_server, folder))
         create_early_database(request.param, url)
         keys = signing_keys(url)
-        redis = {"REDIS_URL": stack.enter_context(services.redis())[1]} if on_postgres else {}
+        redis = {"REDIS_URL": stack.enter_context(services.redis())[1]} if postgresql_server else {}
         yield Upgraded(stack.enter_context(serving(folder, DATABASE_URL=url, **redis)), keys)
 
 
@@ -177,10 +176,11 @@ def test_upgraded_tables_equal_those_of_a_new_database(upgraded: Upgraded, share
     assert tables(upgraded.server.database_url) == tables(shared_server.database_url)
 
 
-def test_repair_migration_is_idempotent(database_url: str) -> None:
-    create_early_database(SCHEMAS[0], database_url)
-    migrate(database_url)
-    before = tables(database_url), query(database_url, "SELECT * FROM deals_api_upload ORDER BY id")
-    migrate(database_url, "deals_api", "0002")
-    migrate(database_url)
-    assert (tables(database_url), query(database_url, "SELECT * FROM deals_api_upload ORDER BY id")) == before
+def test_repair_migration_is_idempotent(empty_database_url: str) -> None:
+    url = empty_database_url
+    create_early_database(SCHEMAS[0], url)
+    migrate(url)
+    before = tables(url), query(url, "SELECT * FROM deals_api_upload ORDER BY id")
+    migrate(url, "deals_api", "0002")
+    migrate(url)
+    assert (tables(url), query(url, "SELECT * FROM deals_api_upload ORDER BY id")) == before

@@ -18,6 +18,7 @@ import pytest
 
 from tests import services
 from tests.builders import csv_of, many
+from tests.long_form import IS_LONG
 from tests.server_actions import is_loading, query, top_client
 from tests.servers import NO_TLS, ROOT, TIMEOUT, Server, serving, wait_until, worker_process
 
@@ -53,8 +54,7 @@ def state(server: Server, path: str) -> str:
 
 
 def test_upload_is_loaded_once_wherever_its_worker_is_killed(database_url: str, tmp_path: Path) -> None:
-    every = os.environ.get("DEALS_TEST_SECONDS")
-    step = 1 if every else 5
+    step = 1 if IS_LONG else 5
     (tmp_path / "uploads").mkdir()
     inherited = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
     variables = {"DATABASE_URL": database_url, "UPLOADS_DIR": str(tmp_path / "uploads")}
@@ -118,11 +118,13 @@ def test_running_load_is_cancelled(server: Server, worker_environment: dict[str,
         assert list((tmp_path / "uploads").iterdir()) == []
 
 
-def test_worker_waits_for_the_tables(worker_environment: dict[str, str], tmp_path: Path) -> None:
-    log = tmp_path / "worker.log"
-    with worker_process(log, worker_environment):
+def test_worker_waits_for_the_tables(
+    worker_environment: dict[str, str], empty_database_url: str, tmp_path: Path
+) -> None:
+    log, environment = tmp_path / "worker.log", worker_environment | {"DATABASE_URL": empty_database_url}
+    with worker_process(log, environment):
         wait_until(lambda: "The worker waits" in log.read_text())
-        with serving(tmp_path, **worker_environment) as server:
+        with serving(tmp_path, **environment) as server:
             path = queue(server, "ann")
             wait_until(lambda: state(server, path) == "loaded")
     assert "Traceback" not in log.read_text()
