@@ -14,13 +14,13 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from tests import services
-from tests.bench import exports, graphql, growth, proxy, replicas, rest, startup, uploads, worker, worst
+from tests.bench import exports, graphql, growth, page, proxy, replicas, rest, startup, uploads, worker, worst
 from tests.bench.clients import CONNECTIONS
 from tests.bench.environment import Backends
 from tests.bench.files import DATASETS
 from tests.bench.table import LONG_FORM, SHORT_FORM, begin_table, save_tables
 
-SHORT_GROUPS = ("loading", "worker", "startup", "proxy", "rest", "graphql", "exports", "replicas", "worst")
+SHORT_GROUPS = ("loading", "worker", "startup", "proxy", "rest", "graphql", "exports", "page", "replicas", "worst")
 LONG_GROUPS = ("demanding", "large", "growth")
 
 
@@ -93,6 +93,8 @@ def run_short_form(servers: Backends, arguments: argparse.Namespace, groups: Col
             graphql.bench(environment)
         if "exports" in groups:
             exports.bench(environment)
+        if "page" in groups:
+            page.bench(environment)
         if "worst" in groups:
             worst.bench(environment, arguments.seconds, arguments.files)
 
