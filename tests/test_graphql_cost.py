@@ -205,7 +205,7 @@ def test_cost_assumes_full_pages_of_the_requested_size(limits: Any) -> None:
     sizes: list[dict[str, Any]] = [{}, {"n": 100}, {"n": 100.0}, {"n": None, "m": 100}]
     assert all(of_100 <= response_cost(query, **variables) <= of_100 + 1 for variables in sizes)
     of_20 = response_cost("{deals {nodes {id}}}")
-    assert of_20 == response_cost("{deals(first: 20) {nodes {id}}}")
+    assert of_20 <= response_cost("{deals(first: 20) {nodes {id}}}") <= of_20 + 1
     assert of_20 <= response_cost(query, n=None) == response_cost(query, n=20, m=None) <= of_20 + 1
     assert 4 < of_100 / of_20 < 5.5
     limits(page_size=40)
