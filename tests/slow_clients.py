@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import psutil
+
+from tests.servers import wait_until
+
 PARTIAL_HEAD: Final = b"GET /api/top"
 _QUERY: Final = b'{"query": "{currentUpload {dealCount}}"}'
 PARTIAL_QUERY: Final = (
@@ -26,7 +30,7 @@ PARTIAL_UPLOAD: Final = (
 def clients(
     port: int, count: int, data: bytes = b"", *, receive_buffer: int = 0, address: str = "127.0.0.1"
 ) -> Iterator[list[socket.socket]]:
-    """Connect clients from an address, which send only these bytes.
+    """Connect clients from an address, which send only these bytes; in the end, wait until the server has noticed.
 
     ``receive_buffer`` in bytes bounds what arrives without a read.
     """
@@ -42,6 +46,14 @@ def clients(
             client.sendall(data)
             connected.append(client)
         yield connected
+        ports = {client.getsockname()[1] for client in connected}
+    wait_until(lambda: not ports & connected_ports(port))
+
+
+def connected_ports(port: int) -> set[int]:
+    """Return the ports of the clients whose connections the server on this port has not closed."""
+    connections = psutil.net_connections("tcp4")
+    return {each.raddr.port for each in connections if each.laddr.port == port and each.raddr and each.pid}
 
 
 @contextlib.contextmanager

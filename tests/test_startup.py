@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -190,6 +191,37 @@ def test_application_starts_no_process_and_imports_all_views_but_not_redis() -> 
         capture_output=True, text=True, check=True, timeout=TIMEOUT,
     )  # fmt: skip
     assert completed.stdout == "True False\n"
+
+
+# Stop signals
+
+
+def test_stop_signal_waits_for_no_lock_of_the_interrupted_main_loop(tmp_path: Path) -> None:
+    """A worker that stops while it accepts a connection would wait until the master kills it."""
+    code = """
+        import os, selectors, signal, sys
+        from gunicorn.config import Config
+        from gunicorn.glogging import Logger
+        from gunicorn.workers.gthread import ThreadWorker
+        from project.server import gunicorn_conf
+
+        config = Config()
+        worker = ThreadWorker(1, os.getppid(), [], None, 30, config, Logger(config))
+        worker.tpool, worker.poller = worker.get_thread_pool(), selectors.DefaultSelector()
+        worker.method_queue.init()
+        worker.poller.register(worker.method_queue.fileno(), selectors.EVENT_READ, worker.method_queue.run_callbacks)
+        gunicorn_conf.post_worker_init(worker)
+        with worker.tpool._shutdown_lock:  # as during ThreadPoolExecutor.submit
+            os.kill(os.getpid(), int(sys.argv[1]))
+        while worker.alive:
+            worker.wait_for_and_dispatch_events(timeout=1)
+    """
+    for stop_signal in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
+        completed = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code), str(stop_signal.value)], cwd=ROOT, env=environment_with(),
+            capture_output=True, text=True, timeout=TIMEOUT, check=False,
+        )  # fmt: skip
+        assert (completed.returncode, completed.stderr) == (0, "")
 
 
 # On a terminal

@@ -98,12 +98,16 @@ def post_worker_init(worker: Any) -> None:
     """
 
     def stop(signal_number: int, frame: Any) -> None:
+        """Do the rest in the main loop, which may have been interrupted while it held a lock of the thread pool."""
         if signal_number == signal.SIGTERM:
             worker.handle_exit(signal_number, frame)
             worker.method_queue.defer(close_listeners)
         else:
-            close_listeners()
-            worker.handle_quit(signal_number, frame)  # raises SystemExit
+            worker.method_queue.defer(quit_worker)
+
+    def quit_worker() -> None:
+        close_listeners()
+        worker.handle_quit(signal.SIGQUIT, None)  # raises SystemExit
 
     def close_listeners() -> None:
         worker.set_accept_enabled(False)
