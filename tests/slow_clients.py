@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
@@ -52,7 +52,7 @@ def clients(
 
 def connected_ports(port: int) -> set[int]:
     """Return the ports of the clients whose connections the server on this port has not closed."""
-    connections = psutil.net_connections("tcp4")
+    connections: Any = psutil.net_connections("tcp4")
     return {each.raddr.port for each in connections if each.laddr.port == port and each.raddr and each.pid}
 
 

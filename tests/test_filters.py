@@ -21,6 +21,7 @@ from deals_api.names import fold_name, prefix_successor
 from deals_api.reports import deal_filter
 from tests.builders import deal, load
 from tests.graphql import clear_caches, data, error
+from tests.long_form import IS_LONG
 
 pytestmark = pytest.mark.django_db
 
@@ -417,7 +418,7 @@ def test_random_filters_select_the_rows_of_the_model(
     rng = random.Random(seed)  # noqa: S311
     model = Model.random(rng)
     model.load()
-    for _ in range(25):
+    for _ in range(25 if IS_LONG else 12):
         clear_caches()
         random_filters = Filters(rng)
         kinds = {"deal": DEAL, "purchase": PURCHASE, "customer": CUSTOMER, "gem": GEM, "having": STATS}

@@ -20,6 +20,7 @@ from graphql_schema.inputs import CustomerOrder, DealOrder, GemOrder, PurchaseOr
 from tests import reference_parser
 from tests.builders import csv_of, deal, load, many
 from tests.graphql import code, data, error, execute_query, id_of
+from tests.long_form import sample
 
 pytestmark = pytest.mark.django_db
 
@@ -196,7 +197,7 @@ LISTS = [
 @pytest.mark.parametrize("list_field", LISTS, ids=lambda list_field: list_field.parent % list_field.field)
 def test_paging_through_each_list_in_every_order_both_ways(list_field: ListField) -> None:
     node_type = node_types(load(*ROWS))[list_field.node_type]
-    for order, size in product(node_type.orders, (1, 2, 7)):
+    for order, size in sample(list(product(node_type.orders, (1, 2, 7))), 2):
         nodes = list_field.nodes(node_type, order)
         assert [*walk_pages(list_field, order, size, len(nodes), FORWARD)] == nodes, (order, size)
         assert [*walk_pages(list_field, order, size, len(nodes), BACKWARD)] == nodes[::-1], (order, size)

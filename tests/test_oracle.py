@@ -20,7 +20,7 @@ from tests.oracle.runner import Run
 from tests.servers import ROOT, TIMEOUT
 
 #: Documents on each database.
-DOCUMENTS = 5_000 if IS_LONG else 300
+DOCUMENTS = 5_000 if IS_LONG else 200
 
 
 def start(database_url: str) -> subprocess.Popen[str]:
