@@ -244,6 +244,8 @@ def test_view_is_in_the_address_and_survives_data_language_and_reload(real_page:
 
 
 def test_redrawing_keeps_focus_caret_and_scroll_position(real_page: Page) -> None:
+    expect(real_page.locator("#gems tbody tr").first).to_be_visible()
+    expect(real_page.locator("[aria-busy=true]")).to_have_count(0)
     search = real_page.locator("#customers").get_by_label("Customer contains")
     search.focus()
     scrolled = real_page.evaluate("scrollY")

@@ -21,7 +21,7 @@ from tests.builders import csv_of, deal
 from tests.chromium import open_page
 from tests.servers import REAL_FILE, Server, serving, wait_until
 
-pytestmark = pytest.mark.database_independent
+pytestmark = [pytest.mark.database_independent, pytest.mark.second_run]
 
 DESKTOP: Final = {"viewport": {"width": 1280, "height": 900}}
 PHONE: Final = {"viewport": {"width": 375, "height": 812}, "has_touch": True, "is_mobile": True}
