@@ -1,7 +1,7 @@
 """``python -m tests``: run the suite on SQLite and, at the same time, on PostgreSQL and Valkey.
 
-On four cores and more, each of the two runs uses several processes. Arguments are passed to pytest. ``DATABASE_URL`` and
-``REDIS_URL``, if set, name the servers to use.
+On four cores and more, each of the two runs uses several processes. Arguments are passed to pytest. ``DATABASE_URL``
+and ``REDIS_URL``, if set, name the servers to use.
 """
 
 from __future__ import annotations
