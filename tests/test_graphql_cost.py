@@ -284,7 +284,7 @@ def test_cost_of_sums_depends_on_grouping_and_filters() -> None:
     )
     assert counted > 80 + 35 + 1000 // 18
     both = cost("{dealStats(by: [CUSTOMER]) {totalCount nodes {total share}}}")
-    assert both >= page + (counted - 80) + 50
+    assert both >= page + (counted - 80) + 45  # the argument counts once
     by_number = "{deals(first: 0, filter: {quantity: {gte: 1}%s}) {totalCount}}"
     assert cost(by_number % ', customer: {contains: "c"}') > cost(by_number % "") + 5
 
