@@ -49,6 +49,6 @@ def load_times(browser: Browser, url: str, conditions: dict[str, float] | None) 
             session.send("Network.emulateNetworkConditions", {"offline": False, **conditions})
         page.add_init_script(_OBSERVE)
         page.goto(url, wait_until="load")
-        page.wait_for_function("window.answeredAt")
+        page.wait_for_selector(".clients .name")
         times = page.evaluate(_TIMES)
     return times["load"] / 1000, times["answer"] / 1000
