@@ -15,7 +15,7 @@ from deals_api.db_vendor import StatementsTimedOut, StatementTimer
 from deals_api.models import Upload
 from graphql_schema.execution.cost import OPERATION_COST, STATEMENT_COST, CostBudget, document_cost
 from tests.builders import deal, load, many
-from tests.graphql import clear_caches, code, count_row_queries, data, error, execute_query, post
+from tests.graphql import clear_caches, code, count_row_queries, data, error, execute_query, id_of, post
 
 pytestmark = pytest.mark.django_db
 
@@ -663,3 +663,17 @@ def test_groups_ordered_by_name_cost_more_than_by_sum() -> None:
         execute_query(query, order=order)["extensions"]["cost"]["requested"] for order in ("TOTAL_ASC", "GEM_ASC")
     )
     assert by_name == by_sum + 90 // 6
+
+
+def test_cost_grows_with_the_values_of_arguments() -> None:
+    load(deal())
+    query = "query ($dates: [DateTime!]) {customers(first: 1, filter: {firstDeal: {in: $dates}}) {totalCount}}"
+    dates = ["2019-12-04T12:39:58.699685Z"] * 100
+    assert 30 < response_cost(query, dates=dates) - response_cost(query, dates=dates[:1]) < 60
+
+
+def test_each_statement_of_a_comparison_costs_more_than_a_plain_one() -> None:
+    base = load(deal(item="ruby"))
+    load(deal(item="opal"))
+    query = "query ($base: ID!) {compare(base: $base) {gems {totalCount}}}"
+    assert response_cost(query, base=id_of(base)) >= 2 * STATEMENT_COST

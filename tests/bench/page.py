@@ -35,12 +35,15 @@ def bench(environment: BenchEnvironment) -> None:
             load, answer = (statistics.median(each) for each in zip(*times, strict=True))
             print_row(
                 f"first response in the page after its load event, {environment.rows:,} deals, {name}",
-                ms(max(0.0, answer - load)), f"load event: {ms(load)} after the click", "", "< 1 s",
+                ms(max(0.0, answer - load)), f"load event: {ms(load)} after the start", "", "< 1 s",
             )  # fmt: skip
 
 
 def load_times(browser: Browser, url: str, conditions: dict[str, float] | None) -> tuple[float, float]:
-    """Return the seconds from the click until the load event and until the first client, without a browser cache."""
+    """Return the seconds from the start of the navigation until the load event, and until a client is shown.
+
+    The browser has an empty cache.
+    """
     with browser.new_context() as context:
         page = context.new_page()
         if conditions:
