@@ -7,13 +7,13 @@ rows once and nothing edits them, so the stored sums stay correct. One row point
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django.core.management.utils import get_random_secret_key
-from django.db import models
+from django.db import connection, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Count, Exists, ExpressionWrapper, F, Q, Window, lookups
 from django.db.models.functions import Now
@@ -342,6 +342,16 @@ class SnapshotQuerySet(models.QuerySet[Row]):
     def rows_between(self, upload: Upload, start: int, stop: int) -> Self:
         """Select the rows with numbers from ``start`` up to, but not including, ``stop`` by their primary keys."""
         return self.filter(pk__gte=row_id(upload.pk, start), pk__lt=row_id(upload.pk, stop))
+
+    def joined_with_names(self, upload: Upload, relations: Iterable[str]) -> Self:
+        """Return the same rows of this upload, for queries that read names of their customers or gems.
+
+        Without a condition on the joined rows, PostgreSQL may read the names of all uploads. With one, SQLite would
+        read all names of this upload first, and search the rows of each.
+        """
+        if connection.vendor != "postgresql":
+            return self.all()
+        return self.filter(**{f"{relation}__upload": upload for relation in relations})
 
 
 class SnapshotRow(models.Model):

@@ -15,13 +15,13 @@ from functools import partial
 from typing import Any, Final
 
 from django.conf import settings
-from django.db.models import Exists, Q, QuerySet, TextField
+from django.db.models import Exists, Q, TextField
 from django.db.models.functions import Cast
 
 from deals_api.db_vendor import AmountText, StatementsTimedOut, StatementTimer, UtcText, read_pks
 from deals_api.errors import LimitExceeded
 from deals_api.formats import COLUMNS, format_hundredths
-from deals_api.models import Customer, Deal, Gem, Upload, hundredths_of, to_hundredths
+from deals_api.models import Customer, Deal, Gem, SnapshotQuerySet, Upload, hundredths_of, to_hundredths
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.reports.deal_filter import ALL_DEALS, DealSelection, SelectedDeals
 from deals_api.reports.orders import DealOrder
@@ -105,12 +105,12 @@ def _sorted_pks(upload: Upload, selection: DealSelection, order: DealOrder) -> a
         return read_pks(selected.order_by(*order.value.split(",")))
 
 
-def _read_chunk(upload: Upload, deals: QuerySet[Deal], count: int, *more: str) -> list[Row]:
+def _read_chunk(upload: Upload, deals: SnapshotQuerySet[Deal], count: int, *more: str) -> list[Row]:
     """Return the columns of the file, and more fields, of ``count`` deals. Raises: SnapshotGone."""
     readable = Exists(Upload.objects.readable().matching(upload))
     numbers = (AmountText(hundredths_of("total")), Cast("quantity", TextField()))
     columns = ("customer__username", "gem__name", *numbers, UtcText("date"))
-    chunk = deals.filter(readable).values_list(*columns, *more)
+    chunk = deals.joined_with_names(upload, ["customer", "gem"]).filter(readable).values_list(*columns, *more)
     rows = replicas.read(upload, lambda: list(chunk.all()))
     if len(rows) < count:
         raise SnapshotGone

@@ -57,7 +57,7 @@ def top_clients(
         if charge is not None:
             charge(purchase_count)
         may_be_large = purchase_count * _MAX_NAME_BYTES > settings.DEALS_LIMITS.max_response_bytes
-        gems |= _shared_gems(list(gems), measure_first=may_be_large)
+        gems |= _shared_gems(upload, list(gems), measure_first=may_be_large)
     return _clients_with_gems(customers, gems)
 
 
@@ -65,7 +65,7 @@ def iter_top_clients(upload: Upload, limit: int) -> Iterator[list[TopClient]]:
     """Yield the ranking of ``top_clients`` in chunks, so that only the gem names of one chunk are in memory."""
     customers, shared = replicas.read(upload, partial(_ranked_customers_and_shared_gems, upload, limit))
     for chunk in _chunks_by_gem_count(customers):
-        yield replicas.read(upload, partial(_with_shared_gems, chunk, shared))
+        yield replicas.read(upload, partial(_with_shared_gems, upload, chunk, shared))
 
 
 def _ranked_customers_and_shared_gems(upload: Upload, limit: int) -> tuple[list[Customer], set[int]]:
@@ -75,10 +75,10 @@ def _ranked_customers_and_shared_gems(upload: Upload, limit: int) -> tuple[list[
     return customers, set(by_gem.values_list("gem", flat=True))
 
 
-def _with_shared_gems(customers: list[Customer], shared: Collection[int]) -> list[TopClient]:
+def _with_shared_gems(upload: Upload, customers: list[Customer], shared: Collection[int]) -> list[TopClient]:
     gems: dict[int, list[str]] = {customer.pk: [] for customer in customers}
-    rows = Purchase.objects.filter(customer__in=list(gems)).values_list("customer", "gem", "gem__name")
-    for customer_id, gem_id, name in rows:
+    purchases = Purchase.objects.filter(customer__in=list(gems)).joined_with_names(upload, ["gem"])
+    for customer_id, gem_id, name in purchases.values_list("customer", "gem", "gem__name"):
         if gem_id in shared:
             gems[customer_id].append(name)
     return _clients_with_gems(customers, gems)
@@ -110,12 +110,12 @@ def _clients_with_gems(customers: list[Customer], gems: dict[int, list[str]]) ->
     ]
 
 
-def _shared_gems(customer_ids: list[int], *, measure_first: bool) -> dict[int, list[str]]:
+def _shared_gems(upload: Upload, customer_ids: list[int], *, measure_first: bool) -> dict[int, list[str]]:
     """Return, by customer, the names of the gems that at least two of these customers bought.
 
     Raises: as ``top_clients``.
     """
-    purchases = Purchase.objects.shared_by(customer_ids)
+    purchases = Purchase.objects.shared_by(customer_ids).joined_with_names(upload, ["gem"])
     if measure_first:
         # The database first adds up the lengths, because two million names of 255 emoji would need 2 GB of memory.
         total = purchases.aggregate(characters=Coalesce(Sum(Length("gem__name") + _NAME_DELIMITERS), 0))

@@ -59,12 +59,12 @@ class Order:
     @property
     def is_joined(self) -> bool:
         """Whether rows are sorted by a column of another table."""
-        return "__" in self.name
+        return bool(self.relations)
 
-    def join_names_of(self, upload: Upload, rows: QuerySet[M]) -> QuerySet[M]:
-        """Return the same rows, joined only with names of their upload: PostgreSQL would read those of all uploads."""
-        joined = {path.partition("__")[0] for path in self.fields if "__" in path}
-        return rows.filter(**{f"{relation}__upload": upload for relation in joined})
+    @property
+    def relations(self) -> set[str]:
+        """The relations to the tables with these columns."""
+        return {path.partition("__")[0] for path in self.fields if "__" in path}
 
     def annotate(self, rows: QuerySet[M]) -> QuerySet[M]:
         """Add the columns of related rows, so that cursors contain them."""

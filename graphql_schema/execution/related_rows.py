@@ -96,7 +96,7 @@ class RelatedRows(RowSource[Any]):
         if self.relation.is_joined:  # PostgreSQL would join the rows of all uploads
             rows = rows.in_pk_range(self.upload)
         if order is not None:
-            rows = order.join_names_of(self.upload, rows)
+            rows = rows.joined_with_names(self.upload, order.relations)
         sort_ids = self.relation.has_index and self._filtered_rows is not None
         return RowsByParent(rows, self.relation.parent_path, list(counts), sort_ids=sort_ids)
 

@@ -55,7 +55,7 @@ class DealRows(QuerySetRows[Deal]):
 
     def __init__(self, selected: SelectedDeals, order: Order, budget: CostBudget) -> None:
         deals = selected.deals(by_date="date" in order.fields)
-        super().__init__(order.join_names_of(selected.upload, deals))
+        super().__init__(deals.joined_with_names(selected.upload, order.relations))
         self._selected = selected
         self._budget = budget
 
