@@ -46,14 +46,14 @@ def clients(
             client.sendall(data)
             connected.append(client)
         yield connected
-        ports = {client.getsockname()[1] for client in connected}
-    wait_until(lambda: not ports & connected_ports(port))
+        addresses = {client.getsockname() for client in connected}
+    wait_until(lambda: not addresses & connected_clients(port))
 
 
-def connected_ports(port: int) -> set[int]:
-    """Return the ports of the clients whose connections the server on this port has not closed."""
+def connected_clients(port: int) -> set[tuple[str, int]]:
+    """Return the addresses of the clients whose connections the server on this port has not closed."""
     connections: Any = psutil.net_connections("tcp4")
-    return {each.raddr.port for each in connections if each.laddr.port == port and each.raddr and each.pid}
+    return {tuple(each.raddr) for each in connections if each.laddr.port == port and each.raddr and each.pid}
 
 
 @contextlib.contextmanager
