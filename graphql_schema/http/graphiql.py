@@ -6,6 +6,7 @@ GraphiQL is a static file of a Python package, so the page works without interne
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypedDict
 
@@ -48,9 +49,16 @@ def is_preferred(request: HttpRequest) -> bool:
     return (
         settings.GRAPHIQL
         and request.method in ("GET", "HEAD")
-        and request.get_preferred_type([JSON, GRAPHQL_RESPONSE, _HTML]) == _HTML
+        and _prefers_html(request.META.get("HTTP_ACCEPT", "*/*"))
         and _DOCUMENT_IDENTIFIERS.isdisjoint(request.GET)
     )
+
+
+@lru_cache
+def _prefers_html(accept: str) -> bool:
+    request = HttpRequest()
+    request.META["HTTP_ACCEPT"] = accept
+    return request.get_preferred_type([JSON, GRAPHQL_RESPONSE, _HTML]) == _HTML
 
 
 def page(request: HttpRequest) -> HttpResponse:
