@@ -191,7 +191,7 @@ export function drawRows(chart) {
     const anchor = index === 0 ? "start" : isNarrow && index === ticks.length - 1 ? "end" : "middle";
     return [line(x, top.height, x, bottom + 4), text(x, bottom + 18, tick.text, { "text-anchor": anchor })];
   });
-  const rowElements = rows.map((row, index) => {
+  const rowElements = rows.flatMap((row, index) => {
     const y = top.height + index * rowHeight;
     const weight = row.isSelected ? 700 : 400;
     const middle = y + (isNarrow ? 16 : rowHeight / 2 + 4);
@@ -206,7 +206,7 @@ export function drawRows(chart) {
       return bar(row.isOthers && kind === "head" ? "others" : kind, plot.x, barTop + place * barHeight, length, barHeight);
     });
     const mark = marker(row.isSelected, plot.x - 4, barTop, 3, barHeight * row.values.length);
-    return row.link(hidden(...names), ...mark, ...bars, hitArea(0, y, width, rowHeight));
+    return [hidden(...names), row.link(...mark, ...bars, hitArea(0, y, width, rowHeight))];
   });
   const unitLabel = text(plot.x + plot.width, bottom + 34, unit, { "text-anchor": "end" });
   return root(title, 0, width, bottom + 40, { class: "chart" }, hidden(...top.children, ...grid, unitLabel), ...rowElements);
