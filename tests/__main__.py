@@ -43,7 +43,8 @@ def announcement() -> str:
 def main(arguments: list[str]) -> int:
     print_title(announcement())
     with contextlib.ExitStack() as stack:
-        database = os.environ.get("DATABASE_URL") or stack.enter_context(services.postgres())[1]
+        # Tests that kill a database start their own one.
+        database = os.environ.get("DATABASE_URL") or stack.enter_context(services.postgres("fsync=off"))[1]
         redis = os.environ.get("REDIS_URL") or stack.enter_context(services.redis())[1]
         second_output = stack.enter_context(tempfile.TemporaryFile())
         print_title("SQLite, local memory")

@@ -69,6 +69,7 @@ def test_upload_is_loaded_once_wherever_its_worker_is_killed(database_url: str, 
     assert result["killed"] > 40 / step  # the statements of two loads
 
 
+@pytest.mark.second_run
 def test_load_of_a_killed_worker_process_is_repeated(
     server: Server, worker_environment: dict[str, str], tmp_path: Path
 ) -> None:
