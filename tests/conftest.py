@@ -23,6 +23,7 @@ from deals_api.caching import local as local_cache
 from deals_api.caching import persisted_queries
 from deals_api.security.throttling import counters
 from deals_api.snapshots import current as current_snapshot
+from deals_api.snapshots import lease
 from tests import databases, services
 from tests.chromium import chromium
 from tests.long_form import IS_LONG
@@ -83,6 +84,14 @@ def _generous_timeouts() -> None:
     django_settings.DEALS_LIMITS = replace(django_settings.DEALS_LIMITS, max_query_seconds=int(TIMEOUT))
     options: Any = django_settings.CACHES["default"].get("OPTIONS", {})
     options.update({name: TIMEOUT for name in options if name.startswith("SOCKET_")})
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _short_leases() -> Iterator[None]:
+    """Each load waits until all leases have expired. Processes of the service have the leases of production."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(lease, "LEASE_TTL_SECONDS", 0.002)
+        yield
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from deals_api.caching.local import local_responses
 from deals_api.caching.response_cache import CacheableQuery, ResponseBody
 from deals_api.limits import Limits
 from deals_api.snapshots import lease as lease_module
-from deals_api.snapshots.lease import LEASE_TTL_SECONDS, Lease, SnapshotGone
+from deals_api.snapshots.lease import Lease, SnapshotGone
 from project.settings import redis_cache
 from tests import services
 from tests.servers import TIMEOUT
@@ -404,7 +404,7 @@ def test_lease_avoids_reads_until_it_expires(clock: Clock) -> None:
     lease = Lease(pointer)
     reads = []
     for fraction in (0.0, 0.5, 0.99, 1.01, 1.5, 2.0, 2.02):
-        clock.awake = 1000 + fraction * LEASE_TTL_SECONDS
+        clock.awake = 1000 + fraction * lease_module.LEASE_TTL_SECONDS
         lease()
         reads.append(pointer.reads)
     assert reads == [1, 1, 1, 2, 2, 2, 3]
@@ -452,7 +452,7 @@ def test_lease_counts_from_the_start_of_its_read() -> None:
 
     def read_slowly() -> tuple[FakeSnapshot, bool]:
         result = pointer()
-        time.sleep(LEASE_TTL_SECONDS)
+        time.sleep(lease_module.LEASE_TTL_SECONDS)
         return result
 
     lease = Lease(read_slowly)
