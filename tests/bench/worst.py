@@ -210,7 +210,7 @@ def bench_slowest(environment: BenchEnvironment, slowest: Measurement) -> None:
         lambda: timed(lambda: environment.post(slowest.query, slowest.variables)),
     )
     print_row(
-        f"slowest of these operations, over {environment.rows:,} deals (cost {slowest.cost:,})",
+        f"slowest of these operations, over {environment.count_deals():,} deals (cost {slowest.cost:,})",
         f"{ms(result)}; {ms(slowest.cpu_seconds)} of CPU", f"`count(*)` of the same deals: {ms(baseline)}",
         f"{result / baseline:.0f}×", "< 1 s",
     )  # fmt: skip
