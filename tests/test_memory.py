@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import platform
+import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -56,3 +59,24 @@ def test_memory_of_a_worker_is_bounded_under_many_large_responses(worker: tuple[
         growth = process.memory_info().rss - before
         assert growth < MAX_GROWTH
         assert client.get("/health/ready").json() == {"status": "ok"}
+
+
+@pytest.mark.database_independent
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps freed memory for each thread")
+def test_threads_of_a_worker_share_freed_memory(tmp_path: Path) -> None:
+    with serving(tmp_path, WEB_WORKERS="1", WEB_THREADS="8") as server, ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: server.upload(csv_of(deal("ann"))), range(16)))
+        (process,) = server.workers()
+        assert heaps_of_threads(process.pid) == []
+
+
+def heaps_of_threads(pid: int) -> list[str]:
+    """Return the addresses of glibc's heaps of threads: each begins at a multiple of 64 MiB and reserves as much."""
+    size = 2**26
+    mappings = re.findall(r"^(\w+)-(\w+) (\S+) ", Path(f"/proc/{pid}/maps").read_text(), re.MULTILINE)
+    reserved = {start: int(end, 16) for start, end, access in mappings if access == "---p"}
+    return [
+        start
+        for start, end, access in mappings
+        if access == "rw-p" and int(start, 16) % size == 0 and reserved.get(end) == int(start, 16) + size
+    ]

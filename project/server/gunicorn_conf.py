@@ -1,6 +1,7 @@
 """Configuration of gunicorn."""
 
 import contextlib
+import ctypes
 import gc
 import logging
 import os
@@ -129,9 +130,19 @@ def when_ready(_server: object) -> None:
     sys.stdout.flush()
 
 
+#: The parameter of ``mallopt`` for the number of arenas, from ``malloc.h``.
+_M_ARENA_MAX = -8
+
+
 def post_fork(_server: object, _worker: object) -> None:
-    """Exclude the objects of the master from garbage collection, and start the trace exporter."""
+    """Exclude the objects of the master from garbage collection, and start the trace exporter.
+
+    The threads of a worker share the memory that they free. By default, glibc keeps it for each thread, so that loads
+    in several threads need more memory.
+    """
     gc.freeze()
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
     if settings.TRACES:
         from project.telemetry import tracing
 
