@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from typing import Annotated, Any, Final
 
 import strawberry
@@ -119,7 +120,10 @@ def top_clients(
     if upload is None:
         return []
     ranking = top_clients_report.top_clients(
-        upload, limit, with_gems="gems" in requested_fields(info), charge=info.context.budget.list_names
+        upload,
+        limit,
+        with_gems="gems" in requested_fields(info),
+        charge=partial(info.context.budget.look_up_names, all_names=upload.gem_count),
     )
     return link_peers(map(TopClient.of, ranking))
 

@@ -361,6 +361,16 @@ def test_names_read_into_python_cost_nodes() -> None:
     assert response_cost("{topClients {username}}") < response_cost("{topClients(limit: 20) {username}}") / 2
 
 
+def test_names_looked_up_among_many_cost_nodes() -> None:
+    def cost(names: int, all_names: int) -> int:
+        budget = CostBudget()
+        budget.look_up_names(names, all_names=all_names)
+        return budget.requested
+
+    assert cost(2_000, 100_000) == cost(2_000, 0) + 200
+    assert cost(100, 100_000) == cost(100, 0) + 40
+
+
 def test_negative_page_size_does_not_reduce_the_cost() -> None:
     load(deal())
     expensive = "customers(first: 100) {nodes {deals(first: 100) {nodes {id customer {id}}}}}"

@@ -103,6 +103,8 @@ _TEXT_BYTES_PER_NODE: Final = 4_000
 
 #: Names that Python reads from the database.
 _NAMES_PER_NODE: Final = 40
+#: PostgreSQL reads all names of an upload, unless it has this many times as many names as are looked up.
+_NAMES_PER_LOOKUP: Final = 200
 #: Characters of names that are searched for a substring of any length, or in another upload: 10 to 13 ns each if nearly
 #: all of them match.
 _CHARACTERS_PER_NODE: Final = 7_000
@@ -424,6 +426,11 @@ class CostBudget:
     def list_names(self, names: int) -> None:
         """Charge for names that Python reads from the database."""
         self.consume(names // _NAMES_PER_NODE)
+
+    def look_up_names(self, names: int, *, all_names: int) -> None:
+        """Charge for names that Python reads, and that the database looks up or finds by reading all names."""
+        self.read_rows(min(names * _NAMES_PER_LOOKUP, all_names))
+        self.list_names(names)
 
     def write_text(self, total_bytes: int) -> None:
         """Charge for the text of the response, which has ``total_bytes`` so far."""
