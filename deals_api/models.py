@@ -344,7 +344,7 @@ class SnapshotQuerySet(models.QuerySet[Row]):
         return self.filter(pk__gte=row_id(upload.pk, start), pk__lt=row_id(upload.pk, stop))
 
     def joined_with_names(self, upload: Upload, relations: Iterable[str]) -> Self:
-        """Return the same rows of this upload, for queries that read names of their customers or gems.
+        """Return the same rows, which must be of this upload, for queries that read names of their customers or gems.
 
         Without a condition on the joined rows, PostgreSQL may read the names of all uploads. With one, SQLite would
         read all names of this upload first, and search the rows of each.

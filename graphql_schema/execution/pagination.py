@@ -63,7 +63,7 @@ class Order:
 
     @property
     def relations(self) -> set[str]:
-        """The relations to the tables with these columns."""
+        """The relations of the columns of other tables: ``customer`` for ``customer__username``."""
         return {path.partition("__")[0] for path in self.fields if "__" in path}
 
     def annotate(self, rows: QuerySet[M]) -> QuerySet[M]:
