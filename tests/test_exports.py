@@ -391,6 +391,18 @@ def test_rows_are_read_on_demand_outside_a_transaction(client: Client, transacti
     assert not any("OFFSET" in statement for statement in reads(captured))
 
 
+@pytest.mark.usefixtures("sqlite_only")
+def test_chunk_is_read_by_primary_key_on_sqlite() -> None:
+    """A condition on the upload of the customers would make SQLite read all of them and the deals of each."""
+    upload = load(deal("ann"))
+    with CaptureQueriesContext(connection) as captured:
+        list(exports.deals(upload).chunks)
+    [statement] = reads(captured)
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {statement}")
+        assert "SEARCH deals_api_deal USING" in cursor.fetchone()[3]
+
+
 def reads(captured: CaptureQueriesContext) -> list[str]:
     return [statement["sql"] for statement in captured if "deals_api_deal" in statement["sql"]]
 
