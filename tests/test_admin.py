@@ -449,6 +449,7 @@ def test_servers_started_together_share_sessions(tmp_path: Path, environment: di
         assert [is_logged_in(server, session) for server in servers] == [True] * 3
 
 
+@pytest.mark.database_independent
 def test_session_is_valid_after_a_restart(tmp_path: Path, environment: dict[str, str]) -> None:
     with serving(tmp_path, **environment) as first:
         create_admin(environment)

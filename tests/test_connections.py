@@ -139,6 +139,7 @@ def test_response_announces_the_end_of_a_connection_that_cannot_continue(server:
         assert (response.status, response.getheader("Connection")) == (404, "close")
 
 
+@pytest.mark.second_run
 def test_body_that_never_arrives_is_answered_and_the_connection_closes(server: Server) -> None:
     """More than 64 KiB arrive at first; gunicorn by default would then wait for the rest for hours."""
     start = time.monotonic()

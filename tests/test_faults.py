@@ -391,6 +391,7 @@ LOADING: Final = "SELECT id FROM deals_api_upload WHERE state = 'loading'"
 ANNOUNCED: Final = "SELECT id FROM deals_api_currentupload WHERE announced IS NOT NULL"
 
 
+@pytest.mark.second_run
 def test_readers_use_leases_again_after_a_killed_load(tmp_path: Path, environment: dict[str, str]) -> None:
     url = environment["DATABASE_URL"]
     with serving(tmp_path, **environment, WEB_WORKERS="1") as server:
