@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from graphql_schema.http.errors import RequestError
@@ -14,7 +13,6 @@ JSON: Final = "application/json"
 _QUALITY: Final = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 
-@lru_cache  # clients send few different headers
 def negotiate_media_type(accept: str) -> str:
     """Return the media type that an Accept header prefers.
 
