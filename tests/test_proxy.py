@@ -350,18 +350,19 @@ def test_uploads_in_progress_have_a_limit_of_their_own(proxy: Proxy) -> None:
         return proxy.upload(REAL_FILE.read_bytes()).status_code
 
     def is_full_with_one_more(address: str) -> bool:
-        """Return whether another upload in progress reaches the limit.
+        """Return whether another upload in progress reaches the limit; exports have a limit of their own.
 
         It may be rejected itself, because nginx still counts an upload for a moment after its response.
         """
         with clients(proxy.port, 1, PARTIAL_UPLOAD, address=address):
-            return status_of_an_upload() == 429
+            is_full = status_of_an_upload() == 429
+            assert proxy.get("/api/exports/deals.csv").status_code == 200
+        return is_full
 
     with clients(proxy.port, 100, PARTIAL_QUERY), clients(proxy.port, 59, PARTIAL_UPLOAD):
         time.sleep(0.5)
         assert status_of_an_upload() == 200
         wait_until(lambda: is_full_with_one_more("127.0.0.1"))
-        assert proxy.get("/api/exports/deals.csv").status_code == 200
     with (
         clients(proxy.port, 49, PARTIAL_UPLOAD, address="127.0.0.2"),
         clients(proxy.port, 50, PARTIAL_UPLOAD, address="127.0.0.3"),
