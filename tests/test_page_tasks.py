@@ -34,7 +34,8 @@ MAX_STEPS: Final = 3
 USES: Final = [
     ("mouse", "en"), ("mouse", "ru"), ("keyboard", "ru"), ("keyboard", "en"), ("phone", "en"), ("phone", "ru"),
 ]  # fmt: skip
-first_uses: Final = itertools.cycle((0, 1))
+#: The index of the first of them, for one test after the other.
+_starts: Final = itertools.cycle((0, 1))
 TEXTS: Final = {
     "en": {
         "copy link": "Copy link",
@@ -112,7 +113,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "dealer" in metafunc.fixturenames:
-        metafunc.parametrize(("device", "language"), sample(USES, 2, next(first_uses)))
+        metafunc.parametrize(("device", "language"), sample(USES, 2, next(_starts)))
 
 
 @pytest.fixture

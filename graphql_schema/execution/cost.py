@@ -103,7 +103,8 @@ _TEXT_BYTES_PER_NODE: Final = 4_000
 
 #: Names that Python reads from the database.
 _NAMES_PER_NODE: Final = 40
-#: PostgreSQL reads all names of an upload, unless it has this many times as many names as are looked up.
+#: PostgreSQL looks names up if the upload has at least about this many names for each of them, by the estimates of its
+#: planner; otherwise it reads all names of the upload.
 _NAMES_PER_LOOKUP: Final = 200
 #: Characters of names that are searched for a substring of any length, or in another upload: 10 to 13 ns each if nearly
 #: all of them match.
