@@ -302,7 +302,7 @@ def test_service_opens_one_connection_per_thread_and_two_per_process(tmp_path: P
         serving(tmp_path, DATABASE_URL=database_url, **workers) as server,
         contextlib.closing(psycopg2.connect(database_url, application_name="test")) as lock_holder,
         contextlib.closing(psycopg2.connect(database_url, application_name="test")) as observer,
-        ThreadPoolExecutor(16) as pool,
+        ThreadPoolExecutor(64) as pool,
     ):
         upload(server, "ann")
         cursor = lock_holder.cursor()
@@ -334,9 +334,16 @@ def test_service_opens_one_connection_per_thread_and_two_per_process(tmp_path: P
         readers = [pool.submit(read, number) for number in range(12)]
         try:
             wait_until(lambda: connections() == processes * (threads + 1))
-            # Loads in every thread wait for the lock, and each process records their progress.
-            uploads = [pool.submit(upload, server, f"bob{number}") for number in range(processes * threads)]
-            wait_until(lambda: connections() == processes * (threads + 2))
+            # Loads wait for the lock, and each process with one records its progress. A process accepts uploads even
+            # while all its threads are busy, so the other one may need more of them.
+            uploads = []
+
+            def upload_until_each_process_has_a_load() -> bool:
+                uploads.append(pool.submit(upload, server, f"bob{len(uploads)}"))
+                time.sleep(0.5)
+                return connections() == processes * (threads + 2)
+
+            wait_until(upload_until_each_process_has_a_load)
             assert max(connections() for _ in range(50)) == processes * (threads + 2)
             lock_holder.rollback()
             for loaded in uploads:
@@ -344,5 +351,6 @@ def test_service_opens_one_connection_per_thread_and_two_per_process(tmp_path: P
             wait_until(lambda: connections() == processes * threads)
         finally:
             done.set()
+            lock_holder.rollback()
         for reader in readers:
             reader.result(TIMEOUT)
