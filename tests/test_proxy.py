@@ -336,8 +336,14 @@ def test_body_of_the_largest_accepted_size_reaches_the_service(proxy: Proxy) -> 
 
 
 def test_too_many_requests_in_progress_get_429(proxy: Proxy) -> None:
-    with clients(proxy.port, 201, PARTIAL_QUERY):
-        wait_until(lambda: proxy.get().status_code == 429)
+    with clients(proxy.port, 199, PARTIAL_QUERY), contextlib.ExitStack() as more_clients:
+
+        def is_full_with_one_more() -> bool:
+            """Return whether another client reaches the limit; the request that checks it may take its place."""
+            more_clients.enter_context(clients(proxy.port, 1, PARTIAL_QUERY))
+            return proxy.get().status_code == 429
+
+        wait_until(is_full_with_one_more)
         response, graphql = proxy.get(), post_query(proxy)
         assert (response.headers["Retry-After"], response.json()["Code"]) == ("1", "too_many_requests")
         assert graphql.json()["errors"][0]["extensions"]["code"] == "too_many_requests"
