@@ -16,13 +16,14 @@ _monitoring: list[URLPattern | URLResolver] = [
     re_path(r"^health/ready/?$", health.ready, name="ready"),
     re_path(r"^metrics/?$", metrics.metrics, name="metrics"),
 ]
+#: Most used first, because Django compares a path with one pattern after the other.
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/", include("deals_api.rest.urls")),
+    path("", include("graphql_schema.urls")),
     path("", views.page, name="frontend"),
     path("favicon.ico", views.FaviconView.as_view(), name="favicon"),
     path("robots.txt", views.robots, name="robots"),
     re_path(r"^api/?$", IndexView.as_view(), name="api"),
-    path("api/", include("deals_api.rest.urls")),
-    path("", include("graphql_schema.urls")),
     path("admin", RedirectView.as_view(url=settings.ADMIN_PATH), name="admin"),
     path("admin/", model_admins.site.urls),
     *_monitoring,
