@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -336,7 +336,7 @@ def test_service_opens_one_connection_per_thread_and_two_per_process(tmp_path: P
             wait_until(lambda: connections() == processes * (threads + 1))
             # Loads wait for the lock, and each process with one records its progress. A process accepts uploads even
             # while all its threads are busy, so the other one may need more of them.
-            uploads = []
+            uploads: list[Future[Any]] = []
 
             def upload_until_each_process_has_a_load() -> bool:
                 uploads.append(pool.submit(upload, server, f"bob{len(uploads)}"))
