@@ -390,6 +390,17 @@ def test_order_of_deals_by_name_costs_more() -> None:
     assert by_gem >= by_total + 4 * 6  # Per thousand deals, the sort costs 6 nodes.
 
 
+def test_order_by_long_names_costs_more() -> None:
+    def cost(rows: int, all_names: int, characters: int) -> int:
+        budget = CostBudget()
+        budget.sort_by_name(rows, all_names, characters)
+        return budget.requested
+
+    assert cost(1_000, 1_000, 140_000) == cost(1_000, 1_000, 0) + 20
+    assert cost(10, 4_000, 140_000) == cost(10, 4_000, 0) + 10  # PostgreSQL looks up the names of few rows
+    assert cost(0, 0, 0) > 0
+
+
 def test_each_condition_costs_nodes_for_each_row_and_statement() -> None:
     load(*many(4000, [f"c{number}" for number in range(2000)]))
     queries = {

@@ -10,8 +10,6 @@ from typing import Final
 
 from django.db.models import Q
 
-from deals_api.models import MAX_NAME_LENGTH
-
 
 @dataclass(frozen=True, slots=True)
 class NameScan:
@@ -33,13 +31,8 @@ class NameScan:
     purchases: int = 0
 
     @classmethod
-    def of(cls, names: int, characters: int | None, condition: Condition, purchases: int) -> NameScan:
-        """Return the work of evaluating a condition on names that have ``purchases``.
-
-        Names of the maximum length are assumed if ``characters`` is None, as in uploads of an old release.
-        """
-        if characters is None:
-            characters = names * MAX_NAME_LENGTH
+    def of(cls, names: int, characters: int, condition: Condition, purchases: int) -> NameScan:
+        """Return the work of evaluating a condition on names that have ``purchases``."""
         own = cls(
             names,
             names * condition.searches,

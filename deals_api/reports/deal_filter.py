@@ -20,7 +20,18 @@ from typing import Any, Final
 
 from django.db.models import Count, Q, Sum
 
-from deals_api.models import Customer, Deal, Gem, GemDay, GemMonth, GemPeriod, Purchase, SnapshotQuerySet, Upload
+from deals_api.models import (
+    MAX_NAME_LENGTH,
+    Customer,
+    Deal,
+    Gem,
+    GemDay,
+    GemMonth,
+    GemPeriod,
+    Purchase,
+    SnapshotQuerySet,
+    Upload,
+)
 from deals_api.reports.conditions import EVERYTHING, NOTHING, Condition, NameScan
 from deals_api.snapshots.folding import ensure_names_folded
 
@@ -200,15 +211,19 @@ class NameTable:
     def count(self, upload: Upload) -> int:
         return int(getattr(upload, self.count_field))
 
+    def characters(self, upload: Upload) -> int:
+        """Return the total length of the names; in an upload of an old release, that of names of the maximum length."""
+        characters: int | None = getattr(upload, self.characters_field)
+        return self.count(upload) * MAX_NAME_LENGTH if characters is None else characters
+
     def scan(self, upload: Upload, condition: Condition) -> NameScan:
         """Return the work of evaluating a condition on all names."""
-        characters = getattr(upload, self.characters_field)
-        return NameScan.of(self.count(upload), characters, condition, purchase_count(upload))
+        return NameScan.of(self.count(upload), self.characters(upload), condition, purchase_count(upload))
 
     def scan_of(self, names: int, upload: Upload, condition: Condition) -> NameScan:
         """Return the work of evaluating a condition on some of the names, which may be the longest."""
         purchases = names * max(upload.customer_count, upload.gem_count)
-        return NameScan.of(names, None, condition, purchases)
+        return NameScan.of(names, names * MAX_NAME_LENGTH, condition, purchases)
 
     def select(self, upload: Upload, condition: Condition) -> SnapshotQuerySet[Any]:
         if condition.is_folded:
@@ -219,6 +234,7 @@ class NameTable:
 
 CUSTOMERS: Final = NameTable("customer", Customer, "customer_count", "customer_characters")
 GEMS: Final = NameTable("gem", Gem, "gem_count", "gem_characters")
+NAME_TABLES: Final = {table.column: table for table in (CUSTOMERS, GEMS)}
 #: Translates a condition on names to a condition on deals or purchases.
 NameLookup = Callable[[NameTable, Condition], Q]
 

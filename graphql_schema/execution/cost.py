@@ -107,7 +107,7 @@ _NAMES_PER_NODE: Final = 40
 #: planner; otherwise it reads all names of the upload.
 _NAMES_PER_LOOKUP: Final = 200
 #: Characters of names that are searched for a substring of any length, or in another upload: 10 to 13 ns each if nearly
-#: all of them match.
+#: all of them match. So do names that are read to sort rows by them, from a table with those of several uploads.
 _CHARACTERS_PER_NODE: Final = 7_000
 #: Groups that the database creates and sorts: 100,000 in 0.4 to 0.7 s.
 _GROUPS_PER_NODE: Final = 18
@@ -401,10 +401,16 @@ class CostBudget:
         """Charge for finding the first names in an order without an index."""
         self._consume_rows(names, _SORT_NAMES)
 
-    def sort_by_name(self, rows: int) -> None:
-        """Charge for finding the first rows in the order of the names of their customers or gems."""
+    def sort_by_name(self, rows: int, all_names: int, characters: int) -> None:
+        """Charge for finding the first rows in the order of the names of their customers or gems.
+
+        ``characters``: the total length of ``all_names``, those of the upload. The database looks the names of few rows
+                        up, and reads all names for many rows.
+        """
         self.consume(_JOIN_COST)
         self._consume_rows(rows, _SORT_BY_NAME)
+        names = min(rows * _NAMES_PER_LOOKUP, all_names)
+        self.consume(characters * names // max(all_names, 1) // _CHARACTERS_PER_NODE)
 
     def fetch_rows(self, rows: int) -> None:
         """Charge for fetching rows through an index."""

@@ -26,6 +26,7 @@ from django.db.models.functions import RowNumber
 from deals_api.errors import BadInput, CursorOutdated
 from deals_api.global_ids import snapshot_prefix
 from deals_api.models import MoneyField, NameField, Upload
+from deals_api.reports.deal_filter import NAME_TABLES, NameTable
 from graphql_schema.execution.batching import link_peers
 
 M = TypeVar("M", bound=Model)
@@ -66,6 +67,11 @@ class Order:
         """The relations of the columns of other tables: ``customer`` for ``customer__username``."""
         return {path.partition("__")[0] for path in self.fields if "__" in path}
 
+    @property
+    def name_tables(self) -> list[NameTable]:
+        """The tables of the names that rows are sorted by."""
+        return [NAME_TABLES[relation] for relation in self.relations]
+
     def annotate(self, rows: QuerySet[M]) -> QuerySet[M]:
         """Add the columns of related rows, so that cursors contain them."""
         joined = {_attribute(path): F(path) for path in self.fields if "__" in path}
@@ -80,7 +86,7 @@ class Order:
     def without_index(self, *, reverse: bool, sort_ids: bool = False) -> list[OrderBy]:
         """Return the same order, with an expression that no index contains for each name of a related row.
 
-        ``sort_ids``: whether ids are such an expression, too. Otherwise PostgreSQL may read all rows of the upload in
+        ``sort_ids``: whether ids are such an expression, too. Otherwise PostgreSQL may read the rows of all uploads in
                       the order of their ids, because it expects to find the first matching ones early.
         """
         return [

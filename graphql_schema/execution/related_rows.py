@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import strawberry
+from django.db import connection
 from django.db.models import QuerySet, Sum
 
 from deals_api.models import SnapshotQuerySet, SnapshotRow
@@ -97,7 +98,8 @@ class RelatedRows(RowSource[Any]):
             rows = rows.in_pk_range(self.upload)
         if order is not None:
             rows = rows.joined_with_names(self.upload, order.relations)
-        sort_ids = self.relation.has_index and self._filtered_rows is not None
+        # SQLite reads the rows of a parent in the order of their ids from the index.
+        sort_ids = self.relation.has_index and connection.vendor == "postgresql"
         return RowsByParent(rows, self.relation.parent_path, list(counts), sort_ids=sort_ids)
 
     def _charge(self, row_count: int, ranked_by: Order | None, order: Order | None) -> None:
@@ -105,14 +107,14 @@ class RelatedRows(RowSource[Any]):
 
         ``ranked_by``: the order in which the rows of each parent are ranked.
         """
-        relation, is_joined = self.relation, order is not None and order.is_joined
+        relation = self.relation
         if ranked_by:
-            self._budget.rank_rows(row_count, joined=is_joined or relation.is_joined)
+            self._budget.rank_rows(row_count, joined=ranked_by.is_joined or relation.is_joined)
             return
         if relation.has_index:
             self._budget.fetch_rows(row_count)
-        if is_joined:
-            self._budget.sort_by_name(row_count)
+        for table in order.name_tables if order else ():
+            self._budget.sort_by_name(row_count, table.count(self.upload), table.characters(self.upload))
 
     def _all_rows(self, row_count: int) -> QuerySet[Any]:
         """Return the rows from which those of the parents are selected, and charge for a filter or a scan."""

@@ -62,8 +62,9 @@ class DealRows(QuerySetRows[Deal]):
     def charge(self, order: Order) -> None:
         if self._selected.selection or order.name not in _INDEXED_ORDERS:
             self._charge_for_all()
-        if order.is_joined:
-            self._budget.sort_by_name(self._selected.rows_to_read)
+        upload = self._selected.upload
+        for table in order.name_tables:
+            self._budget.sort_by_name(self._selected.rows_to_read, table.count(upload), table.characters(upload))
 
     def count(self) -> int:
         if (stored := self._selected.stored_deal_count) is not None:
