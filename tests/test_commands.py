@@ -79,6 +79,7 @@ def test_loading_the_current_bytes_again_changes_nothing(environment: dict[str, 
     assert query(environment["DATABASE_URL"], "SELECT count(*) FROM deals_api_upload") == [(1,)]
 
 
+@pytest.mark.database_independent
 def test_rejected_file_is_reported_by_cell_and_changes_nothing(environment: dict[str, str], tmp_path: Path) -> None:
     command(environment, "load_deals", "-", stdin=csv_of(deal("before")))
     done = command(environment, "load_deals", write_file(INVALID_FILE, tmp_path))
@@ -97,12 +98,14 @@ def test_rejected_file_is_reported_by_cell_and_changes_nothing(environment: dict
     assert b"before" in command(environment, "top_clients").stdout
 
 
+@pytest.mark.database_independent
 def test_rejection_as_json_is_the_rest_body(server: Server, environment: dict[str, str]) -> None:
     done = command(environment, "load_deals", "-", "--format", "json", stdin=INVALID_FILE)
     assert (done.returncode, done.stdout) == (1, server.upload(INVALID_FILE).content + b"\n")
     assert done.stderr.startswith(b"CommandError: The file has 3 errors")
 
 
+@pytest.mark.database_independent
 def test_standard_input_can_be_a_pipe_or_a_file(environment: dict[str, str], tmp_path: Path) -> None:
     assert command(environment, "load_deals", "-", stdin=csv_of(deal("piped"))).returncode == 0
     assert b"piped" in command(environment, "top_clients").stdout
@@ -111,6 +114,7 @@ def test_standard_input_can_be_a_pipe_or_a_file(environment: dict[str, str], tmp
     assert b"redirected" in command(environment, "top_clients").stdout
 
 
+@pytest.mark.database_independent
 def test_endless_pipe_is_rejected_at_the_size_limit(environment: dict[str, str]) -> None:
     endless = subprocess.Popen(["yes", deal()], stdout=subprocess.PIPE)
     assert endless.stdout is not None
@@ -238,6 +242,7 @@ def _read(terminal: int) -> Iterator[bytes]:
             yield block
 
 
+@pytest.mark.database_independent
 def test_load_on_a_terminal_shows_its_progress(environment: dict[str, str], tmp_path: Path) -> None:
     write_deals(tmp_path / "large.csv", 30_000)
     code, lines = run_on_terminal(environment, "load_deals", str(tmp_path / "large.csv"))
@@ -260,6 +265,7 @@ def test_load_on_a_terminal_shows_its_progress(environment: dict[str, str], tmp_
     assert lines[-1] == ""
 
 
+@pytest.mark.database_independent
 def test_rejection_on_a_terminal_replaces_the_progress_bar(environment: dict[str, str], tmp_path: Path) -> None:
     code, lines = run_on_terminal(environment, "load_deals", write_file(INVALID_FILE, tmp_path))
     assert code == 1

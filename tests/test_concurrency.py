@@ -20,7 +20,7 @@ from tests.history import History, Operation
 from tests.servers import NO_TLS, TIMEOUT, Server, serving
 
 #: Duration of the model check.
-SECONDS = long_form.SECONDS or 10.0
+SECONDS = long_form.SECONDS or 6.0
 
 MIN_WRITES = 5
 

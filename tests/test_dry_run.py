@@ -278,6 +278,7 @@ def without_database() -> dict[str, str]:
     return {"DATABASE_URL": "postgres://deals@127.0.0.1:1/deals", "REDIS_URL": ""}
 
 
+@pytest.mark.database_independent
 def test_command_prints_the_report_without_a_database(without_database: dict[str, str], tmp_path: Path) -> None:
     done = command(without_database, "load_deals", "--dry-run", write_file(RUSSIAN_FILE, tmp_path))
     assert (done.returncode, done.stderr) == (0, b"")
@@ -297,6 +298,7 @@ def test_command_prints_the_report_without_a_database(without_database: dict[str
     ]
 
 
+@pytest.mark.database_independent
 def test_command_prints_unknown_and_invisible_values(without_database: dict[str, str], tmp_path: Path) -> None:
     content = csv_of(deal()).replace(b",", b"\t")
     lines = command(without_database, "load_deals", "--dry-run", "-", stdin=content).stdout.decode().splitlines()
@@ -304,6 +306,7 @@ def test_command_prints_unknown_and_invisible_values(without_database: dict[str,
     assert "decimal_separator  none" in lines
 
 
+@pytest.mark.database_independent
 @pytest.mark.parametrize("content", [RUSSIAN_FILE, INVALID_FILE], ids=["valid", "invalid"])
 def test_command_prints_the_rest_body_as_json(client: Client, without_database: dict[str, str], content: bytes) -> None:
     done = command(without_database, "load_deals", "--dry-run", "-", "--format", "json", stdin=content)
@@ -311,6 +314,7 @@ def test_command_prints_the_rest_body_as_json(client: Client, without_database: 
     assert (done.returncode, done.stdout) == (int(response.status_code != 200), response.content + b"\n")
 
 
+@pytest.mark.database_independent
 def test_rejected_dry_run_and_missing_file_have_the_usual_exit_codes(without_database: dict[str, str]) -> None:
     rejected = command(without_database, "load_deals", "--dry-run", "-", stdin=INVALID_FILE)
     assert (rejected.returncode, rejected.stdout) == (1, b"")

@@ -484,6 +484,7 @@ RAW_REQUESTS: dict[str, tuple[bytes, int]] = {
 UNKNOWN_CHARSET = b"Content-Type: application/json; charset*=no-such'en'%41\r\n"
 
 
+@pytest.mark.database_independent
 def test_malformed_raw_requests_are_rejected_and_not_logged(server: Server) -> None:
     host = b"Host: deals.example\r\nConnection: close\r\n"
     head = b"POST /graphql HTTP/1.1\r\nContent-Type: application/json\r\n" + host

@@ -178,6 +178,7 @@ def test_file_that_became_current_during_its_own_load_is_accepted() -> None:
     assert Upload.objects.current() == same
 
 
+@pytest.mark.database_independent
 @pytest.mark.django_db
 def test_weak_etag_of_a_compressing_proxy_matches(tmp_path: Path) -> None:
     with serving(tmp_path, PROXIES="1") as server, nginx(tmp_path, f"127.0.0.1:{server.port}") as proxy:

@@ -121,6 +121,7 @@ def test_every_operation_has_one_error_schema(document: Any) -> None:
         assert error_codes(operation) <= openapi.CODES
 
 
+@pytest.mark.database_independent
 @pytest.mark.parametrize(
     ("query", "accept", "media_type"),
     [

@@ -70,12 +70,14 @@ def test_another_order_of_ties_is_found(monkeypatch: pytest.MonkeyPatch) -> None
     assert finds_a_difference()
 
 
+@pytest.mark.database_independent
 @pytest.mark.django_db
 def test_another_rounding_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "round_half_up", int)
     assert finds_a_difference()
 
 
+@pytest.mark.database_independent
 @pytest.mark.django_db
 def test_another_folding_of_names_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "fold", str)

@@ -364,6 +364,7 @@ def test_crash_while_receiving_a_body_leaves_no_file(tmp_path: Path, environment
         assert list(folder.iterdir()) == []
 
 
+@pytest.mark.database_independent
 def test_temporary_files_never_have_a_name(tmp_path: Path, environment: dict[str, str]) -> None:
     """A crash at any moment leaves no file: the folder's modification time shows that it never had an entry."""
     folder = tmp_path / "temporary"

@@ -113,6 +113,7 @@ def test_unreachable_collector_does_not_affect_the_service(tmp_path: Path) -> No
         assert server.stop() == 0
 
 
+@pytest.mark.database_independent
 def test_sdk_is_not_imported_without_configured_traces() -> None:
     code = (
         "import project.wsgi, sys; from django.test import Client; Client().get('/health/live'); "

@@ -54,7 +54,7 @@ def state(server: Server, path: str) -> str:
 
 
 def test_upload_is_loaded_once_wherever_its_worker_is_killed(database_url: str, tmp_path: Path) -> None:
-    step = 1 if IS_LONG else 5
+    step = 1 if IS_LONG else 8
     (tmp_path / "uploads").mkdir()
     inherited = {name: value for name, value in os.environ.items() if name != "REDIS_URL"}
     variables = {"DATABASE_URL": database_url, "UPLOADS_DIR": str(tmp_path / "uploads")}
