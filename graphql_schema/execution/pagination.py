@@ -19,6 +19,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
+from django.db import connection
 from django.db.models import Aggregate, Case, Count, DateTimeField, F, Model, OrderBy, Q, QuerySet, When, Window
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
 from django.db.models.functions import RowNumber
@@ -86,9 +87,11 @@ class Order:
     def without_index(self, *, reverse: bool, sort_ids: bool = False) -> list[OrderBy]:
         """Return the same order, with an expression that no index contains for each name of a related row.
 
-        ``sort_ids``: whether ids are such an expression, too. Otherwise PostgreSQL may read the rows of all uploads in
-                      the order of their ids, because it expects to find the first matching ones early.
+        ``sort_ids``: whether ids are such an expression, too, on PostgreSQL. Otherwise it may read the rows of all
+                      customers in the order of their ids, because it expects to find those of one customer early.
+                      SQLite reads them in this order from the index of customers.
         """
+        sort_ids = sort_ids and connection.vendor == "postgresql"
         return [
             OrderBy(F(path) + 0 if sort_ids and path == "id" else _without_index(path), descending=order.descending)
             for path, order in zip(self.fields, self.expressions(reverse=reverse), strict=True)
@@ -319,15 +322,17 @@ class Page(Generic[M]):
 class QuerySetRows(RowSource[M]):
     """All rows of a queryset."""
 
-    def __init__(self, queryset: QuerySet[M]) -> None:
+    def __init__(self, queryset: QuerySet[M], *, sort_ids: bool = False) -> None:
+        """``sort_ids``: see ``Order.without_index``."""
         self.queryset = queryset
+        self._sort_ids = sort_ids
 
     def charge(self, order: Order) -> None:
         """Charge for a statement that may scan more rows than it returns; free unless overridden."""
 
     def read_page(self, spec: PageSpec[M]) -> list[M]:
         self.charge(spec.order)
-        rows = list(spec.read_first(spec.between_cursors(self.queryset)))
+        rows = list(spec.read_first(spec.between_cursors(self.queryset), sort_ids=self._sort_ids))
         link_peers(rows[: spec.size])  # The additional row is not returned, so its relations are not loaded.
         return rows
 

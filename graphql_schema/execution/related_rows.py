@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import strawberry
-from django.db import connection
 from django.db.models import QuerySet, Sum
 
 from deals_api.models import SnapshotQuerySet, SnapshotRow
@@ -98,9 +97,7 @@ class RelatedRows(RowSource[Any]):
             rows = rows.in_pk_range(self.upload)
         if order is not None:
             rows = rows.joined_with_names(self.upload, order.relations)
-        # SQLite reads the rows of a parent in the order of their ids from the index.
-        sort_ids = self.relation.has_index and connection.vendor == "postgresql"
-        return RowsByParent(rows, self.relation.parent_path, list(counts), sort_ids=sort_ids)
+        return RowsByParent(rows, self.relation.parent_path, list(counts), sort_ids=self.relation.has_index)
 
     def _charge(self, row_count: int, ranked_by: Order | None, order: Order | None) -> None:
         """Charge for reading ``row_count`` child rows, which are found through an index or by a scan, and sorting them.

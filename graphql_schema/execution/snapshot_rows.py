@@ -55,7 +55,8 @@ class DealRows(QuerySetRows[Deal]):
 
     def __init__(self, selected: SelectedDeals, order: Order, budget: CostBudget) -> None:
         deals = selected.deals(by_date="date" in order.fields)
-        super().__init__(deals.joined_with_names(selected.upload, order.relations))
+        deals = deals.joined_with_names(selected.upload, order.relations)
+        super().__init__(deals, sort_ids=selected.have_few_customers)
         self._selected = selected
         self._budget = budget
 

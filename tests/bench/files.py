@@ -23,6 +23,7 @@ DATASETS: Final[dict[str, dict[str, Any]]] = {
     "long names": {"customers": 100_000, "long_names": True},
     "many names, half changed": {"customers": 100_000, "gems": 100_000, "half_changed": True},
     "many gems per customer": {"customers": 100, "gems": 10_000},
+    "one customer after the other": {"customers": 100, "by_customer": True},
 }
 
 #: Rows with names of the maximum length that fit the published limit of 128 MiB.
@@ -41,6 +42,7 @@ def write_deals(
     long_names: bool = False,
     half_changed: bool = False,
     distinct_pairs: bool = False,
+    by_customer: bool = False,
     seed: int = 1,
 ) -> None:
     """Write ``rows`` deals in the order of their dates, or in random order if ``shuffled``.
@@ -48,7 +50,8 @@ def write_deals(
     ``equal_dates``: all dates are equal. ``skewed``: one customer and one gem have nearly all deals.
     ``long_names``: usernames have the maximum length in characters and in bytes, and differ in their last characters.
     ``half_changed``: the totals of every second customer are higher by 1. ``distinct_pairs``: no two deals have the
-    same customer and gem, up to the square of the number of customers, which equals that of gems.
+    same customer and gem, up to the square of the number of customers, which equals that of gems. ``by_customer``: all
+    deals of one customer, then those of the next one.
     """
     rng = random.Random(seed)  # noqa: S311
     gem_count = min(rows, gems)
@@ -69,6 +72,8 @@ def write_deals(
             if distinct_pairs:
                 row, column = divmod(number, len(usernames))
                 name, item = usernames[column], names[(row + column) % gem_count]
+            if by_customer:
+                name = usernames[number * len(usernames) // rows]
             total += half_changed and int(name[-1]) % 2
             file.write(f"{name},{item},{total},{rng.randrange(1, 50)},{date.isoformat(' ')}\n")
 
