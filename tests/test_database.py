@@ -271,6 +271,22 @@ def test_conditions_on_purchases_read_those_of_one_upload(rows: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("table", "rows"),
+    [
+        ("customer", 'customers(filter: {boughtGem: {contains: "gem"}})'),
+        ("gem", 'gems(filter: {boughtBy: {contains: "client"}})'),
+    ],
+)
+@pytest.mark.django_db
+def test_purchases_of_many_names_are_selected_once(table: str, rows: str) -> None:
+    """In a small upload after large ones, PostgreSQL expects one row and joins them, so the statement is compared."""
+    load(*(deal(f"client {number}", f"gem {number}") for number in range(20)))
+    with CaptureQueriesContext(connection) as captured:
+        data("{" + rows + " {totalCount}}")
+    assert any(f'NOT (NOT ("deals_api_{table}"."id" IN (SELECT' in query["sql"] for query in captured)
+
+
+@pytest.mark.parametrize(
     "query",
     [
         "{customers {nodes {deals(orderBy: FILE_ASC) {nodes {id}}}}}",

@@ -243,9 +243,13 @@ def _names_in_subquery(upload: Upload) -> NameLookup:
     return lambda table, condition: in_subquery(table.column, table.select(upload, condition))
 
 
-def in_subquery(column: str, names: SnapshotQuerySet[Any]) -> Q:
-    """Match rows with one of these names. The double negation forces a hashed subplan instead of a join."""
-    return ~Q(~Q((f"{column}__in", names.values("pk"))))
+def in_subquery(column: str, rows: SnapshotQuerySet[Any], selected: str = "pk") -> Q:
+    """Match one of the ``selected`` values of these rows.
+
+    The double negation forces a hashed subplan. PostgreSQL underestimates the rows of a small upload, and would search
+    them again for each row of a join.
+    """
+    return ~Q(~Q((f"{column}__in", rows.values(selected))))
 
 
 class SelectedNames:

@@ -312,7 +312,7 @@ def _has_purchase(
         has_purchase = Q(Exists(Purchase.objects.filter(names_condition, **{own_column: OuterRef("pk")})))
     else:
         purchases = Purchase.objects.in_pk_range(upload).filter(names_condition)
-        has_purchase = Q(pk__in=purchases.values(own_column))
+        has_purchase = in_subquery("pk", purchases, own_column)
     return Condition(
         has_purchase,
         purchase_lookups=selected.count if are_few else 1,
