@@ -109,7 +109,7 @@ class RelatedRows(RowSource[Any]):
             self._budget.rank_rows(row_count, joined=ranked_by.is_joined or relation.is_joined)
             return
         if relation.has_index:
-            self._budget.fetch_rows(row_count)
+            self._budget.fetch_rows(row_count * (1 + relation.is_joined))
         for table in order.name_tables if order else ():
             self._budget.sort_by_name(row_count, table.count(self.upload), table.characters(self.upload))
 
