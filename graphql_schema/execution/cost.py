@@ -342,6 +342,10 @@ def query_timeout() -> LimitExceeded:
     return LimitExceeded(f"The database needs more than {settings.DEALS_LIMITS.max_query_seconds} s for the operation.")
 
 
+def _names_to_read(names: int, all_names: int) -> int:
+    return min(names * _NAMES_PER_LOOKUP, all_names)
+
+
 def _lookup_cost(set_sizes: Sequence[int]) -> int:
     """Return the cost of looking up a million rows in sets of these sizes."""
     return sum(_LOOKUP + _LOOKUP * size // _DOUBLE_COST_SET_SIZE for size in set_sizes)
@@ -409,12 +413,15 @@ class CostBudget:
         """
         self.consume(_JOIN_COST)
         self._consume_rows(rows, _SORT_BY_NAME)
-        names = min(rows * _NAMES_PER_LOOKUP, all_names)
-        self.consume(characters * names // max(all_names, 1) // _CHARACTERS_PER_NODE)
+        self.consume(characters * _names_to_read(rows, all_names) // max(all_names, 1) // _CHARACTERS_PER_NODE)
 
     def fetch_rows(self, rows: int) -> None:
         """Charge for fetching rows through an index."""
         self.read_rows(rows * RANDOM_ACCESS_COST)
+
+    def read_looked_up_names(self, names: int, *, all_names: int) -> None:
+        """Charge for names that the database looks up, or finds by reading all names of the upload."""
+        self.read_rows(_names_to_read(names, all_names))
 
     def rank_rows(self, rows: int, *, joined: bool) -> None:
         """Charge for finding the first rows of each parent; ``joined``: sorted by columns of another table."""
@@ -436,7 +443,7 @@ class CostBudget:
 
     def look_up_names(self, names: int, *, all_names: int) -> None:
         """Charge for names that Python reads, and that the database looks up or finds by reading all names."""
-        self.read_rows(min(names * _NAMES_PER_LOOKUP, all_names))
+        self.read_looked_up_names(names, all_names=all_names)
         self.list_names(names)
 
     def write_text(self, total_bytes: int) -> None:

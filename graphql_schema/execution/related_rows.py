@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import strawberry
 from django.db.models import QuerySet, Sum
 
-from deals_api.models import SnapshotQuerySet, SnapshotRow
+from deals_api.models import Customer, SnapshotQuerySet, SnapshotRow
 from deals_api.reports.deal_filter import DealSelection
 from deals_api.reports.filters import DealFilter
 from graphql_schema.execution.batching import peers_of
@@ -109,7 +109,10 @@ class RelatedRows(RowSource[Any]):
             self._budget.rank_rows(row_count, joined=ranked_by.is_joined or relation.is_joined)
             return
         if relation.has_index:
-            self._budget.fetch_rows(row_count * (1 + relation.is_joined))
+            self._budget.fetch_rows(row_count)
+        if relation.is_joined:
+            all_names = self.upload.customer_count if relation.model is Customer else self.upload.gem_count
+            self._budget.read_looked_up_names(row_count, all_names=all_names)
         for table in order.name_tables if order else ():
             self._budget.sort_by_name(row_count, table.count(self.upload), table.characters(self.upload))
 
