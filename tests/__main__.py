@@ -18,7 +18,7 @@ import pytest
 from tests import services
 from tests.requires import PROGRAMS, TWO_RUNS, find
 
-MINUTES = 17
+MINUTES = 14
 #: Processes of each run: two on four cores. 0: without pytest-xdist.
 PROCESSES = min((os.cpu_count() or 1) // 4 * 2, 4)
 
