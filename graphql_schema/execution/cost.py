@@ -107,7 +107,7 @@ _NAMES_PER_NODE: Final = 40
 #: planner; otherwise it reads all names of the upload.
 _NAMES_PER_LOOKUP: Final = 200
 #: Characters of names that are searched for a substring of any length, or in another upload: 10 to 13 ns each if nearly
-#: all of them match. So do names that are read to sort rows by them, from a table with those of several uploads.
+#: all of them match; and of names that rows are sorted by, which the database may read with those of other uploads.
 _CHARACTERS_PER_NODE: Final = 7_000
 #: Groups that the database creates and sorts: 100,000 in 0.4 to 0.7 s.
 _GROUPS_PER_NODE: Final = 18
@@ -343,6 +343,7 @@ def query_timeout() -> LimitExceeded:
 
 
 def _names_to_read(names: int, all_names: int) -> int:
+    """Return the number of names, as rows of a sequential scan, that the database reads to look some of them up."""
     return min(names * _NAMES_PER_LOOKUP, all_names)
 
 
