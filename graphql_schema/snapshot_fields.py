@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from enum import Enum
-from functools import partial
 from typing import Annotated, Any, Final
 
 import strawberry
@@ -119,12 +118,13 @@ def top_clients(
     check_range("limit", limit, 1, settings.DEALS_LIMITS.max_top_clients)
     if upload is None:
         return []
-    ranking = top_clients_report.top_clients(
-        upload,
-        limit,
-        with_gems="gems" in requested_fields(info),
-        charge=partial(info.context.budget.look_up_names, all_names=upload.gem_count),
-    )
+    budget, gem_count = info.context.budget, upload.gem_count
+
+    def charge(names: int) -> None:
+        budget.look_up_names(names, all_names=gem_count)
+        budget.list_names(names)
+
+    ranking = top_clients_report.top_clients(upload, limit, with_gems="gems" in requested_fields(info), charge=charge)
     return link_peers(map(TopClient.of, ranking))
 
 

@@ -229,6 +229,17 @@ def test_filtered_list_is_counted_up_to_a_limit(admin_client: Client, monkeypatc
     assert row_numbers(get_page(admin_client, "deal", f"{query}&p=2")) == [3, 4]
 
 
+@pytest.mark.parametrize("model", ["deal", "purchase"])
+def test_rows_of_a_customer_are_not_read_in_the_order_of_the_file(
+    admin_client: Client, on_postgres: bool, model: str
+) -> None:
+    load(*many(5, ["ann"]))
+    with CaptureQueriesContext(connection) as queries:
+        get_page(admin_client, model, f"?customer={Customer.objects.get().pk}")
+    statements = [query["sql"] for query in queries]
+    assert any(f'ORDER BY ("deals_api_{model}"."id" + 0) ASC' in sql for sql in statements) == on_postgres
+
+
 @pytest.mark.parametrize("query", ["deal/", "deal/?p=3", "deal/?_facets=1", "purchase/", "customer/", "gem/"])
 def test_unfiltered_list_never_counts_rows(admin_client: Client, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
     load(*many(6))

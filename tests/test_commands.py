@@ -49,6 +49,15 @@ def write_file(content: bytes, folder: Path, name: str = "deals.csv") -> str:
     return str(path)
 
 
+@pytest.mark.database_independent
+def test_objects_are_excluded_from_the_collections_at_exit() -> None:
+    code = (
+        "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 0));"  # the last one to be called
+        " from project.command_line import collect_garbage_less_often; collect_garbage_less_often()"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True).stdout == b"True\n"
+
+
 # Loading
 
 

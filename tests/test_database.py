@@ -293,6 +293,7 @@ def test_purchases_of_many_names_are_selected_once(table: str, rows: str) -> Non
         '{customers {nodes {deals(filter: {gem: {contains: "none"}}, orderBy: FILE_ASC) {nodes {id}}}}}',
         '{deals(filter: {customer: {eq: "ann"}}, orderBy: FILE_ASC) {nodes {id}}}',
     ],
+    ids=["customer", "customer with filter", "root with filter"],
 )
 @pytest.mark.django_db
 def test_deals_of_a_customer_are_not_read_in_the_order_of_the_file(query: str) -> None:

@@ -60,6 +60,7 @@ def _generous_limits(settings: Settings, limits: Any) -> None:
     limits(computations_per_minute=0, max_query_tokens=20_000, max_query_aliases=500, keep_uploads=1_000)
 
 
+@pytest.mark.database_independent
 @pytest.mark.django_db
 def test_another_order_of_ties_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def sort_key(type_name: str, order: str) -> Any:

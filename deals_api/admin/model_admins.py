@@ -13,6 +13,7 @@ from django.utils.html import format_html, format_html_join
 
 from deals_api import request_context
 from deals_api.admin import changelist
+from deals_api.db_vendor import id_without_index
 from deals_api.errors import TooManyRequests, UploadNotRetained
 from deals_api.models import FORMAT_FIELDS, Customer, Deal, Gem, Purchase, Upload, WebhookDelivery
 from deals_api.security.throttling import count_login
@@ -111,6 +112,7 @@ class SnapshotAdmin(ReadOnlyAdmin):
 
     list_filter = [changelist.UploadFilter]
     list_display_links = None
+    ordering = ["id"]
     #: Only columns with an index.
     sortable_by: ClassVar[list[str]] = []
     #: Query parameters that select rows by an index; links from other lists use them.
@@ -124,22 +126,23 @@ class SnapshotAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         rows: Any = super().get_queryset(request)
-        upload = changelist.get_listed_upload(request)
-        if upload is None:
+        if (upload := changelist.get_listed_upload(request)) is None:
             return rows.none()
         return rows.in_pk_range(upload) if self.ordering == ["id"] else rows.for_upload(upload)
 
+    def get_ordering(self, request: HttpRequest) -> Any:
+        return [id_without_index()] if self.filter_parameters & request.GET.keys() else self.ordering
+
     def get_paginator(self, request: HttpRequest, queryset: QuerySet[Any], per_page: int, *_: Any, **__: Any) -> Any:
-        upload = changelist.get_listed_upload(request)
-        if upload is None or any(request.GET.get(name) for name in {SEARCH_VAR, *self.filter_parameters}):
+        is_filtered = any(request.GET.get(name) for name in {SEARCH_VAR, *self.filter_parameters})
+        if is_filtered or (upload := changelist.get_listed_upload(request)) is None:
             return changelist.FilteredPaginator(queryset, per_page)
         return changelist.SnapshotPaginator(queryset, per_page, upload)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
-        if not search_term or not self.search_fields:
-            return queryset, False
-        (field,) = self.search_fields
-        return queryset.filter(changelist.prefix_filter(field, search_term)), False
+        if search_term and self.search_fields:
+            queryset = queryset.filter(changelist.prefix_filter(self.search_fields[0], search_term))
+        return queryset, False
 
 
 @admin.register(Customer, site=site)
@@ -174,7 +177,6 @@ class PurchaseAdmin(SnapshotAdmin):
     list_display = ["customer", "gem", "deal_count", "quantity", "total"]
     list_select_related = ["customer", "gem"]
     filter_parameters = {"customer", "gem"}
-    ordering = ["id"]
 
 
 @admin.register(Deal, site=site)
@@ -182,7 +184,6 @@ class DealAdmin(SnapshotAdmin):
     list_display = ["row_number", "exact_date", "customer", "gem", "quantity", "total"]
     list_select_related = ["customer", "gem"]
     filter_parameters = {"customer"}
-    ordering = ["id"]
 
     @admin.display(description="date")
     def exact_date(self, deal: Deal) -> str:

@@ -244,10 +244,10 @@ def _names_in_subquery(upload: Upload) -> NameLookup:
 
 
 def in_subquery(column: str, rows: SnapshotQuerySet[Any], selected: str = "pk") -> Q:
-    """Match one of the ``selected`` values of these rows.
+    """Match a column with the ``selected`` column of these rows.
 
-    The double negation forces a hashed subplan. PostgreSQL underestimates the rows of a small upload, and would search
-    them again for each row of a join.
+    The double negation forces a hashed subplan. Otherwise PostgreSQL may choose a join that searches all these rows
+    again for each row, because it expects too few rows of an upload that is small compared with others.
     """
     return ~Q(~Q((f"{column}__in", rows.values(selected))))
 

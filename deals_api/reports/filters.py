@@ -202,8 +202,8 @@ class DateFilter(_Comparisons):
 
 #: Names for which purchases are looked up one by one; for more, all purchases of a row are read.
 _MAX_PURCHASE_LOOKUPS: Final = 10
-#: With at most this many purchases in the upload, their customers or gems are selected first, and hashed. More might
-#: not fit into the memory of PostgreSQL; it then chooses a join, which may read the purchases of all uploads.
+#: With at most this many purchases in the upload, their customers or gems are selected first, and hashed. If they did
+#: not fit into its memory, PostgreSQL would search the purchases again for each row.
 _MAX_HASHED_PURCHASES: Final = 50_000
 
 

@@ -409,8 +409,8 @@ class CostBudget:
     def sort_by_name(self, rows: int, all_names: int, characters: int) -> None:
         """Charge for finding the first rows in the order of the names of their customers or gems.
 
-        ``characters``: the total length of ``all_names``, those of the upload. The database looks the names of few rows
-                        up, and reads all names for many rows.
+        ``characters``: the total length of ``all_names``, which are those of the upload. The database looks up the
+                        names of a few rows, but reads all names for many rows.
         """
         self.consume(_JOIN_COST)
         self._consume_rows(rows, _SORT_BY_NAME)
@@ -419,10 +419,6 @@ class CostBudget:
     def fetch_rows(self, rows: int) -> None:
         """Charge for fetching rows through an index."""
         self.read_rows(rows * RANDOM_ACCESS_COST)
-
-    def read_looked_up_names(self, names: int, *, all_names: int) -> None:
-        """Charge for names that the database looks up, or finds by reading all names of the upload."""
-        self.read_rows(_names_to_read(names, all_names))
 
     def rank_rows(self, rows: int, *, joined: bool) -> None:
         """Charge for finding the first rows of each parent; ``joined``: sorted by columns of another table."""
@@ -443,9 +439,8 @@ class CostBudget:
         self.consume(names // _NAMES_PER_NODE)
 
     def look_up_names(self, names: int, *, all_names: int) -> None:
-        """Charge for names that Python reads, and that the database looks up or finds by reading all names."""
-        self.read_looked_up_names(names, all_names=all_names)
-        self.list_names(names)
+        """Charge for names that the database looks up, or finds by reading all names of the upload."""
+        self.read_rows(_names_to_read(names, all_names))
 
     def write_text(self, total_bytes: int) -> None:
         """Charge for the text of the response, which has ``total_bytes`` so far."""

@@ -19,11 +19,11 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
-from django.db import connection
 from django.db.models import Aggregate, Case, Count, DateTimeField, F, Model, OrderBy, Q, QuerySet, When, Window
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan, TupleLessThan
 from django.db.models.functions import RowNumber
 
+from deals_api.db_vendor import id_without_index
 from deals_api.errors import BadInput, CursorOutdated
 from deals_api.global_ids import snapshot_prefix
 from deals_api.models import MoneyField, NameField, Upload
@@ -87,13 +87,12 @@ class Order:
     def without_index(self, *, reverse: bool, sort_ids: bool = False) -> list[OrderBy]:
         """Return the same order, with an expression that no index contains for each name of a related row.
 
-        ``sort_ids``: whether ids are such an expression, too, on PostgreSQL. Otherwise it may read the rows of all
-                      customers in the order of their ids, because it expects to find those of one customer early.
-                      SQLite reads them in this order from the index of customers.
+        ``sort_ids``: whether ids are such an expression, too; see ``id_without_index``.
         """
-        sort_ids = sort_ids and connection.vendor == "postgresql"
         return [
-            OrderBy(F(path) + 0 if sort_ids and path == "id" else _without_index(path), descending=order.descending)
+            OrderBy(
+                id_without_index() if sort_ids and path == "id" else _without_index(path), descending=order.descending
+            )
             for path, order in zip(self.fields, self.expressions(reverse=reverse), strict=True)
         ]
 

@@ -112,7 +112,7 @@ class RelatedRows(RowSource[Any]):
             self._budget.fetch_rows(row_count)
         if relation.is_joined:
             all_names = self.upload.customer_count if relation.model is Customer else self.upload.gem_count
-            self._budget.read_looked_up_names(row_count, all_names=all_names)
+            self._budget.look_up_names(row_count, all_names=all_names)
         for table in order.name_tables if order else ():
             self._budget.sort_by_name(row_count, table.count(self.upload), table.characters(self.upload))
 
