@@ -52,7 +52,7 @@ class NameAggregates:
         if names.count > most:
             raise UploadTooLarge(f"The file has more than {most} different customers or gems.")
         if names.count > len(self._first_deals):
-            more = 2 * names.count - len(self._first_deals)
+            more = names.count * 5 // 4 - len(self._first_deals)
             self._first_deals = np.append(self._first_deals, np.full(more, _MAX_INTEGER))
             self._last_deals = np.append(self._last_deals, np.full(more, -_MAX_INTEGER))
         np.minimum.at(self._first_deals, numbers, dates)
@@ -67,6 +67,7 @@ class NameAggregates:
         return self._last_deals[: self.names.count]
 
     def start_purchases(self) -> None:
+        self.names.clear()  # all deals are read, and sums need memory
         self.totals, self.deal_counts, self.purchase_counts = np.zeros((3, self.names.count), np.int64)
 
     def add_purchases(self, numbers: Integers, deal_counts: Integers, totals: Integers) -> None:

@@ -20,7 +20,7 @@ Dates = np.ndarray[Any, np.dtype[np.datetime64]]
 #: Longer names are represented by their digests in memory.
 _MAX_KEY_BYTES: Final = 48
 #: Names in memory; more are kept in a temporary file.
-_MAX_TEXT_BYTES: Final = 1024 * 1024
+_MAX_TEXT_BYTES: Final = 128 * 1024
 #: At most this many cells that differ from their names, for example by blanks at the end, are remembered.
 _MAX_VARIANTS: Final = 20_000
 

@@ -14,8 +14,9 @@ from deals_api.ingest.numpy_setup import np
 _MIN_STEP: Final = 16_384
 #: Keys in memory; sums of more keys are written to a temporary file.
 _MAX_KEYS: Final = 32_768
-#: Rows in memory during the merge, and the fewest of one run: more than the keys that a conversion makes equal.
+#: Rows that are written at once, or in memory during the merge.
 _MERGED_ROWS: Final = 16_384
+#: The fewest of one run in memory: more than the keys that a conversion makes equal.
 _MIN_RUN_ROWS: Final = 64
 
 #: Keys, deals, pieces, hundredths, hundredths of the smallest and of the largest deal.
@@ -71,8 +72,7 @@ class KeyedSums:
             ends = [np.searchsorted(part[0], min(limits)) if limits else len(part[0]) for part in parts]
             complete = _sum([tuple(column[:end] for column in part) for part, end in zip(parts, ends, strict=True)])
             parts = [tuple(column[end:] for column in part) for part, end in zip(parts, ends, strict=True)]
-            for start in range(0, len(complete[0]), _MERGED_ROWS):
-                yield tuple(column[start : start + _MERGED_ROWS] for column in complete)
+            yield from _slices(complete)
 
     def _sum_parts(self) -> None:
         if self._parts:
@@ -82,7 +82,8 @@ class KeyedSums:
     def _write_run(self) -> None:
         if self._parts:
             position = self._file.seek(0, 2)
-            self._file.write(np.column_stack(self._parts[0]).data)
+            for rows in _slices(self._parts[0]):
+                self._file.write(np.column_stack(rows).data)  # a copy
             self._runs.append((position, self._keys))
             self._parts, self._rows, self._keys = [], 0, 0
 
@@ -90,6 +91,11 @@ class KeyedSums:
         self._file.seek(position)
         table = np.frombuffer(self._file.read(rows * _ROW_BYTES), np.int64)
         return tuple(table.reshape(-1, _COLUMNS).T)
+
+
+def _slices(sums: Sums) -> Iterator[Sums]:
+    for start in range(0, len(sums[0]), _MERGED_ROWS):
+        yield tuple(column[start : start + _MERGED_ROWS] for column in sums)
 
 
 def _converted(sums: Sums, convert: Callable[[Integers], Integers] | None) -> Sums:
