@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -81,6 +82,8 @@ def bench(environment: BenchEnvironment, seconds: int, datasets: list[str]) -> N
             measurements += measure_sizes(environment, dataset, query)
         for seed in count_until(time.monotonic() + seconds / len(datasets)):
             measurements += search(environment, dataset, seed)
+        highest = max(measurements, key=lambda measurement: measurement.microseconds_per_node)
+        print(f"{len(measurements):,} operations until the end of “{dataset}”; the highest: {highest}", file=sys.stderr)
     ranked = repeat_highest(environment, measurements)
     highest = ranked[0]
     print_row(
