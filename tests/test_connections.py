@@ -8,12 +8,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 import requests
 
 from project.server.request_body import DISCARD_SECONDS
+from tests import slow_clients
 from tests.builders import csv_of, deal, many
 from tests.servers import NO_TLS, TIMEOUT, Server, serving
 
@@ -148,6 +150,16 @@ def test_body_that_never_arrives_is_answered_and_the_connection_closes(server: S
         response = read_response(client)
         assert (response.status, response.getheader("Connection")) == (404, "close")
         assert time.monotonic() - start < DISCARD_SECONDS + 60
+
+
+def test_reader_is_served_as_long_as_any_process_has_a_free_thread(tmp_path: Path) -> None:
+    processes, threads = 2, 2
+    workers = {"WEB_WORKERS": str(processes), "WEB_THREADS": str(threads)}
+    with (
+        serving(tmp_path, **workers) as server,
+        slow_clients.clients(server.port, processes * threads - 1, slow_clients.PARTIAL_UPLOAD),
+    ):
+        assert [server.get("/health/live").status_code for _ in range(40)] == [200] * 40
 
 
 def test_client_that_expects_100_continue_keeps_its_connection(server: Server) -> None:

@@ -359,8 +359,8 @@ def test_service_opens_one_connection_per_thread_and_two_per_process(tmp_path: P
         readers = [pool.submit(read, number) for number in range(12)]
         try:
             wait_until(lambda: connections() == processes * (threads + 1))
-            # Loads wait for the lock, and each process with one records its progress. A process accepts uploads even
-            # while all its threads are busy, so the other one may need more of them.
+            # Loads wait for the lock, and each process with one records its progress. The first ones may occupy all
+            # threads of one process.
             uploads: list[Future[Any]] = []
 
             def upload_until_each_process_has_a_load() -> bool:

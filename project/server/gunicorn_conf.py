@@ -21,7 +21,7 @@ with exit_on_invalid_setting():
 
 wsgi_app = "project.wsgi:application"
 bind = f"[{settings.BIND}]:{settings.PORT}" if ":" in settings.BIND else f"{settings.BIND}:{settings.PORT}"
-worker_class = "gthread"
+worker_class = "project.server.gunicorn_worker.GunicornWorker"
 workers = settings.WEB_WORKERS
 threads = settings.WEB_THREADS
 

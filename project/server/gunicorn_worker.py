@@ -1,0 +1,23 @@
+"""gunicorn's worker process with threads, which leaves connections that it cannot serve yet to other processes."""
+
+from __future__ import annotations
+
+from gunicorn.workers.gthread import ThreadWorker
+
+
+class GunicornWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    """Accepts a connection only while a thread is free.
+
+    gunicorn itself accepts up to ``worker_connections``. While slow uploads occupied all threads of one process, many
+    readers waited for them, although threads of another process were idle.
+    """
+
+    @property
+    def worker_connections(self) -> int:
+        """The number of connections at which gunicorn stops accepting more."""
+        waiting: int = len(self.keepalived_conns) + len(self.pending_conns)
+        return min(self._max_connections, waiting + int(self.cfg.threads))
+
+    @worker_connections.setter
+    def worker_connections(self, maximum: int) -> None:
+        self._max_connections: int = maximum
