@@ -83,7 +83,7 @@ class KeyedSums:
         if self._parts:
             position = self._file.seek(0, 2)
             for rows in _slices(self._parts[0]):
-                self._file.write(np.column_stack(rows).data)  # a copy
+                self._file.write(np.column_stack(rows).data)  # copies them
             self._runs.append((position, self._keys))
             self._parts, self._rows, self._keys = [], 0, 0
 

@@ -10,8 +10,8 @@ from typing import Final
 
 from django.db.models import Q
 
-#: In characters.
-_USUAL_NAME_LENGTH: Final = 16
+#: Characters of a name that the price of its row includes, on average.
+_INCLUDED_CHARACTERS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class NameScan:
     searched: int = 0
     #: Of the searched names.
     characters: int = 0
-    #: Those that make the rows of names longer than usual.
-    more_characters: int = 0
+    #: Of the names that are read, beyond those that the price of their rows includes.
+    extra_characters: int = 0
     comparisons: int = 0
     #: Conditions in the statement.
     conditions: int = 0
@@ -42,7 +42,7 @@ class NameScan:
             names,
             names * condition.searches,
             characters * condition.searches,
-            max(characters - names * _USUAL_NAME_LENGTH, 0),
+            max(characters - names * _INCLUDED_CHARACTERS, 0),
             names * condition.comparisons,
             condition.comparisons + condition.searches + condition.purchase_lookups,
             names * condition.purchase_lookups,
@@ -55,7 +55,7 @@ class NameScan:
             self.names + other.names,
             self.searched + other.searched,
             self.characters + other.characters,
-            self.more_characters + other.more_characters,
+            self.extra_characters + other.extra_characters,
             self.comparisons + other.comparisons,
             self.conditions + other.conditions,
             self.purchase_lookups + other.purchase_lookups,

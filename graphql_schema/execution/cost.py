@@ -109,7 +109,7 @@ _NAMES_PER_LOOKUP: Final = 200
 #: Characters of names that are searched for a substring of any length, or in another upload: 10 to 13 ns each if nearly
 #: all of them match; and of names that rows are sorted by, which the database may read with those of other uploads.
 _CHARACTERS_PER_NODE: Final = 7_000
-#: Characters of names that make rows longer than usual: 18 ns each in SQLite, which reads the whole row.
+#: Characters of names beyond those that the price of their rows includes: 18 ns each in SQLite, which reads whole rows.
 _READ_CHARACTERS_PER_NODE: Final = 4_500
 #: Groups that the database creates and sorts: 100,000 in 0.4 to 0.7 s.
 _GROUPS_PER_NODE: Final = 18
@@ -392,7 +392,7 @@ class CostBudget:
         ):
             self.consume(operations * cost_per_million // 1_000_000)
         self.consume(scan.characters // _CHARACTERS_PER_NODE)
-        self.consume(scan.more_characters // _READ_CHARACTERS_PER_NODE)
+        self.consume(scan.extra_characters // _READ_CHARACTERS_PER_NODE)
 
     def compare(self, rows: int, comparisons: int) -> None:
         """Charge for building comparisons, and evaluating them for each row."""
