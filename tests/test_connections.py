@@ -152,7 +152,7 @@ def test_body_that_never_arrives_is_answered_and_the_connection_closes(server: S
         assert time.monotonic() - start < DISCARD_SECONDS + 60
 
 
-def test_reader_is_served_as_long_as_any_process_has_a_free_thread(tmp_path: Path) -> None:
+def test_new_connection_is_served_as_long_as_any_process_has_a_free_thread(tmp_path: Path) -> None:
     processes, threads = 2, 2
     workers = {"WEB_WORKERS": str(processes), "WEB_THREADS": str(threads)}
     with (

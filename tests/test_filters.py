@@ -653,7 +653,7 @@ def plans_of(query: str) -> list[str]:
     explain = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
     plans = []
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":  # where rolled-back rows lie between these, it may prefer to read all
+        if connection.vendor == "postgresql":  # it may read all rows where earlier tests left gaps
             cursor.execute("SET LOCAL enable_seqscan = off")
         for statement in captured:
             if 'FROM "deals_api_customer"' in statement["sql"]:

@@ -325,6 +325,15 @@ def test_cost_of_a_name_search_grows_with_name_length() -> None:
     assert cost(search) == long
 
 
+def test_cost_of_a_nested_filter_grows_with_name_length() -> None:
+    filtered = "{gems(first: 1) {nodes {buyers(first: 1, filter: {dealCount: {gte: 1}}) {nodes {id}}}}}"
+    costs = []
+    for letters in ("", "é" * 252):
+        load(*many(200, [f"{letters}{number:03}" for number in range(200)]))
+        costs.append(cost(filtered))
+    assert costs[1] - costs[0] == 200 * (255 - 16) // 4_500
+
+
 def test_name_search_costs_nodes_in_each_statement() -> None:
     load(*many(300, [f"{'é' * 252}{number:03}" for number in range(300)]))
     search_cost = 300 * 255 // 7_000

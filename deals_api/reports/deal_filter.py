@@ -218,12 +218,16 @@ class NameTable:
 
     def scan(self, upload: Upload, condition: Condition) -> NameScan:
         """Return the work of evaluating a condition on all names."""
-        return NameScan.of(self.count(upload), self.characters(upload), condition, purchase_count(upload))
+        characters, mean_length = self.characters(upload), self._mean_length(upload)
+        return NameScan.of(self.count(upload), characters, mean_length, condition, purchase_count(upload))
 
     def scan_of(self, names: int, upload: Upload, condition: Condition) -> NameScan:
         """Return the work of evaluating a condition on some of the names, which may be the longest."""
         purchases = names * max(upload.customer_count, upload.gem_count)
-        return NameScan.of(names, names * MAX_NAME_LENGTH, condition, purchases)
+        return NameScan.of(names, names * MAX_NAME_LENGTH, self._mean_length(upload), condition, purchases)
+
+    def _mean_length(self, upload: Upload) -> int:
+        return self.characters(upload) // max(self.count(upload), 1)
 
     def select(self, upload: Upload, condition: Condition) -> SnapshotQuerySet[Any]:
         if condition.is_folded:
