@@ -8,8 +8,9 @@ from gunicorn.workers.gthread import ThreadWorker
 class GunicornWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """Accepts a connection only while a thread is free.
 
-    gunicorn itself accepts up to ``worker_connections``. While slow uploads occupied all threads of one process, many
-    readers waited for them, although threads of another process were idle.
+    gunicorn itself accepts up to the setting ``worker_connections``, which includes idle connections, so it cannot be
+    the number of threads. Many readers waited for slow uploads that occupied all threads of one process, although
+    threads of another process were idle.
     """
 
     @property
