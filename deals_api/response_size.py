@@ -11,7 +11,11 @@ def check_response_size(size: int) -> None:
     """Raises: ResponseTooLarge, if ``size`` in bytes exceeds ``MAX_RESPONSE_BYTES``."""
     limit = settings.DEALS_LIMITS.max_response_bytes
     if size > limit:
-        raise ResponseTooLarge(f"The response is over {limit:,} bytes; request less, or download an export.")
+        raise response_too_large(limit)
+
+
+def response_too_large(limit: int) -> ResponseTooLarge:
+    return ResponseTooLarge(f"The response is over {limit:,} bytes; request less, or download an export.")
 
 
 def utf8_bytes(text: str) -> int:

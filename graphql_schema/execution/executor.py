@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from deals_api.response_size import check_response_size, utf8_bytes
+from deals_api.response_size import response_too_large, utf8_bytes
 
 
 class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
     """Counts the bytes of keys and strings after each object. The size of the JSON is checked later."""
 
-    response_bytes = 0
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.response_bytes = 0
+        self.max_response_bytes = settings.DEALS_LIMITS.max_response_bytes
 
     def execute_fields(self, parent_type: Any, source_value: Any, path: Any, *arguments: Any) -> Any:
         """Execute the fields of one object.
@@ -22,18 +26,24 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
         """
         if path is None:
             return super().execute_fields(parent_type, source_value, path, *arguments)
-        check_response_size(self.response_bytes)
+        self._check_size()
         fields: Any = super().execute_fields(parent_type, source_value, path, *arguments)
-        self.response_bytes += sum(map(_text_bytes, fields)) + sum(map(_text_bytes, fields.values()))
-        check_response_size(self.response_bytes)
+        self.response_bytes += _text_bytes(fields)
+        self._check_size()
         self.context_value.budget.write_text(self.response_bytes)
         return fields
 
+    def _check_size(self) -> None:
+        if self.response_bytes > self.max_response_bytes:
+            raise response_too_large(self.max_response_bytes)
 
-def _text_bytes(value: Any) -> int:
-    """Return the bytes of a string or a list of strings; 0 for nested objects, which are already counted."""
-    if isinstance(value, str):
-        return utf8_bytes(value)
-    if isinstance(value, list) and value and isinstance(value[0], str):
-        return sum(map(utf8_bytes, value))
-    return 0
+
+def _text_bytes(fields: dict[str, Any]) -> int:
+    """Return the bytes of the keys, strings and lists of strings of an object; nested objects are already counted."""
+    texts, size = list(fields), 0
+    for value in fields.values():
+        if isinstance(value, str):
+            texts.append(value)
+        elif isinstance(value, list) and value and isinstance(value[0], str):
+            size += sum(map(utf8_bytes, value))
+    return size + utf8_bytes("".join(texts))
