@@ -30,6 +30,7 @@ from graphql_schema.execution.document_cache import DocumentCache, cache_documen
 from graphql_schema.execution.document_limits import check_document_size, check_values
 from graphql_schema.execution.errors import original_exception
 from graphql_schema.execution.executor import BoundedExecutor
+from graphql_schema.fields import resolve_directly
 from graphql_schema.mutations import Mutation
 from graphql_schema.null_arguments import accept_null_for_defaults
 from graphql_schema.queries import Query
@@ -86,6 +87,7 @@ class DealsSchema(strawberry.Schema):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         accept_null_for_defaults(self._schema)
+        resolve_directly(self._schema)
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Disable Strawberry's logging of all errors; ``http.errors`` logs internal errors."""

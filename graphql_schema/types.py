@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import strawberry
 import strawberry_django
 
 from deals_api import models
-from deals_api.global_ids import write_row_id, write_upload_id
 from deals_api.reports import top_clients as top_clients_report
 from deals_api.reports.deal_filter import CUSTOMERS, GEMS, DealSelection
 from graphql_schema.connections import FILTER, ORDER_BY, Connection, connection_field, related_connection
@@ -19,7 +18,7 @@ from graphql_schema.execution.context import OperationContext
 from graphql_schema.execution.filtered_rows import filtered_names, filtered_rows
 from graphql_schema.execution.pagination import PageArguments
 from graphql_schema.execution.related_rows import RelatedDeals, RelatedRows, Relation
-from graphql_schema.fields import column, foreign_key
+from graphql_schema.fields import column, foreign_key, global_id
 from graphql_schema.inputs import (
     CustomerFilter,
     CustomerOrder,
@@ -44,13 +43,7 @@ _GEM_DEALS: Final = Relation(models.Deal, "gem_id", "deal_count", has_index=Fals
 
 @strawberry.interface(description="An object with a global id.")
 class Node:
-    @strawberry.field(description="Opaque id, valid for node(id) as long as the upload of the object is retained.")
-    @staticmethod
-    def id(root: strawberry.Parent[Any], info: Info) -> strawberry.ID:
-        if isinstance(root, models.Upload):
-            return strawberry.ID(write_upload_id(root.snapshot))
-        upload = info.context.upload_of(root)
-        return strawberry.ID(write_row_id(info._raw_info.parent_type.name, root.pk, upload.snapshot))
+    id: strawberry.ID = global_id("Opaque id, valid for node(id) as long as the upload of the object is retained.")
 
 
 # The contents of a file
