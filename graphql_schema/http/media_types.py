@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from graphql_schema.http.errors import RequestError
@@ -13,6 +14,7 @@ JSON: Final = "application/json"
 _QUALITY: Final = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 
+@lru_cache
 def negotiate_media_type(accept: str) -> str:
     """Return the media type that an Accept header prefers.
 

@@ -55,7 +55,8 @@ class GraphQLView(View):
         require_read_permission(request.META)
         body = b""
         if request.method == "POST":
-            url_parameters(request)
+            if request.META.get("QUERY_STRING"):  # Django would build an empty QueryDict
+                url_parameters(request)
             body = read_body(request)
         raw_request = _raw_request(request, body, media_type)
         cached = response_cache.find(request, current_upload(), raw_request)
