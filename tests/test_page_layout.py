@@ -66,6 +66,20 @@ def overflow(page: Page) -> list[str]:
     )
 
 
+def moving_elements(page: Page) -> list[str]:
+    """Return the elements with a transition or an animation of over 0.01 s, and those that scroll smoothly."""
+    return list(
+        page.evaluate(
+            "() => [...document.querySelectorAll('*')].flatMap((node) =>"
+            " [null, '::before', '::after', '::backdrop'].flatMap((part) => {"
+            " const style = getComputedStyle(node, part);"
+            " const seconds = [style.transitionDuration, style.animationDuration].join().split(',').map(parseFloat);"
+            " const isMoving = Math.max(...seconds) > 0.01 || style.scrollBehavior === 'smooth';"
+            " return isMoving ? [`${node.outerHTML.slice(0, 150)} ${part ?? ''}`] : []; }))"
+        )
+    )
+
+
 @pytest.mark.parametrize(("language", "theme", "size"), VIEWS)
 def test_every_state_is_free_of_barriers(
     browser: Browser, server: Server, two_files: None, language: str, theme: Any, size: Any
@@ -140,6 +154,23 @@ def test_selected_values_are_visible_in_forced_colours(browser: Browser, server:
             assert page.locator(selector).first.evaluate(border) != "0px"
         marker = "(node) => getComputedStyle(node, '::before').content"
         assert "✓" in page.locator("#gem-facet [aria-current] .label").evaluate(marker)
+
+
+def test_reduced_motion_stops_animations_and_smooth_scrolling(
+    browser: Browser, server: Server, two_files: None
+) -> None:
+    with open_page(browser, server, viewport=WIDE, locale="en-US", reduced_motion="reduce") as page:
+        load_page(page)
+        assert moving_elements(page) == []
+        page.hover("#drop")
+        running = "document.getAnimations().filter(({ effect }) => effect.getTiming().duration > 10).length"
+        assert page.evaluate(running) == 0
+        link = page.locator(".clients .name a").first
+        follow = "(link) => { link.click(); return document.querySelector('#deals-card').getBoundingClientRect().top; }"
+        assert abs(link.evaluate(follow)) < 1
+        page.get_by_role("button", name="Make current").first.click()
+        expect(page.locator("dialog")).to_be_visible()
+        assert moving_elements(page) == []
 
 
 def test_every_control_is_reached_by_tab_in_reading_order(browser: Browser, server: Server, two_files: None) -> None:
