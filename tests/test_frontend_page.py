@@ -213,6 +213,23 @@ def test_every_column_of_a_table_can_be_shown_and_sorted(real_page: Page, table:
         expect(card.locator(".bad")).to_have_count(0)
 
 
+def test_copied_table_has_the_rows_that_are_not_shown_yet(browser: Browser, server: Server) -> None:
+    server.upload(csv_of(*(deal(f"c{number}") for number in range(1050))), "many.csv")
+    with open_page(browser, server, **DESKTOP, permissions=["clipboard-read"]) as page:
+        page.goto("/")
+        expect(page.locator("#deals .status").first).to_have_text("1,050 deals (the first 20 are shown)")
+        copy = page.locator("#deals").get_by_role("button", name="Copy table")
+        message = page.locator("#deals .copy:has-text('Copy table') [role=status]")
+        page.evaluate("() => { document.execCommand = () => false; }")
+        copy.click()
+        expect(message).to_have_text("The rows have been read. Press the button again to copy them.")
+        page.evaluate("() => { delete document.execCommand; }")
+        copy.click()
+        expect(message).to_have_text("1,000 of 1,050 rows copied; a file has all of them.")
+        assert len(page.evaluate("navigator.clipboard.readText()").splitlines()) == 1 + 1000
+        assert page.locator("#deals tbody tr").count() == 20
+
+
 def test_new_upload_appears_and_unchanged_data_is_not_sent_again(real_page: Page, server: Server) -> None:
     requests = "performance.getEntriesByType('resource').filter(({name}) => name.includes('query+Current'))"
     # A 304 has no body; the first responses to a new page and after an upload have one.

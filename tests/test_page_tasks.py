@@ -211,8 +211,11 @@ def test_deals_of_a_client_are_downloaded(dealer: Dealer) -> None:
 
 def test_table_is_copied_into_a_spreadsheet(dealer: Dealer) -> None:
     dealer.activate(dealer.page.locator("#gems").get_by_role("button", name=dealer.text("copy table")))
+    message = dealer.page.locator("#gems .copy", has_text=dealer.text("copy table")).get_by_role("status")
+    expect(message).to_contain_text("25")
     copied = dealer.page.evaluate("navigator.clipboard.readText()").splitlines()
     assert copied[1].split("\t")[:3] == ["Танзанит", "401527", "49"]
+    assert len(copied) == 1 + 25
 
 
 def test_deals_are_found_whatever_the_case(dealer: Dealer) -> None:

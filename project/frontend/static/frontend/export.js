@@ -5,23 +5,22 @@ import { describeError } from "./errors.js";
 import { decimalPoint, formatNumber } from "./formats.js";
 import { token } from "./graphql_client.js";
 import { messages } from "./i18n.js";
-import { copyButton, statusButton } from "./share.js";
+import { copy, showBriefly, statusButton } from "./share.js";
+
+/** Rows of a table that are copied; files have all of them. */
+const COPIED_ROWS = 1000;
 
 /**
  * Return the links to a table as a file, and the button that copies its rows.
  *
  * - `url(format)`: the address of the file, or undefined if the service does not export the table
- * - `readAll(onCount)`: reads all rows; `onCount` receives how many there are so far
- * - `loaded()`: returns the rows that have been read
+ * - `count`: the number of rows
+ * - `readRows(onCount, limit)`: reads the first rows, or all without a limit; `onCount` receives how many there are so far
  */
-export function exportLinks({ id, columns, url, readAll, loaded }) {
+export function exportLinks({ id, columns, url, count, readRows }) {
   const file = (format, label) =>
-    url(format) ? downloadLink(url(format), label) : exportButton(id, columns, readAll, format, label);
-  return [
-    file("csv", "CSV"),
-    file("ndjson", "NDJSON"),
-    copyButton(messages.copyTable, () => asTable(columns, loaded()), "link"),
-  ];
+    url(format) ? downloadLink(url(format), label) : exportButton(id, columns, readRows, format, label);
+  return [file("csv", "CSV"), file("ndjson", "NDJSON"), copyRowsButton(columns, count, readRows)];
 }
 
 // Files of the service
@@ -59,12 +58,12 @@ export function save(blob, name) {
 
 const TYPES = { csv: "text/csv", ndjson: "application/x-ndjson" };
 
-function exportButton(id, columns, readAll, format, label) {
+function exportButton(id, columns, readRows, format, label) {
   const write = { csv: asCsv, ndjson: asNdjson }[format];
   const onclick = async ({ currentTarget }) => {
     const status = currentTarget.nextElementSibling;
     try {
-      const rows = await readAll((count) => (status.textContent = messages.reading(formatNumber(count))));
+      const rows = await readRows((count) => (status.textContent = messages.reading(formatNumber(count))));
       save(new Blob([write(columns, rows)], { type: TYPES[format] }), `${id}.${format}`);
       status.textContent = "";
     } catch (error) {
@@ -73,6 +72,25 @@ function exportButton(id, columns, readAll, format, label) {
   };
   return statusButton(label, onclick, "link");
 }
+
+// Tables in the clipboard
+
+function copyRowsButton(columns, count, readRows) {
+  const onclick = async ({ currentTarget }) => {
+    const status = currentTarget.nextElementSibling;
+    try {
+      const rows = await readRows((read) => (status.textContent = messages.reading(formatNumber(read))), COPIED_ROWS);
+      // Browsers forbid it some seconds after the click.
+      if (copy(asTable(columns, rows))) showBriefly(status, messages.copiedRows(rows.length, count));
+      else status.textContent = messages.copyAgain;
+    } catch (error) {
+      status.textContent = describeError(error);
+    }
+  };
+  return statusButton(messages.copyTable, onclick, "link");
+}
+
+// Cells
 
 /** The beginning of a formula in spreadsheets, as in the exports of the service. */
 const FORMULA = /(^|;)([ \u00a0\u3000]*[-=+@\uff0d\uff1d\uff0b\uff20\ufe63\ufe66\ufe62\ufe6b\t\r])/g;

@@ -3,6 +3,9 @@
 import { counted } from "./plural.js";
 
 const DEALS = { en: { one: "deal", other: "deals" }, ru: { one: "сделка", few: "сделки", many: "сделок" } };
+const ROWS = { en: { one: "row", other: "rows" } };
+
+const number = (language, value) => new Intl.NumberFormat(language).format(value);
 
 export const MESSAGES = {
   en: {
@@ -41,6 +44,9 @@ export const MESSAGES = {
     columns: "Columns",
     more: "Show more",
     copyTable: "Copy table",
+    copiedRows: (shown, count) =>
+      shown < count ? `${number("en", shown)} of ${counted("en", count, ROWS.en)} copied; a file has all of them.` : `${counted("en", count, ROWS.en)} copied.`,
+    copyAgain: "The rows have been read. Press the button again to copy them.",
     reading: (count) => `${count} rows read…`,
     loading: "Loading…",
     retry: "Try again",
@@ -105,6 +111,11 @@ export const MESSAGES = {
     columns: "Столбцы",
     more: "Показать ещё",
     copyTable: "Копировать таблицу",
+    copiedRows: (shown, count) =>
+      shown < count
+        ? `Скопировано строк: ${number("ru", shown)} из ${number("ru", count)}; все строки можно скачать файлом.`
+        : `Скопировано строк: ${number("ru", count)}.`,
+    copyAgain: "Строки прочитаны. Нажмите кнопку ещё раз, чтобы скопировать их.",
     reading: (count) => `Прочитано строк: ${count}…`,
     loading: "Загрузка…",
     retry: "Повторить",

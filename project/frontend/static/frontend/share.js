@@ -63,12 +63,15 @@ export function copy({ text, html }) {
 
 const CONFIRMATION_MS = 4000;
 
+/** Show a text for a few seconds. */
+export function showBriefly(status, text) {
+  status.textContent = text;
+  setTimeout(() => status.textContent === text && (status.textContent = ""), CONFIRMATION_MS);
+}
+
 /** Return the handler of a button that copies what `content()` returns, and confirms it in the next element. */
 export const copying = (content) => ({ currentTarget }) => {
-  if (!copy(content())) return;
-  const status = currentTarget.nextElementSibling;
-  status.textContent = messages.copied;
-  setTimeout(() => (status.textContent = ""), CONFIRMATION_MS);
+  if (copy(content())) showBriefly(currentTarget.nextElementSibling, messages.copied);
 };
 
 /** Return a button, and the next element for the messages of its handler. */

@@ -56,13 +56,12 @@ export function tableCard(table) {
       ];
     },
     links: (data, state, upload) => {
-      const loaded = () => [...table.connection(data).nodes, ...pagesAfter(table.id, data).nodes];
       return exportLinks({
         id: table.id,
         columns: shownColumns(table, state),
         url: (format) => table.exportUrl?.(format, state, upload),
-        readAll: (onCount) => readAllRows(table, card, onCount),
-        loaded,
+        count: Number(table.rowCount(data)),
+        readRows: (onCount, limit) => readRows(table, card, data, onCount, limit),
       });
     },
     loadRows: (limit) => loadRows(card, table, limit),
@@ -198,17 +197,20 @@ async function readPage(table, operation, variables, after) {
   return table.connection(await query(operation, { ...variables, ...withTotals, first: PAGE_ROWS, after }));
 }
 
-/** Read all rows, page by page. `onCount` receives their number after each page. */
-async function readAllRows(table, card, onCount) {
+/** Rows that were read for a file or the clipboard, by the data of the first page: {nodes, pageInfo}. */
+const readBefore = new WeakMap();
+
+/** Read the first rows, page by page; all of them without a limit. `onCount` receives their number after each page. */
+async function readRows(table, card, data, onCount, limit = Infinity) {
   const [operation, variables] = currentQuery(card);
-  const nodes = [];
-  for (let after = null; ; ) {
-    const page = await readPage(table, operation, variables, after);
-    nodes.push(...page.nodes);
-    onCount(nodes.length);
-    if (!page.pageInfo.hasNextPage) return nodes;
-    after = page.pageInfo.endCursor;
+  if (!readBefore.has(data)) readBefore.set(data, { ...table.connection(data) });
+  const read = readBefore.get(data);
+  while (read.pageInfo.hasNextPage && read.nodes.length < limit) {
+    const page = await readPage(table, operation, variables, read.pageInfo.endCursor);
+    Object.assign(read, { nodes: [...read.nodes, ...page.nodes], pageInfo: page.pageInfo });
+    onCount(read.nodes.length);
   }
+  return read.nodes.slice(0, limit);
 }
 
 // Columns
