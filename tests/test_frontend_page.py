@@ -230,6 +230,19 @@ def test_copied_table_has_the_rows_that_are_not_shown_yet(browser: Browser, serv
         assert page.locator("#deals tbody tr").count() == 20
 
 
+@pytest.mark.parametrize(
+    ("key", "code"), [("p", "KeyP"), ("з", "KeyP"), ("p", "KeyR")], ids=["us", "russian", "dvorak"]
+)
+def test_print_key_prints_all_rows(real_page: Page, key: str, code: str) -> None:
+    real_page.evaluate("() => { window.print = () => { window.isPrinted = true; }; }")
+    press = "(options) => !document.body.dispatchEvent(new KeyboardEvent('keydown', options))"
+    options = {"bubbles": True, "cancelable": True, "ctrlKey": True}
+    assert not real_page.evaluate(press, {**options, "key": "l", "code": "KeyP"})
+    assert real_page.evaluate(press, {**options, "key": key, "code": code})
+    wait_until(lambda: real_page.evaluate("window.isPrinted"))
+    assert real_page.locator("#deals tbody tr").count() == 767
+
+
 def test_new_upload_appears_and_unchanged_data_is_not_sent_again(real_page: Page, server: Server) -> None:
     requests = "performance.getEntriesByType('resource').filter(({name}) => name.includes('query+Current'))"
     # A 304 has no body; the first responses to a new page and after an upload have one.

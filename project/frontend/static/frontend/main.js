@@ -121,6 +121,10 @@ async function refreshRepeatedly() {
 
 // Controls
 
+/** Whether a key is Ctrl+P or ⌘P, also on keyboards without Latin letters. */
+const isPrintKey = ({ key, code, ctrlKey, metaKey, shiftKey, altKey }) =>
+  (ctrlKey || metaKey) && !shiftKey && !altKey && (/^[a-z]$/i.test(key) ? key.toLowerCase() === "p" : code === "KeyP");
+
 /** Print the page with the rows that the tables have not read yet. */
 async function printAll() {
   await Promise.all(TABLES.map((table) => table.loadRows(PRINTED_ROWS)));
@@ -137,6 +141,12 @@ function changeLanguage() {
 function prepareSharing() {
   byId("copy-link").addEventListener("click", copying(() => ({ text: location.href })));
   byId("print").addEventListener("click", printAll);
+  // The menu of the browser prints the rows that have been read; the page says how many there are.
+  addEventListener("keydown", (event) => {
+    if (!isPrintKey(event)) return;
+    event.preventDefault();
+    printAll();
+  });
 }
 
 function prepareTokenForm() {
