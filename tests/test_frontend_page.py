@@ -317,6 +317,29 @@ def test_older_upload_is_shown_compared_and_made_current(real_page: Page, server
     expect(real_page.locator("#facts")).to_contain_text("767")
 
 
+def test_differences_are_sorted_when_all_are_shown(real_page: Page, server: Server) -> None:
+    base = graphql_id(server)
+    server.upload(csv_of(deal("ann", "Рубин", "9"), deal("bob", "Опал", "10"), deal("resplendent", "Опал", "451731")))
+    show_new_data(real_page)
+    real_page.goto(f"/?base={base}")
+    table = real_page.locator("#changed-customers")
+    expect(table.locator(".status").first).to_have_text("Differences: 20")
+    table.get_by_role("button", name="After").click()
+    expect(table.locator("tbody th").nth(0)).to_have_text("resplendent")
+    expect(table.locator("tbody th").nth(1)).to_have_text("bob")
+    expect(table.locator("tbody th").nth(2)).to_have_text("ann")
+    real_page.reload()
+    expect(table.locator("th[aria-sort=descending]")).to_have_text("After")
+    table.get_by_role("button", name="Difference", exact=True).click()
+    table.get_by_role("button", name="Difference", exact=True).click()
+    expect(table.locator("tbody th").first).to_have_text("bellwether")
+    gems = real_page.locator("#changed-gems")
+    expect(gems.locator(".status").first).to_contain_text("(the first 20 are shown; show all to sort them)")
+    expect(gems.locator("thead button")).to_have_count(0)
+    gems.get_by_role("button", name="Show more").click()
+    expect(gems.locator("thead button")).to_have_count(6)
+
+
 def test_upload_that_is_not_retained_is_reported_with_a_way_back(real_page: Page, server: Server) -> None:
     base = graphql_id(server)
     for number in range(4):

@@ -73,6 +73,7 @@ const countRow = (title, base, head, difference) =>
 function changesCard({ id, operation, connection, name, money, difference, key }) {
   return tableCard({
     id,
+    isSortedHere: true,
     operation,
     variables: variablesOf,
     connection,
@@ -81,20 +82,23 @@ function changesCard({ id, operation, connection, name, money, difference, key }
     countText: (count) => (count ? messages.changedRows(formatNumber(count)) : messages.noChanges),
     columns: [
       {
-        key: name, type: "name", title: () => messages[key],
+        key: name, type: "name", order: "NAME", title: () => messages[key],
         value: (node) => node[name],
         link: (node, content) => (node.head ? stateLink(dealsOf({ [key]: [node[name]] }), "deals-card", content) : content),
       },
       {
-        key: "change", type: "text", title: () => messages.change,
+        key: "change", type: "text", order: "CHANGE", title: () => messages.change,
         value: ({ change }) => change,
         format: (change) => messages.changes[change],
       },
-      { key: "base", type: "money", title: () => messages.before, value: ({ base }) => base?.[money] },
-      { key: "head", type: "money", title: () => messages.after, value: ({ head }) => head?.[money] },
-      { key: difference, type: "money", isDifference: true, title: () => messages.difference, value: (node) => node[difference] },
+      { key: "base", type: "money", order: "BASE", title: () => messages.before, value: ({ base }) => base?.[money] },
+      { key: "head", type: "money", order: "HEAD", title: () => messages.after, value: ({ head }) => head?.[money] },
       {
-        key: "dealCountDifference", type: "count", isDifference: true, title: () => messages.dealDifference,
+        key: difference, type: "money", order: "DIFFERENCE", isDifference: true, title: () => messages.difference,
+        value: (node) => node[difference],
+      },
+      {
+        key: "dealCountDifference", type: "count", order: "DEALS", isDifference: true, title: () => messages.dealDifference,
         value: ({ dealCountDifference }) => dealCountDifference,
       },
     ],

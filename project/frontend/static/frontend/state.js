@@ -28,9 +28,14 @@ function columns(initial, more = []) {
   };
 }
 
+/** The columns of differences between two uploads. */
+const CHANGES = ["NAME", "CHANGE", "BASE", "HEAD", "DIFFERENCE", "DEALS"];
+
 const PARAMETERS = {
   upload: text(), // id of a retained upload; "" for the current one
   base: text(), // id of the upload with which it is compared
+  "changed-customersOrder": order("NAME_ASC", ...CHANGES),
+  "changed-gemsOrder": order("NAME_ASC", ...CHANGES),
   customer: list(),
   gem: list(),
   from: day(), // inclusive, in UTC

@@ -1,12 +1,13 @@
 // Tables of the rows of a GraphQL connection, which the service sorts and filters.
 
+import { toHundredths } from "./amounts.js";
 import { currentQuery, dataOf, drawCard } from "./cards.js";
 import { element } from "./dom.js";
 import { describeError } from "./errors.js";
 import { exportLinks } from "./export.js";
 import { dealTime, formatNumber, moneyFormat, withSign } from "./formats.js";
 import { query } from "./graphql_client.js";
-import { messages } from "./i18n.js";
+import { locale, messages } from "./i18n.js";
 import { update } from "./state.js";
 
 const NARROW = matchMedia("(max-width: 40rem)");
@@ -31,6 +32,7 @@ function pagesAfter(id, first) {
  * - `connection(data)`: the rows in the result; `totals(data)`: {column: total} or null
  * - `columns`: [{key, title(), type, value(node), link(node, content), order, format(value), isDifference}], where `type`
  *   is "name", "text", "count", "money" or "time", and `order` an enum value without _ASC or _DESC
+ * - `isSortedHere`: whether the page sorts the rows, because the service does not; it does so when it has read all of them
  * - `rowKey(node)`: a string that identifies the row
  * - `rowCount(data)`, `countText(number)`: how many rows there are on all pages
  * - `exportUrl(format, state, upload)`: the address of the rows as a file, if the service exports them
@@ -47,11 +49,12 @@ export function tableCard(table) {
     isEmpty: table.isEmpty,
     render: (data, state) => {
       const later = pagesAfter(table.id, data);
-      const nodes = [...table.connection(data).nodes, ...later.nodes];
+      const { hasNextPage } = lastPage(table, data, later);
+      const nodes = ordered(table, [...table.connection(data).nodes, ...later.nodes], hasNextPage, state);
       const columns = shownColumns(table, state);
       return [
         countLine(table, data, nodes.length),
-        nodes.length ? tableElement(table, columns, nodes, table.totals?.(data), state) : null,
+        nodes.length ? tableElement(table, columns, nodes, table.totals?.(data), state, hasNextPage) : null,
         ...moreButton(card, table, data, later),
       ];
     },
@@ -61,7 +64,10 @@ export function tableCard(table) {
         columns: shownColumns(table, state),
         url: (format) => table.exportUrl?.(format, state, upload),
         count: Number(table.rowCount(data)),
-        readRows: (onCount, limit) => readRows(table, card, data, onCount, limit),
+        readRows: async (onCount, limit = Infinity) => {
+          const { nodes, pageInfo } = await readRows(table, card, data, onCount, limit);
+          return ordered(table, nodes, pageInfo.hasNextPage, state).slice(0, limit);
+        },
       });
     },
     loadRows: (limit) => loadRows(card, table, limit),
@@ -69,7 +75,7 @@ export function tableCard(table) {
   return card;
 }
 
-const orderOf = ({ id }, state) => (`${id}Order` in state ? { orderBy: state[`${id}Order`] } : {});
+const orderOf = ({ id, isSortedHere }, state) => (`${id}Order` in state && !isSortedHere ? { orderBy: state[`${id}Order`] } : {});
 
 const shownColumns = ({ id, columns }, state) =>
   columns.filter(({ key }) => !(`${id}Columns` in state) || state[`${id}Columns`].includes(key));
@@ -78,13 +84,15 @@ const shownColumns = ({ id, columns }, state) =>
 
 function countLine(table, data, shown) {
   const count = table.rowCount(data);
-  const range = shown < count ? ` ${messages.shownRows(formatNumber(shown))}` : "";
+  const shownRows = table.isSortedHere ? messages.shownRowsToSort : messages.shownRows;
+  const range = shown < count ? ` ${shownRows(formatNumber(shown))}` : "";
   return element("p", { class: "status", role: "status" }, table.countText(count) + range);
 }
 
-function tableElement(table, columns, nodes, totals, state) {
+function tableElement(table, columns, nodes, totals, state, hasNextPage) {
   const formats = columns.map((column) => cellFormat(column, nodes, totals));
-  const head = element("tr", { role: "row" }, ...columns.map((column) => headerCell(table, column, state)));
+  const isSortable = !(table.isSortedHere && hasNextPage);
+  const head = element("tr", { role: "row" }, ...columns.map((column) => headerCell(table, column, state, isSortable)));
   const rows = nodes.map((node) => rowElement(table, columns, formats, node));
   return element(
     "table",
@@ -137,9 +145,9 @@ function totalsRow(columns, formats, totals) {
   return element("tr", { role: "row" }, ...cells);
 }
 
-function headerCell({ id }, column, state) {
+function headerCell({ id }, column, state, isSortable) {
   const attributes = { role: "columnheader", scope: "col", class: isNumeric(column) ? "numeric" : null };
-  if (!column.order) return element("th", attributes, column.title());
+  if (!column.order || !isSortable) return element("th", attributes, column.title());
   const current = state[`${id}Order`];
   const [ascending, descending] = [`${column.order}_ASC`, `${column.order}_DESC`];
   const sorted = { [ascending]: "ascending", [descending]: "descending" }[current] ?? "none";
@@ -147,6 +155,20 @@ function headerCell({ id }, column, state) {
   const [first, second] = column.type === "name" ? [ascending, descending] : [descending, ascending];
   const onclick = () => update({ [`${id}Order`]: current === first ? second : first });
   return element("th", { ...attributes, "aria-sort": sorted }, element("button", { type: "button", onclick }, column.title()));
+}
+
+/** Return the rows in the order of the state, if the page sorts them and there are no others. */
+function ordered({ id, columns, isSortedHere }, nodes, hasNextPage, state) {
+  if (!isSortedHere || hasNextPage) return nodes;
+  const [, key, direction] = /^(.+)_(ASC|DESC)$/.exec(state[`${id}Order`]);
+  const { type, value, format = String } = columns.find(({ order }) => order === key);
+  const rank = { money: (amount) => toHundredths(amount ?? "0"), count: BigInt }[type];
+  const compareTexts = new Intl.Collator(locale()).compare;
+  const compare = rank
+    ? (one, other) => Number(rank(one) > rank(other)) - Number(rank(one) < rank(other))
+    : (one, other) => compareTexts(format(one), format(other));
+  const sign = direction === "ASC" ? 1 : -1;
+  return [...nodes].sort((one, other) => sign * compare(value(one), value(other)));
 }
 
 // More rows
@@ -200,8 +222,8 @@ async function readPage(table, operation, variables, after) {
 /** Rows that were read for a file or the clipboard, by the data of the first page: {nodes, pageInfo}. */
 const readBefore = new WeakMap();
 
-/** Read the first rows, page by page; all of them without a limit. `onCount` receives their number after each page. */
-async function readRows(table, card, data, onCount, limit = Infinity) {
+/** Read the first rows, page by page. `onCount` receives their number after each page. */
+async function readRows(table, card, data, onCount, limit) {
   const [operation, variables] = currentQuery(card);
   if (!readBefore.has(data)) readBefore.set(data, { ...table.connection(data) });
   const read = readBefore.get(data);
@@ -210,7 +232,7 @@ async function readRows(table, card, data, onCount, limit = Infinity) {
     Object.assign(read, { nodes: [...read.nodes, ...page.nodes], pageInfo: page.pageInfo });
     onCount(read.nodes.length);
   }
-  return read.nodes.slice(0, limit);
+  return read;
 }
 
 // Columns
