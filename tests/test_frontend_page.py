@@ -362,6 +362,17 @@ def test_failed_card_is_read_again(real_page: Page) -> None:
     expect(facet.locator("li").first).to_contain_text("Танзанит")
 
 
+def test_cards_are_read_again_when_the_service_is_back(real_page: Page) -> None:
+    real_page.route("**/graphql/?query=*", lambda route: route.abort())
+    real_page.locator("#gem-facet a").first.click()
+    expect(real_page.locator("#deals").get_by_role("alert")).to_be_visible()
+    expect(real_page.locator("#connection-error")).to_be_visible()
+    real_page.unroute_all()
+    expect(real_page.locator("#connection-error")).to_be_hidden()
+    expect(real_page.locator("#data").get_by_role("alert")).to_have_count(0)
+    expect(real_page.locator("#deals .status").first).to_contain_text("49 deals")
+
+
 def test_page_whose_scripts_fail_to_load_offers_to_load_them_again(browser: Browser, server: Server) -> None:
     server.upload(REAL_FILE.read_bytes())
     finish_animations = "document.getAnimations().forEach((animation) => animation.finish())"

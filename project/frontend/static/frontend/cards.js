@@ -108,6 +108,11 @@ function retry(card) {
   return drawCard(card);
 }
 
+/** Read the cards again that failed because the service did not respond. */
+export function retryUnreachable() {
+  cards.filter(({ id }) => contents.get(id)?.error?.code === "no_response").forEach(retry);
+}
+
 const failure = (error, onRetry) =>
   element(
     "div",

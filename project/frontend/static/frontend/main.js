@@ -6,7 +6,7 @@
 // in messages_*.js, formats in formats.js.
 
 import { announce, drawAnnouncement } from "./announcement.js";
-import { drawCards, forgetCards, prime, startCards } from "./cards.js";
+import { drawCards, forgetCards, prime, retryUnreachable, startCards } from "./cards.js";
 import { CHART_CARDS, startCharts } from "./charts.js";
 import { changedCustomersTable, changedGemsTable, comparisonCard, versionsCard } from "./comparison.js";
 import { customersTable, dealsTable, gemsTable } from "./data_tables.js";
@@ -52,6 +52,7 @@ async function refresh({ isCheck = false } = {}) {
   try {
     const next = await readUpload(id);
     if (id !== getState().upload) return;
+    const wasAway = !byId("connection-error").hidden;
     byId("connection-error").hidden = true;
     const isNew = shown === undefined || next?.id !== shown?.id;
     if (isNew && isCheck && shown && next && !id) announceUpload(next);
@@ -59,6 +60,7 @@ async function refresh({ isCheck = false } = {}) {
       announce(null);
       if (isNew || next?.isCurrent !== shown?.isCurrent) await showUpload(next);
     }
+    if (wasAway) retryUnreachable();
   } catch (error) {
     showError(error);
   }
