@@ -32,10 +32,10 @@ INTERNAL_ERROR_MESSAGE: Final = "An internal error occurred; it has been logged.
 
 @dataclass(frozen=True, slots=True)
 class RowProblem:
-    """One invalid cell of a file.
+    """One invalid cell, line or file.
 
-    Shape: ``line`` counts physical lines from 1; ``column`` is None if the whole line is invalid; ``reason`` is the
-    sentence of ``reason_code`` with its ``params``.
+    Shape: ``line`` counts physical lines from 1; ``column`` is None if the whole line or the whole file is invalid;
+    ``reason`` is the phrase of ``reason_code`` with its ``params``.
     """
 
     line: int

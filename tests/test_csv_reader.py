@@ -257,61 +257,83 @@ def test_undecodable_file_is_rejected_with_its_first_bad_line(content: bytes, li
 # Files that are not a table of deals
 
 
+#: With the reason code and the values of its params.
+UNREADABLE_FILES: list[tuple[bytes, str, tuple[int | str, ...]]] = [
+    (b"", "empty_file", ()),
+    (b"\xef\xbb\xbf", "empty_file", ()),
+    (b"\xef\xbb\xbf \r\n\t\n", "empty_file", ()),
+    (b" \n" * 1_500_000, "no_header", (10,)),
+    (lines(*[","] * 10, HEADER, GOOD), "no_header", (10,)),
+    (lines(HEADER), "no_deals", ()),
+    (HEADER.encode(), "no_deals", ()),
+    (lines(HEADER, "", ",,,,", " "), "no_deals", ()),
+    (b"PK\x03\x04\x14\0\x06\0[Content_Types].xml xl/workbook.xml", "excel_workbook", (".xlsx",)),
+    (b"PK\x03\x04\x14\0\0\0mimetypeapplication/vnd.oasis.opendocument.spreadsheet", "opendocument_spreadsheet", ()),
+    (b"PK\x03\x04\x14\0\0\0deals.csv", "archive", ("ZIP",)),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "excel_workbook", (".xls",)),
+    (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "image", ("PNG",)),
+    (b"\xff\xd8\xff\xe0\0\x10JFIF", "image", ("JPEG",)),
+    (b"%PDF-1.7\n", "pdf_document", ()),
+    (gzip.compress(TWO_DEALS.encode()), "compressed", ("gzip",)),
+    (bz2.compress(TWO_DEALS.encode()), "compressed", ("bzip2",)),
+    (lzma.compress(TWO_DEALS.encode()), "compressed", ("xz",)),
+    (b"\x28\xb5\x2f\xfd\x24\x10\x81\0\0", "compressed", ("Zstandard",)),
+    (b"7z\xbc\xaf\x27\x1c\0\4", "archive", ("7z",)),
+    (b"Rar!\x1a\x07\1\0", "archive", ("RAR",)),
+    (b"x" * 257 + b"ustar", "archive", ("tar",)),
+    (b"PAR1\x15\x04\x15", "parquet_file", ()),
+    (b"SQLite format 3\0\x10\0", "sqlite_database", ()),
+    (b"{\\rtf1\\ansi", "rtf_document", ()),
+    (TWO_DEALS.encode("utf-32"), "utf_32", ()),
+    (b"\0\0\xfe\xff" + TWO_DEALS.encode("utf-32-be"), "utf_32", ()),
+    (TWO_DEALS.encode("utf-16-le"), "nul_bytes", ()),
+    (TWO_DEALS.encode("utf-16-be"), "nul_bytes", ()),
+    (("\r\n" + TWO_DEALS).encode("utf-16-le"), "nul_bytes", ()),
+    (TWO_DEALS.encode("utf-16") + b"\0", "invalid_utf_16", ()),
+    (TWO_DEALS.encode("utf-16") + b"\0\xd8\n\0", "invalid_utf_16", ()),
+    (TWO_DEALS.encode("mac-cyrillic"), "mac_cyrillic", ()),
+    (lines(HEADER, row("item", "«ромашка плюс»")).decode().encode("mac-cyrillic"), "mac_cyrillic", ()),
+    (lines(GOOD.replace("612", ""), HEADER, GOOD), "deal_above_header", (1, 2)),
+    (lines("", GOOD.replace(",", ";"), HEADER, GOOD), "deal_above_header", (2, 3)),
+    (b"<html><table><tr><td>customer</td></tr></table></html>", "markup", ()),
+    (b'\n{"deals": []}', "json", ()),
+    (b'[{"customer": "ann", "item": "ruby", "total": 1, "quantity": 1, "date": "2018"}]', "json", ()),
+    (lines(*(quoted(line) for line in TWO_DEALS.splitlines())), "columns_in_one_cell", (1,)),
+    (lines(GOOD, GOOD), "header_missing", (1, HEADER)),
+    (lines("", GOOD.replace(",", ";")), "header_missing", (2, HEADER)),
+    (b"x" * 262_145, "row_too_long", (1, 262_144)),
+]
+
+
+@pytest.mark.parametrize(("content", "code", "params"), UNREADABLE_FILES)
+def test_file_that_is_no_table_of_deals_is_rejected_with_a_code(
+    content: bytes, code: str, params: tuple[int | str, ...]
+) -> None:
+    error = error_of(content)
+    assert isinstance(error, UnreadableUpload)
+    (problem,) = error.problems
+    assert (problem.column, problem.value, problem.reason_code) == (None, "", code)
+    assert tuple(problem.params.values()) == params
+    assert problem.line == problem.params.get("line", 1)
+    assert problem.reason == REASONS[code].format(**problem.params)
+    assert error.message == f"The file {problem.reason}."
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "The file is empty"),
-        (b"\xef\xbb\xbf", "The file is empty"),
-        (b"\xef\xbb\xbf \r\n\t\n", "The file is empty"),
-        (b" \n" * 1_500_000, "no header in its first 10 lines"),
-        (lines(*[","] * 10, HEADER, GOOD), "no header in its first 10 lines"),
-        (lines(HEADER), "a header but no deals"),
-        (HEADER.encode(), "a header but no deals"),
-        (lines(HEADER, "", ",,,,", " "), "a header but no deals"),
-        (b"PK\x03\x04\x14\0\x06\0[Content_Types].xml xl/workbook.xml", "an Excel workbook (.xlsx); save it as CSV"),
-        (b"PK\x03\x04\x14\0\0\0mimetypeapplication/vnd.oasis.opendocument.spreadsheet",
-         "an OpenDocument spreadsheet (.ods); save it as CSV"),
-        (b"PK\x03\x04\x14\0\0\0deals.csv", "a ZIP archive; send the file inside it"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "an old Excel workbook (.xls); save it as CSV"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG image"),
-        (b"\xff\xd8\xff\xe0\0\x10JFIF", "a JPEG image"),
-        (b"%PDF-1.7\n", "a PDF document"),
-        (gzip.compress(TWO_DEALS.encode()), "compressed with gzip; send the file inside it"),
-        (bz2.compress(TWO_DEALS.encode()), "compressed with bzip2; send the file inside it"),
-        (lzma.compress(TWO_DEALS.encode()), "compressed with xz; send the file inside it"),
-        (b"7z\xbc\xaf\x27\x1c\0\4", "a 7z archive"),
-        (b"Rar!\x1a\x07\1\0", "a RAR archive"),
-        (b"PAR1\x15\x04\x15", "a Parquet file"),
-        (b"SQLite format 3\0\x10\0", "an SQLite database"),
-        (TWO_DEALS.encode("utf-32"), "UTF-32; save it as CSV UTF-8"),
-        (b"\0\0\xfe\xff" + TWO_DEALS.encode("utf-32-be"), "UTF-32; save it as CSV UTF-8"),
-        (TWO_DEALS.encode("utf-16-le"), "UTF-16 has; save it as CSV UTF-8"),
-        (TWO_DEALS.encode("utf-16-be"), "UTF-16 has; save it as CSV UTF-8"),
-        (("\r\n" + TWO_DEALS).encode("utf-16-le"), "UTF-16 has; save it as CSV UTF-8"),
-        (TWO_DEALS.encode("utf-16") + b"\0", "not valid UTF-16; save it as CSV UTF-8"),
-        (TWO_DEALS.encode("utf-16") + b"\0\xd8\n\0", "not valid UTF-16; save it as CSV UTF-8"),
-        (TWO_DEALS.encode("mac-cyrillic"), "may be in the encoding of a Mac"),
         (lines(HEADER) + "ann,маяк,1,1,2018-12-14 08:29:52\n".encode("mac-cyrillic"), "neither UTF-8 nor clearly"),
         (lines(HEADER, *(row("item", name) for name in ("рубин", "сапфир", "топаз"))).decode().encode("koi8-r"),
          "neither UTF-8 nor clearly Windows-1251"),
         (lines(HEADER, *(row("item", name) for name in ("РУБИН", "САПФИР", "ТОПАЗ"))).decode().encode("koi8-r"),
          "neither UTF-8 nor clearly Windows-1251"),
         (TWO_DEALS.encode("cp1251") * 3 + row("item", "Рубин").encode(), "neither UTF-8 nor clearly Windows-1251"),
-        (lines(HEADER, row("item", "«ромашка плюс»")).decode().encode("mac-cyrillic"), "the encoding of a Mac"),
-        (lines(GOOD.replace("612", ""), HEADER, GOOD), "Line 1 is a deal, but it is above the header in line 2"),
-        (lines("", GOOD.replace(",", ";"), HEADER, GOOD), "Line 2 is a deal, but it is above the header in line 3"),
-        (b"<html><table><tr><td>customer</td></tr></table></html>", "looks like HTML or XML"),
-        (b'\n{"deals": []}', "looks like JSON"),
-        (b'[{"customer": "ann", "item": "ruby", "total": 1, "quantity": 1, "date": "2018"}]', "looks like JSON"),
         (lines("Покупатель;Товар;Сумма;Количество;Дата"),
          "found are 'Покупатель', 'Товар', 'Сумма', 'Количество', 'Дата'; expected are customer, item, total"),
         (lines("x" * 200 + "\x1b"), f"found are '{'x' * 99}…; expected"),
-        (lines(*(quoted(line) for line in TWO_DEALS.splitlines())), "Line 1 has all columns in one cell"),
-        (lines(GOOD, GOOD), "The header is missing: line 1 is already a deal."),
-        (lines("", GOOD.replace(",", ";")), "The header is missing: line 2 is already a deal."),
     ],
 )  # fmt: skip
-def test_other_file_types_are_rejected_with_their_type(content: bytes, message: str) -> None:
+def test_other_encodings_and_headers_are_rejected(content: bytes, message: str) -> None:
     error = error_of(content)
     assert isinstance(error, UnreadableUpload)
     assert message in error.message
@@ -501,6 +523,7 @@ def test_invalid_cell_is_reported_with_line_column_value_and_code(column: str, c
 
 def test_every_reason_has_a_test() -> None:
     tested = {code for *_, code in INVALID_CELLS} | {"not_utf8", "missing_column", "repeated_column"}
+    tested |= {code for _, code, _ in UNREADABLE_FILES}
     tested |= {code for _, expected in INVALID_ROWS for *_, code in expected}
     assert tested == REASONS.keys() - {"not_csv"}
 
@@ -665,15 +688,15 @@ def test_lines_are_read_up_to_the_byte_limit(rows_above: int) -> None:
     assert len(deals_in(lines(header, *above, line_of(262_144), f",,{GOOD}"))) == rows_above + 2
     error = error_of(lines(header, *above, line_of(262_145), f",,{GOOD}"))
     assert isinstance(error, UnreadableUpload)
-    assert error.message == (
-        f"The file is not a table of deals: line {rows_above + 2} is over 262144 bytes; are its line breaks LF or CRLF?"
-    )
+    (problem,) = error.problems
+    assert (problem.line, problem.reason_code) == (rows_above + 2, "row_too_long")
 
 
 def test_endless_quoted_row_is_rejected_before_it_fills_the_memory() -> None:
     error = error_of(lines(HEADER, GOOD) + b'"a\n",' * 2_000_000)
     assert isinstance(error, UnreadableUpload)
-    assert error.message == ("The file is not a table of deals: a row at or after line 2 is over 262144 bytes.")
+    (problem,) = error.problems
+    assert (problem.line, problem.reason_code) == (2, "row_too_long")
 
 
 def peak_memory(path: Path) -> tuple[int, int]:

@@ -49,10 +49,11 @@ def test_every_reason_has_a_russian_text() -> None:
     params = {code: {name: 7 for _, name, _, _ in Formatter().parse(text) if name} for code, text in REASONS.items()}
     params["wrong_cell_count"]["cells"] = "7 cells"  # type: ignore[assignment]
     script = f"""
-        import {{ REASONS, REJECTIONS }} from "{SCRIPTS}/messages_reasons.js";
+        import {{ FILE_REASONS, REASONS, REJECTIONS }} from "{SCRIPTS}/messages_reasons.js";
         const params = {json.dumps(params)};
         const textOf = ([code, text]) => [code, typeof text === "function" ? text(params[code]) : text];
-        console.log(JSON.stringify([Object.fromEntries(Object.entries(REASONS).map(textOf)), REJECTIONS]));
+        const texts = Object.entries({{ ...FILE_REASONS, ...REASONS }}).map(textOf);
+        console.log(JSON.stringify([Object.fromEntries(texts), REJECTIONS]));
     """
     texts, rejections = json.loads(node.run("node", "--input-type=module", "-e", script))
     assert texts.keys() == REASONS.keys()
@@ -198,7 +199,7 @@ def test_rejection_is_in_the_language_of_the_page(browser: Browser, shared_serve
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert violations(page) == []
         choose(page, "image.csv", b"\x89PNG\r\n\x1a\n")
-        expect(result).to_contain_text("Файл не удалось прочитать как таблицу сделок.")
+        expect(result).to_contain_text("Файл не удалось прочитать как таблицу сделок. Это изображение PNG")
         page.get_by_label("Язык").select_option("en")
         expect(result.locator(".bad")).to_have_text("image.csv was rejected. The data have not changed.")
 

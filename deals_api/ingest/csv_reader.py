@@ -20,7 +20,7 @@ from datetime import datetime
 from itertools import chain, islice
 from typing import IO, Any, Final
 
-from deals_api.errors import RowProblem, UnreadableUpload, UploadHasProblems, UploadTooLarge
+from deals_api.errors import RowProblem, UploadHasProblems, UploadTooLarge
 from deals_api.formats import COLUMNS
 from deals_api.ingest.cells import (
     BLANKS,
@@ -35,7 +35,7 @@ from deals_api.ingest.encoding import MAX_LINE_BYTES, decode
 from deals_api.ingest.file_format import FileFormat
 from deals_api.ingest.header import LINES_NEEDED, find_header, has_deal
 from deals_api.ingest.numpy_setup import np
-from deals_api.ingest.reasons import InvalidCell, row_problem
+from deals_api.ingest.reasons import InvalidCell, row_problem, unreadable
 from deals_api.ingest.regular_blocks import read_block
 from deals_api.limits import Limits
 
@@ -99,7 +99,7 @@ class DealsReader:
         lines = chain.from_iterable(self._lines())
         beginning = list(islice(lines, LINES_NEEDED))
         if len(beginning) < LINES_NEEDED and not "".join(beginning).strip(BLANKS + "\r\n"):
-            raise UnreadableUpload("The file is empty.")
+            raise unreadable("empty_file")
         self.header = find_header(beginning)
         self.line += self.header.line_index
         self.lines_read -= self.header.line_index
@@ -134,7 +134,7 @@ class DealsReader:
         if self.problems:
             raise self._rejection()
         if not self.rows:
-            raise UnreadableUpload("The file has a header but no deals.")
+            raise unreadable("no_deals")
 
     def _next_batch(self) -> DealBatch | None:
         """Return the next deals, perhaps none; None at the end of the file."""
@@ -178,10 +178,7 @@ class DealsReader:
         for block in self._irregular_blocks():
             self.blocks_read += 1
             if self.blocks_read > self.max_blocks:
-                raise UnreadableUpload(
-                    f"The file is not a table of deals: a row at or after line {self.line} is over"
-                    f" {MAX_LINE_BYTES} bytes."
-                )
+                raise unreadable("row_too_long", line=self.line, maximum=MAX_LINE_BYTES)
             self.lines_read += block.count("\n") + (not block.endswith("\n"))
             yield io.StringIO(block, newline="\n")
 

@@ -10,29 +10,28 @@ from functools import partial
 from typing import IO, Final, Protocol
 
 from deals_api.errors import UnreadableUpload
-from deals_api.ingest.reasons import MAX_SHOWN, row_problem
+from deals_api.ingest.reasons import MAX_SHOWN, row_problem, unreadable
 
 _BLOCK_BYTES: Final = 256 * 1024
 MAX_LINE_BYTES: Final = _BLOCK_BYTES
 
-_SAVE_AS_CSV: Final = "save it as CSV"
-_UNPACK: Final = "send the file inside it"
-_OTHER_FORMATS: Final = (
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", f"an old Excel workbook (.xls); {_SAVE_AS_CSV}"),
-    (b"\x1f\x8b", f"compressed with gzip; {_UNPACK}"),
-    (b"BZh", f"compressed with bzip2; {_UNPACK}"),
-    (b"\xfd7zXZ\0", f"compressed with xz; {_UNPACK}"),
-    (b"\x28\xb5\x2f\xfd", f"compressed with Zstandard; {_UNPACK}"),
-    (b"7z\xbc\xaf\x27\x1c", f"a 7z archive; {_UNPACK}"),
-    (b"Rar!\x1a\x07", f"a RAR archive; {_UNPACK}"),
-    (b"PAR1", f"a Parquet file; {_SAVE_AS_CSV}"),
-    (b"SQLite format 3\0", "an SQLite database; export the table as CSV"),
-    (b"{\\rtf", f"an RTF document; {_SAVE_AS_CSV}"),
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"%PDF", "a PDF document"),
-    (b"\xff\xfe\0\0", "text in UTF-32; save it as CSV UTF-8"),
-    (b"\0\0\xfe\xff", "text in UTF-32; save it as CSV UTF-8"),
+#: Signatures of formats other than CSV, with the reason code and its params.
+_OTHER_FORMATS: Final[tuple[tuple[bytes, str, dict[str, str]], ...]] = (
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "excel_workbook", {"extension": ".xls"}),
+    (b"\x1f\x8b", "compressed", {"program": "gzip"}),
+    (b"BZh", "compressed", {"program": "bzip2"}),
+    (b"\xfd7zXZ\0", "compressed", {"program": "xz"}),
+    (b"\x28\xb5\x2f\xfd", "compressed", {"program": "Zstandard"}),
+    (b"7z\xbc\xaf\x27\x1c", "archive", {"format": "7z"}),
+    (b"Rar!\x1a\x07", "archive", {"format": "RAR"}),
+    (b"PAR1", "parquet_file", {}),
+    (b"SQLite format 3\0", "sqlite_database", {}),
+    (b"{\\rtf", "rtf_document", {}),
+    (b"\x89PNG", "image", {"format": "PNG"}),
+    (b"\xff\xd8\xff", "image", {"format": "JPEG"}),
+    (b"%PDF", "pdf_document", {}),
+    (b"\xff\xfe\0\0", "utf_32", {}),
+    (b"\0\0\xfe\xff", "utf_32", {}),
 )
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _TAR: Final = slice(257, 262)
@@ -100,7 +99,7 @@ def decode(file: IO[bytes]) -> Text:
         file.seek(0)
         return Text("UTF-16", _utf8_blocks(_Utf16AsUtf8(file), newline))
     if b"\0" in start.lstrip().partition(b"\n")[0]:
-        raise UnreadableUpload("The file is not CSV text: it has NUL bytes, as UTF-16 has; save it as CSV UTF-8.")
+        raise unreadable("nul_bytes")
     newline = _newline(start)
     name, codec = "UTF-8", None
     if broken := _first_broken_line(file, newline):
@@ -117,18 +116,17 @@ def decode(file: IO[bytes]) -> Text:
 
 def _reject_other_formats(start: bytes) -> None:
     """Raises: UnreadableUpload."""
-    for signature, name in _OTHER_FORMATS:
+    for signature, code, params in _OTHER_FORMATS:
         if start.startswith(signature):
-            raise UnreadableUpload(f"The file is not CSV text: it is {name}.")
+            raise unreadable(code, **params)
     if start.startswith(_ZIP):
-        name = f"a ZIP archive; {_UNPACK}"
         if b"application/vnd.oasis.opendocument.spreadsheet" in start[:200]:
-            name = f"an OpenDocument spreadsheet (.ods); {_SAVE_AS_CSV}"
-        elif b"xl/workbook" in start or b"xl/worksheets" in start:
-            name = f"an Excel workbook (.xlsx); {_SAVE_AS_CSV}"
-        raise UnreadableUpload(f"The file is not CSV text: it is {name}.")
+            raise unreadable("opendocument_spreadsheet")
+        if b"xl/workbook" in start or b"xl/worksheets" in start:
+            raise unreadable("excel_workbook", extension=".xlsx")
+        raise unreadable("archive", format="ZIP")
     if start[_TAR] == b"ustar":
-        raise UnreadableUpload(f"The file is not CSV text: it is a tar archive; {_UNPACK}.")
+        raise unreadable("archive", format="tar")
 
 
 def _newline(start: bytes) -> bytes:
@@ -170,7 +168,7 @@ def _is_windows_1251(file: IO[bytes], newline: bytes) -> bool:
     if in_utf8 * 2 >= high or in_words * 2 <= high or (not titles and common_in_koi8 > common):
         return False
     if mac > 9 * windows:  # Serbian and Macedonian in Windows-1251 have a few such letters
-        raise UnreadableUpload("The text may be in the encoding of a Mac (MacCyrillic); save the file as CSV UTF-8.")
+        raise unreadable("mac_cyrillic")
     return True
 
 
@@ -184,7 +182,7 @@ class _Utf16AsUtf8:
         try:
             return next(self.chunks, "").encode()
         except UnicodeError as error:
-            raise UnreadableUpload("The text is damaged: it is not valid UTF-16; save it as CSV UTF-8.") from error
+            raise unreadable("invalid_utf_16") from error
 
 
 def read_blocks(file: _Source, newline: bytes) -> Iterator[bytes]:
@@ -193,10 +191,7 @@ def read_blocks(file: _Source, newline: bytes) -> Iterator[bytes]:
     while chunk := file.read(_BLOCK_BYTES):
         whole, end, tail = chunk.rpartition(newline)
         if len(rest) + len(chunk.partition(newline)[0]) > MAX_LINE_BYTES:
-            raise UnreadableUpload(
-                f"The file is not a table of deals: line {line} is over {MAX_LINE_BYTES} bytes;"
-                " are its line breaks LF or CRLF?"
-            )
+            raise unreadable("row_too_long", line=line, maximum=MAX_LINE_BYTES)
         if end:
             block = b"".join((rest, whole, end))
             line += block.count(newline)

@@ -12,7 +12,7 @@ from typing import Final
 from deals_api.errors import UnreadableUpload
 from deals_api.formats import COLUMNS, printable
 from deals_api.ingest.cells import BLANKS, read_date, read_total
-from deals_api.ingest.reasons import MAX_SHOWN, InvalidCell, row_problem
+from deals_api.ingest.reasons import MAX_SHOWN, InvalidCell, row_problem, unreadable
 
 #: Physical lines in which the header may begin.
 _FIRST_LINES: Final = 10
@@ -101,9 +101,7 @@ def _reject_deals_above(lines: Sequence[str]) -> None:
     """Raises: UnreadableUpload, because lines above the header are ignored."""
     for line, text in enumerate(lines, 1):
         if has_deal(text, minimum=len(COLUMNS) - 1):
-            raise UnreadableUpload(
-                f"Line {line} is a deal, but it is above the header in line {len(lines) + 1}; move the header above it."
-            )
+            raise unreadable("deal_above_header", line=line, header_line=len(lines) + 1)
 
 
 def has_deal(line: str, minimum: int = 2) -> bool:
@@ -132,25 +130,20 @@ def _is_deal(values: Sequence[str]) -> bool:
 
 def _rejection(candidates: Sequence[_Candidate]) -> UnreadableUpload:
     if not candidates:
-        return UnreadableUpload(f"The file has no header in its first {_FIRST_LINES} lines.")
+        return unreadable("no_header", lines=_FIRST_LINES)
     first = candidates[0]
     text = first.delimiter.join(first.cells)
     if text.startswith(("{", "[")):
-        return UnreadableUpload("The file is not CSV text: it looks like JSON; save it as CSV.")
+        return unreadable("json")
     if text.startswith("<"):
-        return UnreadableUpload("The file is not CSV text: it looks like HTML or XML; save it as CSV.")
+        return unreadable("markup")
     best = max(candidates, key=lambda candidate: candidate.columns_found)  # the first one of equals
     line = best.line_index + 1
     values = list(filter(None, best.cells[:_MAX_CELLS]))
     if len(values) >= len(COLUMNS) and _is_deal(values):
-        return UnreadableUpload(
-            f"The header is missing: line {line} is already a deal. Insert the line {','.join(COLUMNS)} above it."
-        )
+        return unreadable("header_missing", line=line, header=",".join(COLUMNS))
     if len(best.cells) == 1 and all(column in best.cells[0].casefold() for column in COLUMNS):
-        return UnreadableUpload(
-            f"Line {line} has all columns in one cell; save the file without quotes around whole lines, and with"
-            " commas, semicolons, tabs or | between the cells."
-        )
+        return unreadable("columns_in_one_cell", line=line)
     return _wrong_columns(line, best)
 
 

@@ -1,17 +1,42 @@
-"""Why a cell or a row of a file is invalid: stable codes for programs, and sentences for people."""
+"""Why a file, a row or a cell is invalid: stable codes for programs, and phrases for people."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from deals_api.errors import RowProblem
+from deals_api.errors import RowProblem, UnreadableUpload
 
 #: Characters of an invalid cell that an error repeats.
 MAX_SHOWN: Final = 100
 
-#: The predicate of each code; the subject is the cell or the row. Names in braces are the params of the code.
+#: The predicate of each code; the subject is the file, the row or the cell. Names in braces are the params of the code.
 REASONS: Final = {
     # The file
+    "empty_file": "is empty",
+    "no_deals": "has a header but no deals",
+    "excel_workbook": "is an Excel workbook ({extension}); save it as CSV",
+    "opendocument_spreadsheet": "is an OpenDocument spreadsheet (.ods); save it as CSV",
+    "parquet_file": "is a Parquet file; save it as CSV",
+    "sqlite_database": "is an SQLite database; export the table as CSV",
+    "rtf_document": "is an RTF document; save it as CSV",
+    "pdf_document": "is a PDF document",
+    "image": "is a {format} image",
+    "compressed": "is compressed with {program}; send the file inside it",
+    "archive": "is a {format} archive; send the file inside it",
+    "json": "looks like JSON; save it as CSV",
+    "markup": "looks like HTML or XML; save it as CSV",
+    "utf_32": "is text in UTF-32; save it as CSV UTF-8",
+    "invalid_utf_16": "is damaged: it is not valid UTF-16; save it as CSV UTF-8",
+    "nul_bytes": "has NUL bytes, as UTF-16 has; save it as CSV UTF-8",
+    "mac_cyrillic": "may be in the encoding of a Mac (MacCyrillic); save it as CSV UTF-8",
+    "row_too_long": "is not a table of deals: a row in or after line {line} has over {maximum} bytes, perhaps because"
+    " its line breaks are neither LF nor CRLF",
+    "no_header": "has no header in its first {lines} lines",
+    "header_missing": "has no header: line {line} is already a deal; insert the line {header} above it",
+    "deal_above_header": "has a deal in line {line}, above the header in line {header_line}; move the header above it",
+    "columns_in_one_cell": "has all columns in one cell of line {line}; save it without quotes around whole lines, and"
+    " with commas, semicolons, tabs or | between the cells",
+    # Its encoding and its header
     "not_utf8": "is not UTF-8",
     "missing_column": "is missing from the header",
     "repeated_column": "is in the header more than once",
@@ -67,6 +92,14 @@ class InvalidCell(ValueError):
         super().__init__(code)
         self.code = code
         self.params = params
+
+
+def unreadable(code: str, **params: int | str) -> UnreadableUpload:
+    """Return the rejection of a whole file; its only problem has the code, and the line of ``params`` or the first."""
+    reason = REASONS[code].format(**params)
+    return UnreadableUpload(
+        f"The file {reason}.", [RowProblem(int(params.get("line", 1)), None, "", reason, code, params)]
+    )
 
 
 def row_problem(line: int, column: str | None, value: str, code: str, **params: int | str) -> RowProblem:

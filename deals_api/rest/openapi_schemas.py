@@ -37,7 +37,7 @@ _CLIENT: Final = _object(
 )
 _INVALID_CELL: Final = _object(
     line={"type": "integer", "minimum": 1, "description": "Line of the file, counted from 1."},
-    column={"type": "string", "nullable": True, "description": "null if the whole line is invalid."},
+    column={"type": "string", "nullable": True, "description": "null if the whole line or the whole file is invalid."},
     value=TEXT,
     reason=_text("The reason for people."),
     reason_code=_text("The reason for programs."),

@@ -163,7 +163,7 @@ def spool(pipe: IO[bytes], copy: IO[bytes]) -> IO[bytes]:
 
 def format_error(error: DealsError) -> str:
     """Return the message and a table of the invalid cells."""
-    if not error.problems:
+    if not error.problems or error.message == f"The file {error.problems[0].reason}.":
         return error.message
     rows = [(problem.line, problem.column or "", problem.value, problem.reason) for problem in error.problems]
     return f"{error.message}\n\n{format_table(('line', 'column', 'value', 'reason'), rows, right=[0])}"

@@ -14,9 +14,41 @@ export const REJECTIONS = {
   internal_error: "Произошла внутренняя ошибка; она записана в журнал сервиса.",
 };
 
+const SAVE_AS_CSV = "сохраните таблицу в формате CSV";
+const SAVE_AS_UTF8 = "сохраните файл в формате CSV UTF-8";
+const UNPACK = "отправьте файл, который лежит внутри";
+
+/** By the reason code of a file that is no table of deals: sentences, and functions of its params. */
+export const FILE_REASONS = {
+  empty_file: "Файл пуст.",
+  no_deals: "В файле есть заголовок, но нет сделок.",
+  excel_workbook: ({ extension }) => `Это книга Excel (${extension}); ${SAVE_AS_CSV}.`,
+  opendocument_spreadsheet: `Это таблица OpenDocument (.ods); ${SAVE_AS_CSV}.`,
+  parquet_file: `Это файл Parquet; ${SAVE_AS_CSV}.`,
+  sqlite_database: "Это база данных SQLite; выгрузите таблицу в формат CSV.",
+  rtf_document: `Это документ RTF; ${SAVE_AS_CSV}.`,
+  pdf_document: "Это документ PDF, а не таблица CSV.",
+  image: ({ format }) => `Это изображение ${format}, а не таблица CSV.`,
+  compressed: ({ program }) => `Файл сжат (${program}); ${UNPACK}.`,
+  archive: ({ format }) => `Это архив ${format}; ${UNPACK}.`,
+  json: `Похоже на JSON; ${SAVE_AS_CSV}.`,
+  markup: `Похоже на HTML или XML; ${SAVE_AS_CSV}.`,
+  utf_32: `Текст в кодировке UTF-32; ${SAVE_AS_UTF8}.`,
+  invalid_utf_16: `Текст повреждён: это не UTF-16; ${SAVE_AS_UTF8}.`,
+  nul_bytes: `В файле есть нулевые байты, как в кодировке UTF-16; ${SAVE_AS_UTF8}.`,
+  mac_cyrillic: `Возможно, это кодировка Mac (MacCyrillic); ${SAVE_AS_UTF8}.`,
+  row_too_long: ({ line, maximum }) =>
+    `Это не таблица сделок: строка ${line} или одна из следующих длиннее допустимого (байтов: ${maximum}).`,
+  no_header: ({ lines }) => `Нет заголовка среди первых строк файла (${lines}).`,
+  header_missing: ({ line, header }) => `Нет заголовка: строка ${line} уже содержит сделку. Вставьте над ней строку ${header}.`,
+  deal_above_header: ({ line, header_line }) =>
+    `В строке ${line} сделка, но заголовок ниже, в строке ${header_line}; поставьте его первым.`,
+  columns_in_one_cell: ({ line }) => `В строке ${line} все столбцы в одной ячейке; сохраните файл без кавычек вокруг целых строк.`,
+};
+
 /** By the reason code of an invalid cell or row: texts, and functions of its params. */
 export const REASONS = {
-  // The file
+  // The text and the header
   not_utf8: "текст не в кодировке UTF-8",
   missing_column: "столбца нет в заголовке",
   repeated_column: "столбец указан в заголовке несколько раз",

@@ -6,7 +6,7 @@ import { formatDealTime, formatMoney, formatNumber } from "./formats.js";
 import { token } from "./graphql_client.js";
 import { addMessages, language, locale, messages } from "./i18n.js";
 import { MESSAGES } from "./messages_outcomes.js";
-import { REASONS, REJECTIONS } from "./messages_reasons.js";
+import { FILE_REASONS, REASONS, REJECTIONS } from "./messages_reasons.js";
 
 addMessages(MESSAGES);
 
@@ -98,8 +98,10 @@ function rejectionElements(name, { body, retryAfter }) {
   return [element("p", { class: "bad" }, title), ...reasonElements(name, body)];
 }
 
-const reasonElements = (name, body) =>
-  body.Errors?.length ? problemElements(name, body.Errors) : [element("p", {}, describeRejection(body))];
+const reasonElements = (name, body) => {
+  const problems = body.Errors?.filter(({ reason_code }) => !(reason_code in FILE_REASONS)) ?? [];
+  return problems.length ? problemElements(name, problems) : [element("p", {}, describeRejection(body))];
+};
 
 /**
  * Read why an upload in the history was rejected. Resolves to a function that returns the elements in the current
@@ -113,21 +115,26 @@ export async function readReasons({ id, fileName }) {
   return () => reasonElements(fileName, body);
 }
 
-/** Return the reason of a rejection without a list of errors. */
-function describeRejection({ Code, Desc }) {
+/** Return the reason of a rejection without a list of cells. */
+function describeRejection({ Code, Desc, Errors }) {
   const original = element("span", { lang: "en" }, Desc);
   if (language === "en") return original;
   const known = REJECTIONS[Code] ?? messages.unknownError(Code);
-  return Code === "unreadable_upload" ? element("span", {}, `${known} ${messages.serviceMessage} `, original) : known;
+  if (Code !== "unreadable_upload") return known;
+  const [problem] = Errors ?? [];
+  return problem
+    ? `${known} ${textOf(FILE_REASONS[problem.reason_code], problem.params)}`
+    : element("span", {}, `${known} ${messages.serviceMessage} `, original);
 }
 
 // Errors of a file
 
 /** Return the reason of an invalid cell in the language of the page. */
 export function reasonOf({ reason, reason_code, params }) {
-  const text = language === "en" ? reason : (REASONS[reason_code] ?? reason);
-  return typeof text === "function" ? text(params) : text;
+  return textOf(language === "en" ? reason : (REASONS[reason_code] ?? reason), params);
 }
+
+const textOf = (text, params) => (typeof text === "function" ? text(params) : text);
 
 /** Group errors with the same column and reason; the largest group first. */
 export function groupProblems(problems) {
