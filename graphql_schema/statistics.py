@@ -123,8 +123,9 @@ class DealGroups:
         self._budget.group_rows(
             grouping.rows_to_read(measures),
             grouping.max_groups,
+            names=len(grouping.names),
+            periods=grouping.periods,
             sets=self._selected.lookup_set_sizes,
-            by_period=bool(grouping.periods),
         )
         self._budget.compare(grouping.rows_to_read(measures), self._selected.selection.comparisons)
         self._budget.compare(grouping.max_groups, self._having.comparisons)

@@ -543,6 +543,33 @@ def test_deals_of_gems_cost_as_much_as_all_deals_of_the_upload() -> None:
     assert by_filter - by_name_only >= 4000 * 2_000 // 1_000_000 - 3  # counted from the purchases
 
 
+def test_groups_that_sqlite_sorts_cost_more() -> None:
+    load(*(deal(customer=f"c{number % 2}") for number in range(4000)))
+    stats = "{dealStats(by: [%s], filter: {total: {gte: 0}}) {nodes {total}}}"
+    months, weeks, quarters, by_customer = (cost(stats % by) for by in ("MONTH", "WEEK", "QUARTER", "CUSTOMER, MONTH"))
+    on_sqlite = connection.vendor == "sqlite"
+    assert weeks - months == quarters - months == 4000 * 5_000 * on_sqlite // 1_000_000
+    assert by_customer - months == 4000 * 3_500 * on_sqlite // 1_000_000
+
+
+def test_rows_that_sqlite_ranks_cost_more() -> None:
+    load(*(deal(customer=f"c{number % 4}") for number in range(4000)))
+    query = "{customers(first: %d) {nodes {deals(first: 0, orderBy: %s) {nodes {id}}}}}"
+    by_total, by_gem = (cost(query % (4, by)) - cost(query % (2, by)) for by in ("TOTAL_DESC", "GEM_ASC"))
+    by_sums, by_names = (27_000, 42_000) if connection.vendor == "sqlite" else (13_000, 27_000)
+    assert by_total >= 2000 * by_sums // 1_000_000
+    assert by_gem - by_total >= 2000 * (by_names - by_sums) // 1_000_000
+
+
+def test_long_names_that_sqlite_joins_cost_more() -> None:
+    def buyers_cost(length: int) -> int:
+        load(*(deal(customer=f"{number % 1000:0{length}}", item=f"g{number // 1000}") for number in range(4000)))
+        return cost("{gems {nodes {buyers(first: 0) {nodes {id}}}}}")
+
+    price = 300 if connection.vendor == "sqlite" else 0
+    assert buyers_cost(116) - buyers_cost(16) == 4000 * 100 * price // 1_000_000
+
+
 # Number and time of SQL statements
 
 

@@ -10,9 +10,6 @@ from typing import Final
 
 from django.db.models import Q
 
-#: Characters of a name that the price of its row includes.
-_INCLUDED_CHARACTERS: Final = 16
-
 
 @dataclass(frozen=True, slots=True)
 class NameScan:
@@ -36,16 +33,16 @@ class NameScan:
     purchases: int = 0
 
     @classmethod
-    def of(cls, names: int, characters: int, mean_length: int, condition: Condition, purchases: int) -> NameScan:
+    def of(cls, names: int, characters: int, extra_characters: int, condition: Condition, purchases: int) -> NameScan:
         """Return the work of evaluating a condition on names that have ``purchases``.
 
-        ``characters``: at most the total length of these names; ``mean_length``: that of all names of the upload.
+        ``characters``: at most the total length of these names.
         """
         own = cls(
             names,
             names * condition.searches,
             characters * condition.searches,
-            names * max(mean_length - _INCLUDED_CHARACTERS, 0),
+            extra_characters,
             names * condition.comparisons,
             condition.comparisons + condition.searches + condition.purchase_lookups,
             names * condition.purchase_lookups,

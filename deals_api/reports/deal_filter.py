@@ -39,6 +39,8 @@ from deals_api.snapshots.folding import ensure_names_folded
 _MAX_INLINE_NAMES: Final = 200
 #: Rows that a sequential scan reads in the time of one row fetched through an index (measured).
 RANDOM_ACCESS_COST: Final = 5
+#: Characters of a name that the price of its row includes.
+_INCLUDED_CHARACTERS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,16 +220,20 @@ class NameTable:
 
     def scan(self, upload: Upload, condition: Condition) -> NameScan:
         """Return the work of evaluating a condition on all names."""
-        characters, mean_length = self.characters(upload), self._mean_length(upload)
-        return NameScan.of(self.count(upload), characters, mean_length, condition, purchase_count(upload))
+        names, characters = self.count(upload), self.characters(upload)
+        extra_characters = self.extra_characters(names, upload)
+        return NameScan.of(names, characters, extra_characters, condition, purchase_count(upload))
 
     def scan_of(self, names: int, upload: Upload, condition: Condition) -> NameScan:
         """Return the work of evaluating a condition on some of the names, which may be the longest."""
         purchases = names * max(upload.customer_count, upload.gem_count)
-        return NameScan.of(names, names * MAX_NAME_LENGTH, self._mean_length(upload), condition, purchases)
+        extra_characters = self.extra_characters(names, upload)
+        return NameScan.of(names, names * MAX_NAME_LENGTH, extra_characters, condition, purchases)
 
-    def _mean_length(self, upload: Upload) -> int:
-        return self.characters(upload) // max(self.count(upload), 1)
+    def extra_characters(self, names: int, upload: Upload) -> int:
+        """Return the characters that the prices of these names' rows do not include, if they have the mean length."""
+        mean_length = self.characters(upload) // max(self.count(upload), 1)
+        return names * max(mean_length - _INCLUDED_CHARACTERS, 0)
 
     def select(self, upload: Upload, condition: Condition) -> SnapshotQuerySet[Any]:
         if condition.is_folded:

@@ -2,8 +2,8 @@
 
 One node represents at most 100 µs of CPU time of the service and PostgreSQL together, so the default limit of 10,000
 nodes is at most one second; the benchmark named below searches for operations that take longer. SQLite needs several
-times as long to scan a million rows. Each response reports the cost and the limit in ``extensions.cost``. The cost
-consists of
+times as long to sort a million deals by name, and to compare uploads with many names. Each response reports the cost
+and the limit in ``extensions.cost``. The cost consists of
 
 * a constant for each operation and for each field of the document: parsing, validation, planning. Fields with the
   same response path cost more, because validation compares each pair of them;
@@ -19,12 +19,13 @@ deals. The benchmark searches for the operation with the highest CPU time per no
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from django.conf import settings
+from django.db import connection
 from graphql import (
     DocumentNode,
     FieldNode,
@@ -56,6 +57,7 @@ from deals_api.db_vendor import StatementsTimedOut, StatementTimer
 from deals_api.errors import LimitExceeded
 from deals_api.reports.conditions import NameScan
 from deals_api.reports.deal_filter import RANDOM_ACCESS_COST
+from deals_api.reports.deal_stats import DealStatsKey
 from deals_api.snapshots import replicas
 from graphql_schema.execution.document_limits import (
     count_overlapping_fields,
@@ -138,13 +140,41 @@ _LOOKUP: Final = 1_500
 _DOUBLE_COST_SET_SIZE: Final = 100_000
 #: Look up a row by its name in another upload: 0.5 to 0.8 s, and more for long names.
 _MATCH: Final = 6_000
-#: Add a row to its group: 60 to 80 ms.
-_GROUP: Final = 1_000
-#: Truncate a date to its period: 90 to 110 ms.
-_PERIOD: Final = 1_500
-#: Sort a row within its parent: 0.8 to 1 s; 2 s by a column of another table.
-_RANK: Final = 13_000
-_RANK_JOINED: Final = 27_000
+
+
+class _SortingCosts(NamedTuple):
+    """Costs of groups and ranks. SQLite sorts all rows for both; PostgreSQL puts groups into a hash table."""
+
+    #: Add a row to its group by at most one key; in PostgreSQL 60 to 80 ms.
+    group: int
+    #: Compare one more key of the group.
+    further_key: int
+    #: Truncate a date to its period; in PostgreSQL 90 to 110 ms.
+    period: int
+    #: Truncate a date to a quarter or week, which is not a prefix of its text in SQLite.
+    computed_period: int
+    #: Sort a row within its parent; in PostgreSQL 0.8 to 1 s.
+    rank: int
+    #: Sort a row within its parent by a column of another table; in PostgreSQL 2 s.
+    rank_joined: int
+    #: Read a character of the other table's name beyond those that the price of its row includes.
+    joined_character: int
+
+
+#: By the vendor of the database.
+SORTING_COSTS: Final = {
+    "postgresql": _SortingCosts(
+        group=1_000, further_key=0, period=1_500, computed_period=1_500,
+        rank=13_000, rank_joined=27_000, joined_character=0,
+    ),
+    "sqlite": _SortingCosts(
+        group=5_000, further_key=3_500, period=1_500, computed_period=6_500,
+        rank=27_000, rank_joined=42_000, joined_character=300,
+    ),
+}  # fmt: skip
+_COMPUTED_PERIODS: Final = {DealStatsKey.QUARTER, DealStatsKey.WEEK}
+
+# Sizes of requests
 
 #: Metadata of an argument that sets a number of objects: the name of the limit that bounds it.
 SIZE_LIMIT: Final = "size_limit"
@@ -423,14 +453,26 @@ class CostBudget:
         """Charge for fetching rows through an index."""
         self.read_rows(rows * RANDOM_ACCESS_COST)
 
-    def rank_rows(self, rows: int, *, joined: bool) -> None:
-        """Charge for finding the first rows of each parent; ``joined``: sorted by columns of another table."""
-        self._consume_rows(rows, _READ + (_RANK_JOINED if joined else _RANK))
+    def rank_rows(self, rows: int, *, joined: bool, extra_characters: int = 0) -> None:
+        """Charge for finding the first rows of each parent.
 
-    def group_rows(self, rows: int, groups: int, *, sets: Sequence[int] = (), by_period: bool = False) -> None:
-        """Charge for reading rows and grouping them."""
+        ``joined``: the statement joins another table; ``extra_characters``: those of its names beyond the ones that the
+                    price of its rows includes.
+        """
+        costs = SORTING_COSTS[connection.vendor]
+        self._consume_rows(rows, _READ + (costs.rank_joined if joined else costs.rank))
+        self.consume(extra_characters * costs.joined_character // 1_000_000)
+
+    def group_rows(
+        self, rows: int, groups: int, *, names: int, periods: Collection[DealStatsKey], sets: Sequence[int] = ()
+    ) -> None:
+        """Charge for reading rows and grouping them by these periods and ``names`` other keys."""
         self.consume(_GROUPING_COST)
-        self._consume_rows(rows, _READ + _lookup_cost(sets) + _GROUP + _PERIOD * by_period)
+        costs = SORTING_COSTS[connection.vendor]
+        grouping = costs.group + costs.further_key * max(names + len(periods) - 1, 0)
+        if periods:
+            grouping += costs.period if _COMPUTED_PERIODS.isdisjoint(periods) else costs.computed_period
+        self._consume_rows(rows, _READ + _lookup_cost(sets) + grouping)
         self.consume(groups // _GROUPS_PER_NODE)
 
     def sort_groups_by_name(self, groups: int) -> None:

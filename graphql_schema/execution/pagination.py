@@ -59,11 +59,6 @@ class Order:
         return [column.removeprefix(_DESCENDING) for column in self.columns]
 
     @property
-    def is_joined(self) -> bool:
-        """Whether rows are sorted by a column of another table."""
-        return bool(self.relations)
-
-    @property
     def relations(self) -> set[str]:
         """The relations of the columns of other tables: ``customer`` for ``customer__username``."""
         return {path.partition("__")[0] for path in self.fields if "__" in path}

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import strawberry
 from django.db.models import QuerySet, Sum
 
-from deals_api.models import Customer, SnapshotQuerySet, SnapshotRow
-from deals_api.reports.deal_filter import DealSelection
+from deals_api.models import SnapshotQuerySet, SnapshotRow
+from deals_api.reports.deal_filter import NAME_TABLES, DealSelection, NameTable
 from deals_api.reports.filters import DealFilter
 from graphql_schema.execution.batching import peers_of
 from graphql_schema.execution.context import OperationContext
@@ -36,6 +36,11 @@ class Relation:
     def is_joined(self) -> bool:
         """Whether the id of the parent is in another table than the child rows."""
         return "__" in self.parent_path
+
+    @property
+    def name_tables(self) -> list[NameTable]:
+        """The tables of the child rows that are joined with the ids of their parents."""
+        return [table for table in NAME_TABLES.values() if self.is_joined and table.model is self.model]
 
 
 class RelatedRows(RowSource[Any]):
@@ -106,13 +111,14 @@ class RelatedRows(RowSource[Any]):
         """
         relation = self.relation
         if ranked_by:
-            self._budget.rank_rows(row_count, joined=ranked_by.is_joined or relation.is_joined)
+            tables = {*ranked_by.name_tables, *relation.name_tables}
+            extra_characters = sum(table.extra_characters(row_count, self.upload) for table in tables)
+            self._budget.rank_rows(row_count, joined=bool(tables), extra_characters=extra_characters)
             return
         if relation.has_index:
             self._budget.fetch_rows(row_count)
-        if relation.is_joined:
-            all_names = self.upload.customer_count if relation.model is Customer else self.upload.gem_count
-            self._budget.look_up_names(row_count, all_names=all_names)
+        for table in relation.name_tables:
+            self._budget.look_up_names(row_count, all_names=table.count(self.upload))
         for table in order.name_tables if order else ():
             self._budget.sort_by_name(row_count, table.count(self.upload), table.characters(self.upload))
 

@@ -1,6 +1,7 @@
 """``python -m tests.oracle [DOCUMENTS] [SEED]``: compare random documents with their predictions.
 
-Creates the tables in the empty database of DATABASE_URL. Prints the costs as JSON; differences end with exit code 1.
+Creates the tables in the empty database of DATABASE_URL. Prints the costs as JSON, with the prices of PostgreSQL on
+every database, so that runs can be compared; differences end with exit code 1.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ def main(documents: int = 300, seed: int = 1) -> int:
 
     from django.core.management import call_command
 
+    from graphql_schema.execution.cost import SORTING_COSTS
     from tests.oracle.runner import Run
 
+    SORTING_COSTS["sqlite"] = SORTING_COSTS["postgresql"]
     call_command("migrate", verbosity=0)
     report = Run(seed).execute(documents)
     sys.stdout.write(json.dumps(report.costs) + "\n")
