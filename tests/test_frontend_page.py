@@ -373,6 +373,20 @@ def test_cards_are_read_again_when_the_service_is_back(real_page: Page) -> None:
     expect(real_page.locator("#deals .status").first).to_contain_text("49 deals")
 
 
+def test_card_that_gets_no_response_can_be_read_again(real_page: Page) -> None:
+    real_page.evaluate(
+        "() => { const { timeout } = AbortSignal; window.restore = () => { AbortSignal.timeout = timeout; };"
+        " AbortSignal.timeout = (milliseconds) => { window.limit = milliseconds; return AbortSignal.abort(); }; }"
+    )
+    real_page.locator("#gem-facet a").first.click()
+    deals = real_page.locator("#deals")
+    expect(deals.get_by_role("alert")).to_contain_text("The service does not respond.")
+    expect(real_page.locator("#connection-error")).to_be_visible()
+    assert real_page.evaluate("window.limit") == 60_000
+    real_page.evaluate("window.restore()")
+    expect(deals.locator(".status").first).to_contain_text("49 deals")
+
+
 def test_page_whose_scripts_fail_to_load_offers_to_load_them_again(browser: Browser, server: Server) -> None:
     server.upload(REAL_FILE.read_bytes())
     finish_animations = "document.getAnimations().forEach((animation) => animation.finish())"

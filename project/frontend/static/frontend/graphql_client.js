@@ -4,6 +4,9 @@ import { storageKey } from "./dom.js";
 
 const ENDPOINT = new URL("graphql/", document.baseURI);
 
+/** Without a response after this time, a request has failed. */
+const TIMEOUT_MS = 60_000;
+
 /** An error of the service: a stable `code` for programs, and a `message` for people. */
 export class DealsError extends Error {
   constructor(code, message) {
@@ -27,14 +30,15 @@ export async function query(operation, variables = {}) {
   const url = new URL(ENDPOINT);
   url.searchParams.set("query", operation);
   if (Object.keys(variables).length) url.searchParams.set("variables", JSON.stringify(variables));
-  return readData(fetch(url, { headers: { Accept: "application/json", ...token.headers() } }));
+  const headers = { Accept: "application/json", ...token.headers() };
+  return readData(fetch(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) }));
 }
 
 /** Execute a mutation by POST and return its data. */
 export async function mutate(operation, variables = {}) {
   const headers = { Accept: "application/json", "Content-Type": "application/json", ...token.headers() };
   const body = JSON.stringify({ query: operation, variables });
-  return readData(fetch(ENDPOINT, { method: "POST", headers, body }));
+  return readData(fetch(ENDPOINT, { method: "POST", headers, body, signal: AbortSignal.timeout(TIMEOUT_MS) }));
 }
 
 async function readData(pendingResponse) {
