@@ -306,7 +306,7 @@ UNREADABLE_FILES: list[tuple[bytes, str, tuple[int | str, ...]]] = [
 
 
 @pytest.mark.parametrize(("content", "code", "params"), UNREADABLE_FILES)
-def test_file_that_is_no_table_of_deals_is_rejected_with_a_code(
+def test_file_that_is_not_a_table_of_deals_is_rejected_with_a_code(
     content: bytes, code: str, params: tuple[int | str, ...]
 ) -> None:
     error = error_of(content)

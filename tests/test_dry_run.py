@@ -319,6 +319,8 @@ def test_rejected_dry_run_and_missing_file_have_the_usual_exit_codes(without_dat
     rejected = command(without_database, "load_deals", "--dry-run", "-", stdin=INVALID_FILE)
     assert (rejected.returncode, rejected.stdout) == (1, b"")
     assert b"line  column" in rejected.stderr
+    unreadable = command(without_database, "load_deals", "--dry-run", "-", stdin=b"%PDF-1.7")
+    assert unreadable.stderr.splitlines() == [b"CommandError: The file is a PDF document."]
     assert command(without_database, "load_deals", "--dry-run", "no such.csv").returncode == 2
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from django.conf import settings
 from graphql import build_schema, parse, validate
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Download, Page, expect
 
 from deals_api.models import Upload
 from tests import graphql, node
@@ -228,6 +228,23 @@ def test_copied_table_has_the_rows_that_are_not_shown_yet(browser: Browser, serv
         expect(message).to_have_text("1,000 of 1,050 rows copied; a file has all of them.")
         assert len(page.evaluate("navigator.clipboard.readText()").splitlines()) == 1 + 1000
         assert page.locator("#deals tbody tr").count() == 20
+
+
+def test_two_files_of_one_table_have_each_row_once(browser: Browser, server: Server) -> None:
+    server.upload(csv_of(*(deal(f"c{number}") for number in range(250))), "many.csv")
+    with open_page(browser, server, **DESKTOP) as page:
+        page.goto("/")
+        customers = page.locator("#customers")
+        expect(customers.locator(".status").first).to_contain_text("250")
+        downloads: list[Download] = []
+        page.on("download", lambda download: downloads.append(download))
+        press = (
+            "(buttons) => buttons.filter(({ innerText }) => /^(CSV|NDJSON)$/.test(innerText)).map((it) => it.click())"
+        )
+        customers.get_by_role("button").evaluate_all(press)
+        wait_until(lambda: page.evaluate("true") and len(downloads) == 2)
+        counts = {download.suggested_filename: len(download.path().read_text().splitlines()) for download in downloads}
+        assert counts == {"customers.csv": 1 + 250, "customers.ndjson": 250}
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from deals_api.errors import RowProblem, UnreadableUpload
 #: Characters of an invalid cell that an error repeats.
 MAX_SHOWN: Final = 100
 
-#: The predicate of each code; the subject is the file, the row or the cell. Names in braces are the params of the code.
-REASONS: Final = {
-    # The file
+#: Why a whole file is unreadable: the predicate of each code, of which the file is the subject. Names in braces are the
+#: params of the code.
+FILE_REASONS: Final = {
     "empty_file": "is empty",
     "no_deals": "has a header but no deals",
     "excel_workbook": "is an Excel workbook ({extension}); save it as CSV",
@@ -36,7 +36,12 @@ REASONS: Final = {
     "deal_above_header": "has a deal in line {line}, above the header in line {header_line}; move the header above it",
     "columns_in_one_cell": "has all columns in one cell of line {line}; save it without quotes around whole lines, and"
     " with commas, semicolons, tabs or | between the cells",
-    # Its encoding and its header
+}
+
+#: The predicates of all codes; the subject of the others is the row or the cell.
+REASONS: Final = {
+    **FILE_REASONS,
+    # The encoding and the header
     "not_utf8": "is not UTF-8",
     "missing_column": "is missing from the header",
     "repeated_column": "is in the header more than once",
@@ -96,7 +101,7 @@ class InvalidCell(ValueError):
 
 def unreadable(code: str, **params: int | str) -> UnreadableUpload:
     """Return the rejection of a whole file; its only problem has the code, and the line of ``params`` or the first."""
-    reason = REASONS[code].format(**params)
+    reason = FILE_REASONS[code].format(**params)
     return UnreadableUpload(
         f"The file {reason}.", [RowProblem(int(params.get("line", 1)), None, "", reason, code, params)]
     )

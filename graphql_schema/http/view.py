@@ -55,7 +55,7 @@ class GraphQLView(View):
         require_read_permission(request.META)
         body = b""
         if request.method == "POST":
-            if request.META.get("QUERY_STRING"):  # Django would build an empty QueryDict
+            if request.META.get("QUERY_STRING"):  # otherwise Django would build an empty QueryDict
                 url_parameters(request)
             body = read_body(request)
         raw_request = _raw_request(request, body, media_type)

@@ -17,6 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from deals_api.errors import DatabaseBusy, DealsError
 from deals_api.formats import dump_json
+from deals_api.ingest.reasons import FILE_REASONS
 from deals_api.ingest.report import report_upload
 from deals_api.ingest.service import Progress, check_deals, ingest_deals
 from deals_api.management.terminal import (
@@ -163,7 +164,7 @@ def spool(pipe: IO[bytes], copy: IO[bytes]) -> IO[bytes]:
 
 def format_error(error: DealsError) -> str:
     """Return the message and a table of the invalid cells."""
-    if not error.problems or error.message == f"The file {error.problems[0].reason}.":
+    if all(problem.reason_code in FILE_REASONS for problem in error.problems):  # the message has the reason
         return error.message
     rows = [(problem.line, problem.column or "", problem.value, problem.reason) for problem in error.problems]
     return f"{error.message}\n\n{format_table(('line', 'column', 'value', 'reason'), rows, right=[0])}"

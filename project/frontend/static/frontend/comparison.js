@@ -73,7 +73,7 @@ const countRow = (title, base, head, difference) =>
 function changesCard({ id, operation, connection, name, money, difference, key }) {
   return tableCard({
     id,
-    isSortedHere: true,
+    isSortedByPage: true,
     operation,
     variables: variablesOf,
     connection,

@@ -52,7 +52,7 @@ async function refresh({ isCheck = false } = {}) {
   try {
     const next = await readUpload(id);
     if (id !== getState().upload) return;
-    const wasAway = !byId("connection-error").hidden;
+    const wasUnreachable = !byId("connection-error").hidden;
     byId("connection-error").hidden = true;
     const isNew = shown === undefined || next?.id !== shown?.id;
     if (isNew && isCheck && shown && next && !id) announceUpload(next);
@@ -60,7 +60,7 @@ async function refresh({ isCheck = false } = {}) {
       announce(null);
       if (isNew || next?.isCurrent !== shown?.isCurrent) await showUpload(next);
     }
-    if (wasAway) retryUnreachable();
+    if (wasUnreachable) retryUnreachable();
   } catch (error) {
     showError(error);
   }

@@ -18,7 +18,7 @@ const SAVE_AS_CSV = "сохраните таблицу в формате CSV";
 const SAVE_AS_UTF8 = "сохраните файл в формате CSV UTF-8";
 const UNPACK = "отправьте файл, который лежит внутри";
 
-/** By the reason code of a file that is no table of deals: sentences, and functions of its params. */
+/** By the reason code of a file that is not a table of deals: sentences, and functions of its params. */
 export const FILE_REASONS = {
   empty_file: "Файл пуст.",
   no_deals: "В файле есть заголовок, но нет сделок.",

@@ -32,7 +32,7 @@ function pagesAfter(id, first) {
  * - `connection(data)`: the rows in the result; `totals(data)`: {column: total} or null
  * - `columns`: [{key, title(), type, value(node), link(node, content), order, format(value), isDifference}], where `type`
  *   is "name", "text", "count", "money" or "time", and `order` an enum value without _ASC or _DESC
- * - `isSortedHere`: whether the page sorts the rows, because the service does not; it does so when it has read all of them
+ * - `isSortedByPage`: whether the page sorts the rows, because the service does not; it does so when it has read all of them
  * - `rowKey(node)`: a string that identifies the row
  * - `rowCount(data)`, `countText(number)`: how many rows there are on all pages
  * - `exportUrl(format, state, upload)`: the address of the rows as a file, if the service exports them
@@ -75,7 +75,7 @@ export function tableCard(table) {
   return card;
 }
 
-const orderOf = ({ id, isSortedHere }, state) => (`${id}Order` in state && !isSortedHere ? { orderBy: state[`${id}Order`] } : {});
+const orderOf = ({ id, isSortedByPage }, state) => (`${id}Order` in state && !isSortedByPage ? { orderBy: state[`${id}Order`] } : {});
 
 const shownColumns = ({ id, columns }, state) =>
   columns.filter(({ key }) => !(`${id}Columns` in state) || state[`${id}Columns`].includes(key));
@@ -84,14 +84,14 @@ const shownColumns = ({ id, columns }, state) =>
 
 function countLine(table, data, shown) {
   const count = table.rowCount(data);
-  const shownRows = table.isSortedHere ? messages.shownRowsToSort : messages.shownRows;
+  const shownRows = table.isSortedByPage ? messages.shownRowsToSort : messages.shownRows;
   const range = shown < count ? ` ${shownRows(formatNumber(shown))}` : "";
   return element("p", { class: "status", role: "status" }, table.countText(count) + range);
 }
 
 function tableElement(table, columns, nodes, totals, state, hasNextPage) {
   const formats = columns.map((column) => cellFormat(column, nodes, totals));
-  const isSortable = !(table.isSortedHere && hasNextPage);
+  const isSortable = !(table.isSortedByPage && hasNextPage);
   const head = element("tr", { role: "row" }, ...columns.map((column) => headerCell(table, column, state, isSortable)));
   const rows = nodes.map((node) => rowElement(table, columns, formats, node));
   return element(
@@ -158,14 +158,14 @@ function headerCell({ id }, column, state, isSortable) {
 }
 
 /** Return the rows in the order of the state, if the page sorts them and there are no others. */
-function ordered({ id, columns, isSortedHere }, nodes, hasNextPage, state) {
-  if (!isSortedHere || hasNextPage) return nodes;
+function ordered({ id, columns, isSortedByPage }, nodes, hasNextPage, state) {
+  if (!isSortedByPage || hasNextPage) return nodes;
   const [, key, direction] = /^(.+)_(ASC|DESC)$/.exec(state[`${id}Order`]);
   const { type, value, format = String } = columns.find(({ order }) => order === key);
-  const rank = { money: (amount) => toHundredths(amount ?? "0"), count: BigInt }[type];
+  const toInteger = { money: (amount) => toHundredths(amount ?? "0"), count: BigInt }[type];
   const compareTexts = new Intl.Collator(locale()).compare;
-  const compare = rank
-    ? (one, other) => Number(rank(one) > rank(other)) - Number(rank(one) < rank(other))
+  const compare = toInteger
+    ? (one, other) => Number(toInteger(one) > toInteger(other)) - Number(toInteger(one) < toInteger(other))
     : (one, other) => compareTexts(format(one), format(other));
   const sign = direction === "ASC" ? 1 : -1;
   return [...nodes].sort((one, other) => sign * compare(value(one), value(other)));
@@ -220,19 +220,24 @@ async function readPage(table, operation, variables, after) {
 }
 
 /** Rows that were read for a file or the clipboard, by the data of the first page: {nodes, pageInfo}. */
-const readBefore = new WeakMap();
+const exportedRows = new WeakMap();
 
-/** Read the first rows, page by page. `onCount` receives their number after each page. */
+/** Read the first rows, page by page. `onCount` receives their number after each page. Several calls may run at once. */
 async function readRows(table, card, data, onCount, limit) {
   const [operation, variables] = currentQuery(card);
-  if (!readBefore.has(data)) readBefore.set(data, { ...table.connection(data) });
-  const read = readBefore.get(data);
-  while (read.pageInfo.hasNextPage && read.nodes.length < limit) {
-    const page = await readPage(table, operation, variables, read.pageInfo.endCursor);
-    Object.assign(read, { nodes: [...read.nodes, ...page.nodes], pageInfo: page.pageInfo });
-    onCount(read.nodes.length);
+  const { nodes, pageInfo } = table.connection(data);
+  if (!exportedRows.has(data)) exportedRows.set(data, { nodes: [...nodes], pageInfo });
+  const rows = exportedRows.get(data);
+  while (rows.pageInfo.hasNextPage && rows.nodes.length < limit) {
+    const { endCursor } = rows.pageInfo;
+    const page = await readPage(table, operation, variables, endCursor);
+    if (rows.pageInfo.endCursor === endCursor) {
+      rows.nodes.push(...page.nodes);
+      rows.pageInfo = page.pageInfo;
+    }
+    onCount(rows.nodes.length);
   }
-  return read;
+  return rows;
 }
 
 // Columns
