@@ -55,6 +55,17 @@ def row_number_of(pk: int) -> int:
     return pk % _ROWS_PER_UPLOAD
 
 
+class RowIdField(models.BigIntegerField[int, int]):
+    """A primary key of 64 bits.
+
+    SQLite finds a row by its primary key directly only if the type of the column is ``INTEGER``. With any other type,
+    it stores the keys in an index of their own, and searches twice for each row.
+    """
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        return "integer" if connection.vendor == "sqlite" else super().db_type(connection)
+
+
 class QuantityField(QuantityColumn):
     """An integer of 32 bits that can be compared with integers of 64 bits.
 
@@ -361,7 +372,7 @@ class SnapshotRow(models.Model):
     deleted one by one, and to check two keys of a million rows took longer than to parse the rows.
     """
 
-    id = models.BigIntegerField(primary_key=True)
+    id = RowIdField(primary_key=True)
     upload = models.ForeignKey(Upload, models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False)
 
     class Meta:

@@ -402,7 +402,7 @@ def test_chunk_is_read_by_primary_key_on_sqlite() -> None:
         cursor.execute(f"EXPLAIN QUERY PLAN {statement}")
         first_step = cursor.fetchone()[3]
     assert first_step.startswith("SEARCH deals_api_deal")
-    assert first_step.endswith("(id>? AND id<?)")
+    assert first_step.endswith("INTEGER PRIMARY KEY (rowid>? AND rowid<?)")
 
 
 def reads(captured: CaptureQueriesContext) -> list[str]:

@@ -15,7 +15,7 @@ from django.apps import apps
 from django.core.management import call_command
 from django.db import connection
 
-from deals_api.models import Upload
+from deals_api.models import Customer, Deal, Gem, GemDay, GemMonth, Purchase, Upload
 from tests.builders import csv_of, deal
 from tests.databases import migrate
 from tests.server_actions import execute, query
@@ -40,6 +40,7 @@ LANDED: Final = {
     "0014_load_progress.py": "e4f4baf7f687efe10f54d74ca6dddf322ab3a81c03bc8635a1365326c54ed9e2",
     "0015_worker_jobs.py": "4def02bb5f61b8dd6703c0e9143ee368f3fe768535b5897f00cfd5f03035f85e",
     "0016_rejection_details.py": "ed0abfe43e73269850bb1d1f44cbb55a7ebe4a257382a65051702b916f76a60c",
+    "0017_row_ids_of_sqlite.py": "be21362c0de8a55c2c87b578c50fd1864e074f3013f4433babf5ba59d28672c4",
 }
 
 
@@ -177,3 +178,22 @@ def test_migration_folds_stored_names_and_keeps_the_data(empty_database_url: str
 def test_previous_release_can_insert_rows_after_the_migration(database_url: str) -> None:
     insert_customer(database_url, 1, "Ann", upload_id=1)
     assert query(database_url, "SELECT username_folded FROM deals_api_customer") == [("",)]
+
+
+# Row ids
+
+
+@pytest.mark.usefixtures("sqlite_only")
+def test_migration_lets_sqlite_find_rows_by_their_rowids(empty_database_url: str) -> None:
+    database_url = empty_database_url
+    migrate(database_url, "deals_api", "0016")
+    for row, name in enumerate(("ann", "bob"), 7 * 2**32 + 1):
+        insert_customer(database_url, row, name, upload_id=7)
+    contents = "SELECT id, username, upload_id FROM deals_api_customer ORDER BY id"
+    before = query(database_url, contents)
+    migrate(database_url)
+    assert query(database_url, contents) == before
+    for model in (Customer, Gem, Purchase, GemDay, GemMonth, Deal):
+        sql = f"EXPLAIN QUERY PLAN SELECT * FROM {model._meta.db_table} WHERE id = 1"  # noqa: S608
+        (step,) = query(database_url, sql)
+        assert step[3].endswith("USING INTEGER PRIMARY KEY (rowid=?)")
