@@ -5,7 +5,9 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 
 from deals_api.admin import model_admins
+from deals_api.rest import urls as rest_urls
 from deals_api.rest.docs import IndexView
+from graphql_schema import urls as graphql_urls
 from project import health
 from project.frontend import views
 from project.telemetry import metrics
@@ -18,8 +20,8 @@ _monitoring: list[URLPattern | URLResolver] = [
 ]
 #: Most used first, because Django compares a path with one pattern after the other.
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("api/", include("deals_api.rest.urls")),
-    path("", include("graphql_schema.urls")),
+    *rest_urls.urlpatterns,
+    *graphql_urls.urlpatterns,
     path("", views.page, name="frontend"),
     path("favicon.ico", views.FaviconView.as_view(), name="favicon"),
     path("robots.txt", views.robots, name="robots"),

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.db import OperationalError
 from django.test import Client
-from django.urls import URLPattern
+from django.urls import URLPattern, URLResolver
 from pytest_django import Settings
 
 from deals_api.ingest import service
@@ -99,16 +99,26 @@ def test_description_is_valid_without_warnings(tmp_path: Path) -> None:
     assert yaml.safe_load(output.read_text())["openapi"].startswith("3.")
 
 
+def routes(patterns: Iterable[URLPattern | URLResolver], prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
+    """Yield the path template of each pattern, also of those in included lists."""
+    for pattern in patterns:
+        route = prefix + re.sub(r"[\^$\\]|/\?", "", re.sub(r"\(\?P<(\w+)>.*?\)", r"{\1}", str(pattern.pattern)))
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, route)
+        else:
+            yield route, pattern
+
+
 def test_description_has_every_url_and_method(document: Any) -> None:
     excluded = {"schema", "docs"}
-    routes = {
-        (method, "/api/" + re.sub(r"[\^$\\]|/\?", "", re.sub(r"\(\?P<(\w+)>.*?\)", r"{\1}", str(pattern.pattern))))
-        for pattern in urls.urlpatterns
-        if isinstance(pattern, URLPattern) and pattern.name not in excluded
+    expected = {
+        (method, route)
+        for route, pattern in routes(urls.urlpatterns, "/")
+        if pattern.name not in excluded
         for method in pattern.callback.actions  # type: ignore[attr-defined]
         if method != "head"  # DRF adds it to each ``get``
     }
-    assert {(method, path.rstrip("/")) for method, path, _ in operations(document)} == routes
+    assert {(method, path.rstrip("/")) for method, path, _ in operations(document)} == expected
 
 
 def test_description_has_every_error_code(document: Any) -> None:
