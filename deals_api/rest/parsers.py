@@ -178,6 +178,8 @@ class SingleFileUploadHandler(FileUploadHandler):
     ``TemporaryFileUploadHandler`` has one.
     """
 
+    #: Larger than Django's, because each chunk has a cost, and small enough for the cache of a processor.
+    chunk_size = 256 * 1024
     keeps_file = False
 
     def new_file(self, field_name: str, file_name: str, *args: Any, **kwargs: Any) -> None:
