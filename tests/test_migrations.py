@@ -40,7 +40,7 @@ LANDED: Final = {
     "0014_load_progress.py": "e4f4baf7f687efe10f54d74ca6dddf322ab3a81c03bc8635a1365326c54ed9e2",
     "0015_worker_jobs.py": "4def02bb5f61b8dd6703c0e9143ee368f3fe768535b5897f00cfd5f03035f85e",
     "0016_rejection_details.py": "ed0abfe43e73269850bb1d1f44cbb55a7ebe4a257382a65051702b916f76a60c",
-    "0017_row_ids_of_sqlite.py": "be21362c0de8a55c2c87b578c50fd1864e074f3013f4433babf5ba59d28672c4",
+    "0017_row_ids_of_sqlite.py": "fd73a3cb896c30f14ad60f8736d0507cf6e51bdc7333bad54d2e28a6b7f977d3",
 }
 
 

@@ -1,6 +1,6 @@
 """Let SQLite find the rows of a snapshot by their rowids: the type of their primary keys becomes INTEGER.
 
-On SQLite this writes the tables anew. On PostgreSQL nothing changes.
+On SQLite this rewrites the tables. On PostgreSQL nothing changes.
 """
 
 from django.db import migrations

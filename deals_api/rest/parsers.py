@@ -178,7 +178,7 @@ class SingleFileUploadHandler(FileUploadHandler):
     ``TemporaryFileUploadHandler`` has one.
     """
 
-    #: Larger than Django's, because each chunk has a cost, and small enough for the cache of a processor.
+    #: Four times Django's, because the multipart parser has a cost for each chunk.
     chunk_size = 256 * 1024
     keeps_file = False
 
