@@ -178,7 +178,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "project.middleware.security_headers.content_security_policy",
     f"project.middleware.hosts.{'accept_addresses_for_monitoring' if _host_names else 'require_private_host'}",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "project.middleware.static_files.StaticFilesMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "project.middleware.admin_sessions.admin_session_middleware",
@@ -241,7 +241,8 @@ STATICFILES_DIRS = [
     ("drf_spectacular_sidecar/swagger-ui-dist", _SIDECAR / "swagger-ui-dist"),
     ("graphiql", Path(graphene_django_graphiql_static.__path__[0], "static", "graphene_django_graphiql_static")),
 ]
-# The image contains collected and compressed files; otherwise the finders serve them from their packages.
+# The image contains collected and compressed files; otherwise the finders serve them from their packages, and
+# ``StaticFilesMiddleware`` compresses them.
 COLLECTED = BASE_DIR / "collected"
 STATIC_ROOT = COLLECTED if COLLECTED.is_dir() else None
 # ``serve`` copies the collected files to this folder, from which a proxy serves them.

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.templatetags.static import static
 from django.urls import reverse
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 
@@ -31,6 +32,8 @@ _MODULES: Final = [
 ]
 
 
+# The page contains no secret that its compressed length could reveal, as responses of the APIs may.
+@gzip_page
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
     response = render(request, "frontend/page.html", {"modules": _MODULES})

@@ -1,1 +1,1 @@
-"""Middleware: host names, security headers and admin sessions."""
+"""Middleware: host names, security headers, static files and admin sessions."""
