@@ -108,6 +108,17 @@ def test_rejected_file_is_reported_by_cell_and_changes_nothing(environment: dict
 
 
 @pytest.mark.database_independent
+def test_long_list_of_errors_is_printed_in_part(environment: dict[str, str]) -> None:
+    file = csv_of(*[deal(total="x")] * 250)
+    done = command(environment, "load_deals", "-", stdin=file)
+    *_, last_row, empty, note = done.stderr.decode().splitlines()
+    assert last_row.strip() == "101  total   x      is not an amount such as 612 or 100.50"
+    assert (empty, note) == ("", "150 more rows of this table are not printed; --format json prints all.")
+    as_json = command(environment, "load_deals", "-", "--format", "json", stdin=file)
+    assert len(json.loads(as_json.stdout)["Errors"]) == 250
+
+
+@pytest.mark.database_independent
 def test_rejection_as_json_is_the_rest_body(server: Server, environment: dict[str, str]) -> None:
     done = command(environment, "load_deals", "-", "--format", "json", stdin=INVALID_FILE)
     assert (done.returncode, done.stdout) == (1, server.upload(INVALID_FILE).content + b"\n")

@@ -525,7 +525,7 @@ def test_every_reason_has_a_test() -> None:
     tested = {code for *_, code in INVALID_CELLS} | {"not_utf8", "missing_column", "repeated_column"}
     tested |= {code for _, code, _ in UNREADABLE_FILES}
     tested |= {code for _, expected in INVALID_ROWS for *_, code in expected}
-    assert tested == REASONS.keys() - {"not_csv"}
+    assert tested == REASONS.keys() - {"not_csv", "too_many_errors"}
 
 
 # Lines
@@ -648,7 +648,7 @@ def test_invalid_row_is_reported_after_earlier_invalid_cells(
     ],
 )  # fmt: skip
 def test_message_groups_the_errors_by_reason(rows: list[str], message: str) -> None:
-    assert error_of(lines(HEADER, *rows), max_problems=4).message == message
+    assert error_of(lines(HEADER, *rows)).message == message
 
 
 # Limits
@@ -657,15 +657,26 @@ def test_message_groups_the_errors_by_reason(rows: list[str], message: str) -> N
 @pytest.mark.parametrize("limit", [1, 2, 7, 100])
 def test_error_lists_problems_up_to_the_limit(limit: int) -> None:
     error = error_of(lines(HEADER, *["ann,ruby,x,y,2018-12-14 08:29:52"] * 200), max_problems=limit)
-    assert [(problem.line, problem.column) for problem in error.problems] == [
+    *problems, end = error.problems
+    assert [(problem.line, problem.column) for problem in problems] == [
         (2 + number // 2, ("total", "quantity")[number % 2]) for number in range(limit)
     ]
+    assert (end.line, end.column, end.reason_code) == (problems[-1].line, None, "too_many_errors")
+    assert end.reason == f"is the last line that was read, because the file has {limit} errors or more"
+    assert error.message.startswith(f"The file has at least {limit} error")
+
+
+def test_list_below_the_limit_is_complete() -> None:
+    error = error_of(lines(HEADER, *[row("total", "x")] * 9_999))
+    assert len(error.problems) == 9_999
+    assert {problem.reason_code for problem in error.problems} == {"not_an_amount"}
+    assert error.message.startswith("The file has 9999 errors")
 
 
 def test_problem_limit_applies_to_the_whole_file() -> None:
     """The limit is not per batch: the problems are in different batches."""
     rows = [row("total", "x"), *[GOOD] * 5000, row("total", "x"), *[GOOD] * 5000, row("total", "x")]
-    assert [problem.line for problem in error_of(lines(HEADER, *rows), max_problems=2).problems] == [2, 5003]
+    assert [problem.line for problem in error_of(lines(HEADER, *rows), max_problems=2).problems] == [2, 5003, 5003]
 
 
 @pytest.mark.parametrize("rows", [3, 5000])

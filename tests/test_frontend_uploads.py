@@ -182,6 +182,40 @@ def test_rejected_file_shows_groups_of_errors_and_a_list(page: Page) -> None:
     expect(reason.locator(".groups li").first).to_contain_text("2 × total")
 
 
+@pytest.mark.parametrize("count", [150, 10_050])
+def test_long_list_of_errors_is_shown_in_part_and_downloaded_completely(page: Page, count: int) -> None:
+    listed, is_complete = min(count, 10_000), count < 10_000
+    choose(page, "bad.csv", csv_of(*[deal(total="x")] * count))
+    result = page.locator("#result")
+    expect(result.locator(".groups li")).to_have_text(
+        [f"{listed:,} × total {REASONS['not_an_amount']} in lines 2, 3, 4, 5, 6…"]
+    )
+    expect(result.locator("summary")).to_have_text(f"Listed errors: {listed:,}")
+    expect(result.locator(".problems tbody tr")).to_have_count(100)
+    note = "The table has the first 100 errors; the file to download has all of them."
+    expect(result.get_by_text(note)).to_be_visible()
+    end = result.get_by_text("The service stopped reading in line 10,001; the file may contain more errors.")
+    expect(end).to_have_count(0 if is_complete else 1)
+    with page.expect_download() as download:
+        result.get_by_role("button", name="Download the list of errors").click()
+    rows = list(csv.reader(io.StringIO(Path(download.value.path()).read_text("utf-8-sig"))))
+    assert [row[0] for row in rows[1 : listed + 1]] == [str(line) for line in range(2, listed + 2)]
+    assert rows[listed + 1 :] == (
+        [] if is_complete else [["10001", "whole line", "", REASONS["too_many_errors"].format(maximum=10_000)]]
+    )
+    page.get_by_label("Language").select_option("ru")
+    expect(result.get_by_text("В таблице первые ошибки (100), в файле для скачивания – все.")).to_be_visible()
+    end = result.get_by_text("Сервис прекратил чтение на строке 10 001; дальше могут быть и другие ошибки.")
+    expect(end).to_have_count(0 if is_complete else 1)
+
+
+def test_error_after_which_the_file_is_not_read_is_pointed_out(page: Page) -> None:
+    choose(page, "bad.csv", csv_of(deal(total="x")) + b'"ann,ruby\n')
+    note = "The service stopped reading in line 3; the file may contain more errors."
+    expect(page.locator("#result").get_by_text(note)).to_be_visible()
+    expect(page.locator("#result .problems tbody tr")).to_have_count(2)
+
+
 def test_rejection_is_in_the_language_of_the_page(browser: Browser, shared_server: Server) -> None:
     shared_server.upload(csv_of(deal("ann")), "first.csv")
     with open_page(browser, shared_server, **PHONE) as page:

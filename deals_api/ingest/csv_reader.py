@@ -47,8 +47,6 @@ _STEP_BLOCKS: Final = _STEP_ROWS + 2
 _BATCH_BLOCKS: Final = 4
 #: Names that are remembered once the file is rejected.
 _CACHED_NAMES: Final = 20_000
-#: Errors that are counted; ``limits.max_problems`` of them are listed.
-_MAX_COUNTED: Final = 10_000
 #: Reasons that the message lists with their numbers.
 _MAX_REASONS: Final = 5
 
@@ -85,8 +83,6 @@ class DealsReader:
         self.max_blocks = LINES_NEEDED + 1
         self.syntax_error: RowProblem | None = None  # the rest of the file is not read
         self.problems: list[RowProblem] = []
-        self.problem_count = 0
-        self.counts_by_reason: Counter[tuple[str | None, str]] = Counter()  # column, reason
         self.customers = NameNumbers()
         self.gems = NameNumbers()
         self.cell_readers: tuple[Callable[[str], object], ...] = (  # in the order of COLUMNS
@@ -129,10 +125,10 @@ class DealsReader:
             elif len(batch):
                 yield batch
         if self.syntax_error:
-            self._count_problem(self.syntax_error)
-            raise self._rejection(stopped=True)
+            self.problems.append(self.syntax_error)
+            raise UploadHasProblems(_summary(self.problems, stopped=len(self.problems) > 1), self.problems)
         if self.problems:
-            raise self._rejection()
+            raise UploadHasProblems(_summary(self.problems), self.problems)
         if not self.rows:
             raise unreadable("no_deals")
 
@@ -305,34 +301,26 @@ class DealsReader:
                 self.date_formats.add(date_format(cells[4]))
 
     def _add_problem(self, line: int, column: str | None, value: str, code: str, **params: int | str) -> None:
-        self._count_problem(row_problem(line, column, value, code, **params))
-        if self.problem_count >= _MAX_COUNTED:
-            raise self._rejection(stopped=True)
+        self.problems.append(row_problem(line, column, value, code, **params))
+        if len(self.problems) == self.limits.max_problems:
+            end = row_problem(line, None, "", "too_many_errors", maximum=self.limits.max_problems)
+            raise UploadHasProblems(_summary(self.problems, stopped=True), [*self.problems, end])
 
-    def _count_problem(self, problem: RowProblem) -> None:
-        self.problem_count += 1
-        self.counts_by_reason[problem.column, problem.reason] += 1
-        if len(self.problems) < self.limits.max_problems:
-            self.problems.append(problem)
 
-    def _rejection(self, *, stopped: bool = False) -> UploadHasProblems:
-        """Return the error with a summary of the problems as its message; ``stopped`` if there may be more."""
-        first, count = self.problems[0], self.problem_count
-        where = f"line {first.line}" + (f", column {first.column!r}" if first.column else "")
-        shown = f" {first.value!r}" if first.value else ""
-        if count == 1:
-            return UploadHasProblems(f"The file has 1 error, in {where}:{shown} {first.reason}.", self.problems)
-        groups = [
-            f"{number} × {column or 'line'} ({reason})"
-            for (column, reason), number in self.counts_by_reason.most_common(_MAX_REASONS)
-        ]
-        if others := len(self.counts_by_reason) - len(groups):
-            groups.append(f"{others} other kinds")
-        return UploadHasProblems(
-            f"The file has {'at least ' if stopped else ''}{count} errors: {', '.join(groups)}; the first is in"
-            f" {where}{':' if shown else ''}{shown}.",
-            self.problems,
-        )
+def _summary(problems: Sequence[RowProblem], *, stopped: bool = False) -> str:
+    """Return the number of problems by reason; ``stopped`` if there may be more."""
+    first, count = problems[0], f"{'at least ' if stopped else ''}{len(problems)}"
+    where = f"line {first.line}" + (f", column {first.column!r}" if first.column else "")
+    shown = f" {first.value!r}" if first.value else ""
+    if len(problems) == 1:
+        return f"The file has {count} error, in {where}:{shown} {first.reason}."
+    counts = Counter((problem.column, problem.reason) for problem in problems)
+    groups = [
+        f"{number} × {column or 'line'} ({reason})" for (column, reason), number in counts.most_common(_MAX_REASONS)
+    ]
+    if others := len(counts) - len(groups):
+        groups.append(f"{others} other kinds")
+    return f"The file has {count} errors: {', '.join(groups)}; the first is in {where}{':' if shown else ''}{shown}."
 
 
 def _read_quantities(cells: Sequence[str]) -> list[int]:

@@ -55,6 +55,8 @@ REASONS: Final = {
     "cell_too_long": "has a cell of over {maximum} characters, perhaps after a quote left open",
     "line_break": "has a line break that is neither LF nor CRLF",
     "not_csv": "is not CSV: {error}",
+    # The end of an incomplete list of errors
+    "too_many_errors": "is the last line that was read, because the file has {maximum} errors or more",
     # All cells
     "empty": "is empty",
     "spreadsheet_error": "is an error value of a spreadsheet formula",

@@ -50,7 +50,10 @@ _INVALID_CELL: Final = _object(
 _INVALID_CELLS: Final = {
     "type": "array",
     "items": _INVALID_CELL,
-    "description": "The invalid cells of a rejected file, up to the number at which reading stops.",
+    "description": (
+        "All invalid cells of a rejected file. If there are too many, reading stops, and the reason code of the last"
+        " entry is `too_many_errors`."
+    ),
 }
 _STATES: Final = ["queued", "loading", "loaded", "refused", "interrupted", "cancelled"]
 _REPORT: Final = _object(

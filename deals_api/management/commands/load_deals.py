@@ -10,7 +10,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -36,6 +36,8 @@ from deals_api.snapshots.retention import apply_retention_safely
 STANDARD_INPUT = "-"
 #: ``Upload.uploaded_by``. The system user would not identify a person in a container or a scheduled job.
 UPLOADED_BY = "manage.py load_deals"
+#: Invalid cells that are printed.
+_MAX_PRINTED: Final = 100
 
 
 class Command(BaseCommand):
@@ -163,11 +165,15 @@ def spool(pipe: IO[bytes], copy: IO[bytes]) -> IO[bytes]:
 
 
 def format_error(error: DealsError) -> str:
-    """Return the message and a table of the invalid cells."""
+    """Return the message and a table of the first invalid cells."""
     if all(problem.reason_code in FILE_REASONS for problem in error.problems):  # the message has the reason
         return error.message
-    rows = [(problem.line, problem.column or "", problem.value, problem.reason) for problem in error.problems]
-    return f"{error.message}\n\n{format_table(('line', 'column', 'value', 'reason'), rows, right=[0])}"
+    shown = error.problems[:_MAX_PRINTED]
+    rows = [(problem.line, problem.column or "", problem.value, problem.reason) for problem in shown]
+    table = format_table(("line", "column", "value", "reason"), rows, right=[0])
+    omitted = len(error.problems) - len(shown)
+    end = f"\n\n{omitted} more rows of this table are not printed; --format json prints all." if omitted else ""
+    return f"{error.message}\n\n{table}{end}"
 
 
 def json_report(upload: Upload) -> dict[str, Any]:

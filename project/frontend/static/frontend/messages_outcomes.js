@@ -1,7 +1,5 @@
 // Texts of the progress and the outcome of an upload, which are read with the first upload.
 
-import { plural } from "./plural.js";
-
 export const MESSAGES = {
   en: {
     uploading: (percent) => `Uploading: ${percent}%`,
@@ -25,7 +23,8 @@ export const MESSAGES = {
     inLines: (count, lines) => (count === 1 ? `in line ${lines}` : `in lines ${lines}`),
     line: "Line", column: "Column", value: "Value", reason: "Reason",
     wholeLine: "whole line",
-    onlyFirst: (count) => `The service lists the first ${count} errors only; the file may contain more.`,
+    firstInTable: (count) => `The table has the first ${count} errors; the file to download has all of them.`,
+    notReadAfter: (line) => `The service stopped reading in line ${line}; the file may contain more errors.`,
     downloadErrors: "Download the list of errors", errorsFile: "errors",
     serviceMessage: "The service reports:",
   },
@@ -51,8 +50,8 @@ export const MESSAGES = {
     inLines: (count, lines) => (count === 1 ? `в строке ${lines}` : `в строках ${lines}`),
     line: "Строка", column: "Столбец", value: "Значение", reason: "Причина",
     wholeLine: "вся строка",
-    onlyFirst: (count) =>
-      `Сервис перечисляет только ${plural("ru", count, { one: "первую ошибку", few: "первые ошибки", many: "первые ошибки" })} (${count}); в файле могут быть и другие.`,
+    firstInTable: (count) => `В таблице первые ошибки (${count}), в файле для скачивания – все.`,
+    notReadAfter: (line) => `Сервис прекратил чтение на строке ${line}; дальше могут быть и другие ошибки.`,
     downloadErrors: "Скачать список ошибок", errorsFile: "ошибки",
     serviceMessage: "Сообщение сервиса:",
   },

@@ -62,6 +62,8 @@ export const REASONS = {
   cell_too_long: ({ maximum }) => `ячейка длиннее допустимого (символов: ${maximum}); возможно, выше не закрыта кавычка`,
   line_break: "разрыв строки не LF и не CRLF",
   not_csv: "строка нарушает формат CSV",
+  // The end of an incomplete list of errors
+  too_many_errors: ({ maximum }) => `это последняя прочитанная строка: число ошибок в файле достигло ${maximum}`,
   // All cells
   empty: "ячейка пуста",
   spreadsheet_error: "ошибка формулы из электронной таблицы",

@@ -10,12 +10,16 @@ import { FILE_REASONS, REASONS, REJECTIONS } from "./messages_reasons.js";
 
 addMessages(MESSAGES);
 
-/** Default of MAX_PROBLEMS: a list of this length may be incomplete. */
-const MAX_PROBLEMS = 100;
 /** Line numbers that a group of errors contains; the table has all of them. */
 const MAX_LINES = 5;
 /** Longer tables of errors are closed at first. */
 const MAX_OPEN = 10;
+/** Rows of a table of errors; the file to download has all of them. */
+const MAX_ROWS = 100;
+/** Reason code of the last entry, which is no error, of a list of too many errors. */
+const TOO_MANY = "too_many_errors";
+/** Reason codes after which the rest of a file is not read. */
+const LAST_READ = [TOO_MANY, "unclosed_quote", "text_after_quote", "cell_too_long", "line_break", "not_csv"];
 
 // Progress
 
@@ -147,7 +151,8 @@ export function groupProblems(problems) {
   return [...groups.values()].sort((a, b) => b.lines.length - a.lines.length);
 }
 
-function problemElements(name, problems) {
+function problemElements(name, entries) {
+  const problems = entries.filter(({ reason_code }) => reason_code !== TOO_MANY);
   const groups = groupProblems(problems).map(({ column, reason, lines }) => {
     const shown = lines.slice(0, MAX_LINES).map(formatNumber).join(", ");
     return element(
@@ -158,8 +163,12 @@ function problemElements(name, problems) {
       element("span", { class: "status" }, messages.inLines(lines.length, lines.length > MAX_LINES ? `${shown}…` : shown)),
     );
   });
-  const isIncomplete = problems.length >= MAX_PROBLEMS;
-  const saveProblems = () => save(new Blob([problemsCsv(problems)], { type: "text/csv" }), `${name}-${messages.errorsFile}.csv`);
+  const last = entries.at(-1);
+  const notes = [
+    problems.length > MAX_ROWS && messages.firstInTable(formatNumber(MAX_ROWS)),
+    LAST_READ.includes(last.reason_code) && messages.notReadAfter(formatNumber(last.line)),
+  ];
+  const saveProblems = () => save(new Blob([problemsCsv(entries)], { type: "text/csv" }), `${name}-${messages.errorsFile}.csv`);
   const download = element("button", { type: "button", class: "link", onclick: saveProblems }, messages.downloadErrors);
   return [
     element("ul", { class: "groups" }, ...groups),
@@ -167,9 +176,9 @@ function problemElements(name, problems) {
       "details",
       { open: problems.length <= MAX_OPEN },
       element("summary", {}, messages.problems(formatNumber(problems.length))),
-      problemTable(problems),
+      problemTable(problems.slice(0, MAX_ROWS)),
     ),
-    element("p", {}, isIncomplete ? `${messages.onlyFirst(problems.length)} ` : null, download),
+    element("p", {}, ...notes.filter(Boolean).map((note) => `${note} `), download),
   ];
 }
 
