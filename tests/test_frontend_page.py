@@ -11,10 +11,11 @@ from typing import Any, Final
 import pytest
 from django.conf import settings
 from graphql import build_schema, parse, validate
-from playwright.sync_api import Browser, Download, Page, expect
+from playwright.sync_api import Browser, Download, Page, Route, expect
 
 from deals_api.models import Upload
 from tests import graphql, node
+from tests.axe import violations
 from tests.builders import csv_of, deal, load, many
 from tests.chromium import open_page
 from tests.servers import REAL_FILE, ROOT, Server, serving, wait_until
@@ -257,6 +258,37 @@ def test_print_key_prints_all_rows(real_page: Page, key: str, code: str) -> None
     assert not real_page.evaluate(press, {**options, "key": "l", "code": "KeyP"})
     assert real_page.evaluate(press, {**options, "key": key, "code": code})
     wait_until(lambda: real_page.evaluate("window.isPrinted"))
+    assert real_page.locator("#deals tbody tr").count() == 767
+
+
+def test_preparation_of_a_print_is_shown_and_can_be_cancelled(real_page: Page) -> None:
+    held: list[Route] = []
+    is_held = True
+    real_page.route("**/graphql/?*after*", lambda route: held.append(route) if is_held else route.continue_())
+    real_page.evaluate("() => { window.prints = 0; window.print = () => { window.prints += 1; }; }")
+    status = real_page.locator("#announcement")
+    for is_key in (True, False):
+        real_page.keyboard.press("Control+p")
+        # 767 deals, 18 customers and 25 gems
+        expect(status).to_contain_text("Preparing to print. Rows to read: 810. Escape cancels.")
+        real_page.keyboard.press("Control+p")  # has no effect
+        assert violations(real_page) == []
+        if is_key:
+            real_page.keyboard.press("Escape")
+        else:
+            status.get_by_role("button", name="Cancel").press("Enter")
+        expect(status).to_be_empty()
+    expect(real_page.locator("#print")).to_be_focused()
+    assert real_page.evaluate("window.prints") == 0
+    real_page.get_by_label("Language").select_option("ru")
+    real_page.locator("#print").click()
+    expect(status).to_contain_text("Подготовка к печати. Строк: 810. Escape – отмена.")
+    is_held = False
+    for route in held:  # requests of the first attempt
+        route.continue_()
+    wait_until(lambda: real_page.evaluate("window.prints"))
+    expect(status).to_be_empty()
+    assert real_page.evaluate("window.prints") == 1
     assert real_page.locator("#deals tbody tr").count() == 767
 
 

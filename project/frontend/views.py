@@ -22,8 +22,8 @@ from deals_api.rest import exception_handler
 #: First segments of paths whose errors are always JSON, below the base path.
 _APIS: Final = {"api", "graphql", "health", "metrics", "static"}
 
-#: Scripts that the page imports when a file is uploaded or the reasons of a rejection are read.
-_ON_DEMAND: Final = {"upload.js", "upload_result.js", "messages_outcomes.js", "messages_reasons.js"}
+#: Scripts that the page imports when a file is uploaded, the reasons of a rejection are read, or the page is printed.
+_ON_DEMAND: Final = {"upload.js", "upload_result.js", "messages_outcomes.js", "messages_reasons.js", "printing.js"}
 #: The others are requested at once, instead of one after the other as they import each other.
 _MODULES: Final = [
     f"frontend/{path.name}"

@@ -27,9 +27,6 @@ import { isUploading, retryUpload, startUploads, translateUploads } from "./uplo
 /** Interval between checks for a new upload. Most responses are 304, without a body. */
 const REFRESH_MS = 3000;
 
-/** Rows of each table that are read before the page is printed. */
-const PRINTED_ROWS = 1000;
-
 const TABLES = [changedCustomersTable, changedGemsTable, dealsTable, customersTable, gemsTable];
 const CARDS = [clientsCard, versionsCard, comparisonCard, ...CHART_CARDS, ...FACETS, ...TABLES];
 
@@ -123,16 +120,6 @@ async function refreshRepeatedly() {
 
 // Controls
 
-/** Whether a key is Ctrl+P or ⌘P, also on keyboards without Latin letters. */
-const isPrintKey = ({ key, code, ctrlKey, metaKey, shiftKey, altKey }) =>
-  (ctrlKey || metaKey) && !shiftKey && !altKey && (/^[a-z]$/i.test(key) ? key.toLowerCase() === "p" : code === "KeyP");
-
-/** Print the page with the rows that the tables have not read yet. */
-async function printAll() {
-  await Promise.all(TABLES.map((table) => table.loadRows(PRINTED_ROWS)));
-  print();
-}
-
 function changeLanguage() {
   translateUploads();
   drawAnnouncement();
@@ -140,10 +127,14 @@ function changeLanguage() {
   drawHistory();
 }
 
-function prepareSharing() {
-  byId("copy-link").addEventListener("click", copying(() => ({ text: location.href })));
+/** Whether a key is Ctrl+P or ⌘P, also on keyboards without Latin letters. */
+const isPrintKey = ({ key, code, ctrlKey, metaKey, shiftKey, altKey }) =>
+  (ctrlKey || metaKey) && !shiftKey && !altKey && (/^[a-z]$/i.test(key) ? key.toLowerCase() === "p" : code === "KeyP");
+
+function preparePrinting() {
+  const printAll = () => import("./printing.js").then((module) => module.printAll(TABLES), () => print());
   byId("print").addEventListener("click", printAll);
-  // The menu of the browser prints the rows that have been read; the page says how many there are.
+  // The menu of the browser prints the rows that have been read; the page shows how many there are.
   addEventListener("keydown", (event) => {
     if (!isPrintKey(event)) return;
     event.preventDefault();
@@ -170,7 +161,8 @@ subscribe(async (state, previous) => {
   draw();
 });
 startPreferences(changeLanguage);
-prepareSharing();
+byId("copy-link").addEventListener("click", copying(() => ({ text: location.href })));
+preparePrinting();
 startCharts();
 startHistory(showCurrent);
 startUploads((hasChanged) => (hasChanged ? showCurrent() : readHistory()));

@@ -70,7 +70,8 @@ export function tableCard(table) {
         },
       });
     },
-    loadRows: (limit) => loadRows(card, table, limit),
+    loadRows: (limit, signal) => loadRows(card, table, limit, signal),
+    countRows: (limit) => (dataOf(card) ? Math.min(table.rowCount(dataOf(card)), limit) : 0),
   };
   return card;
 }
@@ -187,8 +188,13 @@ function moreButton(card, table, data, later) {
   ];
 }
 
-async function loadMore(card, table, later, after) {
-  if (later.isLoading) return;
+/** Read the next page; several callers wait for the same one. */
+function loadMore(card, table, later, after) {
+  if (!later.isLoading) later.loading = appendPage(card, table, later, after);
+  return later.loading;
+}
+
+async function appendPage(card, table, later, after) {
   Object.assign(later, { isLoading: true, error: null });
   const [operation, variables] = currentQuery(card);
   await drawCard(card);
@@ -203,12 +209,12 @@ async function loadMore(card, table, later, after) {
   await drawCard(card);
 }
 
-/** Read up to about `limit` rows, for example before they are printed. */
-async function loadRows(card, table, limit) {
-  for (let data = dataOf(card); data && data === dataOf(card); ) {
+/** Read up to about `limit` rows, for example before they are printed. `signal` stops after the current page. */
+async function loadRows(card, table, limit, signal) {
+  for (let data = dataOf(card); data && data === dataOf(card) && !signal.aborted; ) {
     const later = pagesAfter(table.id, data);
     const pageInfo = lastPage(table, data, later);
-    if (!pageInfo.hasNextPage || later.nodes.length >= limit || later.error || later.isLoading) return;
+    if (!pageInfo.hasNextPage || later.nodes.length >= limit || later.error) return;
     await loadMore(card, table, later, pageInfo.endCursor);
   }
 }
