@@ -405,3 +405,54 @@ def test_large_file_waits_for_a_worker_and_can_be_cancelled(browser: Browser, tm
         expect(page.locator("#result")).to_contain_text("The upload of large.csv was cancelled.")
         expect(item(page, "large.csv").locator(".state")).to_have_text("cancelled")
         assert list(folder.iterdir()) == []
+
+
+#: The service does not respond to the next request for the state of an upload, and its time limit is over at once.
+HOLD_STATE: Final = """() => {
+    const { fetch } = window;
+    const limits = new Map();
+    AbortSignal.timeout = (milliseconds) => {
+        const controller = new AbortController();
+        limits.set(controller.signal, { controller, milliseconds });
+        return controller.signal;
+    };
+    window.fetch = (url, options) => {
+        if (!String(url).includes("/api/uploads/")) return fetch(url, options);
+        window.fetch = fetch;
+        return new Promise((_, reject) => {
+            const { controller, milliseconds } = limits.get(options.signal) ?? {};
+            window.heldFor = milliseconds ?? Infinity;
+            controller?.signal.addEventListener("abort", () => reject(controller.signal.reason));
+            controller?.abort();
+        });
+    };
+}"""
+
+
+def test_load_is_followed_although_one_request_gets_no_response(browser: Browser, tmp_path: Path) -> None:
+    """No worker runs, so that the file is never loaded."""
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    with serving(tmp_path, UPLOADS_DIR=str(folder)) as server, open_page(browser, server, **DESKTOP) as page:
+        page.goto("/")
+        choose(page, "large.csv", csv_of(*many(40_000)))
+        expect(page.locator("#transfer")).to_contain_text("Waiting to be loaded…")
+        page.evaluate(HOLD_STATE)
+        wait_until(lambda: page.evaluate("window.heldFor"))
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.locator("#result")).to_contain_text("The upload of large.csv was cancelled.", timeout=20_000)
+        assert page.evaluate("window.heldFor") == 60_000
+
+
+def test_reasons_are_requested_again_if_there_was_no_response(page: Page, shared_server: Server) -> None:
+    choose(page, "bad.csv", INVALID_FILE)
+    entry = item(page, "bad.csv").locator("details")
+    page.evaluate(HOLD_STATE)
+    entry.locator("summary").click()
+    wait_until(lambda: page.evaluate("window.heldFor"))
+    assert page.evaluate("window.heldFor") == 60_000
+    expect(entry).to_contain_text("The file has 4 errors")
+    expect(entry.locator(".groups")).to_have_count(0)
+    entry.locator("summary").click()
+    entry.locator("summary").click()
+    expect(entry.locator(".groups li").first).to_contain_text("2 × total")

@@ -5,7 +5,7 @@ import { storageKey } from "./dom.js";
 const ENDPOINT = new URL("graphql/", document.baseURI);
 
 /** Without a response after this time, a request has failed. */
-const TIMEOUT_MS = 60_000;
+export const TIMEOUT_MS = 60_000;
 
 /** An error of the service: a stable `code` for programs, and a `message` for people. */
 export class DealsError extends Error {

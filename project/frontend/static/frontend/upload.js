@@ -1,6 +1,6 @@
 // Upload a file over REST, follow its load, and return the outcome.
 
-import { query, token } from "./graphql_client.js";
+import { query, TIMEOUT_MS, token } from "./graphql_client.js";
 import { CURRENT_ID, LOADS } from "./operations.js";
 
 /** Larger files are loaded by a worker, if the service has one, so that their load can be cancelled. */
@@ -112,7 +112,8 @@ function progress(rows, bytesRead, size, start) {
 
 /** Follow an asynchronous load by its status resource. */
 async function follow(url, signal, onProgress) {
-  const request = (method) => fetch(url, { method, headers: { ...token.headers(), Accept: "application/json" } });
+  const headers = () => ({ ...token.headers(), Accept: "application/json" });
+  const request = (method) => fetch(url, { method, headers: headers(), signal: AbortSignal.timeout(TIMEOUT_MS) });
   let start;
   for (let failures = 0; failures < MAX_FAILURES; ) {
     try {

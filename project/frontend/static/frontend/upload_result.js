@@ -3,7 +3,7 @@
 import { element } from "./dom.js";
 import { neutralize, save, writeCsv } from "./export.js";
 import { formatDealTime, formatMoney, formatNumber } from "./formats.js";
-import { token } from "./graphql_client.js";
+import { TIMEOUT_MS, token } from "./graphql_client.js";
 import { addMessages, language, locale, messages } from "./i18n.js";
 import { MESSAGES } from "./messages_outcomes.js";
 import { FILE_REASONS, REASONS, REJECTIONS } from "./messages_reasons.js";
@@ -113,7 +113,8 @@ const reasonElements = (name, body) => {
  */
 export async function readReasons({ id, fileName }) {
   const headers = { ...token.headers(), Accept: "application/json" };
-  const response = await fetch(new URL(`api/uploads/${encodeURIComponent(id)}`, document.baseURI), { headers });
+  const url = new URL(`api/uploads/${encodeURIComponent(id)}`, document.baseURI);
+  const response = await fetch(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
   if (!response.ok) return null;
   const body = await response.json();
   return () => reasonElements(fileName, body);
