@@ -19,7 +19,7 @@ from pytest_django import Settings
 from deals_api.errors import UnreadableUpload
 from deals_api.ingest import queue, rejections, service
 from deals_api.ingest.rejections import Rejection, record_rejection
-from deals_api.models import Deal, LoadProgress, QueuedUpload, RejectionDetails, Upload
+from deals_api.models import Deal, LoadProgress, QueuedUpload, Upload
 from deals_api.security.tokens import read_tokens
 from deals_api.snapshots import interruption
 from tests.builders import csv_of, deal, load
@@ -260,33 +260,13 @@ def test_errors_of_a_rejection_are_kept_for_a_month(client: Client) -> None:
     assert state_of(client, f"/api/uploads/{recent.snapshot}")["Desc"] == "Bad."
 
 
-def rejected_uploads(client: Client, *contents: bytes) -> list[Upload]:
-    for content in contents:
-        post(client, content)
-    return list(Upload.objects.order_by("pk"))
-
-
-def stored_details() -> set[int]:
-    return set(RejectionDetails.objects.values_list("pk", flat=True))
-
-
-def test_oldest_errors_are_deleted_beyond_the_limit_of_characters(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, second = rejected_uploads(client, *[csv_of(*[deal(total="x")] * 10)] * 2)
-    details = RejectionDetails.objects.get(upload=first)
-    monkeypatch.setattr(rejections, "_MAX_CHARACTERS", 2 * len(details.problems))
-    *_, third = rejected_uploads(client, csv_of(*[deal(total="x")] * 10))
-    assert stored_details() == {second.pk, third.pk}
-    # The details of the newest rejection are retained, however long they are.
-    *_, fourth = rejected_uploads(client, csv_of(*[deal(total="x")] * 100))
-    assert stored_details() == {fourth.pk}
-
-
-def test_errors_of_the_newest_rejections_are_retained(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_the_newest_rejections_are_kept(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rejections, "_MAX_DETAILS", 2)
-    _, *newest = rejected_uploads(client, *[csv_of(deal(total="x"))] * 3)
-    assert stored_details() == {upload.pk for upload in newest}
+    for _ in range(3):
+        post(client, csv_of(deal(total="x")))
+    oldest, *newest = (f"/api/uploads/{upload.snapshot}" for upload in Upload.objects.order_by("pk"))
+    assert error_of(client.get(oldest), 404)["Code"] == "upload_not_retained"
+    assert [len(state_of(client, url)["Errors"]) for url in newest] == [1, 1]
 
 
 def test_long_list_of_errors_is_complete_also_later(client: Client) -> None:

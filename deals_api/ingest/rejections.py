@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 from django.db import transaction
-from django.db.models.functions import Length, Now
+from django.db.models.functions import Now
 
 from deals_api.errors import DealsError, RowProblem
 from deals_api.models import FORMAT_FIELDS, RejectionDetails, Upload
@@ -17,9 +17,8 @@ from deals_api.models import FORMAT_FIELDS, RejectionDetails, Upload
 #: States of an upload that has not ended.
 UNFINISHED: Final = (Upload.State.QUEUED, Upload.State.LOADING)
 _DETAILS_RETENTION: Final = timedelta(days=30)
-#: Rejections whose details are retained, and characters of their lists of invalid cells: one may have megabytes.
-_MAX_DETAILS: Final = 10_000
-_MAX_CHARACTERS: Final = 64 * 1024 * 1024
+#: Rejections whose details are retained: a list of invalid cells may have megabytes.
+_MAX_DETAILS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +45,9 @@ def record_rejection(upload: Upload, rejection: Rejection, state: Upload.State =
         unfinished = Upload.objects.matching(upload).filter(state__in=UNFINISHED)
         if unfinished.update(state=state, error=rejection.message, finished_at=Now(), **detected):
             RejectionDetails.objects.create(upload=upload, code=rejection.code, problems=problems)
-            _delete_old_details()
-
-
-def _delete_old_details() -> None:
-    """Delete the details that are older or beyond the limits; those of the newest upload are always retained."""
-    RejectionDetails.objects.filter(upload__finished_at__lt=Now() - _DETAILS_RETENTION).delete()
-    details = RejectionDetails.objects.order_by("-pk").annotate(size=Length("problems"))
-    [(oldest_retained, total), *others] = details.values_list("pk", "size")[:_MAX_DETAILS]
-    for pk, size in others:
-        total += size
-        if total > _MAX_CHARACTERS:
-            break
-        oldest_retained = pk
-    RejectionDetails.objects.filter(pk__lt=oldest_retained).delete()
+            RejectionDetails.objects.filter(upload__finished_at__lt=Now() - _DETAILS_RETENTION).delete()
+            newest_first = RejectionDetails.objects.order_by("-pk").values("pk")
+            RejectionDetails.objects.filter(pk__in=newest_first[_MAX_DETAILS:]).delete()
 
 
 def read_rejection(upload: Upload) -> Rejection | None:
