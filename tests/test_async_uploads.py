@@ -19,7 +19,7 @@ from pytest_django import Settings
 from deals_api.errors import UnreadableUpload
 from deals_api.ingest import queue, rejections, service
 from deals_api.ingest.rejections import Rejection, record_rejection
-from deals_api.models import Deal, LoadProgress, QueuedUpload, Upload
+from deals_api.models import Deal, LoadProgress, QueuedUpload, RejectionDetails, Upload
 from deals_api.security.tokens import read_tokens
 from deals_api.snapshots import interruption
 from tests.builders import csv_of, deal, load
@@ -267,6 +267,22 @@ def test_errors_of_the_newest_rejections_are_kept(client: Client, monkeypatch: p
     oldest, *newest = (f"/api/uploads/{upload.snapshot}" for upload in Upload.objects.order_by("pk"))
     assert error_of(client.get(oldest), 404)["Code"] == "upload_not_retained"
     assert [len(state_of(client, url)["Errors"]) for url in newest] == [1, 1]
+
+
+def test_errors_of_an_upload_that_waited_are_kept(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It arrived before all others, and was rejected after them."""
+    monkeypatch.setattr(rejections, "_MAX_DETAILS", 2)
+    waiting = Upload.objects.create(file_name="f", sha256="0" * 64, size=1)
+    for _ in range(2):
+        post(client, csv_of(deal(total="x")))
+    record_rejection(waiting, Rejection.of(UnreadableUpload("Bad.")))
+    assert state_of(client, f"/api/uploads/{waiting.snapshot}")["Desc"] == "Bad."
+
+
+def test_stored_errors_are_not_larger_than_the_cells(client: Client) -> None:
+    post(client, csv_of(*[deal(total="💎" * 100)] * 100))
+    (problems,) = RejectionDetails.objects.values_list("problems", flat=True)
+    assert len(problems.encode()) < 100 * (4 * 100 + 200)
 
 
 def test_long_list_of_errors_is_complete_also_later(client: Client) -> None:

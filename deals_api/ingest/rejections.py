@@ -40,13 +40,13 @@ _INTERRUPTED: Final = Rejection("The load was interrupted before it ended; send 
 def record_rejection(upload: Upload, rejection: Rejection, state: Upload.State = Upload.State.REFUSED) -> None:
     """End an upload in this state, unless it has ended."""
     detected = {name: getattr(upload, name) for name in FORMAT_FIELDS}
-    problems = json.dumps([asdict(problem) for problem in rejection.problems])
+    problems = json.dumps([asdict(problem) for problem in rejection.problems], ensure_ascii=False)
     with transaction.atomic():
         unfinished = Upload.objects.matching(upload).filter(state__in=UNFINISHED)
         if unfinished.update(state=state, error=rejection.message, finished_at=Now(), **detected):
             RejectionDetails.objects.create(upload=upload, code=rejection.code, problems=problems)
             RejectionDetails.objects.filter(upload__finished_at__lt=Now() - _DETAILS_RETENTION).delete()
-            newest_first = RejectionDetails.objects.order_by("-pk").values("pk")
+            newest_first = RejectionDetails.objects.order_by("-upload__finished_at", "-pk").values("pk")
             RejectionDetails.objects.filter(pk__in=newest_first[_MAX_DETAILS:]).delete()
 
 
