@@ -10,6 +10,7 @@ import random
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -20,7 +21,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from django.core.management import CommandError
+from django.db import OperationalError, connection
 
+from project.management.commands import serve
 from tests.long_form import IS_LONG
 from tests.servers import NO_TLS, REAL_FILE, ROOT, TIMEOUT
 from tests.services import free_port
@@ -157,6 +161,23 @@ def test_unusable_database_file_is_reported_with_its_variable(file: str, command
     assert (completed.returncode, completed.stdout) == (3, "")
     assert completed.stderr.count("\n") == 1
     assert f"{path}. Set DATABASE_URL" in completed.stderr
+
+
+def test_start_on_a_full_disk_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each attempt would rewrite tables until the disk is full again."""
+    attempts = []
+
+    def fail(*_: object) -> None:
+        attempts.append(None)
+        cause = sqlite3.OperationalError("database or disk is full")
+        cause.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise OperationalError(str(cause)) from cause
+
+    monkeypatch.setattr(connection, "cursor", fail)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    with pytest.raises(CommandError, match="cannot be used: database or disk is full") as raised:
+        serve.Command().prepare_database()
+    assert (raised.value.returncode, len(attempts)) == (3, 1)
 
 
 # psycopg 3

@@ -17,7 +17,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from gunicorn.app import wsgiapp
 
-from deals_api.db_vendor import describe_error, is_database_file_unusable
+from deals_api.db_vendor import describe_error, is_database_file_unusable, is_disk_full
 from deals_api.management.terminal import ExitCode
 from deals_api.models import Installation
 from deals_api.schema_check import SchemaMismatch, migrate_database
@@ -71,7 +71,7 @@ class Command(BaseCommand):
                 raise CommandError(str(mismatch), returncode=ExitCode.USAGE) from mismatch
             except DatabaseError as error:
                 connection.close()
-                if attempts == _MAX_ATTEMPTS or is_database_file_unusable(error):
+                if attempts == _MAX_ATTEMPTS or is_database_file_unusable(error) or is_disk_full(error):
                     message = f"The database cannot be used: {describe_error(error)}"
                     raise CommandError(message, returncode=ExitCode.UNAVAILABLE) from error
                 time.sleep(1)
