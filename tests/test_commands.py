@@ -113,7 +113,7 @@ def test_long_list_of_errors_is_printed_in_part(environment: dict[str, str]) -> 
     done = command(environment, "load_deals", "-", stdin=file)
     *_, last_row, empty, note = done.stderr.decode().splitlines()
     assert last_row.strip() == "101  total   x      is not an amount such as 612 or 100.50"
-    assert (empty, note) == ("", "150 more rows of this table are not printed; --format json prints all.")
+    assert (empty, note) == ("", "Rows of this table that are not printed: 150; --format json prints all.")
     as_json = command(environment, "load_deals", "-", "--format", "json", stdin=file)
     assert len(json.loads(as_json.stdout)["Errors"]) == 250
 

@@ -172,7 +172,7 @@ def format_error(error: DealsError) -> str:
     rows = [(problem.line, problem.column or "", problem.value, problem.reason) for problem in shown]
     table = format_table(("line", "column", "value", "reason"), rows, right=[0])
     omitted = len(error.problems) - len(shown)
-    end = f"\n\n{omitted} more rows of this table are not printed; --format json prints all." if omitted else ""
+    end = f"\n\nRows of this table that are not printed: {omitted}; --format json prints all." if omitted else ""
     return f"{error.message}\n\n{table}{end}"
 
 
