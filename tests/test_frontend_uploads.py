@@ -209,6 +209,16 @@ def test_long_list_of_errors_is_shown_in_part_and_downloaded_completely(page: Pa
     expect(end).to_have_count(0 if is_complete else 1)
 
 
+def test_groups_of_errors_are_listed_up_to_a_number(page: Page) -> None:
+    rows = "".join(f"ann{',x' * cells}\n" for cells in range(5, 30))
+    choose(page, "bad.csv", csv_of() + rows.encode())
+    result = page.locator("#result")
+    expect(result.locator(".groups li")).to_have_count(20)
+    expect(result.get_by_text("Other kinds of errors: 5")).to_be_visible()
+    page.get_by_label("Language").select_option("ru")
+    expect(result.get_by_text("Других видов ошибок: 5")).to_be_visible()
+
+
 def test_error_after_which_the_file_is_not_read_is_pointed_out(page: Page) -> None:
     choose(page, "bad.csv", csv_of(deal(total="x")) + b'"ann,ruby\n')
     note = "The service stopped reading in line 3; the file may contain more errors."

@@ -12,6 +12,8 @@ addMessages(MESSAGES);
 
 /** Line numbers that a group of errors contains; the table has all of them. */
 const MAX_LINES = 5;
+/** Groups of errors that are listed; files whose rows differ in length can have thousands. */
+const MAX_GROUPS = 20;
 /** Longer tables of errors are closed at first. */
 const MAX_OPEN = 10;
 /** Rows of a table of errors; the file to download has all of them. */
@@ -154,7 +156,8 @@ export function groupProblems(problems) {
 
 function problemElements(name, entries) {
   const problems = entries.filter(({ reason_code }) => reason_code !== TOO_MANY);
-  const groups = groupProblems(problems).map(({ column, reason, lines }) => {
+  const groups = groupProblems(problems);
+  const items = groups.slice(0, MAX_GROUPS).map(({ column, reason, lines }) => {
     const shown = lines.slice(0, MAX_LINES).map(formatNumber).join(", ");
     return element(
       "li",
@@ -172,7 +175,8 @@ function problemElements(name, entries) {
   const saveProblems = () => save(new Blob([problemsCsv(entries)], { type: "text/csv" }), `${name}-${messages.errorsFile}.csv`);
   const download = element("button", { type: "button", class: "link", onclick: saveProblems }, messages.downloadErrors);
   return [
-    element("ul", { class: "groups" }, ...groups),
+    element("ul", { class: "groups" }, ...items),
+    groups.length > MAX_GROUPS && element("p", {}, messages.otherGroups(formatNumber(groups.length - MAX_GROUPS))),
     element(
       "details",
       { open: problems.length <= MAX_OPEN },
@@ -180,7 +184,7 @@ function problemElements(name, entries) {
       problemTable(problems.slice(0, MAX_ROWS)),
     ),
     element("p", {}, ...notes.filter(Boolean).map((note) => `${note} `), download),
-  ];
+  ].filter(Boolean);
 }
 
 function problemTable(problems) {
