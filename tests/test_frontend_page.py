@@ -292,6 +292,17 @@ def test_preparation_of_a_print_is_shown_and_can_be_cancelled(real_page: Page) -
     assert real_page.locator("#deals tbody tr").count() == 767
 
 
+def test_rows_are_requested_again_if_their_request_failed_before(real_page: Page) -> None:
+    real_page.evaluate("() => { window.prints = 0; window.print = () => { window.prints += 1; }; }")
+    real_page.route("**/graphql/?*after*", lambda route: route.abort())
+    real_page.locator("#print").click()
+    wait_until(lambda: real_page.evaluate("window.prints") == 1)
+    real_page.unroute("**/graphql/?*after*")
+    real_page.locator("#print").click()
+    wait_until(lambda: real_page.evaluate("window.prints") == 2)
+    assert real_page.locator("#deals tbody tr").count() == 767
+
+
 def test_new_upload_appears_and_unchanged_data_is_not_sent_again(real_page: Page, server: Server) -> None:
     requests = "performance.getEntriesByType('resource').filter(({name}) => name.includes('query+Current'))"
     # A 304 has no body; the first responses to a new page and after an upload have one.

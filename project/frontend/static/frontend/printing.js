@@ -19,9 +19,12 @@ export async function printAll(tables) {
   addEventListener("keydown", onKey);
   const rows = tables.reduce((sum, table) => sum + table.countRows(PRINTED_ROWS), 0);
   showPreparation({ rows, onCancel: cancel });
-  await Promise.race([Promise.all(tables.map((table) => table.loadRows(PRINTED_ROWS, signal))), cancelled]);
-  removeEventListener("keydown", onKey);
-  isPreparing = false;
-  showPreparation(null);
+  try {
+    await Promise.race([Promise.all(tables.map((table) => table.loadRows(PRINTED_ROWS, signal))), cancelled]);
+  } finally {
+    removeEventListener("keydown", onKey);
+    isPreparing = false;
+    showPreparation(null);
+  }
   if (!signal.aborted) print();
 }

@@ -214,8 +214,9 @@ async function loadRows(card, table, limit, signal) {
   for (let data = dataOf(card); data && data === dataOf(card) && !signal.aborted; ) {
     const later = pagesAfter(table.id, data);
     const pageInfo = lastPage(table, data, later);
-    if (!pageInfo.hasNextPage || later.nodes.length >= limit || later.error) return;
+    if (!pageInfo.hasNextPage || later.nodes.length >= limit) return;
     await loadMore(card, table, later, pageInfo.endCursor);
+    if (later.error) return;
   }
 }
 
