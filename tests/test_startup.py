@@ -165,7 +165,7 @@ def test_unusable_database_file_is_reported_with_its_variable(file: str, command
 
 def test_start_on_a_full_disk_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each attempt would rewrite tables until the disk is full again."""
-    attempts = []
+    attempts: list[None] = []
 
     def fail(*_: object) -> None:
         attempts.append(None)
