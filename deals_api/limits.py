@@ -30,7 +30,7 @@ class Limits:
     max_rows: int = _limit(2_000_000, "MAX_ROWS", "rows", maximum=2**31)
     #: Different customers, and different gems, in one file: each is kept in memory during the load.
     max_names: int = _limit(100_000, "MAX_NAMES", "names")
-    #: Invalid cells that an error lists; reading stops after them.
+    #: Invalid cells after which reading stops; all of them are listed.
     max_problems: int = _limit(10_000, "MAX_PROBLEMS", "cells")
     #: Largest ``?limit=`` of the top clients.
     max_top_clients: int = _limit(100, "MAX_TOP_CLIENTS", "clients")

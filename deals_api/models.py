@@ -59,7 +59,7 @@ class RowIdField(models.BigIntegerField[int, int]):
     """A primary key of 64 bits.
 
     SQLite finds a row by its primary key directly only if the type of the column is ``INTEGER``. With any other type,
-    it stores the keys in an index of their own, and searches twice for each row.
+    the keys are in a separate index, and each search reads both.
     """
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str | None:

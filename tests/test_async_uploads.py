@@ -285,7 +285,7 @@ def test_stored_errors_are_not_larger_than_the_cells(client: Client) -> None:
     assert len(problems.encode()) < 100 * (4 * 100 + 200)
 
 
-def test_long_list_of_errors_is_complete_also_later(client: Client) -> None:
+def test_long_list_of_errors_is_also_in_the_state_of_the_upload(client: Client) -> None:
     body = post(client, csv_of(*[deal(total="x")] * 12_000)).json()
     assert [error["line"] for error in body["Errors"]] == [*range(2, 10_002), 10_001]
     assert body["Errors"][-1]["reason_code"] == "too_many_errors"

@@ -662,7 +662,7 @@ def test_error_lists_problems_up_to_the_limit(limit: int) -> None:
         (2 + number // 2, ("total", "quantity")[number % 2]) for number in range(limit)
     ]
     assert (end.line, end.column, end.reason_code) == (problems[-1].line, None, "too_many_errors")
-    assert end.reason == f"is the last line that was read, because the file has {limit} errors or more"
+    assert end.reason == f"is where reading stopped, at the limit of errors ({limit})"
     assert error.message.startswith(f"The file has at least {limit} error")
 
 

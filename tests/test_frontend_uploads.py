@@ -219,7 +219,7 @@ def test_groups_of_errors_are_listed_up_to_a_number(page: Page) -> None:
     expect(result.get_by_text("Других видов ошибок: 5")).to_be_visible()
 
 
-def test_error_after_which_the_file_is_not_read_is_pointed_out(page: Page) -> None:
+def test_page_shows_the_line_where_reading_stopped(page: Page) -> None:
     choose(page, "bad.csv", csv_of(deal(total="x")) + b'"ann,ruby\n')
     note = "The service stopped reading in line 3; the file may contain more errors."
     expect(page.locator("#result").get_by_text(note)).to_be_visible()

@@ -56,7 +56,7 @@ REASONS: Final = {
     "line_break": "has a line break that is neither LF nor CRLF",
     "not_csv": "is not CSV: {error}",
     # The end of an incomplete list of errors
-    "too_many_errors": "is the last line that was read, because the file has {maximum} errors or more",
+    "too_many_errors": "is where reading stopped, at the limit of errors ({maximum})",
     # All cells
     "empty": "is empty",
     "spreadsheet_error": "is an error value of a spreadsheet formula",

@@ -30,7 +30,7 @@ _exports_and_docs = [
     re_path(r"^docs/?$", DocsView.as_view(), name="docs"),
 ]
 
-#: The most used URLs are not in an included list, which Django resolves more slowly.
+#: The most used URLs are not in an included list, because Django resolves those more slowly.
 urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/upload/?$", cached_first(_upload), name="upload"),
     re_path(

@@ -32,7 +32,7 @@ _MODULES: Final = [
 ]
 
 
-# The page contains no secret that its compressed length could reveal, as responses of the APIs may.
+# Responses of the APIs are not compressed here: the compressed length could reveal a secret. The page contains none.
 @gzip_page
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:

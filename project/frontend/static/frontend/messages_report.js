@@ -16,7 +16,7 @@ export const MESSAGES = {
     auto: "System", light: "Light", dark: "Dark",
     graphiql: "GraphiQL", docs: "REST API", admin: "Admin",
     copyLink: "Copy link", print: "Print",
-    preparingPrint: (rows) => `Preparing to print. Rows to read: ${rows}. Escape cancels.`,
+    preparingPrint: (rows) => `Preparing to print. Rows: ${rows}. Escape cancels.`,
     empty: "No data yet. Upload a file to begin.",
     notLoaded: "The page has not loaded completely.", reload: "Load it again",
     currentFile: (name) => `${name}, uploaded `,

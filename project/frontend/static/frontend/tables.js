@@ -188,7 +188,7 @@ function moreButton(card, table, data, later) {
   ];
 }
 
-/** Read the next page; several callers wait for the same one. */
+/** Read the next page; concurrent callers share one request. */
 function loadMore(card, table, later, after) {
   if (!later.isLoading) later.loading = appendPage(card, table, later, after);
   return later.loading;
