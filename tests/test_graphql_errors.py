@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -186,7 +187,7 @@ def failing(table: str, failure: Exception) -> Iterator[None]:
     """Make statements that read this table fail."""
 
     def wrap(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if f'FROM "deals_api_{table}"' in sql:
+        if re.search(rf'(FROM|JOIN) "deals_api_{table}"', sql):
             raise failure
         return execute(sql, params, many, context)
 
