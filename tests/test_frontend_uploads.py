@@ -456,13 +456,13 @@ def test_load_is_followed_although_one_request_gets_no_response(browser: Browser
 
 def test_reasons_are_requested_again_if_there_was_no_response(page: Page, shared_server: Server) -> None:
     choose(page, "bad.csv", INVALID_FILE)
-    entry = item(page, "bad.csv").locator("details")
+    entry = item(page, "bad.csv").locator("details").first
     page.evaluate(HOLD_STATE)
-    entry.locator("summary").click()
+    entry.locator("summary").first.click()
     wait_until(lambda: page.evaluate("window.heldFor"))
     assert page.evaluate("window.heldFor") == 60_000
     expect(entry).to_contain_text("The file has 4 errors")
     expect(entry.locator(".groups")).to_have_count(0)
-    entry.locator("summary").click()
-    entry.locator("summary").click()
+    entry.locator("summary").first.click()
+    entry.locator("summary").first.click()
     expect(entry.locator(".groups li").first).to_contain_text("2 × total")
