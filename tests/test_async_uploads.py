@@ -279,7 +279,7 @@ def test_errors_of_an_upload_that_waited_are_kept(client: Client, monkeypatch: p
     assert state_of(client, f"/api/uploads/{waiting.snapshot}")["Desc"] == "Bad."
 
 
-def test_stored_errors_are_not_larger_than_the_cells(client: Client) -> None:
+def test_characters_of_stored_errors_are_not_escaped(client: Client) -> None:
     post(client, csv_of(*[deal(total="💎" * 100)] * 100))
     (problems,) = RejectionDetails.objects.values_list("problems", flat=True)
     assert len(problems.encode()) < 100 * (4 * 100 + 200)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import inspect
 import io
 import json
 import re
@@ -17,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Dialog, Locator, Page, expect
 
+from deals_api.ingest import csv_reader
 from deals_api.ingest.reasons import REASONS
 from tests import node
 from tests.axe import violations
@@ -217,6 +219,13 @@ def test_groups_of_errors_are_listed_up_to_a_number(page: Page) -> None:
     expect(result.get_by_text("Other kinds of errors: 5")).to_be_visible()
     page.get_by_label("Language").select_option("ru")
     expect(result.get_by_text("Других видов ошибок: 5")).to_be_visible()
+
+
+def test_page_has_every_reason_after_which_reading_stops() -> None:
+    codes = set(re.findall(r'row_problem\(line, None, "", "(\w+)"', inspect.getsource(csv_reader)))
+    script = (SCRIPTS / "upload_result.js").read_text()
+    too_many, others = re.findall(r'const TOO_MANY = ("\w+");|const LAST_READ = \[TOO_MANY, (.+)\];', script)
+    assert set(json.loads(f"[{too_many[0]}, {others[1]}]")) == codes
 
 
 def test_page_shows_the_line_where_reading_stopped(page: Page) -> None:
